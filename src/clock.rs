@@ -1,0 +1,103 @@
+//! Instants: the [`Timestamp`] that everything stores and compares, and the only call to `SystemTime::now`.
+//!
+//! Calendar time is an argument everywhere else, so a test or the demo runs the daemon's own code at any time it likes.
+//! Waiting uses the monotonic clock (`tokio::time`), which this file knows nothing of.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime};
+
+/// A point in time: whole Unix seconds, UTC. Leap seconds do not exist here, as in every database column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// The first and last second of the years 0000 to 9999: what RFC 3339 can write.
+const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+
+impl Timestamp {
+    /// The wall clock. It may jump in either direction between two calls.
+    pub fn now() -> Self {
+        let seconds = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+        };
+        Self::from_unix(seconds)
+    }
+
+    /// Unix seconds; what lies outside the years 0 to 9999 becomes the nearest of their ends, so that it can be printed.
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(seconds.clamp(*RANGE.start(), *RANGE.end()))
+    }
+
+    pub fn as_unix(self) -> i64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, after: Duration) -> Self {
+        Self::from_unix(self.0.saturating_add(i64::try_from(after.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, before: Duration) -> Self {
+        Self::from_unix(self.0.saturating_sub(i64::try_from(before.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC, whole seconds: `2026-11-21T20:00:00Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0) {
+            Ok(instant) => write!(f, "{}", instant.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            Err(_) => write!(f, "@{}", self.0), // year 0, which jiff does not hold
+        }
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl rusqlite::ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(self.0.into())
+    }
+}
+
+impl rusqlite::types::FromSql for Timestamp {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        value.as_i64().map(Self::from_unix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_rfc_3339_with_z() {
+        assert_eq!(Timestamp::from_unix(1_795_291_200).to_string(), "2026-11-21T20:00:00Z");
+        assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn arithmetic_stops_at_the_ends_of_the_calendar() {
+        let last = Timestamp::from_unix(i64::MAX);
+        assert_eq!(last + Duration::MAX, last);
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from_unix(5).since(last), Duration::ZERO);
+    }
+}

@@ -1,0 +1,8 @@
+//! renewald: see README.
+
+pub mod budget;
+pub mod clock;
+pub mod delivery;
+pub mod provider;
+pub mod settings;
+pub mod sink;
