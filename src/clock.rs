@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A point in time: whole Unix seconds, UTC. Leap seconds do not exist here, as in every database column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,28 @@ impl Timestamp {
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// Notices that somebody set the wall clock, by holding it against the monotonic one.
+#[derive(Debug)]
+pub struct StepDetector {
+    wall: Timestamp,
+    monotonic: Instant,
+}
+
+impl StepDetector {
+    pub fn start() -> Self {
+        Self { wall: Timestamp::now(), monotonic: Instant::now() }
+    }
+
+    /// Whether the two clocks have moved apart by more than `tolerance` since the last look. A machine that slept may look
+    /// like one whose clock was set: its monotonic clock stood still.
+    pub fn has_stepped(&mut self, tolerance: Duration) -> bool {
+        let before = std::mem::replace(self, Self::start());
+        let passed = i64::try_from(self.monotonic.duration_since(before.monotonic).as_secs()).unwrap_or(i64::MAX);
+        let expected = before.wall.0.saturating_add(passed);
+        self.wall.0.abs_diff(expected) > tolerance.as_secs()
     }
 }
 

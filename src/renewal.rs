@@ -1,0 +1,173 @@
+//! Decisions on what a provider answered. No I/O and no clock: `now` is an argument, and the same arguments bring the same
+//! decision.
+//!
+//! [`number`] reads a generation out of an answer, [`poll`] decides what a status answer changes, [`order`] what an answer
+//! with order data does.
+
+pub mod number;
+pub mod order;
+pub mod poll;
+
+use std::time::Duration;
+
+use crate::choice::Lane;
+use crate::clock::Timestamp;
+
+/// One hour, one day: for the constants of the rules below.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// What the settings say about asking; the rest of the rules are constants beside the code that follows them.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub every: Duration,
+    pub window_before: Duration,
+    pub window_after: Duration,
+    pub ended_after: Duration,
+    pub max_generation_jump: i64,
+    pub retry_first: Duration,
+    pub retry_max: Duration,
+}
+
+impl Rules {
+    /// How long after an answer the next one is due.
+    pub fn interval(&self, pace: Pace) -> Duration {
+        match pace {
+            Pace::Regular => self.every,
+            Pace::Daily => self.every.max(DAY),
+            Pace::Monthly => 30 * DAY,
+        }
+    }
+
+    /// Whether a poll at `at` is urgent for a term that ends at `expires_at`.
+    pub fn in_window(&self, expires_at: Option<Timestamp>, at: Timestamp) -> bool {
+        expires_at.is_some_and(|end| end - self.window_before <= at && at < end + self.window_after)
+    }
+}
+
+/// A subscription's life (design section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Watching,
+    Paused,
+    Ended,
+    Untracked,
+}
+
+/// How often a subscription is asked when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    Regular,
+    /// Cancelled, unknown to the provider, or refused.
+    Daily,
+    /// Ended.
+    Monthly,
+}
+
+/// What a poll came to, as the store and `explain` name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Ok,
+    NotFound,
+    Refused,
+    Unreachable,
+    Unavailable,
+    Unreadable,
+    Rejected,
+    Unauthorized,
+    /// A code outside the ones known for this request.
+    Failed,
+}
+
+/// Text forms for SQL, JSON and people; each name is spelled once.
+macro_rules! text_forms {
+    ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        impl $type {
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    other => Err(format!("{other:?} is none of {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl rusqlite::ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+
+        impl rusqlite::types::FromSql for $type {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                value.as_str()?.parse().map_err(|e: String| rusqlite::types::FromSqlError::Other(e.into()))
+            }
+        }
+    };
+}
+pub(crate) use text_forms;
+
+text_forms!(State { Watching = "watching", Paused = "paused", Ended = "ended", Untracked = "untracked" });
+text_forms!(Pace { Regular = "regular", Daily = "daily", Monthly = "monthly" });
+text_forms!(Outcome {
+    Ok = "ok",
+    NotFound = "not_found",
+    Refused = "refused",
+    Unreachable = "unreachable",
+    Unavailable = "unavailable",
+    Unreadable = "unreadable",
+    Rejected = "rejected",
+    Unauthorized = "unauthorized",
+    Failed = "failed",
+});
+
+/// A subscription as far as asking it is concerned: what the store reads before a poll, and writes after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The store's key, not the provider's.
+    pub row: i64,
+    pub territory: String,
+    /// The original number, without a generation's suffix.
+    pub partner_order_number: String,
+    pub subscription_id: i64,
+    pub state: State,
+    /// `None`: adopted, and not asked yet.
+    pub generation: Option<i64>,
+    pub expires_at: Option<Timestamp>,
+    pub expiry_reported: bool,
+    pub ended_at: Option<Timestamp>,
+    pub lane: Lane,
+    pub due_at: Option<Timestamp>,
+    pub pace: Pace,
+    pub last_asked_at: Option<Timestamp>,
+    pub last_answer_at: Option<Timestamp>,
+    pub failures: u32,
+    pub refusals: u32,
+    pub last_outcome: Option<Outcome>,
+    pub last_detail: Option<String>,
+    pub technical_status: Option<String>,
+    pub status_changes: i64,
+    pub terminal_since: Option<Timestamp>,
+    pub surprise: Option<String>,
+    pub surprises: i64,
+    pub not_renewed_term: Option<Timestamp>,
+}

@@ -1,0 +1,346 @@
+//! What a status answer, or its absence, changes about a subscription.
+
+use std::time::Duration;
+
+use super::number::{self, Observed, Unusable};
+use super::{DAY, Outcome, Pace, Rules, State, Subscription};
+use crate::choice::Lane;
+use crate::clock::Timestamp;
+use crate::delivery::{EndReason, Event};
+use crate::provider::{Class, Error, Status, Verdict};
+use crate::retry;
+
+/// While order data is awaited the provider wants no polls; after this long we ask all the same.
+const NO_POLL_WHILE_WAITING: Duration = DAY;
+/// A terminal status must be seen again this much later before it ends anything.
+const TERMINAL_AGAIN: Duration = DAY;
+/// How long an ended subscription is still asked, monthly.
+const ENDED_ASKED_FOR: Duration = Duration::from_secs(365 * 86_400);
+/// What is kept of a provider's message for `explain`.
+const DETAIL_CHARS: usize = 200;
+
+/// A generation to be recorded before its order data is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRenewal {
+    pub generation: i64,
+    pub order_number: String,
+    pub expires_at: Option<Timestamp>,
+    pub seconds_after_expiry: Option<i64>,
+}
+
+/// What follows from one poll.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The row as it is to be stored.
+    pub after: Subscription,
+    /// Oldest first; empty for an uneventful poll.
+    pub renewals: Vec<NewRenewal>,
+    pub events: Vec<Event>,
+    /// Set when `after.surprise` is not the one that stood before: to be logged once.
+    pub new_surprise: bool,
+}
+
+/// Decides on one poll's answer. `before` is the row as it was when the request was chosen.
+pub fn decide(before: &Subscription, answer: &Result<Status, Error>, rules: &Rules, now: Timestamp) -> Decision {
+    let mut poll = Poll {
+        after: Subscription { last_asked_at: Some(now), ..before.clone() },
+        before,
+        rules,
+        now,
+        renewals: Vec::new(),
+        events: Vec::new(),
+    };
+    match answer {
+        Ok(status) => match status.verdict.class {
+            Class::Success => poll.answered(status),
+            Class::NotFound => poll.not_found(&status.verdict),
+            Class::Configuration => poll.refused(&status.verdict),
+            Class::Transient | Class::Waiting | Class::Permanent => {
+                poll.failed(Outcome::Failed, Some(describe(&status.verdict)));
+            }
+        },
+        Err(error) => poll.no_answer(error),
+    }
+    let new_surprise = poll.after.surprise.is_some() && poll.after.surprise != before.surprise;
+    Decision { after: poll.after, renewals: poll.renewals, events: poll.events, new_surprise }
+}
+
+struct Poll<'a> {
+    before: &'a Subscription,
+    after: Subscription,
+    rules: &'a Rules,
+    now: Timestamp,
+    renewals: Vec<NewRenewal>,
+    events: Vec<Event>,
+}
+
+impl Poll<'_> {
+    fn answered(&mut self, status: &Status) {
+        let observed = number::observe(&self.before.partner_order_number, status);
+        if observed == Err(Unusable::NoGeneration) {
+            return self.failed(Outcome::Unreadable, Some("the answer names neither generation nor order number".into()));
+        }
+        self.usable(Outcome::Ok, None);
+        match observed {
+            Ok(observed) => {
+                self.expiry(status);
+                self.generation(&observed);
+                self.status(status);
+            }
+            // Nothing in an answer about another order is used.
+            Err(_) => self.surprise(format!(
+                "answered for the foreign number {:?}",
+                clip(status.partner_order_number.as_deref().unwrap_or_default())
+            )),
+        }
+        self.end_of_term(status);
+        self.due_after(self.rules.interval(self.after.pace));
+    }
+
+    /// A usable answer: whatever went wrong before is over.
+    fn usable(&mut self, outcome: Outcome, detail: Option<String>) {
+        let after = &mut self.after;
+        after.last_answer_at = Some(self.now);
+        after.failures = 0;
+        after.refusals = 0;
+        after.last_outcome = Some(outcome);
+        after.last_detail = detail;
+        after.surprise = None;
+        after.pace = if after.state == State::Ended { Pace::Monthly } else { Pace::Regular };
+    }
+
+    fn expiry(&mut self, status: &Status) {
+        if let Some(reported) = status.expires_at {
+            self.after.expires_at = Some(reported);
+            self.after.expiry_reported = true;
+        }
+    }
+
+    fn generation(&mut self, observed: &Observed) {
+        let seen = observed.generation;
+        let Some(known) = self.before.generation else {
+            self.after.generation = Some(seen); // adopted: noted, nothing delivered
+            return;
+        };
+        let jump = seen.saturating_sub(known);
+        if jump < 0 {
+            return self.surprise(format!("generation went back from {known} to {seen}"));
+        }
+        if jump > self.rules.max_generation_jump {
+            return self.surprise(format!(
+                "generation jumped from {known} to {seen}, more than max_generation_jump = {}; `refetch` accepts it",
+                self.rules.max_generation_jump
+            ));
+        }
+        if observed.contradicts {
+            self.surprise(format!("generation field and order number disagree; {seen} was taken"));
+        }
+        if jump > 0 {
+            self.renewed(known, seen);
+        }
+    }
+
+    /// Each generation was paid for and has its own keys, so none is skipped.
+    fn renewed(&mut self, known: i64, seen: i64) {
+        let after = &mut self.after;
+        let late = self.before.expires_at.map(|end| self.now.as_unix() - end.as_unix());
+        self.renewals = (known + 1..=seen)
+            .map(|generation| NewRenewal {
+                generation,
+                order_number: number::order_number(&after.partner_order_number, generation),
+                expires_at: after.expires_at.filter(|_| generation == seen && after.expiry_reported),
+                // Only the oldest was due at the expiry we knew.
+                seconds_after_expiry: late.filter(|_| generation == known + 1),
+            })
+            .collect();
+        after.generation = Some(seen);
+        after.state = if after.state == State::Ended { State::Watching } else { after.state };
+        after.ended_at = None;
+        after.terminal_since = None;
+        after.pace = Pace::Regular;
+    }
+
+    fn status(&mut self, status: &Status) {
+        let Some(to) = &status.technical_status else { return };
+        let from = self.after.technical_status.replace(to.clone());
+        if from.as_ref().is_some_and(|from| !from.eq_ignore_ascii_case(to)) {
+            self.after.status_changes += 1;
+            self.events.push(Event::StatusChanged {
+                generation: self.after.generation.unwrap_or(0),
+                change: self.after.status_changes,
+                from,
+                to: Some(to.clone()),
+            });
+        }
+    }
+
+    /// Cancelled, expired, or simply not renewed: slower asking and, in time, the end.
+    fn end_of_term(&mut self, status: &Status) {
+        let Some(reason) = terminal(status.technical_status.as_deref()) else {
+            if status.technical_status.is_some() {
+                self.after.terminal_since = None;
+                self.revive();
+            }
+            return self.not_renewed();
+        };
+        let since = *self.after.terminal_since.get_or_insert(self.now);
+        if self.after.state == State::Ended {
+            return;
+        }
+        self.after.pace = Pace::Daily;
+        if self.renewals.is_empty()
+            && self.now.since(since) >= TERMINAL_AGAIN
+            && self.now >= self.after.expires_at.unwrap_or(since) + self.rules.ended_after
+        {
+            self.after.state = State::Ended;
+            self.after.ended_at = Some(self.now);
+            self.after.pace = Pace::Monthly;
+            self.after.status_changes += 1;
+            let generation = self.after.generation.unwrap_or(0);
+            self.events.push(Event::Ended { generation, change: self.after.status_changes, reason });
+        } else if reason == EndReason::Expired {
+            self.not_renewed();
+        }
+    }
+
+    /// An ended subscription that is active again may renew again.
+    fn revive(&mut self) {
+        if self.after.state == State::Ended {
+            self.after.state = State::Watching;
+            self.after.ended_at = None;
+            self.after.pace = Pace::Regular;
+        }
+    }
+
+    /// Tells once per term that its end and the window after it have passed without a renewal.
+    fn not_renewed(&mut self) {
+        let Some(end) = self.after.expires_at else { return };
+        if self.after.state != State::Watching
+            || !self.renewals.is_empty()
+            || self.now < end + self.rules.window_after
+            || self.after.not_renewed_term == Some(end)
+        {
+            return;
+        }
+        self.after.not_renewed_term = Some(end);
+        self.events.push(Event::NotRenewed {
+            generation: self.after.generation.unwrap_or(0),
+            expires_at: end,
+            technical_status: self.after.technical_status.clone(),
+        });
+    }
+
+    /// The provider does not know it: an answer, and a reason to look, but not to stop.
+    fn not_found(&mut self, verdict: &Verdict) {
+        self.usable(Outcome::NotFound, Some(describe(verdict)));
+        if self.after.state != State::Ended {
+            self.after.pace = Pace::Daily;
+        }
+        self.due_after(self.rules.interval(self.after.pace));
+    }
+
+    /// Wrong territory, wrong secret, or an address that is not allowed.
+    fn refused(&mut self, verdict: &Verdict) {
+        self.after.refusals = self.before.refusals.saturating_add(1);
+        self.after.failures = self.before.failures.saturating_add(1);
+        self.after.last_outcome = Some(Outcome::Refused);
+        self.after.last_detail = Some(describe(verdict));
+        if self.after.state != State::Ended {
+            self.after.pace = Pace::Daily;
+        }
+        self.due_after(retry::refused(self.after.refusals));
+    }
+
+    fn no_answer(&mut self, error: &Error) {
+        let outcome = match error {
+            Error::Unreachable(_) => Outcome::Unreachable,
+            Error::Unavailable { .. } | Error::TooManyRequests { .. } => Outcome::Unavailable,
+            Error::Unreadable { .. } => Outcome::Unreadable,
+            Error::Rejected { .. } => Outcome::Rejected,
+            Error::Unauthorized { .. } => Outcome::Unauthorized,
+        };
+        let detail = Some(clip(&crate::chain(error)));
+        if outcome == Outcome::Rejected {
+            // The same request soon would be rejected again.
+            self.after.failures = self.before.failures.saturating_add(1);
+            self.after.last_outcome = Some(outcome);
+            self.after.last_detail = detail;
+            return self.due_after(self.rules.interval(self.after.pace));
+        }
+        self.failed(outcome, detail);
+        let retry_after = match error {
+            Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => *retry_after,
+            _ => None,
+        };
+        if let Some(due) = self.after.due_at {
+            self.due_after(retry::with_retry_after(due.since(self.now), retry_after));
+        }
+    }
+
+    fn failed(&mut self, outcome: Outcome, detail: Option<String>) {
+        self.after.failures = self.before.failures.saturating_add(1);
+        self.after.last_outcome = Some(outcome);
+        self.after.last_detail = detail;
+        let interval = self.rules.interval(self.after.pace);
+        self.due_after(retry::poll(self.after.failures).map_or(interval, |soon| soon.min(interval)));
+    }
+
+    fn surprise(&mut self, text: String) {
+        self.after.surprises += 1;
+        self.after.surprise = Some(text);
+    }
+
+    /// Sets when and in which lane it is asked next.
+    fn due_after(&mut self, delay: Duration) {
+        let after = &mut self.after;
+        let mut delay = delay;
+        if !self.renewals.is_empty() {
+            delay = NO_POLL_WHILE_WAITING;
+        } else if self.before.last_asked_at.is_none() && after.failures == 0 {
+            // Once: so that what was imported together is not asked together for ever.
+            delay = delay.saturating_sub(spread(after.row, self.rules.every / 2));
+        }
+        let due = self.now + delay;
+        let stopped = match (after.state, after.ended_at) {
+            (State::Watching, _) => false,
+            (State::Ended, Some(ended)) => due > ended + ENDED_ASKED_FOR,
+            _ => true,
+        };
+        after.due_at = (!stopped).then_some(due);
+        let urgent = after.pace == Pace::Regular && self.rules.in_window(after.expires_at, due);
+        after.lane = if urgent { Lane::Urgent } else { Lane::Other };
+    }
+}
+
+/// A stable share of `most`. Neighbours in the table stay together, 64 at a time: the rows one commit touches then lie side
+/// by side, which costs a tenth of scattered ones, and 64 requests are nothing to a budget.
+fn spread(row: i64, most: Duration) -> Duration {
+    // Multiplicative hashing by 2^64 / golden ratio.
+    let hashed = (row as u64 >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    most.mul_f64(hashed as f64 / u64::MAX as f64)
+}
+
+/// Why a status is one that nothing comes after, if it is (nexway-connect.md, section 4.4: a guess, so it stops nothing by itself).
+fn terminal(status: Option<&str>) -> Option<EndReason> {
+    let status = status?;
+    if status.eq_ignore_ascii_case("canceled") || status.eq_ignore_ascii_case("cancelled") {
+        Some(EndReason::Cancelled)
+    } else if status.eq_ignore_ascii_case("expired") {
+        Some(EndReason::Expired)
+    } else {
+        None
+    }
+}
+
+/// `code 1010: order not found`, the provider's text made harmless.
+pub(super) fn describe(verdict: &Verdict) -> String {
+    if verdict.message.is_empty() {
+        format!("code {}", verdict.code)
+    } else {
+        format!("code {}: {}", verdict.code, clip(&verdict.message))
+    }
+}
+
+pub(super) fn clip(text: &str) -> String {
+    crate::text::visible(&text.chars().take(DETAIL_CHARS).collect::<String>())
+}

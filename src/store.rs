@@ -1,0 +1,129 @@
+//! The store: one SQLite file that holds everything which must survive a restart.
+//!
+//! [`Store`] is a cheap handle. One thread owns the writing connection: what is queued when a transaction begins shares
+//! it, each unit in a savepoint of its own, so `synchronous=FULL` is paid once for many. A second thread owns a reading
+//! connection. The statements are in the files below, each beside the method that runs it; decisions are elsewhere.
+
+mod dispatches;
+mod file;
+mod messages;
+mod migrations;
+mod polls;
+mod renewals;
+mod subscriptions;
+mod thread;
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+pub use dispatches::{Attempt, DispatchRow, Leased, QueueFilter, SinkState};
+pub use file::InstanceLock;
+pub use messages::{MessageRow, NewMessage, Purged};
+pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
+pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
+pub use subscriptions::{Listed, ListFilter, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("another renewald works on {}", path.display())]
+    Locked { path: PathBuf },
+    #[error("{} is of schema version {found}, written by a newer renewald; this one knows version {known}: nothing was changed", path.display())]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{} is of the older schema version {found} and a running renewald holds it; restart that one first", path.display())]
+    Older { path: PathBuf, found: i64 },
+    #[error("{} is not a renewald database; nothing was changed", path.display())]
+    Foreign { path: PathBuf },
+    #[error("cannot create or open {}", path.display())]
+    File { path: PathBuf, #[source] source: std::io::Error },
+    #[error("{} is damaged; restore a backup, or keep the file and ask for help", path.display())]
+    Damaged { path: PathBuf, #[source] source: rusqlite::Error },
+    #[error("the database refused")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The whole transaction failed with another unit, or at its commit.
+    #[error("the database could not commit: {0}")]
+    Commit(String),
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Whether the same call may succeed later: disk full, busy, or a failed read or write.
+    pub fn is_transient(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure, CannotOpen};
+        match self {
+            Error::Commit(_) => true,
+            Error::Sqlite(e) => matches!(
+                e.sqlite_error_code(),
+                Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly | SystemIoFailure | CannotOpen)
+            ),
+            _ => false,
+        }
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How the file is opened.
+#[derive(Debug)]
+pub enum Access {
+    /// `run` and `once`: held with the instance lock, which lives as long as the store.
+    Instance(InstanceLock),
+    /// A command beside them.
+    Command,
+}
+
+/// A handle to the open store; clones share it. All of them dropped, or [`Store::close`], ends its threads.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: thread::Worker,
+    reader: thread::Worker,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the store, creating or migrating the file where that is allowed (design section 5). The setup lock is held
+    /// meanwhile; `user_version` is looked at before anything is changed.
+    pub fn open(path: &std::path::Path, access: Access) -> Result<Self> {
+        let (writer, lock) = file::open(path, access)?;
+        let reader = file::open_reader(path)?;
+        Ok(Self {
+            writer: thread::Worker::writing(writer, lock),
+            reader: thread::Worker::reading(reader),
+            path: path.to_owned(),
+        })
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Waits until everything queued is committed and both connections are closed.
+    pub async fn close(self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// Changes whenever another connection has committed something: another process, never ourselves.
+    pub async fn data_version(&self) -> Result<i64> {
+        self.writer.outside(|db| Ok(db.query_row("PRAGMA data_version", [], |row| row.get(0))?)).await
+    }
+
+    /// Runs `unit` in the next transaction, alone in a savepoint, and returns once that transaction is on disk. An error
+    /// undoes this unit and no other.
+    async fn write<T: Send + 'static>(
+        &self,
+        unit: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.inside(unit).await
+    }
+
+    /// Runs `query` on the reading connection. It sees what is committed, nothing of an open transaction.
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.reader.outside(query).await
+    }
+}

@@ -1,0 +1,191 @@
+//! The database file: its locks, its mode, its pragmas; and what is refused before anything is changed.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::migrations::{self, APPLICATION_ID, VERSION};
+use super::{Access, Error, Result};
+
+/// How long a statement waits for another process's transaction. Ours last milliseconds; a migration takes no part in
+/// this, it holds the setup lock.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// The kernel lock that `run` and `once` hold from before the database is opened until after it is closed. The file stays:
+/// deleting it would let two processes lock two different files of one name.
+#[derive(Debug)]
+pub struct InstanceLock {
+    _file: File,
+}
+
+impl InstanceLock {
+    /// Takes `<db>.lock`, or says at once that somebody else has it ([`Error::Locked`]).
+    pub fn acquire(database: &Path) -> Result<Self> {
+        let file = lock_file(database, "lock")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: database.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(Error::File { path: beside(database, "lock"), source }),
+        }
+    }
+
+    /// Whether some process holds it now.
+    pub fn is_held(database: &Path) -> bool {
+        matches!(Self::acquire(database), Err(Error::Locked { .. }))
+    }
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+fn lock_file(database: &Path, suffix: &str) -> Result<File> {
+    let path = beside(database, suffix);
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| Error::File { path, source })
+}
+
+/// Opens the writing connection; the database is then of this build's version.
+pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<InstanceLock>)> {
+    let setup = lock_file(path, "setup.lock")?;
+    setup.lock().map_err(|source| Error::File { path: beside(path, "setup.lock"), source })?;
+    let instance = match access {
+        Access::Instance(lock) => Some(lock),
+        Access::Command => None,
+    };
+    check_header(path)?;
+    create(path)?;
+    let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // The header may be older than what a write-ahead log left by a crash says.
+    let found = version(&db, path)?;
+    if found > VERSION {
+        return Err(Error::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    // Creating is covered by the setup lock; changing an existing file needs the instance lock as well.
+    let _migrating = match &instance {
+        None if found > 0 && found < VERSION => {
+            Some(InstanceLock::acquire(path).map_err(|_| Error::Older { path: path.to_owned(), found })?)
+        }
+        _ => None,
+    };
+    prepare(&mut db, found).map_err(|e| damaged(path, e))?;
+    Ok((db, instance))
+}
+
+pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Not opened read-only: the last connection to close must be able to tidy the write-ahead log.
+    db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048")?;
+    Ok(db)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// Refuses foreign and newer files by their header, without SQLite touching them.
+fn check_header(path: &Path) -> Result<()> {
+    let mut header = Vec::with_capacity(100);
+    match File::open(path) {
+        Ok(file) => file.take(100).read_to_end(&mut header).map(drop),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => Err(e),
+    }
+    .map_err(|source| Error::File { path: path.to_owned(), source })?;
+    if header.is_empty() {
+        return Ok(()); // created, then killed before the first write
+    }
+    let field = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_be_bytes);
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+        return Err(Error::Foreign { path: path.to_owned() });
+    }
+    match (field(68), i64::from(field(60))) {
+        (APPLICATION_ID, found) if found > VERSION => {
+            Err(Error::Newer { path: path.to_owned(), found, known: VERSION })
+        }
+        (APPLICATION_ID | 0, _) => Ok(()), // 0: killed while creating, `version` looks again
+        _ => Err(Error::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// Creates an empty file that only its owner reads, and makes its name durable.
+fn create(path: &Path) -> Result<()> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => {
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mode = path.metadata().map_err(failed)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                tracing::warn!(path = %path.display(), "database was readable by others; mode set to 0600");
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            }
+            Ok(())
+        }
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// The schema version of the file; 0 where it is still empty.
+fn version(db: &Connection, path: &Path) -> Result<i64> {
+    let read = || -> rusqlite::Result<(i64, i32, i64)> {
+        Ok((
+            db.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+            db.query_row("PRAGMA application_id", [], |row| row.get(0))?,
+            db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?,
+        ))
+    };
+    match read().map_err(|e| damaged(path, e.into()))? {
+        (0, 0, 0) => Ok(0),
+        (found, APPLICATION_ID, _) if found > 0 => Ok(found),
+        _ => Err(Error::Foreign { path: path.to_owned() }),
+    }
+}
+
+fn prepare(db: &mut Connection, found: i64) -> Result<()> {
+    if found == 0 {
+        // Must precede the first table.
+        db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    }
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -4096;
+         PRAGMA journal_size_limit = 16777216;",
+    )?;
+    migrations::migrate(db, found)
+}
+
+/// Names damage as such; every other error stays what it is.
+fn damaged(path: &Path, error: Error) -> Error {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error {
+        Error::Sqlite(source) if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
+            Error::Damaged { path: path.to_owned(), source }
+        }
+        other => other,
+    }
+}

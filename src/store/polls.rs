@@ -1,0 +1,295 @@
+//! What is asked next and what came of it: the statements of the sweep's hot path.
+
+use rusqlite::{Connection, Row, named_params};
+
+use super::{Result, Store, messages, renewals};
+use crate::choice::Lane;
+use crate::clock::Timestamp;
+use crate::renewal::poll::NewRenewal;
+use crate::renewal::{HOUR, Pace, Rules, Subscription};
+
+use super::messages::NewMessage;
+
+/// Where a page of due subscriptions begins.
+#[derive(Clone, Debug)]
+pub struct DuePage {
+    pub provider: String,
+    pub territory: String,
+    pub lane: Lane,
+    /// Rows due at or before this.
+    pub until: Timestamp,
+    /// Only rows behind this one: (due, row).
+    pub after: (i64, i64),
+    pub limit: usize,
+}
+
+/// One poll's result, to be written.
+#[derive(Debug)]
+pub struct PollRecord {
+    pub before: Subscription,
+    pub after: Subscription,
+    pub renewals: Vec<NewRenewal>,
+    pub messages: Vec<NewMessage>,
+}
+
+/// What recording a poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    Done,
+    /// Somebody paused, untracked or changed the subscription while it was asked: the answer is dropped, it will be asked
+    /// again when it is due.
+    Overtaken,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StoppedTerritory {
+    pub provider: String,
+    pub territory: String,
+    pub stopped_at: Timestamp,
+    pub reason: String,
+}
+
+pub(super) const COLUMNS: &str = "id, territory, partner_order_number, subscription_id, state, generation, expires_at, \
+     expiry_reported, ended_at, lane, due_at, pace, last_asked_at, last_answer_at, failures, refusals, last_outcome, \
+     last_detail, technical_status, status_changes, terminal_since, surprise, surprises, not_renewed_term";
+
+/// Reads the columns above, in their order.
+pub(super) fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+    Ok(Subscription {
+        row: row.get(0)?,
+        territory: row.get(1)?,
+        partner_order_number: row.get(2)?,
+        subscription_id: row.get(3)?,
+        state: row.get(4)?,
+        generation: row.get(5)?,
+        expires_at: row.get(6)?,
+        expiry_reported: row.get(7)?,
+        ended_at: row.get(8)?,
+        lane: Lane::from_rank(row.get(9)?),
+        due_at: row.get(10)?,
+        pace: row.get(11)?,
+        last_asked_at: row.get(12)?,
+        last_answer_at: row.get(13)?,
+        failures: row.get(14)?,
+        refusals: row.get(15)?,
+        last_outcome: row.get(16)?,
+        last_detail: row.get(17)?,
+        technical_status: row.get(18)?,
+        status_changes: row.get(19)?,
+        terminal_since: row.get(20)?,
+        surprise: row.get(21)?,
+        surprises: row.get(22)?,
+        not_renewed_term: row.get(23)?,
+    })
+}
+
+impl Store {
+    /// The next page of one lane and territory, most overdue first.
+    pub async fn due_subscriptions(&self, page: DuePage) -> Result<Vec<Subscription>> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM subscriptions
+                 WHERE provider = :provider AND territory = :territory AND lane = :lane
+                   AND due_at <= :until AND (due_at, id) > (:after_due, :after_id)
+                 ORDER BY due_at, id LIMIT :limit"
+            ))?;
+            let rows = statement.query_map(
+                named_params! {
+                    ":provider": page.provider, ":territory": page.territory, ":lane": page.lane.rank(),
+                    ":until": page.until, ":after_due": page.after.0, ":after_id": page.after.1,
+                    ":limit": page.limit as i64,
+                },
+                subscription,
+            )?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// When the next subscription of a provider is due; `None` when nobody is.
+    pub async fn next_poll_due(&self, provider: &str, territories: Vec<String>) -> Result<Option<Timestamp>> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            let mut earliest: Option<Timestamp> = None;
+            let mut statement = db.prepare_cached(
+                "SELECT min(due_at) FROM subscriptions
+                 WHERE provider = :provider AND territory = :territory AND lane = :lane AND due_at IS NOT NULL",
+            )?;
+            for territory in territories {
+                for lane in Lane::ALL {
+                    let due: Option<Timestamp> = statement.query_row(
+                        named_params! { ":provider": provider, ":territory": territory, ":lane": lane.rank() },
+                        |row| row.get(0),
+                    )?;
+                    earliest = earliest.into_iter().chain(due).min();
+                }
+            }
+            Ok(earliest)
+        })
+        .await
+    }
+
+    /// Moves those whose window has opened while they wait among the others to the urgent lane.
+    pub async fn promote_urgent(&self, provider: &str, rules: &Rules, now: Timestamp) -> Result<usize> {
+        let provider = provider.to_owned();
+        let (from, until) = (now - rules.window_after, now + rules.window_before);
+        let query = "SELECT 1 FROM subscriptions WHERE provider = :provider AND lane = 2 AND pace = 'regular'
+                     AND expires_at > :from AND expires_at <= :until LIMIT 1";
+        let name = provider.clone();
+        let any = self
+            .read(move |db| {
+                Ok(db.prepare_cached(query)?.exists(
+                    named_params! { ":provider": name, ":from": from, ":until": until },
+                )?)
+            })
+            .await?;
+        if !any {
+            return Ok(0);
+        }
+        self.write(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "UPDATE subscriptions SET lane = 1
+                     WHERE provider = :provider AND lane = 2 AND pace = 'regular'
+                       AND expires_at > :from AND expires_at <= :until",
+                )?
+                .execute(named_params! { ":provider": provider, ":from": from, ":until": until })?)
+        })
+        .await
+    }
+
+    /// Makes due what a clock that has since been put right had scheduled further ahead than any rule allows. Looks at
+    /// all rows of the provider that are not due soon: for the start of a pass and after a step of the clock.
+    pub async fn heal_due_times(&self, provider: &str, rules: &Rules, now: Timestamp) -> Result<usize> {
+        let provider = provider.to_owned();
+        let ahead = |pace| now + rules.interval(pace).max(25 * HOUR) + HOUR;
+        let (regular, monthly) = (ahead(Pace::Regular).max(ahead(Pace::Daily)), ahead(Pace::Monthly));
+        let order_data = now + rules.retry_max.mul_f64(1.2).max(25 * HOUR);
+        self.write(move |db| {
+            let polls = db.execute(
+                "UPDATE subscriptions SET due_at = :now
+                 WHERE provider = :provider AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END",
+                named_params! { ":provider": provider, ":now": now, ":monthly": monthly, ":regular": regular },
+            )?;
+            let renewals = db.execute(
+                "UPDATE renewals SET next_attempt_at = :now
+                 WHERE provider = :provider AND state = 'awaiting_order_data' AND next_attempt_at > :order_data",
+                named_params! { ":provider": provider, ":now": now, ":order_data": order_data },
+            )?;
+            Ok(polls + renewals)
+        })
+        .await
+    }
+
+    /// Writes the results of polls, all of them or none. A generation is raised in the transaction that inserts its
+    /// renewal, so that it is never seen and then forgotten; recording a generation twice is harmless.
+    pub async fn record_polls(&self, records: Vec<PollRecord>, now: Timestamp) -> Result<Vec<Recorded>> {
+        self.write(move |db| records.iter().map(|record| record_poll(db, record, now)).collect()).await
+    }
+
+    pub async fn stop_territory(&self, stopped: StoppedTerritory) -> Result<()> {
+        self.write(move |db| {
+            db.execute(
+                "INSERT INTO territories (provider, territory, stopped_at, reason)
+                 VALUES (:provider, :territory, :stopped_at, :reason) ON CONFLICT DO NOTHING",
+                named_params! {
+                    ":provider": stopped.provider, ":territory": stopped.territory,
+                    ":stopped_at": stopped.stopped_at, ":reason": stopped.reason,
+                },
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn open_territory(&self, provider: &str, territory: &str) -> Result<()> {
+        let (provider, territory) = (provider.to_owned(), territory.to_owned());
+        self.write(move |db| {
+            db.execute(
+                "DELETE FROM territories WHERE provider = :provider AND territory = :territory",
+                named_params! { ":provider": provider, ":territory": territory },
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn stopped_territories(&self) -> Result<Vec<StoppedTerritory>> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT provider, territory, stopped_at, reason FROM territories ORDER BY provider, territory",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(StoppedTerritory {
+                    provider: row.get(0)?,
+                    territory: row.get(1)?,
+                    stopped_at: row.get(2)?,
+                    reason: row.get(3)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+}
+
+fn record_poll(db: &Connection, record: &PollRecord, now: Timestamp) -> Result<Recorded> {
+    let (before, after) = (&record.before, &record.after);
+    let changed = if is_quiet(record) { touch(db, before, after)? } else { replace(db, before, after)? };
+    if changed == 0 {
+        return Ok(Recorded::Overtaken);
+    }
+    for renewal in &record.renewals {
+        renewals::insert(db, after.row, renewal, now)?;
+    }
+    for message in &record.messages {
+        messages::insert(db, message)?;
+    }
+    Ok(Recorded::Done)
+}
+
+/// Whether only times changed: nearly always, and cheaper by an index.
+fn is_quiet(record: &PollRecord) -> bool {
+    let (before, after) = (&record.before, &record.after);
+    record.renewals.is_empty()
+        && record.messages.is_empty()
+        && *after
+            == Subscription {
+                due_at: after.due_at,
+                last_asked_at: after.last_asked_at,
+                last_answer_at: after.last_answer_at,
+                ..before.clone()
+            }
+}
+
+fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "UPDATE subscriptions SET due_at = ?1, last_asked_at = ?2, last_answer_at = ?3
+         WHERE id = ?4 AND state = ?5 AND generation IS ?6",
+    )?
+    .execute((after.due_at, after.last_asked_at, after.last_answer_at, before.row, before.state, before.generation))
+}
+
+fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "UPDATE subscriptions SET
+             state = :state, generation = :generation, expires_at = :expires_at, expiry_reported = :expiry_reported,
+             ended_at = :ended_at, lane = :lane, due_at = :due_at, pace = :pace, last_asked_at = :last_asked_at,
+             last_answer_at = :last_answer_at, failures = :failures, refusals = :refusals,
+             last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
+             status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
+             surprises = :surprises, not_renewed_term = :not_renewed_term
+         WHERE id = :id AND state = :expected_state AND generation IS :expected_generation",
+    )?
+    .execute(named_params! {
+        ":state": after.state, ":generation": after.generation, ":expires_at": after.expires_at,
+        ":expiry_reported": after.expiry_reported, ":ended_at": after.ended_at, ":lane": after.lane.rank(),
+        ":due_at": after.due_at, ":pace": after.pace, ":last_asked_at": after.last_asked_at,
+        ":last_answer_at": after.last_answer_at, ":failures": after.failures, ":refusals": after.refusals,
+        ":last_outcome": after.last_outcome, ":last_detail": after.last_detail,
+        ":technical_status": after.technical_status, ":status_changes": after.status_changes,
+        ":terminal_since": after.terminal_since, ":surprise": after.surprise, ":surprises": after.surprises,
+        ":not_renewed_term": after.not_renewed_term,
+        ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,
+    })
+}

@@ -1,0 +1,349 @@
+//! Subscriptions as people see them: tracked, named, listed, paused, forgotten.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{Result, Store, polls};
+use crate::clock::Timestamp;
+use crate::renewal::number;
+pub use crate::renewal::Subscription;
+use crate::renewal::{Pace, Rules, State};
+
+/// A subscription that somebody wants watched.
+#[derive(Clone, Debug)]
+pub struct NewSubscription {
+    pub provider: String,
+    pub territory: String,
+    /// The original number; checked with [`number::check`].
+    pub partner_order_number: String,
+    pub subscription_id: i64,
+    /// `None`: adopt, the first poll notes it.
+    pub generation: Option<i64>,
+    pub expires_at: Option<Timestamp>,
+    pub metadata: Option<Metadata>,
+    /// `track`, `order` or `import`.
+    pub tracked_by: &'static str,
+}
+
+/// The reseller's own JSON object, compact. `Debug` shows none of it: it may hold customer data.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Metadata(String);
+
+impl Metadata {
+    /// Takes a JSON object; the error says what it is instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let object: serde_json::Map<String, serde_json::Value> =
+            // The error's own text may quote the value.
+            serde_json::from_str(text)
+                .map_err(|e| format!("metadata is not a JSON object (line {}, column {})", e.line(), e.column()))?;
+        Ok(Self(serde_json::Value::Object(object).to_string()))
+    }
+
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metadata(***)")
+    }
+}
+
+/// What tracking came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracked {
+    Added,
+    /// Left alone.
+    Already,
+    /// Its attributes were changed, its generation was not.
+    Updated,
+    /// It had been untracked; its generation was not lowered.
+    Revived,
+}
+
+/// A subscription with all that is stored of it.
+#[derive(Clone, Debug)]
+pub struct SubscriptionRow {
+    pub provider: String,
+    pub metadata: Metadata,
+    pub tracked_at: Timestamp,
+    pub tracked_by: String,
+    /// Waiting renewals.
+    pub waiting: u32,
+    pub subscription: Subscription,
+}
+
+/// How a person names subscriptions: an original number, a suffixed one, or a subscription id.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub name: String,
+    pub subscription_id: Option<i64>,
+    pub provider: Option<String>,
+    pub territory: Option<String>,
+}
+
+/// What `list` is asked for. Empty matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    pub state: Option<State>,
+    pub provider: Option<String>,
+    pub territory: Option<String>,
+    /// Last answer older than 1.1 × its interval and not awaiting order data, by these rules.
+    pub overdue: Option<Rules>,
+    pub not_renewed: bool,
+    /// Rows behind this one.
+    pub after: i64,
+    pub limit: usize,
+}
+
+/// One page of [`Store::list`].
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub items: Vec<SubscriptionRow>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<i64>,
+}
+
+fn columns() -> String {
+    format!(
+        "{}, provider, metadata, tracked_at, tracked_by, (SELECT count(*) FROM renewals r WHERE \
+         r.subscription = subscriptions.id AND r.state = 'awaiting_order_data')",
+        polls::COLUMNS
+    )
+}
+
+fn subscription_row(row: &Row<'_>) -> rusqlite::Result<SubscriptionRow> {
+    Ok(SubscriptionRow {
+        subscription: polls::subscription(row)?,
+        provider: row.get("provider")?,
+        metadata: Metadata(row.get("metadata")?),
+        tracked_at: row.get("tracked_at")?,
+        tracked_by: row.get("tracked_by")?,
+        waiting: row.get(28)?,
+    })
+}
+
+impl Store {
+    /// Tracks subscriptions, all of them or none, and says for each what happened. The identity is (provider, partner order
+    /// number, subscription id); one that is tracked already is left alone unless `update`, which changes its attributes.
+    pub async fn track(&self, new: Vec<NewSubscription>, update: bool, now: Timestamp) -> Result<Vec<Tracked>> {
+        self.write(move |db| new.iter().map(|one| track(db, one, update, now)).collect()).await
+    }
+
+    /// Stops watching: waiting renewals are dropped, what is queued is still delivered. Untracking twice changes nothing.
+    pub async fn untrack(&self, row: i64, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.execute(
+                "UPDATE subscriptions SET state = 'untracked', due_at = NULL, ended_at = NULL WHERE id = :id",
+                named_params! { ":id": row },
+            )?;
+            db.execute(
+                "UPDATE renewals SET state = 'dropped', next_attempt_at = NULL, settled_at = :now
+                 WHERE subscription = :id AND state = 'awaiting_order_data'",
+                named_params! { ":id": row, ":now": now },
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a subscription with its renewals, messages and dispatches, delivered or not.
+    pub async fn forget(&self, row: i64) -> Result<()> {
+        self.write(move |db| {
+            db.execute("DELETE FROM subscriptions WHERE id = :id", named_params! { ":id": row })?;
+            Ok(())
+        })
+        .await?;
+        // The log would keep the deleted pages until it is next written over.
+        self.writer
+            .outside(|db| Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))
+            .await
+    }
+
+    /// The subscriptions that a name may mean.
+    pub async fn find(&self, named: Named) -> Result<Vec<SubscriptionRow>> {
+        self.read(move |db| {
+            let mut originals = vec![named.name.clone()];
+            if let Some((before, digits)) = named.name.rsplit_once('-')
+                && number::generation_in(before, &named.name).is_some()
+                && !digits.is_empty()
+            {
+                originals.push(before.to_owned());
+            }
+            let by_id: Option<i64> = named.name.parse().ok();
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {} FROM subscriptions
+                 WHERE id IN (SELECT id FROM subscriptions WHERE subscription_id = :by_id
+                              UNION SELECT s.id FROM json_each(:originals) o
+                              JOIN subscriptions s ON s.partner_order_number = o.value)
+                   AND (:provider IS NULL OR provider = :provider) AND (:territory IS NULL OR territory = :territory)
+                   AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
+                 ORDER BY id LIMIT 100",
+                columns()
+            ))?;
+            let rows = statement.query_map(
+                named_params! {
+                    ":by_id": by_id, ":originals": serde_json::Value::from(originals).to_string(),
+                    ":provider": named.provider, ":territory": named.territory,
+                    ":subscription_id": named.subscription_id,
+                },
+                subscription_row,
+            )?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// One page of subscriptions in the order in which they were tracked.
+    pub async fn list(&self, filter: ListFilter, now: Timestamp) -> Result<Listed> {
+        self.read(move |db| {
+            let late = |pace| filter.overdue.as_ref().map(|rules| now - rules.interval(pace).mul_f64(1.1));
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {} FROM subscriptions
+                 WHERE id > :after AND (:state IS NULL OR state = :state)
+                   AND (:provider IS NULL OR provider = :provider) AND (:territory IS NULL OR territory = :territory)
+                   AND (:regular IS NULL OR (state = 'watching'
+                        AND coalesce(last_answer_at, tracked_at) < CASE pace WHEN 'regular' THEN :regular ELSE :daily END
+                        AND NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id
+                                        AND r.state = 'awaiting_order_data')))
+                   AND (NOT :not_renewed OR (state = 'watching' AND not_renewed_term = expires_at))
+                 ORDER BY id LIMIT :limit",
+                columns()
+            ))?;
+            let rows = statement.query_map(
+                named_params! {
+                    ":after": filter.after, ":state": filter.state, ":provider": filter.provider,
+                    ":territory": filter.territory, ":regular": late(Pace::Regular), ":daily": late(Pace::Daily),
+                    ":not_renewed": filter.not_renewed, ":limit": filter.limit as i64 + 1,
+                },
+                subscription_row,
+            )?;
+            let mut items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            let more = items.len() > filter.limit;
+            items.truncate(filter.limit);
+            let next = items.last().filter(|_| more).map(|last| last.subscription.row);
+            Ok(Listed { items, next })
+        })
+        .await
+    }
+
+    /// How many subscriptions are in each state.
+    pub async fn count_by_state(&self) -> Result<Vec<(State, i64)>> {
+        self.read(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT state, count(*) FROM subscriptions GROUP BY state ORDER BY state")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The pairs of provider and territory that subscriptions are filed under.
+    pub async fn territories_in_use(&self) -> Result<Vec<(String, String)>> {
+        self.read(|db| {
+            // Steps from one pair to the next along the index: a handful of look-ups, however many rows there are.
+            let mut next = db.prepare_cached(
+                "SELECT provider, territory FROM subscriptions
+                 WHERE due_at IS NOT NULL AND (provider, territory) > (:provider, :territory)
+                 ORDER BY provider, territory LIMIT 1",
+            )?;
+            let mut pairs: Vec<(String, String)> = Vec::new();
+            loop {
+                let (provider, territory) = pairs.last().cloned().unwrap_or_default();
+                let found = next
+                    .query_row(named_params! { ":provider": provider, ":territory": territory }, |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .optional()?;
+                match found {
+                    Some(pair) => pairs.push(pair),
+                    None => return Ok(pairs),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Makes a watched subscription due now, ahead of all that nobody asked for.
+    pub async fn ask_now(&self, row: i64, now: Timestamp) -> Result<bool> {
+        self.write(move |db| {
+            Ok(db.execute(
+                "UPDATE subscriptions SET lane = 0, due_at = :now WHERE id = :id AND state IN ('watching', 'ended')",
+                named_params! { ":id": row, ":now": now },
+            )? == 1)
+        })
+        .await
+    }
+}
+
+fn track(db: &Connection, new: &NewSubscription, update: bool, now: Timestamp) -> Result<Tracked> {
+    let metadata = new.metadata.as_ref().map(Metadata::as_json);
+    let adopt = new.generation.is_none();
+    let inserted = db
+        .prepare_cached(
+            "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, expires_at,
+                                        metadata, tracked_at, tracked_by, lane, due_at)
+             VALUES (:provider, :number, :subscription_id, :territory, :generation, :expires_at,
+                     coalesce(:metadata, '{}'), :now, :tracked_by, :lane, :now)
+             ON CONFLICT (partner_order_number, subscription_id, provider) DO NOTHING",
+        )?
+        .execute(named_params! {
+            ":provider": new.provider, ":number": new.partner_order_number, ":subscription_id": new.subscription_id,
+            ":territory": new.territory, ":generation": new.generation, ":expires_at": new.expires_at,
+            ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by, ":lane": if adopt { 0 } else { 2 },
+        })?;
+    if inserted == 1 {
+        return Ok(Tracked::Added);
+    }
+    let (row, state): (i64, State) = db
+        .prepare_cached(
+            "SELECT id, state FROM subscriptions
+             WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
+        )?
+        .query_row(
+            named_params! {
+                ":provider": new.provider, ":number": new.partner_order_number,
+                ":subscription_id": new.subscription_id,
+            },
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+    let revive = state == State::Untracked;
+    if revive {
+        revive_row(db, row, new.generation, now)?;
+    }
+    if revive || update {
+        db.prepare_cached(
+            "UPDATE subscriptions SET territory = :territory, metadata = coalesce(:metadata, metadata),
+                 expires_at = CASE WHEN expiry_reported = 1 THEN expires_at ELSE coalesce(:expires_at, expires_at) END,
+                 due_at = CASE WHEN due_at IS NOT NULL AND territory <> :territory THEN :now ELSE due_at END,
+                 refusals = CASE WHEN territory <> :territory THEN 0 ELSE refusals END
+             WHERE id = :id",
+        )?
+        .execute(named_params! {
+            ":territory": new.territory, ":metadata": metadata, ":expires_at": new.expires_at, ":id": row, ":now": now,
+        })?;
+    }
+    Ok(match (revive, update) {
+        (true, _) => Tracked::Revived,
+        (false, true) => Tracked::Updated,
+        (false, false) => Tracked::Already,
+    })
+}
+
+/// Watches an untracked subscription again. Renewals that were dropped meanwhile are wanted again where the caller says that it has
+/// only an earlier generation; an adopting caller wants none of them.
+fn revive_row(db: &Connection, row: i64, generation: Option<i64>, now: Timestamp) -> Result<()> {
+    db.execute(
+        "UPDATE subscriptions SET state = 'watching', due_at = :now, lane = 2, pace = 'regular', terminal_since = NULL,
+             generation = CASE WHEN :generation IS NULL THEN generation
+                               ELSE max(coalesce(generation, 0), :generation) END
+         WHERE id = :id AND state = 'untracked'",
+        named_params! { ":id": row, ":now": now, ":generation": generation },
+    )?;
+    db.execute(
+        "UPDATE renewals SET state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now
+         WHERE subscription = :id AND state = 'dropped' AND generation > :generation",
+        named_params! { ":id": row, ":now": now, ":generation": generation },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! The sweep: asks one provider what is due, and records what it learns.
+//!
+//! [`Sweeper::pass`] works until nothing is due any more; [`Sweeper::run`] passes again whenever the bell rings or the next
+//! due time comes. Which request is next is decided in [`crate::choice`] at the moment a slot of the budget is free, what an
+//! answer means in [`crate::renewal`]; this file only moves things between the provider and the store.
+
+mod gate;
+mod pass;
+mod queues;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::budget::Budget;
+use crate::choice::Choice;
+use crate::clock::{StepDetector, Timestamp};
+use crate::provider::Provider;
+use crate::renewal::Rules;
+use crate::settings::Settings;
+use crate::signals::Shutdown;
+use crate::store::{self, Store};
+
+use gate::Gate;
+use pass::{Pass, Shared};
+use queues::Queues;
+
+/// How long a run waits at the most before it looks again by itself.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// After a failed write nothing is asked; one write is tried this often.
+const WRITE_PROBE: Duration = Duration::from_secs(10);
+/// Wall and monotonic clock may drift this far apart between two looks; more is a step.
+const CLOCK_STEP: Duration = Duration::from_secs(60);
+
+/// One provider's account, as the settings describe it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub name: String,
+    pub concurrency: usize,
+    pub rules: Rules,
+}
+
+/// Which subscriptions a pass asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What is due by now.
+    Due,
+    /// What will be due soon as well, each subscription at most once: the one-shot run.
+    CatchUp,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub polls: u64,
+    /// Calls that brought an answer of any kind, order data included.
+    pub answers: u64,
+    pub calls: u64,
+    pub renewals: u64,
+    pub queued: u64,
+    pub abandoned: u64,
+    pub failures: u64,
+    pub surprises: u64,
+    /// Territories that refuse every subscription, at the end of the pass.
+    pub stopped_territories: Vec<String>,
+    /// Shutdown was requested, or the time was up, with due work left.
+    pub interrupted: bool,
+}
+
+impl Report {
+    /// Adds up the passes of several providers, or several passes of one.
+    pub fn add(&mut self, other: &Report) {
+        self.polls += other.polls;
+        self.answers += other.answers;
+        self.calls += other.calls;
+        self.renewals += other.renewals;
+        self.queued += other.queued;
+        self.abandoned += other.abandoned;
+        self.failures += other.failures;
+        self.surprises += other.surprises;
+        self.stopped_territories = other.stopped_territories.clone();
+        self.interrupted |= other.interrupted;
+    }
+}
+
+/// Bells that are rung for the relays when something was queued for their sinks.
+pub type Bells = Arc<BTreeMap<String, Arc<Notify>>>;
+
+/// Asks one provider.
+pub struct Sweeper<P> {
+    store: Store,
+    provider: P,
+    budget: Budget,
+    account: Account,
+    settings: Arc<Settings>,
+    bells: Bells,
+    choice: Choice,
+    gate: Gate,
+}
+
+/// Where a pass is told of progress: polls answered so far. For progress bars.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
+impl<P: Provider> Sweeper<P> {
+    pub fn new(
+        store: Store,
+        provider: P,
+        budget: Budget,
+        account: Account,
+        settings: Arc<Settings>,
+        bells: Bells,
+    ) -> Self {
+        Self { store, provider, budget, account, settings, bells, choice: Choice::default(), gate: Gate::default() }
+    }
+
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Sweeps until shutdown is requested. `bell` makes it look again at once; a ring during a pass is not missed.
+    ///
+    /// # Errors
+    /// Only a store that will not work again by itself; everything else is logged and tried again.
+    pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<(), store::Error> {
+        let mut clock = StepDetector::start();
+        self.prepare(Timestamp::now()).await?;
+        while !shutdown.is_requested() {
+            if clock.has_stepped(CLOCK_STEP) {
+                tracing::warn!(provider = %self.account.name, "the clock was stepped; due times are checked");
+                self.prepare(Timestamp::now()).await?;
+            }
+            let wait = match self.pass(&Timestamp::now, Scope::Due, Some(&bell), &shutdown, &|_| {}).await {
+                Ok(_) => self.until_next_due(Timestamp::now()).await?,
+                Err(error) if error.is_transient() => {
+                    self.outlast(&error, &shutdown).await;
+                    Duration::ZERO
+                }
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = bell.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Once before the first pass, and after a step of the clock.
+    pub async fn prepare(&mut self, now: Timestamp) -> Result<(), store::Error> {
+        self.gate.load(&self.store, &self.account.name).await?;
+        let healed = self.store.heal_due_times(&self.account.name, &self.account.rules, now).await?;
+        if healed > 0 {
+            tracing::warn!(provider = %self.account.name, healed, "due times set under a wrong clock are due now");
+        }
+        Ok(())
+    }
+
+    async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
+        let name = &self.account.name;
+        let territories = self.open_territories().await?;
+        let poll = self.store.next_poll_due(name, territories).await?;
+        let renewal = self.store.next_renewal_due(name).await?;
+        let due = poll.into_iter().chain(renewal).min();
+        // Rounded up: `now` may be nearly a second old, and due times are whole seconds.
+        Ok(due.map_or(LONGEST_WAIT, |due| due.since(now).max(Duration::from_millis(200)).min(LONGEST_WAIT)))
+    }
+
+    async fn open_territories(&self) -> Result<Vec<String>, store::Error> {
+        let mut territories = self.territories().await?;
+        territories.retain(|territory| self.gate.admits(territory));
+        Ok(territories)
+    }
+
+    /// Those that are configured and have subscriptions: only for these is there a secret.
+    async fn territories(&self) -> Result<Vec<String>, store::Error> {
+        let configured = self.settings.providers.get(&self.account.name).map(|provider| &provider.territories);
+        let used = self.store.territories_in_use().await?;
+        Ok(used
+            .into_iter()
+            .filter(|(provider, territory)| {
+                *provider == self.account.name && configured.is_some_and(|known| known.contains_key(territory))
+            })
+            .map(|(_, territory)| territory)
+            .collect())
+    }
+
+    /// Nothing can be written: asks nobody until it can.
+    async fn outlast(&self, error: &store::Error, shutdown: &Shutdown) {
+        tracing::error!(provider = %self.account.name, error = %crate::chain(error), "cannot write; asking nobody until it works again");
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(WRITE_PROBE) => {}
+            }
+            if self.store.probe_write().await.is_ok() {
+                tracing::info!(provider = %self.account.name, "writing works again");
+                return;
+            }
+        }
+    }
+
+    /// Works until nothing is due in `scope`, or shutdown is requested. Everything asked is recorded when it returns.
+    ///
+    /// # Errors
+    /// The store's. What was not recorded is asked again.
+    pub async fn pass(
+        &mut self,
+        now: &(dyn Fn() -> Timestamp + Sync),
+        scope: Scope,
+        bell: Option<&Notify>,
+        shutdown: &Shutdown,
+        progress: Progress<'_>,
+    ) -> Result<Report, store::Error> {
+        let territories = self.territories().await?;
+        self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
+        let horizon = match scope {
+            Scope::Due => None,
+            Scope::CatchUp => Some(now() + self.account.rules.every / 8),
+        };
+        let queues = Queues::new(&self.store, &self.account.name, territories, horizon);
+        let shared = Shared {
+            store: &self.store,
+            provider: &self.provider,
+            budget: &self.budget,
+            account: &self.account,
+            settings: &self.settings,
+            bells: &self.bells,
+            now,
+        };
+        let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, queues);
+        pass.work(bell, shutdown, progress).await?;
+        Ok(pass.finish())
+    }
+}

@@ -1,0 +1,133 @@
+//! Territories that refuse everybody: after five different subscriptions in a row, one probe a minute.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::retry::TERRITORY_PROBE;
+use crate::store::{self, Store, StoppedTerritory};
+
+/// So many different subscriptions refused in a row, with no success between, stop their territory.
+const REFUSALS: usize = 5;
+
+#[derive(Debug, Default)]
+struct Territory {
+    /// Subscriptions refused since the last success.
+    refused: Vec<i64>,
+    /// Set while it is stopped: when the next probe may go.
+    next_probe: Option<Instant>,
+}
+
+/// The territories of one provider; those not mentioned are open.
+#[derive(Debug, Default)]
+pub(super) struct Gate(HashMap<String, Territory>);
+
+/// What an answer changed about a territory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    Stopped,
+    Opened,
+}
+
+impl Gate {
+    /// Knows again what was stopped before a restart.
+    pub async fn load(&mut self, store: &Store, provider: &str) -> Result<(), store::Error> {
+        for StoppedTerritory { territory, .. } in
+            store.stopped_territories().await?.into_iter().filter(|stopped| stopped.provider == provider)
+        {
+            self.0.entry(territory).or_default().next_probe.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    /// Whether a request of this territory may go now.
+    pub fn admits(&self, territory: &str) -> bool {
+        self.0.get(territory).and_then(|t| t.next_probe).is_none_or(|probe| probe <= Instant::now())
+    }
+
+    /// A request of this territory goes; in a stopped one it is the probe, and the next has to wait.
+    pub fn sent(&mut self, territory: &str) {
+        if let Some(probe) = self.0.get_mut(territory).and_then(|t| t.next_probe.as_mut()) {
+            *probe = Instant::now() + TERRITORY_PROBE;
+        }
+    }
+
+    pub fn refused(&mut self, territory: &str, subscription: i64) -> Change {
+        let known = match self.0.get_mut(territory) {
+            Some(known) => known,
+            None => self.0.entry(territory.to_owned()).or_default(),
+        };
+        if known.next_probe.is_some() {
+            return Change::None;
+        }
+        if !known.refused.contains(&subscription) {
+            known.refused.push(subscription);
+        }
+        if known.refused.len() < REFUSALS {
+            return Change::None;
+        }
+        known.next_probe = Some(Instant::now() + TERRITORY_PROBE);
+        Change::Stopped
+    }
+
+    pub fn succeeded(&mut self, territory: &str) -> Change {
+        match self.0.get_mut(territory) {
+            None => Change::None,
+            Some(known) => {
+                known.refused.clear();
+                if known.next_probe.take().is_some() { Change::Opened } else { Change::None }
+            }
+        }
+    }
+
+    pub fn stopped(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.0.iter().filter(|(_, t)| t.next_probe.is_some()).map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// What is stored of a territory that stops.
+pub(super) fn stopped_record(provider: &str, territory: &str, reason: &str, now: Timestamp) -> StoppedTerritory {
+    StoppedTerritory {
+        provider: provider.to_owned(),
+        territory: territory.to_owned(),
+        stopped_at: now,
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn five_different_subscriptions_stop_a_territory_and_one_success_opens_it() {
+        let mut gate = Gate::default();
+        for subscription in [1, 1, 1, 2, 3, 4] {
+            assert_eq!(gate.refused("eu", subscription), Change::None);
+        }
+        assert_eq!(gate.refused("eu", 5), Change::Stopped);
+        assert!(!gate.admits("eu"));
+        assert!(gate.admits("us"));
+        tokio::time::advance(TERRITORY_PROBE).await;
+        assert!(gate.admits("eu"));
+        gate.sent("eu");
+        assert!(!gate.admits("eu"), "one probe a minute");
+        assert_eq!(gate.succeeded("eu"), Change::Opened);
+        assert!(gate.admits("eu"));
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_again() {
+        let mut gate = Gate::default();
+        for subscription in 1..5 {
+            gate.refused("eu", subscription);
+        }
+        assert_eq!(gate.succeeded("eu"), Change::None);
+        assert_eq!(gate.refused("eu", 6), Change::None);
+    }
+}

@@ -1,0 +1,470 @@
+//! One pass: slots are handed to requests, answers become records, records are committed in groups.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::gate::{self, Change, Gate};
+use super::queues::{Page, Queues, Reading};
+use super::settle::Settling;
+use super::{Account, Bells, Progress, Report};
+use crate::budget::{Budget, Slot};
+use crate::choice::{Choice, Lane, Waiting, Want};
+use crate::clock::Timestamp;
+use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
+use crate::renewal::{Outcome, Subscription, number, poll};
+use crate::settings::Settings;
+use crate::signals::Shutdown;
+use crate::store::{self, DueRenewal, PollRecord, Recorded, Store};
+
+/// Results that share a commit at the least, while there is more to come.
+const BATCH: usize = 128;
+/// Results held in memory at the most; then no new request is sent until a commit is through.
+const MOST_UNWRITTEN: usize = 4096;
+/// A result does not wait longer than this for others to share its commit.
+const WRITE_WITHIN: Duration = Duration::from_millis(100);
+/// Connections that stalled ordinary polls cannot take: order data and asked-for polls have them.
+const RESERVED: usize = 2;
+/// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
+const RECORD_GRACE: Duration = Duration::from_secs(3);
+/// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// What the requests of a pass share.
+pub(super) struct Shared<'a, P> {
+    pub store: &'a Store,
+    pub provider: &'a P,
+    pub budget: &'a Budget,
+    pub account: &'a Account,
+    pub settings: &'a Settings,
+    pub bells: &'a Bells,
+    pub now: &'a (dyn Fn() -> Timestamp + Sync),
+}
+
+impl<P> Clone for Shared<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Shared<'_, P> {}
+
+/// What was chosen for a slot.
+enum Request {
+    Poll(Subscription),
+    OrderData(DueRenewal),
+}
+
+/// What came of it.
+enum Done {
+    Poll { before: Subscription, answer: Result<Status, ProviderError> },
+    /// Recorded already.
+    OrderData { asked: DueRenewal, answer: Result<OrderData, ProviderError>, settling: Result<Settling, store::Error> },
+}
+
+/// A commit that is through.
+struct Written {
+    rows: Vec<(i64, Option<Timestamp>)>,
+    renewals: u64,
+    sinks: BTreeSet<String>,
+}
+
+type Writing<'a> = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send + 'a>>;
+
+pub(super) struct Pass<'a, P> {
+    shared: Shared<'a, P>,
+    choice: &'a mut Choice,
+    gate: &'a mut Gate,
+    queues: Queues,
+    reading: Option<Reading>,
+    in_flight: FuturesUnordered<BoxFuture<'a, Done>>,
+    /// Of the requests in flight, those that nobody asked for.
+    ordinary: usize,
+    unwritten: Vec<PollRecord>,
+    /// When the oldest of them must be on its way to the disk.
+    write_by: Option<Instant>,
+    writing: Option<Writing<'a>>,
+    report: Report,
+}
+
+impl<'a, P: Provider> Pass<'a, P> {
+    pub fn new(shared: Shared<'a, P>, choice: &'a mut Choice, gate: &'a mut Gate, queues: Queues) -> Self {
+        Self {
+            shared,
+            choice,
+            gate,
+            queues,
+            reading: None,
+            in_flight: FuturesUnordered::new(),
+            ordinary: 0,
+            unwritten: Vec::new(),
+            write_by: None,
+            writing: None,
+            report: Report::default(),
+        }
+    }
+
+    pub fn finish(mut self) -> Report {
+        self.report.stopped_territories = self.gate.stopped();
+        self.report
+    }
+
+    pub async fn work(
+        &mut self,
+        bell: Option<&Notify>,
+        shutdown: &Shutdown,
+        progress: Progress<'_>,
+    ) -> Result<(), store::Error> {
+        let mut look_again = Instant::now() + LOOK_AGAIN;
+        loop {
+            self.read_ahead();
+            self.write_if_worthwhile();
+            let waiting = self.startable();
+            let may_start = waiting != Waiting::default();
+            if !may_start && self.is_done() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => {
+                    self.report.interrupted = true;
+                    return self.drain().await;
+                }
+                Some(done) = self.in_flight.next() => {
+                    self.take(done).await?;
+                    progress(self.report.polls);
+                }
+                page = next(&mut self.reading) => self.queues.fill(page?),
+                written = next(&mut self.writing) => self.written(written?),
+                slot = self.shared.budget.slot(), if may_start => self.start(waiting, slot),
+                () = until(self.write_by), if self.writing.is_none() => self.write(),
+                () = rung(bell) => self.queues.reset(),
+                () = sleep_until(look_again) => {
+                    look_again = Instant::now() + LOOK_AGAIN;
+                    self.look_again().await?;
+                }
+            }
+        }
+    }
+
+    /// Nothing in flight, nothing unwritten, nothing left to read.
+    fn is_done(&self) -> bool {
+        self.in_flight.is_empty()
+            && self.unwritten.is_empty()
+            && self.writing.is_none()
+            && self.reading.is_none()
+            && self.queues.are_exhausted()
+    }
+
+    async fn look_again(&mut self) -> Result<(), store::Error> {
+        let Shared { store, account, now, .. } = self.shared;
+        store.promote_urgent(&account.name, &account.rules, now()).await?;
+        self.queues.reset();
+        Ok(())
+    }
+
+    fn read_ahead(&mut self) {
+        if self.reading.is_none() {
+            self.reading = self.queues.next_page((self.shared.now)());
+        }
+    }
+
+    /// What waits and may take a connection now: two are kept for what cannot wait.
+    fn startable(&mut self) -> Waiting {
+        let concurrency = self.shared.account.concurrency;
+        if self.in_flight.len() >= concurrency || self.unwritten.len() >= MOST_UNWRITTEN {
+            return Waiting::default();
+        }
+        let waiting = self.queues.waiting(self.gate);
+        let ordinary_may = self.ordinary < concurrency.saturating_sub(RESERVED).max(1);
+        Waiting { urgent: waiting.urgent && ordinary_may, other: waiting.other && ordinary_may, ..waiting }
+    }
+
+    fn start(&mut self, waiting: Waiting, slot: Slot) {
+        let request = match self.choice.next(waiting) {
+            Some(Want::Poll(lane)) => self.queues.pop_poll(lane, self.gate).map(Request::Poll),
+            Some(Want::OrderData) => self.queues.pop_renewal().map(Request::OrderData),
+            None => None,
+        };
+        let Some(request) = request else { return };
+        match &request {
+            Request::Poll(subscription) => {
+                self.gate.sent(&subscription.territory);
+                self.ordinary += usize::from(subscription.lane != Lane::AskedFor);
+            }
+            Request::OrderData(renewal) => self.gate.sent(&renewal.territory),
+        }
+        self.report.calls += 1;
+        self.in_flight.push(Box::pin(self.shared.ask(request, slot)));
+    }
+
+    async fn take(&mut self, done: Done) -> Result<(), store::Error> {
+        match done {
+            Done::Poll { before, answer } => {
+                self.ordinary -= usize::from(before.lane != Lane::AskedFor);
+                self.shared.tell_breaker(answer.as_ref().err());
+                self.report.polls += 1;
+                self.report.answers += u64::from(answer.is_ok());
+                self.report.failures += u64::from(answer.is_err());
+                self.polled(before, &answer).await
+            }
+            Done::OrderData { asked, answer, settling } => {
+                self.shared.tell_breaker(answer.as_ref().err());
+                self.report.answers += u64::from(answer.is_ok());
+                self.report.failures += u64::from(answer.is_err());
+                self.queues.settled(&asked);
+                let settling = settling?;
+                self.report.queued += settling.queued;
+                self.report.abandoned += settling.abandoned;
+                self.shared.ring(&settling.sinks);
+                match settling.refused {
+                    Some(reason) => self.refused(&asked.territory, asked.subscription, &reason).await,
+                    None if settling.succeeded => self.succeeded(&asked.territory).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Turns a status answer into a record to be written.
+    async fn polled(&mut self, before: Subscription, answer: &Result<Status, ProviderError>) -> Result<(), store::Error> {
+        let now = (self.shared.now)();
+        let decision = poll::decide(&before, answer, &self.shared.account.rules, now);
+        match answer.as_ref().map(|status| status.verdict.class) {
+            Ok(Class::Configuration) => {
+                let reason = decision.after.last_detail.clone().unwrap_or_default();
+                self.refused(&before.territory, before.row, &reason).await?;
+            }
+            Ok(_) => self.succeeded(&before.territory).await?,
+            Err(_) => {}
+        }
+        log_poll(&before, &decision);
+        self.report.surprises += u64::from(decision.new_surprise);
+        let messages = match decision.events.as_slice() {
+            [] => Vec::new(),
+            _ => self.shared.event_messages(&decision, now).await?,
+        };
+        if !decision.renewals.is_empty() || !messages.is_empty() {
+            self.write_by = Some(Instant::now());
+        }
+        self.write_by.get_or_insert_with(|| Instant::now() + WRITE_WITHIN);
+        self.unwritten.push(PollRecord { before, after: decision.after, renewals: decision.renewals, messages });
+        Ok(())
+    }
+
+    async fn refused(&mut self, territory: &str, subscription: i64, reason: &str) -> Result<(), store::Error> {
+        if self.gate.refused(territory, subscription) == Change::Stopped {
+            tracing::error!(provider = %self.shared.account.name, territory, reason,
+                "five subscriptions in a row were refused: territory stopped, one probe a minute; check its secret and whether this server's address is allowed");
+            let stopped = gate::stopped_record(&self.shared.account.name, territory, reason, (self.shared.now)());
+            self.shared.store.stop_territory(stopped).await?;
+        }
+        Ok(())
+    }
+
+    async fn succeeded(&mut self, territory: &str) -> Result<(), store::Error> {
+        if self.gate.succeeded(territory) == Change::Opened {
+            tracing::info!(provider = %self.shared.account.name, territory, "territory answers again");
+            self.shared.store.open_territory(&self.shared.account.name, territory).await?;
+        }
+        Ok(())
+    }
+
+    /// A commit is worth its fsync when enough share it, or nothing else is coming.
+    fn write_if_worthwhile(&mut self) {
+        if self.unwritten.len() >= BATCH || (self.in_flight.is_empty() && !self.unwritten.is_empty()) {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.writing.is_none() && !self.unwritten.is_empty() {
+            self.write_by = None;
+            let records = std::mem::take(&mut self.unwritten);
+            self.writing = Some(Box::pin(self.shared.record(records)));
+        }
+    }
+
+    fn written(&mut self, written: Written) {
+        for (row, due_at) in written.rows {
+            self.queues.recorded(row, due_at);
+        }
+        if written.renewals > 0 {
+            self.report.renewals += written.renewals;
+            self.queues.reset_renewals();
+        }
+        self.shared.ring(&written.sinks);
+    }
+
+    /// Cancels what is in flight and writes what was learned.
+    async fn drain(&mut self) -> Result<(), store::Error> {
+        self.in_flight.clear();
+        let writing = self.writing.take();
+        let records = std::mem::take(&mut self.unwritten);
+        let last = async {
+            if let Some(writing) = writing {
+                writing.await?;
+            }
+            if !records.is_empty() {
+                self.shared.record(records).await?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(RECORD_GRACE, last).await {
+            Ok(done) => done,
+            Err(_) => {
+                tracing::warn!("the database did not take the last results in time; they are asked for again");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'a, P: Provider> Shared<'a, P> {
+    async fn ask(self, request: Request, slot: Slot) -> Done {
+        match request {
+            Request::Poll(before) => {
+                let answer = self.status(&before, slot).await;
+                Done::Poll { before, answer }
+            }
+            Request::OrderData(asked) => {
+                let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
+                let settling = self.settle(&asked, &answer).await;
+                Done::OrderData { asked, answer, settling }
+            }
+        }
+    }
+
+    /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
+    async fn status(&self, before: &Subscription, slot: Slot) -> Result<Status, ProviderError> {
+        let Subscription { territory, partner_order_number: original, subscription_id, .. } = before;
+        let status = self.provider.subscription_status(territory, original, *subscription_id, slot).await?;
+        let generation = before.generation.unwrap_or(0);
+        if status.verdict.class != Class::NotFound || generation == 0 {
+            return Ok(status);
+        }
+        let suffixed = number::order_number(original, generation);
+        let slot = self.budget.follow_up().await;
+        let again = self.provider.subscription_status(territory, &suffixed, *subscription_id, slot).await;
+        Ok(again.ok().filter(|again| again.verdict.class == Class::Success).unwrap_or(status))
+    }
+
+    /// Writes records in key order: the rows one commit touches then lie side by side.
+    async fn record(self, mut records: Vec<PollRecord>) -> Result<Written, store::Error> {
+        records.sort_unstable_by_key(|record| record.before.row);
+        let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
+        let found: Vec<_> = records.iter().map(Found::of).collect();
+        let written = self.store.record_polls(records, (self.now)()).await?;
+        let mut result = Written { rows, renewals: 0, sinks: BTreeSet::new() };
+        for (found, _) in found.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
+            result.renewals += found.numbers.len() as u64;
+            for order in &found.numbers {
+                tracing::info!(order = %crate::text::visible(order), subscription = found.subscription_id,
+                    territory = %found.territory, "renewal seen");
+            }
+            result.sinks.extend(found.sinks);
+        }
+        Ok(result)
+    }
+
+    fn ring<'s>(&self, sinks: impl IntoIterator<Item = &'s String>) {
+        for bell in sinks.into_iter().filter_map(|sink| self.bells.get(sink)) {
+            bell.notify_one();
+        }
+    }
+
+    fn tell_breaker(&self, error: Option<&ProviderError>) {
+        let provider = &self.account.name;
+        let opened = match error {
+            Some(ProviderError::Unauthorized { .. }) => self.budget.report_lockout(),
+            Some(error) if error.is_outage() => self.budget.report_outage(),
+            Some(ProviderError::TooManyRequests { .. }) => false,
+            _ => {
+                if self.budget.report_success() {
+                    tracing::info!(%provider, "provider answers again");
+                }
+                false
+            }
+        };
+        if let (true, Some(error)) = (opened, error) {
+            tracing::error!(%provider, error = %crate::chain(error), "provider does not answer: one probe at a time until it does");
+        }
+    }
+}
+
+/// What a record will be logged and rung for, once it is on disk.
+#[derive(Default)]
+struct Found {
+    subscription_id: i64,
+    territory: String,
+    numbers: Vec<String>,
+    sinks: Vec<String>,
+}
+
+impl Found {
+    fn of(record: &PollRecord) -> Self {
+        if record.renewals.is_empty() && record.messages.is_empty() {
+            return Self::default();
+        }
+        Self {
+            subscription_id: record.after.subscription_id,
+            territory: record.after.territory.clone(),
+            numbers: record.renewals.iter().map(|renewal| renewal.order_number.clone()).collect(),
+            sinks: record.messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect(),
+        }
+    }
+}
+
+/// Only what changed is worth a line: an outage is the breaker's to tell, a renewal is told once it is recorded.
+fn log_poll(before: &Subscription, decision: &poll::Decision) {
+    let after = &decision.after;
+    let order = crate::text::visible(&after.partner_order_number);
+    if decision.new_surprise {
+        let surprise = after.surprise.as_deref().unwrap_or_default();
+        tracing::warn!(%order, subscription = after.subscription_id, territory = %after.territory, surprise,
+            "an answer outside the contract; nothing is delivered from it");
+    }
+    if after.last_outcome == before.last_outcome {
+        return;
+    }
+    match after.last_outcome {
+        Some(Outcome::Ok) | None => {}
+        Some(outcome) => {
+            tracing::debug!(%order, subscription = after.subscription_id, territory = %after.territory, %outcome,
+                detail = after.last_detail.as_deref().unwrap_or_default(), "no usable answer");
+        }
+    }
+}
+
+/// The next value of a future that may not be there; then it never comes. The place is empty afterwards.
+async fn next<T>(place: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
+    match place {
+        Some(future) => {
+            let value = future.await;
+            *place = None;
+            value
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn rung(bell: Option<&Notify>) {
+    match bell {
+        Some(bell) => bell.notified().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,211 @@
+//! What is due, read from the store a page at a time: never all of it in memory.
+
+use std::collections::{HashSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+
+use super::gate::Gate;
+use crate::choice::{Lane, Waiting};
+use crate::clock::Timestamp;
+use crate::renewal::Subscription;
+use crate::store::{self, DuePage, DueRenewal, Store};
+
+/// Rows of a page. A second one is read when half of the first is left, so that the sweep never waits for it.
+const PAGE: usize = 500;
+
+/// Before every row: (due, row).
+const START: (i64, i64) = (i64::MIN, i64::MIN);
+
+/// One lane of one territory, or the waiting renewals: a window onto an index of the store.
+#[derive(Debug)]
+struct Queue<T> {
+    rows: VecDeque<T>,
+    after: (i64, i64),
+    /// The store had no more when it was last asked.
+    exhausted: bool,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { rows: VecDeque::new(), after: START, exhausted: false }
+    }
+}
+
+impl<T> Queue<T> {
+    fn wants_page(&self) -> bool {
+        !self.exhausted && self.rows.len() < PAGE / 2
+    }
+}
+
+#[derive(Debug)]
+struct TerritoryLane {
+    territory: String,
+    lane: Lane,
+    queue: Queue<Subscription>,
+}
+
+/// A page on its way from the store.
+pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Page, store::Error>> + Send>>;
+
+pub(super) enum Page {
+    Polls { at: usize, era: u64, rows: Vec<Subscription> },
+    Renewals { era: u64, rows: Vec<DueRenewal> },
+}
+
+/// All queues of one pass.
+pub(super) struct Queues {
+    store: Store,
+    provider: String,
+    lanes: Vec<TerritoryLane>,
+    renewals: Queue<DueRenewal>,
+    /// A one-shot run looks as far ahead as this, and asks nobody twice.
+    horizon: Option<Timestamp>,
+    asked: HashSet<i64>,
+    /// Chosen, and not recorded yet.
+    in_hand: HashSet<i64>,
+    in_hand_orders: HashSet<String>,
+    /// Raised by every reset: a page that was read before it is thrown away.
+    era: u64,
+}
+
+impl Queues {
+    pub fn new(store: &Store, provider: &str, territories: Vec<String>, horizon: Option<Timestamp>) -> Self {
+        let lanes = territories
+            .into_iter()
+            .flat_map(|territory| Lane::ALL.map(|lane| (territory.clone(), lane)))
+            .map(|(territory, lane)| TerritoryLane { territory, lane, queue: Queue::default() })
+            .collect();
+        Self {
+            store: store.clone(),
+            provider: provider.to_owned(),
+            lanes,
+            renewals: Queue::default(),
+            horizon,
+            asked: HashSet::new(),
+            in_hand: HashSet::new(),
+            in_hand_orders: HashSet::new(),
+            era: 0,
+        }
+    }
+
+    /// Looks at everything again from the beginning.
+    pub fn reset(&mut self) {
+        self.era += 1;
+        for lane in &mut self.lanes {
+            lane.queue = Queue::default();
+        }
+        self.renewals = Queue::default();
+    }
+
+    /// New renewals were recorded: looks for those again.
+    pub fn reset_renewals(&mut self) {
+        self.era += 1;
+        self.renewals = Queue::default();
+    }
+
+    /// The next page to be read, if any queue runs low.
+    pub fn next_page(&self, now: Timestamp) -> Option<Reading> {
+        let era = self.era;
+        if self.renewals.wants_page() {
+            let (store, provider, after) = (self.store.clone(), self.provider.clone(), self.renewals.after);
+            return Some(Box::pin(async move {
+                let rows = store.due_renewals(&provider, now, after, PAGE).await?;
+                Ok(Page::Renewals { era, rows })
+            }));
+        }
+        let (at, wanted) = self.lanes.iter().enumerate().find(|(_, lane)| lane.queue.wants_page())?;
+        let page = DuePage {
+            provider: self.provider.clone(),
+            territory: wanted.territory.clone(),
+            lane: wanted.lane,
+            until: self.horizon.unwrap_or(now),
+            after: wanted.queue.after,
+            limit: PAGE,
+        };
+        let store = self.store.clone();
+        Some(Box::pin(async move { Ok(Page::Polls { at, era, rows: store.due_subscriptions(page).await? }) }))
+    }
+
+    /// Takes in a page that was read.
+    pub fn fill(&mut self, page: Page) {
+        match page {
+            Page::Polls { at, era, rows } if era == self.era => {
+                let Some(TerritoryLane { queue, .. }) = self.lanes.get_mut(at) else { return };
+                queue.exhausted = rows.len() < PAGE;
+                if let Some(last) = rows.last() {
+                    queue.after = (last.due_at.map_or(i64::MAX, Timestamp::as_unix), last.row);
+                }
+                let (in_hand, asked) = (&self.in_hand, &self.asked);
+                queue.rows.extend(rows.into_iter().filter(|s| !in_hand.contains(&s.row) && !asked.contains(&s.row)));
+            }
+            Page::Renewals { era, rows } if era == self.era => {
+                self.renewals.exhausted = rows.len() < PAGE;
+                if let Some(last) = rows.last() {
+                    self.renewals.after = (last.next_attempt_at.as_unix(), last.row);
+                }
+                self.renewals.rows.extend(rows);
+            }
+            Page::Polls { .. } | Page::Renewals { .. } => {}
+        }
+    }
+
+    /// Whether every queue is empty, and the store has no more.
+    pub fn are_exhausted(&self) -> bool {
+        self.renewals.exhausted && self.lanes.iter().all(|lane| lane.queue.exhausted)
+    }
+
+    /// What waits for a slot, in territories that may be asked.
+    pub fn waiting(&mut self, gate: &Gate) -> Waiting {
+        let in_hand = &self.in_hand_orders;
+        let sendable = |renewal: &DueRenewal| !in_hand.contains(&renewal.order_number) && gate.admits(&renewal.territory);
+        // What cannot go now comes again with the next look; it must not block what is behind it.
+        while self.renewals.rows.front().is_some_and(|front| !sendable(front)) {
+            self.renewals.rows.pop_front();
+        }
+        let any = |wanted: Lane| {
+            self.lanes.iter().any(|l| l.lane == wanted && !l.queue.rows.is_empty() && gate.admits(&l.territory))
+        };
+        Waiting {
+            asked_for: any(Lane::AskedFor),
+            order_data: !self.renewals.rows.is_empty(),
+            urgent: any(Lane::Urgent),
+            other: any(Lane::Other),
+        }
+    }
+
+    /// Takes the most overdue subscription of a lane over all territories that may be asked.
+    pub fn pop_poll(&mut self, wanted: Lane, gate: &Gate) -> Option<Subscription> {
+        let first = self
+            .lanes
+            .iter_mut()
+            .filter(|l| l.lane == wanted && gate.admits(&l.territory))
+            .filter(|l| !l.queue.rows.is_empty())
+            .min_by_key(|l| l.queue.rows.front().and_then(|s| s.due_at))?;
+        let subscription = first.queue.rows.pop_front()?;
+        self.in_hand.insert(subscription.row);
+        Some(subscription)
+    }
+
+    /// Takes the oldest waiting renewal that [`Queues::waiting`] left at the front.
+    pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
+        let renewal = self.renewals.rows.pop_front()?;
+        self.in_hand_orders.insert(renewal.order_number.clone());
+        Some(renewal)
+    }
+
+    /// A poll's result is recorded. `due_at` is when it is due again.
+    pub fn recorded(&mut self, row: i64, due_at: Option<Timestamp>) {
+        self.in_hand.remove(&row);
+        if let Some(horizon) = self.horizon
+            && due_at.is_some_and(|due| due <= horizon)
+        {
+            self.asked.insert(row);
+        }
+    }
+
+    /// An answer with order data is recorded for everybody who waited for it.
+    pub fn settled(&mut self, asked: &DueRenewal) {
+        self.in_hand_orders.remove(&asked.order_number);
+        self.renewals.rows.retain(|r| r.order_number != asked.order_number || r.territory != asked.territory);
+    }
+}
