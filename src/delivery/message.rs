@@ -295,7 +295,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Takes out C0, DEL and C1 controls and the marks that reorder text on a screen; line ends and tabs become spaces.
-fn without_control_characters(text: &str) -> String {
+pub fn without_control_characters(text: &str) -> String {
     let reorders =
         |c| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
