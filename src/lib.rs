@@ -7,3 +7,4 @@ pub mod provider;
 pub mod retry;
 pub mod settings;
 pub mod sink;
+pub mod tls;
