@@ -11,7 +11,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use message::{About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, json_schema, without_control_characters};
+pub use message::{
+    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, json_schema, without_control_characters,
+};
 
 /// A serial's data: a licence key, or the encoded content of a licence file. `Debug` prints `***`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
