@@ -5,6 +5,8 @@ pub mod clock;
 pub mod delivery;
 pub mod provider;
 pub mod retry;
+pub mod schedule;
 pub mod settings;
+pub mod signals;
 pub mod sink;
 pub mod tls;
