@@ -1,5 +1,5 @@
 //! What a customer gets: [`Delivery`] and its parts. The [`Message`] that carries it, its id and its JSON Schema are in
-//! [`message`].
+//! `delivery/message.rs`.
 //!
 //! Licence keys exist in memory only inside these types. A key may also sit in a remark or behind a link, so `Debug`
 //! shows none of those either.

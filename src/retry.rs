@@ -101,7 +101,11 @@ pub fn parse_retry_after(header: &str, now: Timestamp) -> Option<Duration> {
 pub fn table() -> String {
     let rows = [
         ("A subscription: no usable answer", format!("{}, then its interval", list(&POLL)), "never".to_owned()),
-        ("A subscription: refused (70, 71, 403)", format!("{}, and so on", list(&REFUSED)), "never".to_owned()),
+        (
+            "A subscription: refused (70, 71, 403)",
+            format!("{}, then every {}", list(&REFUSED[..2]), shown(REFUSED[2])),
+            "never".to_owned(),
+        ),
         (
             "A territory that refuses every subscription",
             format!("{} between single requests", shown(TERRITORY_PROBE)),
@@ -116,12 +120,12 @@ pub fn table() -> String {
         ("Order data: other passing codes", ORDER_DATA_DELAYS.to_owned(), given_up(TRANSIENT_GIVE_UP)),
         ("Order data: a code that never passes", "not asked again".to_owned(), "at once".to_owned()),
         (
-            "A sink: no answer, blocked, 401, 403, 410, 5xx",
+            "A sink: no answer, redirect, 401, 403, 407, 408, 410, 425, 429, 5xx, cannot be written",
             format!("{} doubling to {}", shown(SINK_FIRST), shown(SINK_MAX)),
             "never; its messages wait and lose no attempt".to_owned(),
         ),
         (
-            "A message that its receiver does not accept",
+            "A message that its receiver does not accept: other 4xx",
             format!(
                 "{} doubling to {}; after `max_attempts` (36: about 76 h) every {}",
                 shown(DISPATCH_FIRST),
@@ -303,9 +307,14 @@ mod tests {
     fn the_table_shows_the_constants() {
         let table = table();
         assert_eq!(table.lines().count(), 11, "{table}");
-        for part in
-            ["10 s, 1 min, 5 min, 30 min, then", "1 h, 4 h, 24 h", "3 h 8 min", "dead 30 d", "| 48 h after", "3 d |"]
-        {
+        for part in [
+            "10 s, 1 min, 5 min, 30 min, then",
+            "1 h, 4 h, then every 24 h",
+            "3 h 8 min",
+            "dead 30 d",
+            "| 48 h after",
+            "3 d |",
+        ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
     }

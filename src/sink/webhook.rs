@@ -84,16 +84,15 @@ impl Webhook {
 
 impl Sink for Webhook {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
+        let (id, now) = (message.id.to_string(), Timestamp::now());
         let mut request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/cloudevents+json")
-            .header("webhook-id", message.id.to_string());
-        let now = Timestamp::now();
-        request = request.header("webhook-timestamp", now.as_unix());
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", now.as_unix());
         if !self.keys.is_empty() {
-            request = request
-                .header("webhook-signature", signatures(&self.keys, &message.id.to_string(), now, &message.body));
+            request = request.header("webhook-signature", signatures(&self.keys, &id, now, &message.body));
         }
         match request.body(message.body.clone()).send().await {
             Ok(response) => outcome(response, now).await,
