@@ -1,13 +1,19 @@
-//! What a customer gets: [`Delivery`] and its parts, and the [`Message`] that carries it (design section 8).
+//! What a customer gets: [`Delivery`] and its parts. The [`Message`] that carries it, its id and its JSON Schema are in
+//! `delivery/message.rs`.
 //!
-//! Licence keys exist in memory only inside these types, whose `Debug` shows none of them.
+//! Licence keys exist in memory only inside these types. A key may also sit in a remark or behind a link, so `Debug`
+//! shows none of those either.
+
+mod message;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use sha2::{Digest, Sha256};
 
-use crate::clock::Timestamp;
+pub use message::{
+    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, json_schema, without_control_characters,
+};
 
 /// A serial's data: a licence key, or the encoded content of a licence file. `Debug` prints `***`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,7 +47,7 @@ pub struct Serial {
 }
 
 /// A file to download. `size` has no unit: the reference contradicts itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct File {
     pub label: String,
     pub r#type: String,
@@ -50,14 +56,27 @@ pub struct File {
     pub group: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "File({:?}, {:?})", self.label, self.r#type)
+    }
+}
+
+/// Where the download manager is to be had, for the whole order.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct DownloadManager {
     pub pc: Option<String>,
     pub mac: Option<String>,
 }
 
+impl fmt::Debug for DownloadManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DownloadManager(pc: {}, mac: {})", self.pc.is_some(), self.mac.is_some())
+    }
+}
+
 /// One order line as the customer needs it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Line {
     pub product_ref: Option<i64>,
     pub remark: String,
@@ -65,6 +84,12 @@ pub struct Line {
     pub download_until: Option<String>,
     pub serials: Vec<Serial>,
     pub files: Vec<File>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({:?}, {} serials, {} files)", self.product_ref, self.serials.len(), self.files.len())
+    }
 }
 
 /// What goes with a delivery that is not quite as it should be.
@@ -90,86 +115,88 @@ pub struct Delivery {
     pub warnings: Vec<Warning>,
 }
 
-/// Why a renewal was given up: `data.reason` of `renewal.failed`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailReason {
-    NotFound,
-    Refused,
-    TooLate,
-    Unreadable,
-    Partial,
+impl Delivery {
+    /// Every serial of every line, in the order of the answer.
+    pub fn serials(&self) -> impl Iterator<Item = &Serial> {
+        self.lines.iter().flat_map(|line| &line.serials)
+    }
 }
 
-/// The subscription as every message shows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct About {
-    pub provider: String,
-    pub territory: String,
-    pub partner_order_number: String,
-    pub subscription_id: i64,
-    /// The reseller's own JSON object, stored when the subscription was tracked.
-    pub metadata: Box<serde_json::value::RawValue>,
+/// What the ledger keeps of the keys once the payload is wiped: it tells whether a key shown by somebody is the one that
+/// was delivered, and gives none away.
+///
+/// SHA-256, in hexadecimal, of `renewald keys v1` and a zero byte, then for each key in order its length in bytes (64
+/// bits, big endian) and the key. Stored for years: it must never change.
+pub fn keys_hash(delivery: &Delivery) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"renewald keys v1\0");
+    for serial in delivery.serials() {
+        let key = serial.data.reveal().as_bytes();
+        hash.update((key.len() as u64).to_be_bytes());
+        hash.update(key);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What happened, with the data that its type carries.
-#[derive(Clone, Debug)]
-pub enum Event {
-    RenewalReady {
-        generation: i64,
-        revision: i64,
-        partner_order_number: String,
-        detected_at: Timestamp,
-        expires_at: Option<Timestamp>,
-        delivery: Delivery,
-    },
-    RenewalFailed {
-        generation: i64,
-        revision: i64,
-        partner_order_number: String,
-        code: Option<i64>,
-        reason: FailReason,
-        provider_message: String,
-    },
-    StatusChanged {
-        generation: i64,
-        /// How many changes there were, this one included: the id's ordinal.
-        change: i64,
-        from: Option<String>,
-        to: Option<String>,
-    },
-    Ended {
-        generation: i64,
-        change: i64,
-        reason: EndReason,
-    },
-    NotRenewed {
-        generation: i64,
-        expires_at: Timestamp,
-        technical_status: Option<String>,
-    },
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    Cancelled,
-    Expired,
-}
+    pub fn serial(data: &str) -> Serial {
+        Serial {
+            data: LicenceKey::new(data.to_owned()),
+            encoding: "text".to_owned(),
+            charset: "utf-8".to_owned(),
+            file_name: String::new(),
+        }
+    }
 
-/// One outbox row, ready to be sent: the same id and the same bytes on every attempt.
-#[derive(Clone)]
-pub struct Message {
-    pub id: Uuid,
-    /// Without prefix and version: `renewal.ready`.
-    pub event: String,
-    pub queued_at: Timestamp,
-    /// The CloudEvent, structured JSON.
-    pub body: Vec<u8>,
-}
+    pub fn line(keys: &[&str]) -> Line {
+        Line {
+            product_ref: Some(811_537),
+            remark: String::new(),
+            digital_locker_link: String::new(),
+            download_until: Some("2026-12-12".to_owned()),
+            serials: keys.iter().copied().map(serial).collect(),
+            files: vec![File {
+                label: "Setup".to_owned(),
+                r#type: "install".to_owned(),
+                url: "https://dl.example/setup.exe?token=SECRET".to_owned(),
+                size: Some(0.96),
+                group: String::new(),
+            }],
+        }
+    }
 
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Message({}, {}, {} bytes)", self.id, self.event, self.body.len())
+    pub fn delivery(lines: Vec<Line>) -> Delivery {
+        Delivery {
+            order_number: Some(12_567_638),
+            lines,
+            download_manager: Some(DownloadManager {
+                pc: Some("https://dl.example/pc?SECRET".to_owned()),
+                mac: Some("https://dl.example/mac?SECRET".to_owned()),
+            }),
+            warnings: vec![],
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key_remark_or_link() {
+        let mut with_remark = line(&["SECRET"]);
+        with_remark.remark = "Your key: SECRET".to_owned();
+        with_remark.digital_locker_link = "https://locker.example/SECRET".to_owned();
+        let shown =
+            format!("{:?} {:?}", delivery(vec![with_remark.clone()]), (&with_remark.serials, &with_remark.files));
+        assert!(shown.contains("1 serials") && shown.contains("***"), "{shown}");
+        assert!(!shown.contains("SECRET"), "{shown}");
+    }
+
+    #[test]
+    fn keys_hash_is_the_documented_one() {
+        // python3: sha256(b"renewald keys v1\0" + b"".join(len(k).to_bytes(8, "big") + k for k in (b"AB", b"C")))
+        let expected = "c76e117187438ec8ef119d16b860fe095a0c2d7d4ecffbea0e5919ebee49e5d2";
+        assert_eq!(keys_hash(&delivery(vec![line(&["AB"]), line(&["C"])])), expected);
+        assert_eq!(keys_hash(&delivery(vec![line(&["AB", "C"])])), expected, "lines are not part of it");
+        assert_ne!(keys_hash(&delivery(vec![line(&["A", "BC"])])), expected);
     }
 }

@@ -6,7 +6,11 @@ pub mod file;
 pub mod stdout;
 pub mod webhook;
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use crate::delivery::Message;
 
@@ -33,4 +37,49 @@ pub enum Failure {
     /// About this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+}
+
+/// The message as one JSON line, its end included.
+fn json_line(message: &Message) -> Result<Vec<u8>, Failure> {
+    if message.body.contains(&b'\n') {
+        return Err(Failure::Final { reason: "the body is not a single line".to_owned() });
+    }
+    let mut line = Vec::with_capacity(message.body.len() + 1);
+    line.extend_from_slice(&message.body);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Does blocking work on what only one may use at a time. The error is a text for people.
+///
+/// After `timeout` nobody waits any more, but work that was begun goes on and keeps the lock until it ends.
+async fn blocking<T: Send + 'static, R: Send + 'static>(
+    owned: &Arc<Mutex<T>>,
+    timeout: Duration,
+    work: impl FnOnce(&mut T) -> io::Result<R> + Send + 'static,
+) -> Result<R, String> {
+    let in_turn = async {
+        let mut owned = owned.clone().lock_owned().await;
+        tokio::task::spawn_blocking(move || work(&mut owned)).await
+    };
+    match tokio::time::timeout(timeout, in_turn).await {
+        Ok(Ok(result)) => result.map_err(|error| error.to_string()),
+        Ok(Err(stopped)) => Err(stopped.to_string()),
+        Err(_) => Err(format!("not written within {timeout:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Timestamp;
+    use crate::delivery::Message;
+
+    pub fn message(body: &str) -> Message {
+        Message {
+            id: uuid::Uuid::nil(),
+            event: "renewal.ready".to_owned(),
+            queued_at: Timestamp::from_unix(0),
+            body: body.into(),
+        }
+    }
 }
