@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod clock;
 pub mod delivery;
+pub mod logging;
 pub mod provider;
 pub mod settings;
 pub mod sink;
