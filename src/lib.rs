@@ -1,6 +1,7 @@
 //! renewald: see README.
 
 pub mod budget;
+pub mod cli;
 pub mod clock;
 pub mod delivery;
 pub mod logging;
