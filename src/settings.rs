@@ -237,10 +237,13 @@ fn load(explicit: Option<&Path>, environment: &source::Environment, usual: &[&Pa
 
 /// Whether what is written to `stream` goes to the journal: systemd says so in `$JOURNAL_STREAM`, by device and inode.
 pub fn is_journal(stream: impl AsFd) -> bool {
-    let Ok(journal) = std::env::var("JOURNAL_STREAM") else { return false };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| is_stream(&journal, stream))
+}
+
+fn is_stream(device_and_inode: &str, stream: impl AsFd) -> bool {
     let file = stream.as_fd().try_clone_to_owned().map(File::from);
     let metadata = file.and_then(|file| file.metadata());
-    metadata.is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
+    metadata.is_ok_and(|file| device_and_inode == format!("{}:{}", file.dev(), file.ino()))
 }
 
 /// Whether the user wants no colour (`$NO_COLOR` not empty) or the terminal has none (`TERM=dumb`).
