@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The first and last second of the years 0000 to 9999: what RFC 3339 can write.
-const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+/// From the year 0 to the end of 9999 less a day and two hours: what RFC 3339 can write and jiff can hold.
+const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
 
 impl Timestamp {
     /// The wall clock. It may jump in either direction between two calls.
@@ -24,7 +24,7 @@ impl Timestamp {
         Self::from_unix(seconds)
     }
 
-    /// Unix seconds; what lies outside the years 0 to 9999 becomes the nearest of their ends, so that it can be printed.
+    /// Unix seconds; what lies outside the years 0 to 9999 becomes the nearest of their ends, so that it can always be printed.
     pub fn from_unix(seconds: i64) -> Self {
         Self(seconds.clamp(*RANGE.start(), *RANGE.end()))
     }
@@ -119,7 +119,7 @@ mod tests {
     fn arithmetic_stops_at_the_ends_of_the_calendar() {
         let last = Timestamp::from_unix(i64::MAX);
         assert_eq!(last + Duration::MAX, last);
-        assert_eq!(last.to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00Z");
         assert_eq!(Timestamp::from_unix(5).since(last), Duration::ZERO);
     }
 }

@@ -1,11 +1,55 @@
-//! Settings: read once, checked whole (design section 7).
+//! Settings: read once, checked whole (design section 7). The only place that reads the environment.
+//!
+//! `source` finds and layers file and environment, `reader` takes typed values out of them and collects mistakes,
+//! `rules` knows every key. Secrets are only located here; whoever needs one calls [`Secret::read`].
+
+mod duration;
+mod problem;
+mod reader;
+mod rules;
+mod secret;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use problem::{Place, Problem, Problems};
+pub use secret::{Secret, SecretError};
 
+/// Where settings are looked for when neither `--config` nor `$RENEWALD_CONFIG` names a file.
+pub const USUAL_FILES: [&str; 2] = ["renewald.toml", "/etc/renewald/renewald.toml"];
+
+/// All events that a sink can take, as `events` names them.
+pub const EVENTS: [&str; 5] = [
+    "renewal.ready",
+    "renewal.failed",
+    "subscription.status_changed",
+    "subscription.ended",
+    "subscription.not_renewed",
+];
+
+/// What a sink takes unless it says otherwise.
+pub const DEFAULT_EVENTS: [&str; 2] = ["renewal.ready", "renewal.failed"];
+
+/// Settings without mistakes, and what is odd about them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// The file that was read; `None` when everything came from the environment.
+    pub path: Option<PathBuf>,
+    /// For `check`, one line each; safe to show.
+    pub warnings: Vec<String>,
+}
+
+/// Everything that can be set, without contradiction: at least one provider with a territory, and for every territory a
+/// sink that takes its keys.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub store: Store,
@@ -17,14 +61,19 @@ pub struct Settings {
     pub log: Log,
 }
 
+/// Where state is kept, and how long payloads are.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub path: PathBuf,
+    /// After delivery to every sink.
     pub retention: Duration,
+    /// For payloads that a sink gave up on, or whose sink is gone.
     pub dead_retention: Duration,
+    /// Always `None` until encryption is built: giving it is refused.
     pub encryption_key_file: Option<PathBuf>,
 }
 
+/// When subscriptions are asked about (design section 9).
 #[derive(Clone, Debug)]
 pub struct Poll {
     pub every: Duration,
@@ -34,28 +83,32 @@ pub struct Poll {
     pub max_generation_jump: i64,
 }
 
+/// How order data that is not ready is asked for again; `retry_first` is never longer than `retry_max`.
 #[derive(Clone, Debug)]
 pub struct OrderData {
     pub retry_first: Duration,
     pub retry_max: Duration,
 }
 
+/// One account at a provider; no two have the same `api_url` and `realm`.
 #[derive(Clone, Debug)]
 pub struct Provider {
     pub kind: ProviderKind,
     /// Without a trailing slash.
     pub api_url: String,
+    /// Without a trailing slash.
     pub iam_url: String,
     pub realm: String,
     pub client_secret: Secret,
-    /// 0 = no limit.
+    /// 0 = no limit, otherwise 0.001 to 10,000.
     pub requests_per_second: f64,
     pub concurrency: usize,
     pub timeout: Duration,
+    /// Never longer than `timeout`.
     pub connect_timeout: Duration,
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
-    /// By territory name.
+    /// The `secret` header's value, by territory name.
     pub territories: BTreeMap<String, Secret>,
 }
 
@@ -64,13 +117,7 @@ pub enum ProviderKind {
     NexwayConnect,
 }
 
-/// Where a secret is to be had. Only [`Secret::read`] opens files, so that a command reads just the secrets it uses.
-#[derive(Clone, Debug)]
-pub enum Secret {
-    Inline(SecretString),
-    File { name: PathBuf, key: String /* .. */ },
-}
-
+/// One receiver of messages.
 #[derive(Clone, Debug)]
 pub struct Sink {
     pub kind: SinkKind,
@@ -83,7 +130,9 @@ pub struct Sink {
     pub max_attempts: u32,
 }
 
+/// One kind, with the keys that only it has.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
 pub enum SinkKind {
     Webhook {
         url: String,
@@ -99,23 +148,106 @@ pub enum SinkKind {
     Queue,
 }
 
+/// Health, metrics and API.
 #[derive(Clone, Debug)]
 pub struct Admin {
+    /// A socket address, `unix:` and an absolute path, or empty for none.
     pub listen: String,
     pub token: Option<Secret>,
     pub heartbeat_url: Option<String>,
     pub alert_after: Duration,
 }
 
+/// What is logged and how.
 #[derive(Clone, Debug)]
 pub struct Log {
+    /// As [`crate::logging::check_level`] accepts it.
     pub level: String,
     pub format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// Text, with colour on a terminal.
     Auto,
     Text,
     Json,
+}
+
+impl Settings {
+    /// Reads the file at `explicit`, or the first of `$RENEWALD_CONFIG`, `./renewald.toml` and
+    /// `/etc/renewald/renewald.toml`, with the variables `RENEWALD__…` over it. Either everything is right, or all
+    /// mistakes are reported. No secret is opened.
+    pub fn load(explicit: Option<&Path>) -> Result<Loaded, Problems> {
+        load(explicit, &source::Environment::of_process(), &USUAL_FILES.map(Path::new))
+    }
+
+    /// The names of the sinks that take this event of a territory, sorted. `event` is without prefix and version.
+    pub fn sinks_for(&self, event: &str, territory: &str) -> Vec<&str> {
+        let takers = self.sinks.iter().filter(|(_, sink)| sink.takes(event, territory));
+        takers.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Every secret that the settings name, for `check`.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        let providers = self.providers.values();
+        let of_providers = providers.flat_map(|p| std::iter::once(&p.client_secret).chain(p.territories.values()));
+        let of_sinks = self.sinks.values().flat_map(|sink| match &sink.kind {
+            SinkKind::Webhook { signing_secret, signing_secret_previous, .. } => {
+                signing_secret.iter().chain(signing_secret_previous)
+            }
+            SinkKind::File { .. } | SinkKind::Stdout | SinkKind::Queue => None.iter().chain(&None),
+        });
+        of_providers.chain(of_sinks).chain(&self.admin.token).collect()
+    }
+}
+
+impl Sink {
+    /// Whether a message of this event and territory is meant for the sink.
+    pub fn takes(&self, event: &str, territory: &str) -> bool {
+        self.events.as_ref().is_none_or(|events| events.iter().any(|taken| taken == event))
+            && (self.territories.is_empty() || self.territories.iter().any(|taken| taken == territory))
+    }
+}
+
+fn load(explicit: Option<&Path>, environment: &source::Environment, usual: &[&Path]) -> Result<Loaded, Problems> {
+    let path = source::find(explicit, environment, usual);
+    if path.is_none() && environment.variables.is_empty() {
+        let searched = usual.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ");
+        let text = format!("no settings: looked for {searched}; name a file with --config, or run: renewald init");
+        return Err(Problem { place: Place::Nowhere, key: String::new(), text }.into());
+    }
+    let layers = source::layers(path.as_deref(), environment)?;
+    let mut report = reader::Report {
+        origins: layers.origins,
+        credentials: environment.credentials.clone(),
+        problems: layers.problems,
+        warnings: Vec::new(),
+    };
+    let settings = rules::settings(layers.root, &mut report);
+    match Problems::new(report.problems) {
+        Some(problems) => Err(problems),
+        None => {
+            report.warnings.sort();
+            let warnings = report.warnings.iter().map(ToString::to_string).collect();
+            Ok(Loaded { settings, path, warnings })
+        }
+    }
+}
+
+/// Whether what is written to `stream` goes to the journal: systemd says so in `$JOURNAL_STREAM`, by device and inode.
+pub fn is_journal(stream: impl AsFd) -> bool {
+    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| is_stream(&journal, stream))
+}
+
+fn is_stream(device_and_inode: &str, stream: impl AsFd) -> bool {
+    let file = stream.as_fd().try_clone_to_owned().map(File::from);
+    let metadata = file.and_then(|file| file.metadata());
+    metadata.is_ok_and(|file| device_and_inode == format!("{}:{}", file.dev(), file.ino()))
+}
+
+/// Whether the user wants no colour (`$NO_COLOR` not empty) or the terminal has none (`TERM=dumb`).
+pub fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }

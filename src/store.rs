@@ -110,6 +110,11 @@ impl Store {
         self.writer.outside(|db| Ok(db.query_row("PRAGMA data_version", [], |row| row.get(0))?)).await
     }
 
+    /// Writes and syncs one page that stays as it is: whether the disk takes anything at all.
+    pub async fn probe_write(&self) -> Result<()> {
+        self.write(|db| Ok(db.pragma_update(None, "user_version", migrations::VERSION)?)).await
+    }
+
     /// Runs `unit` in the next transaction, alone in a savepoint, and returns once that transaction is on disk. An error
     /// undoes this unit and no other.
     async fn write<T: Send + 'static>(

@@ -3,21 +3,12 @@
 use std::time::Duration;
 
 use super::poll::{clip, describe};
-use super::{DAY, HOUR, Rules};
+use super::{HOUR, Rules};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, FailReason, Line, Serial, Warning};
 use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Verdict};
 use crate::retry;
 
-/// No class is given up before it was answered this often, whatever the clock says.
-const LEAST_ANSWERS: u32 = 8;
-/// How long "not found" is believed to pass by itself: the number may become readable after the generation rises.
-const NOT_FOUND_PATIENCE: Duration = Duration::from_secs(48 * 3600);
-/// Payment, fraud check, publisher stock.
-const WAITING_PATIENCE: Duration = Duration::from_secs(30 * 86_400);
-/// From when on such a wait is worth a person's look.
-pub const WAITING_WARNING: Duration = Duration::from_secs(3 * 86_400);
-const TRANSIENT_PATIENCE: Duration = Duration::from_secs(72 * 3600);
 /// A success with nothing in it is asked again this often before it is believed.
 const EMPTY_ANSWERS: u32 = 4;
 /// The most that the time between two answers in a row counts towards the end of patience: a daily catch-up run counts in full, a
@@ -163,13 +154,13 @@ impl Attempt<'_> {
         let mut patience = self.answered_now();
         let gap = self.before.answered_at.map_or(Duration::ZERO, |last| self.now.since(last).min(LONGEST_GAP));
         let (tally, bound, outcome) = match verdict.class {
-            Class::NotFound => (&mut patience.not_found, NOT_FOUND_PATIENCE, "not_found"),
-            Class::Waiting => (&mut patience.waiting, WAITING_PATIENCE, "waiting"),
-            _ => (&mut patience.transient, TRANSIENT_PATIENCE, "failed"),
+            Class::NotFound => (&mut patience.not_found, retry::NOT_FOUND_GIVE_UP, "not_found"),
+            Class::Waiting => (&mut patience.waiting, retry::WAITING_GIVE_UP, "waiting"),
+            _ => (&mut patience.transient, retry::TRANSIENT_GIVE_UP, "failed"),
         };
         tally.seconds += if tally.answers == 0 { 0 } else { gap.as_secs() as i64 };
         tally.answers = tally.answers.saturating_add(1);
-        if tally.answers >= LEAST_ANSWERS && tally.seconds >= bound.as_secs() as i64 {
+        if tally.answers >= retry::ORDER_DATA_MIN_ANSWERS && tally.seconds >= bound.as_secs() as i64 {
             let failed = Failed { reason, code: Some(verdict.code), message: clip(&verdict.message) };
             return match partial {
                 Some(delivery) => Step::Deliver {

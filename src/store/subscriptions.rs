@@ -194,6 +194,16 @@ impl Store {
         .await
     }
 
+    /// A subscription's metadata, as JSON.
+    pub async fn metadata(&self, row: i64) -> Result<String> {
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached("SELECT metadata FROM subscriptions WHERE id = :id")?
+                .query_row(named_params! { ":id": row }, |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// One page of subscriptions in the order in which they were tracked.
     pub async fn list(&self, filter: ListFilter, now: Timestamp) -> Result<Listed> {
         self.read(move |db| {

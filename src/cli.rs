@@ -1,0 +1,3 @@
+//! The command line: one thin file per command.
+
+pub mod init;

@@ -1,0 +1,185 @@
+//! `renewald init`: writes the commented settings, and the unit or cron files that go with them.
+//!
+//! The files are those of `deploy/`, embedded, so that the two cannot drift apart.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A file to write: its path below the directory, mode and content.
+type Template = (&'static str, u32, &'static str);
+
+/// Readable by the group alone besides: secrets may find their way into it.
+const SETTINGS: Template = ("renewald.toml", 0o640, include_str!("../../deploy/renewald.toml"));
+
+const SYSTEMD: [Template; 3] = [
+    ("renewald.service", 0o644, include_str!("../../deploy/renewald.service")),
+    ("renewald-once.service", 0o644, include_str!("../../deploy/renewald-once.service")),
+    ("renewald-once.timer", 0o644, include_str!("../../deploy/renewald-once.timer")),
+];
+
+const CRON: Template = ("cron.d/renewald", 0o644, include_str!("../../deploy/cron.d/renewald"));
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct InitArgs {
+    /// Directory to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Write the systemd units too
+    #[arg(long)]
+    pub systemd: bool,
+    /// Write a file for /etc/cron.d too
+    #[arg(long)]
+    pub cron: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("nothing written, there is already: {}", list(.0))]
+    Exists(Vec<PathBuf>),
+    #[error("cannot create {}", .0.display())]
+    Create(PathBuf, #[source] io::Error),
+    #[error("cannot write the answer")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// 73, cannot create, or 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Exists(_) | Self::Create(..) => 73,
+            Self::Output(_) => 1,
+        }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Writes the files and says what to do next. An existing file is never touched: then nothing is written at all.
+pub fn run(args: &InitArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let templates = templates(args);
+    let taken = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+    let existing: Vec<_> = templates.iter().map(|(name, ..)| args.dir.join(name)).filter(taken).collect();
+    if !existing.is_empty() {
+        return Err(Error::Exists(existing));
+    }
+    create_directory(&args.dir, 0o755)?;
+    create_directory(&args.dir.join("secrets"), 0o700)?;
+    for (name, mode, content) in templates {
+        let path = args.dir.join(name);
+        if let Some(parent) = path.parent() {
+            create_directory(parent, 0o755)?;
+        }
+        write_new(&path, mode, content).map_err(|error| Error::Create(path.clone(), error))?;
+        writeln!(out, "wrote {}", path.display()).map_err(Error::Output)?;
+    }
+    write!(out, "{}", next_steps(args)).map_err(Error::Output)
+}
+
+fn templates(args: &InitArgs) -> Vec<Template> {
+    let mut templates = vec![SETTINGS];
+    if args.systemd {
+        templates.extend(SYSTEMD);
+    }
+    if args.cron {
+        templates.push(CRON);
+    }
+    templates
+}
+
+/// One that exists keeps its mode.
+fn create_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| Error::Create(path.to_owned(), error))
+}
+
+fn write_new(path: &Path, mode: u32, content: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(content.as_bytes())
+}
+
+fn next_steps(args: &InitArgs) -> String {
+    let dir = args.dir.display();
+    let settings = args.dir.join(SETTINGS.0);
+    let mut text = format!(
+        "\nNext:\n\
+         1. In {settings}: give your realm, territories and a sink.\n\
+         2. Put each secret into a file of {dir}/secrets/, with the name that the settings give it.\n\
+         3. renewald check --config {settings} --online\n\
+         4. renewald import --config {settings} subscriptions.csv, or renewald track\n",
+        settings = settings.display(),
+    );
+    match (args.systemd, args.cron) {
+        (false, false) => text.push_str(&format!("5. renewald run --config {}\n", settings.display())),
+        _ => text.push_str(
+            "5. useradd --system --home-dir /var/lib/renewald --create-home --shell /usr/sbin/nologin renewald\n\
+             6. Settings and secrets belong into /etc/renewald: chown -R renewald: /etc/renewald\n",
+        ),
+    }
+    if args.systemd {
+        text.push_str(&format!(
+            "7. cp {dir}/renewald*.service {dir}/renewald-once.timer /etc/systemd/system/ && systemctl daemon-reload\n\
+             8. systemctl enable --now renewald.service, or renewald-once.timer for a pass now and then\n"
+        ));
+    }
+    if args.cron {
+        text.push_str(&format!("{}. cp {dir}/cron.d/renewald /etc/cron.d/\n", if args.systemd { 9 } else { 7 }));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    fn init(dir: &Path, systemd: bool, cron: bool) -> Result<String, Error> {
+        let mut out = Vec::new();
+        run(&InitArgs { dir: dir.to_owned(), systemd, cron }, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn writes_settings_that_load_and_a_private_directory_for_secrets() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("new/etc");
+        let said = init(&dir, false, false).unwrap();
+        assert!(said.contains("renewald check"), "{said}");
+        assert_eq!(mode(&dir.join("secrets")) & 0o077, 0);
+        assert_eq!(mode(&dir.join("renewald.toml")) & 0o007, 0);
+        let loaded = Settings::load(Some(&dir.join("renewald.toml"))).unwrap();
+        assert_eq!(loaded.settings.providers.len(), 1);
+        assert!(!dir.join("renewald.service").exists());
+    }
+
+    #[test]
+    fn writes_units_and_cron_file_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), true, true).unwrap();
+        for (name, _, content) in SYSTEMD.iter().chain([&CRON, &SETTINGS]) {
+            assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), *content);
+        }
+    }
+
+    #[test]
+    fn an_existing_file_is_named_and_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let existing = dir.path().join("renewald-once.timer");
+        fs::write(&existing, "mine").unwrap();
+        let error = init(dir.path(), true, false).unwrap_err();
+        assert_eq!(error.exit_code(), 73);
+        assert!(error.to_string().contains("renewald-once.timer"), "{error}");
+        assert_eq!(fs::read_to_string(&existing).unwrap(), "mine");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

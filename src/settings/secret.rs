@@ -1,0 +1,149 @@
+//! Secrets: where each is to be had, and the only code that opens their files.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use super::problem::shown;
+
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// Where a secret is to be had. Only [`Secret::read`] opens files, so that a command reads just the secrets it uses.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// Written in the settings file or the environment itself.
+    Inline(SecretString),
+    File {
+        /// Absolute, or a bare name to be looked up.
+        name: PathBuf,
+        /// The key that named it, for errors: `providers.nexway.client_secret_file`.
+        key: String,
+        /// `secrets/` beside the settings file.
+        secrets: PathBuf,
+        /// `$CREDENTIALS_DIRECTORY`
+        credentials: Option<PathBuf>,
+    },
+}
+
+/// Why a secret cannot be used. Names the key and the file, never the content.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("{key}: there is no file {}", tried.iter().map(|path| shown(path)).collect::<Vec<_>>().join(" nor "))]
+    NotFound { key: String, tried: Vec<PathBuf> },
+    #[error("{key}: {} cannot be read", shown(path))]
+    Unreadable { key: String, path: PathBuf, source: io::Error },
+    #[error("{key}: {place} {reason}")]
+    Unusable { key: String, place: String, reason: &'static str },
+    #[error("{key}: must be whsec_ followed by the base64 of 24 to 64 bytes")]
+    NotASigningSecret { key: String },
+}
+
+impl Secret {
+    /// Reads the secret, anew on every call: a file may have been replaced. One newline at its end is not part of it.
+    ///
+    /// A bare name is looked for in `$CREDENTIALS_DIRECTORY`, first as systemd names the files of a directory
+    /// (`secrets_NAME`), then as it is, then in `secrets/` beside the settings file; the first that exists is taken.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        let (text, place) = match self {
+            Self::Inline(secret) => (Zeroizing::new(secret.expose_secret().to_owned()), "the value".to_owned()),
+            Self::File { .. } => {
+                let path = self.find()?;
+                (self.read_file(&path)?, shown(&path))
+            }
+        };
+        let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        let unusable = |reason| Err(SecretError::Unusable { key: self.key(), place: place.clone(), reason });
+        if text.is_empty() {
+            return unusable("is empty");
+        }
+        if text.contains(char::is_control) {
+            return unusable("must hold one line of text");
+        }
+        Ok(text.into())
+    }
+
+    /// Reads a webhook's signing secret: the bytes that the `whsec_` form stands for.
+    pub fn read_signing_key(&self) -> Result<SecretSlice<u8>, SecretError> {
+        let secret = self.read()?;
+        let bytes = secret
+            .expose_secret()
+            .strip_prefix("whsec_")
+            .and_then(|encoded| base64::engine::general_purpose::STANDARD.decode(encoded).ok())
+            .map(Zeroizing::new)
+            .filter(|bytes| (24..=64).contains(&bytes.len()));
+        match bytes {
+            Some(bytes) => Ok(SecretSlice::from(bytes.to_vec())),
+            None => Err(SecretError::NotASigningSecret { key: self.key() }),
+        }
+    }
+
+    /// What `check` should say of the file that would be read; empty when there is none.
+    pub fn warnings(&self) -> Vec<String> {
+        let Ok(path) = self.find() else { return Vec::new() };
+        let readable_by_all = fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
+        if readable_by_all {
+            vec![format!("{}: every user may read {1}; run: chmod o= {1}", self.key(), shown(&path))]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn key(&self) -> String {
+        match self {
+            Self::Inline(_) => "secret".to_owned(),
+            Self::File { key, .. } => key.clone(),
+        }
+    }
+
+    fn candidates(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Inline(_) => Vec::new(),
+            Self::File { name, .. } if name.is_absolute() => vec![name.clone()],
+            Self::File { name, secrets, credentials, .. } => {
+                let mut places = Vec::new();
+                if let Some(directory) = credentials {
+                    places.push(directory.join(format!("secrets_{}", name.display())));
+                    places.push(directory.join(name));
+                }
+                places.push(secrets.join(name));
+                places
+            }
+        }
+    }
+
+    fn find(&self) -> Result<PathBuf, SecretError> {
+        let tried = self.candidates();
+        // A place that exists, or cannot be looked into, is the one that was meant: no other secret is taken instead.
+        let missing = |path: &PathBuf| fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        match tried.iter().find(|path| !missing(path)) {
+            Some(path) => Ok(path.clone()),
+            None => Err(SecretError::NotFound { key: self.key(), tried }),
+        }
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Zeroizing<String>, SecretError> {
+        let unreadable = |source| SecretError::Unreadable { key: self.key(), path: path.to_owned(), source };
+        let bytes = read_at_most(path, MAX_BYTES).map_err(unreadable)?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+            Err(_) => {
+                Err(SecretError::Unusable { key: self.key(), place: shown(path), reason: "must hold one line of text" })
+            }
+        }
+    }
+}
+
+/// A whole small file, wiped from memory after use; a longer one is an error.
+pub(super) fn read_at_most(path: &Path, bytes: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::new());
+    File::open(path)?.take(bytes + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > bytes {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} KiB", bytes / 1024)));
+    }
+    Ok(content)
+}

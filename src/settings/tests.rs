@@ -1,0 +1,539 @@
+//! Each rule of the settings, on files in a temporary directory and environments made up here.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use super::source::Environment;
+use super::*;
+
+const PROVIDER: &str = r#"
+[providers.nexway]
+kind = "nexway-connect"
+api_url = "https://api.example/connect/"
+iam_url = "https://iam.example/iam"
+realm = "acme"
+client_secret_file = "client"
+[providers.nexway.territories.eu]
+secret_file = "eu"
+"#;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    Environment { variables, ..Environment::default() }
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("renewald.toml");
+    fs::write(&path, text).unwrap();
+    let prefix = format!("{}/", dir.path().display());
+    match load(Some(&path), &environment(variables), &[]) {
+        Ok(mut loaded) => {
+            loaded.warnings.iter_mut().for_each(|warning| *warning = warning.replace(&prefix, ""));
+            Ok(loaded)
+        }
+        Err(problems) => Err(problems.to_string().replace(&prefix, "")),
+    }
+}
+
+fn loaded(text: &str) -> Loaded {
+    load_with(text, &[]).unwrap()
+}
+
+/// The messages for a file with a good provider, to which `text` is added at line 10.
+fn refused(text: &str) -> String {
+    load_with(&format!("{PROVIDER}{text}"), &[]).unwrap_err()
+}
+
+fn warned(text: &str) -> Vec<String> {
+    loaded(&format!("{PROVIDER}{text}")).warnings
+}
+
+#[test]
+fn defaults_are_those_of_the_design() {
+    let Loaded { settings, warnings, .. } = loaded(PROVIDER);
+    assert_eq!(warnings, Vec::<String>::new());
+    let provider = &settings.providers["nexway"];
+    assert_eq!(provider.api_url, "https://api.example/connect");
+    assert_eq!(
+        (provider.requests_per_second, provider.concurrency, provider.timeout, provider.connect_timeout),
+        (5.0, 16, Duration::from_secs(30), Duration::from_secs(10))
+    );
+    assert_eq!(settings.store.path, Path::new("/var/lib/renewald/renewald.db"));
+    assert_eq!(settings.poll.every, Duration::from_secs(4 * 3_600));
+    assert_eq!(settings.poll.max_generation_jump, 24);
+    assert_eq!(settings.order_data.retry_max, Duration::from_secs(4 * 3_600));
+    assert_eq!(settings.admin.listen, "127.0.0.1:9464");
+    assert_eq!((settings.log.level.as_str(), settings.log.format), ("info", LogFormat::Auto));
+    let queue = &settings.sinks["queue"];
+    assert!(matches!(queue.kind, SinkKind::Queue));
+    assert_eq!(queue.events.as_deref().unwrap(), DEFAULT_EVENTS);
+    assert_eq!((queue.concurrency, queue.max_attempts), (8, 36));
+}
+
+#[test]
+fn the_implied_queue_is_what_a_written_one_would_be() {
+    let written = loaded(&format!("{PROVIDER}[sinks.queue]\nkind = 'queue'"));
+    assert_eq!(format!("{:?}", written.settings.sinks), format!("{:?}", loaded(PROVIDER).settings.sinks));
+}
+
+#[test]
+fn the_shipped_file_shows_every_default() {
+    let shipped = include_str!("../../deploy/renewald.toml");
+    let is_default =
+        |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let uncommented: String =
+        shipped.lines().map(|line| if is_default(line) { &line[1..] } else { line }.to_owned() + "\n").collect();
+    assert_ne!(uncommented, shipped);
+    let show = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("renewald.toml");
+        fs::write(&path, text).unwrap();
+        let loaded = load(Some(&path), &Environment::default(), &[]).unwrap();
+        format!("{:?} {:?}", loaded.settings, loaded.warnings).replace(&dir.path().display().to_string(), "")
+    };
+    assert_eq!(show(&uncommented), show(shipped));
+}
+
+/// The readers tell what is known in each table when they meet an unknown key; all of it must be in the shipped file.
+#[test]
+fn the_shipped_file_names_every_key() {
+    let shipped = include_str!("../../deploy/renewald.toml");
+    let unknown: String = shipped
+        .lines()
+        .map(|line| line.to_owned() + if line.starts_with('[') { "\nzzzz = 1\n" } else { "\n" })
+        .collect();
+    let message = load_with(&unknown, &[]).unwrap_err();
+    let mut keys = 0;
+    for line in message.lines() {
+        let (place, known) = line.split_once("zzzz: unknown key; known here: ").unwrap();
+        for key in known.split(", ") {
+            // The shipped file shows secrets by file only, and says once that they can be given directly.
+            let inline_secret = ["client_secret", "secret", "signing_secret", "signing_secret_previous", "token"];
+            let written = shipped.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} = ")));
+            assert!(written || inline_secret.contains(&key), "{place}{key}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 40, "{message}");
+}
+
+#[test]
+fn a_dozen_mistakes_are_reported_at_once() {
+    let text = r#"[store]
+retention = "30"
+[poll]
+evrey = "4h"
+every = "0s"
+window_before = 3
+[order_data]
+retry_first = "5h"
+[providers.Nexway]
+kind = "nexway-conect"
+api_url = "ftp://api.example/connect"
+realm = ""
+client_secret = "hush"
+client_secret_file = "client"
+concurrency = 0
+requests_per_second = -1
+[providers.Nexway.territories.eu]
+secret_file = "secrets/eu"
+[sinks.shop]
+kind = "webhok"
+events = ["renewal.redy"]
+territories = ["us"]
+[sinks.log]
+kind = "file"
+path = "out.jsonl"
+url = "https://shop.example"
+[sinks.mail]
+kind = "smtp"
+server = "mail.example"
+[admin]
+listen = "localhost:9464"
+[log]
+level = "inof"
+format = "xml"
+[metrics]
+"#;
+    let variables = [
+        ("RENEWALD__POLL__EVREY", "1h"),
+        ("RENEWALD__POL__EVERY", "1h"),
+        ("RENEWALD__SINKS__LOG__CONCURRENCY", "many"),
+    ];
+    let expected = r#"renewald.toml:2: store.retention: 30 needs a unit; write for example "30s", "30m", "30h" or "30d"
+renewald.toml:4: poll.evrey: unknown key; did you mean "every"?
+renewald.toml:5: poll.every: must be at least 1s
+renewald.toml:6: poll.window_before: 3 needs a unit; write for example "3s", "3m", "3h" or "3d"
+renewald.toml:8: order_data.retry_first: must not be longer than order_data.retry_max
+renewald.toml:9: providers.Nexway: not a name: at most 32 of a-z, 0-9 and _, beginning with a letter
+renewald.toml:9: providers.Nexway.iam_url: missing; give the token service's address, such as https://api.nexway.store/iam
+renewald.toml:10: providers.Nexway.kind: "nexway-conect" is unknown; known is "nexway-connect"
+renewald.toml:11: providers.Nexway.api_url: must begin with https:// or http://
+renewald.toml:12: providers.Nexway.realm: missing; give the realm name from your access data
+renewald.toml:13: providers.Nexway.client_secret: given twice: providers.Nexway.client_secret and providers.Nexway.client_secret_file; keep one
+renewald.toml:15: providers.Nexway.concurrency: must be a whole number from 1 to 1024
+renewald.toml:16: providers.Nexway.requests_per_second: must be a number from 0.001 to 10000, or 0 for no limit
+renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolute path, or a bare file name that is looked up in secrets/ beside the settings file
+renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, file, stdout, queue
+renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.ended, subscription.not_renewed, "*"
+renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
+renewald.toml:26: sinks.log.url: a key of kind "webhook"; this sink is of kind "file"
+renewald.toml:28: sinks.mail.kind: smtp is not built into this version; built in: webhook, file, stdout, queue
+renewald.toml:31: admin.listen: must be an IP address and port such as "127.0.0.1:9464", "unix:/absolute/path", or "" for none
+renewald.toml:33: log.level: "inof" is unknown; known are error, warn, info, debug, trace, and directives such as "info,renewald::sweep=debug"
+renewald.toml:34: log.format: "xml" is unknown; known are auto, text, json
+renewald.toml:35: metrics: unknown key; known here: store, poll, order_data, providers, sinks, admin, log
+RENEWALD__POLL__EVREY: unknown name; did you mean RENEWALD__POLL__EVERY?
+RENEWALD__POL__EVERY: unknown name; did you mean RENEWALD__POLL__EVERY?
+RENEWALD__SINKS__LOG__CONCURRENCY: must be a whole number from 1 to 1024"#;
+    assert_eq!(load_with(text, &variables).unwrap_err(), expected);
+}
+
+#[test]
+fn a_syntax_error_comes_alone_and_shows_nothing_of_the_line() {
+    let message = load_with("[poll]\nevrey = 1\nclient_secret = \"hush\" \"hush\"\n", &[]).unwrap_err();
+    assert!(message.starts_with("renewald.toml:3: column 24: not valid TOML: "), "{message}");
+    assert_eq!(message.lines().count(), 1);
+    assert!(!message.contains("hush"), "{message}");
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let variables = [
+        ("RENEWALD__POLL__EVERY", "2h"),
+        ("RENEWALD__PROVIDERS__NEXWAY__REQUESTS_PER_SECOND", "7.5"),
+        ("RENEWALD__PROVIDERS__NEXWAY__CONCURRENCY", "4"),
+        ("RENEWALD__PROVIDERS__NEXWAY__REALM", "123"),
+        ("RENEWALD__SINKS__Q__KIND", "queue"),
+        ("RENEWALD__SINKS__Q__EVENTS", "renewal.ready, subscription.ended"),
+        ("RENEWALD__ADMIN__LISTEN", ""),
+    ];
+    let settings =
+        load_with(&format!("{PROVIDER}[poll]\nevery = '3h'\nwindow_after = '1d'\n"), &variables).unwrap().settings;
+    let provider = &settings.providers["nexway"];
+    assert_eq!(settings.poll.every, Duration::from_secs(7_200));
+    assert_eq!(settings.poll.window_after, Duration::from_secs(86_400));
+    assert_eq!((provider.requests_per_second, provider.concurrency, provider.realm.as_str()), (7.5, 4, "123"));
+    assert_eq!(settings.sinks["q"].events.as_deref().unwrap(), ["renewal.ready", "subscription.ended"]);
+    assert_eq!(settings.admin.listen, "");
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let variables = [
+        ("RENEWALD__PROVIDERS__NEXWAY__KIND", "nexway-connect"),
+        ("RENEWALD__PROVIDERS__NEXWAY__API_URL", "https://api.example/connect"),
+        ("RENEWALD__PROVIDERS__NEXWAY__IAM_URL", "https://iam.example"),
+        ("RENEWALD__PROVIDERS__NEXWAY__REALM", "acme"),
+        ("RENEWALD__PROVIDERS__NEXWAY__CLIENT_SECRET_FILE", "/run/secrets/client"),
+        ("RENEWALD__PROVIDERS__NEXWAY__TERRITORIES__EU__SECRET", "hush"),
+    ];
+    let loaded = load(None, &environment(&variables), &[]).unwrap();
+    assert_eq!(loaded.path, None);
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(loaded.warnings[0].starts_with("RENEWALD__PROVIDERS__NEXWAY__TERRITORIES__EU__SECRET: the secret itself"));
+    assert!(!format!("{loaded:?}").contains("hush"));
+}
+
+#[test]
+fn a_misnamed_variable_is_told_the_nearest_name() {
+    let errors = |name: &str| load_with(PROVIDER, &[(name, "x")]).unwrap_err();
+    let message = errors("RENEWALD__PROVIDERS__NEXWY__REALM");
+    assert!(
+        message.contains(
+            "RENEWALD__PROVIDERS__NEXWY__KIND: missing; give \"nexway-connect\"; did you mean RENEWALD__PROVIDERS__NEXWAY__…?"
+        ),
+        "{message}"
+    );
+    assert_eq!(
+        errors("RENEWALD__PROVIDERS__NEXWAY__TIMEOT"),
+        "RENEWALD__PROVIDERS__NEXWAY__TIMEOT: unknown name; did you mean RENEWALD__PROVIDERS__NEXWAY__TIMEOUT?"
+    );
+    assert_eq!(errors("RENEWALD__POLL"), "RENEWALD__POLL: must be a table: [poll]");
+    assert_eq!(
+        errors("RENEWALD__POLL__EVERY__X"),
+        "RENEWALD__POLL__EVERY__X: must be a duration such as \"4h\", not a table"
+    );
+    assert_eq!(errors("RENEWALD____X"), "RENEWALD____X: unknown name; write for example RENEWALD__POLL__EVERY");
+}
+
+#[test]
+fn the_file_is_looked_for_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, every: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, format!("{PROVIDER}[poll]\nevery = '{every}'")).unwrap();
+        path
+    };
+    let (explicit, variable) = (write("a", "1h"), write("b", "2h"));
+    let (here, etc) = (write("c", "3h"), write("d", "4h"));
+    let usual = [here.as_path(), etc.as_path()];
+    let path = |explicit: Option<&Path>, config: Option<&Path>| {
+        let environment = Environment { config: config.map(Path::to_owned), ..Environment::default() };
+        load(explicit, &environment, &usual).unwrap().path.unwrap()
+    };
+    assert_eq!(path(Some(&explicit), Some(&variable)), explicit);
+    assert_eq!(path(None, Some(&variable)), variable);
+    assert_eq!(path(None, None), here);
+    fs::remove_file(&here).unwrap();
+    assert_eq!(path(None, None), etc);
+    fs::remove_file(&etc).unwrap();
+    let nothing = load(None, &Environment::default(), &usual).unwrap_err().to_string();
+    assert!(nothing.starts_with("no settings: looked for ") && nothing.ends_with("run: renewald init"), "{nothing}");
+    let missing = load(Some(&here), &Environment::default(), &usual).unwrap_err().to_string();
+    assert!(missing.contains("/c: cannot be read: No such file"), "{missing}");
+}
+
+#[test]
+fn wrong_types_say_what_is_wanted() {
+    assert_eq!(
+        refused("[poll]\nevery = true"),
+        "renewald.toml:11: poll.every: must be a duration such as \"4h\", not true or false"
+    );
+    assert_eq!(
+        refused("[poll]\nmax_generation_jump = \"24\""),
+        "renewald.toml:11: poll.max_generation_jump: must be a whole number from 1 to 1000000, not text"
+    );
+    assert_eq!(refused("[log]\nlevel = 3"), "renewald.toml:11: log.level: must be text in quotes, not a number");
+    assert_eq!(refused("[[sinks]]\nkind = 'queue'"), "renewald.toml:10: sinks: must be a table: [sinks]");
+    assert_eq!(
+        refused("[sinks.q]\nkind = 'queue'\nevents = 'renewal.ready'"),
+        "renewald.toml:12: sinks.q.events: must be a list of texts such as [\"a\", \"b\"], not text"
+    );
+    assert_eq!(
+        refused("[poll]\nmax_generation_jump = 99999999999999999999"),
+        "renewald.toml:11: poll.max_generation_jump: the number is too large"
+    );
+    assert_eq!(
+        refused("[poll]\n\"every.x\" = 1"),
+        "renewald.toml:11: poll.every.x: unknown key; keys are made of letters, digits, _ and -"
+    );
+    assert_eq!(refused("[admin]\nalert_after = nan"), "renewald.toml:11: admin.alert_after: must be a finite number");
+}
+
+#[test]
+fn one_account_belongs_to_one_provider() {
+    let twin = PROVIDER.replace("nexway]", "twin]").replace("nexway.", "twin.").replace("connect/\"", "connect\"");
+    let message = refused(&twin);
+    assert!(
+        message.starts_with("renewald.toml:11: providers.twin: api_url and realm are those of \"nexway\""),
+        "{message}"
+    );
+    assert!(load_with(&format!("{PROVIDER}{}", twin.replace("acme", "other")), &[]).is_ok());
+}
+
+#[test]
+fn something_must_be_configured() {
+    assert_eq!(
+        load_with("", &[]).unwrap_err(),
+        "renewald.toml: providers: no provider is configured; add a table [providers.NAME]"
+    );
+    let (without, _) = PROVIDER.split_once("[providers.nexway.territories").unwrap();
+    let message = load_with(without, &[]).unwrap_err();
+    assert!(message.starts_with("renewald.toml:2: providers.nexway.territories: no territory"), "{message}");
+}
+
+#[test]
+fn each_territory_needs_somebody_to_tell() {
+    let message = refused("[sinks.q]\nkind = 'queue'\nevents = ['renewal.failed']");
+    assert_eq!(
+        message,
+        "renewald.toml:8: providers.nexway.territories.eu: no sink takes renewal.ready of this territory: its keys would reach nobody"
+    );
+    let us = "[providers.nexway.territories.us]\nsecret_file = 'us'\n[sinks.q]\nkind = 'queue'\nterritories = ['eu']";
+    assert!(refused(us).starts_with("renewald.toml:10: providers.nexway.territories.us: no sink"));
+    assert!(refused("[sinks.q]\nkind = 'queue'\nevents = []").contains("names no event"));
+}
+
+#[test]
+fn a_message_goes_to_the_sinks_that_take_it() {
+    let text = "[providers.nexway.territories.us]\nsecret_file = 'us'\n\
+                [sinks.b]\nkind = 'stdout'\nterritories = ['eu']\n\
+                [sinks.a]\nkind = 'queue'\nevents = '*'\n\
+                [sinks.c]\nkind = 'file'\npath = '/x'\nevents = ['subscription.ended']\nterritories = ['*']\n";
+    let settings = loaded(&format!("{PROVIDER}{text}")).settings;
+    assert_eq!(settings.sinks_for("renewal.ready", "eu"), ["a", "b"]);
+    assert_eq!(settings.sinks_for("renewal.ready", "us"), ["a"]);
+    assert_eq!(settings.sinks_for("subscription.ended", "us"), ["a", "c"]);
+    assert_eq!(settings.sinks["a"].events, None);
+}
+
+#[test]
+fn addresses_are_checked_and_their_text_not_repeated() {
+    let refused_url = |url: &str| refused(&format!("[admin]\nheartbeat_url = \"{url}\""));
+    for (url, reason) in [
+        ("shop.example", "not a URL: relative URL without a base; write for example https://host/path"),
+        ("https://", "not a URL: empty host; write for example https://host/path"),
+        ("file:///etc/passwd", "must begin with https:// or http://"),
+        ("https://me:hush@shop.example", "must not hold a user name or password: addresses are shown in logs"),
+        ("https://shop.example/#x", "must not have a fragment (#…): it is never sent"),
+    ] {
+        assert_eq!(refused_url(url), format!("renewald.toml:11: admin.heartbeat_url: {reason}"));
+    }
+    let query = PROVIDER.replace("/connect/", "/connect?a=b");
+    assert!(load_with(&query, &[]).unwrap_err().contains("api_url: must not have a query"));
+}
+
+#[test]
+fn what_is_unwise_is_warned_of() {
+    let warns = |text: &str, beginning: &str| {
+        let warnings = warned(text);
+        assert!(warnings.len() == 1 && warnings[0].starts_with(beginning), "{warnings:?}");
+    };
+    warns("[poll]\nevery = '59m'", "renewald.toml:11: poll.every: below 1h");
+    warns("[admin]\nheartbeat_url = 'http://shop.example'", "renewald.toml:11: admin.heartbeat_url: http sends");
+    warns("[admin]\nlisten = '0.0.0.0:9464'", "renewald.toml:11: admin.listen: beyond loopback");
+    warns(
+        "[sinks.s]\nkind = 'webhook'\nurl = 'https://x.example'",
+        "renewald.toml:10: sinks.s.signing_secret_file: none",
+    );
+    let rate = |rate: &str| PROVIDER.replace("realm =", &format!("requests_per_second = {rate}\nrealm ="));
+    assert!(
+        loaded(&rate("0")).warnings[0].starts_with("renewald.toml:6: providers.nexway.requests_per_second: 0 means")
+    );
+    assert!(loaded(&rate("9.5")).warnings[0].contains("above 9"));
+    assert_eq!(loaded(&rate("9")).warnings.len(), 0);
+    for local in ["http://127.0.0.1:80", "http://localhost", "http://[::1]:8080"] {
+        assert_eq!(warned(&format!("[admin]\nheartbeat_url = '{local}'")).len(), 0, "{local}");
+    }
+    assert_eq!(loaded(&PROVIDER.replace("realm =", "proxy = 'http://proxy.example:3128'\nrealm =")).warnings.len(), 0);
+    for fine in ["unix:/run/x.sock", "[::1]:9464", ""] {
+        assert_eq!(warned(&format!("[admin]\nlisten = '{fine}'")).len(), 0, "{fine}");
+    }
+    assert_eq!(warned("[admin]\nlisten = '0.0.0.0:9464'\ntoken_file = 'token'").len(), 0);
+}
+
+#[test]
+fn contradictions_are_errors() {
+    assert!(refused("[admin]\nlisten = 'unix:run.sock'").contains("must be absolute"));
+    let previous = "[sinks.s]\nkind = 'webhook'\nurl = 'https://x.example'\nsigning_secret_previous_file = 'old'";
+    assert!(refused(previous).contains("needs signing_secret_file"));
+    let timeouts = PROVIDER.replace("realm =", "timeout = '5s'\nconnect_timeout = '6s'\nrealm =");
+    assert!(load_with(&timeouts, &[]).unwrap_err().contains("connect_timeout: must not be longer than timeout"));
+    let short = loaded(&PROVIDER.replace("realm =", "timeout = '5s'\nrealm =")).settings;
+    assert_eq!(short.providers["nexway"].connect_timeout, Duration::from_secs(5));
+    assert!(refused("[store]\nencryption_key_file = 'key'").contains("not built into this version"));
+    let twice = [("RENEWALD__PROVIDERS__NEXWAY__CLIENT_SECRET", "hush")];
+    assert_eq!(
+        load_with(PROVIDER, &twice).unwrap_err(),
+        "RENEWALD__PROVIDERS__NEXWAY__CLIENT_SECRET: given twice: RENEWALD__PROVIDERS__NEXWAY__CLIENT_SECRET and \
+         providers.nexway.client_secret_file; keep one"
+    );
+}
+
+#[test]
+fn names_are_checked_everywhere() {
+    for name in ["1eu", "e-u", "EU", "_eu", &"e".repeat(33)] {
+        let message = refused(&format!("[providers.nexway.territories.{name}]\nsecret_file = 'x'"));
+        assert!(message.starts_with(&format!("renewald.toml:10: providers.nexway.territories.{name}: not a name")));
+    }
+    assert!(refused("[sinks.Q]\nkind = 'queue'").contains("sinks.Q: not a name"));
+    assert!(loaded(&format!("{PROVIDER}[sinks.{}]\nkind = 'queue'", "q".repeat(32))).settings.sinks.len() == 1);
+}
+
+fn secret_in(dir: &TempDir, name: &str, credentials: Option<PathBuf>) -> Secret {
+    let secrets = dir.path().join("secrets");
+    Secret::File { name: name.into(), key: "admin.token_file".to_owned(), secrets, credentials }
+}
+
+#[test]
+fn a_secret_is_looked_up_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let credentials = dir.path().join("credentials");
+    let secret = secret_in(&dir, "x", Some(credentials.clone()));
+    let message = secret.read().unwrap_err().to_string();
+    let at = dir.path().display();
+    assert_eq!(
+        message,
+        format!(
+            "admin.token_file: there is no file {at}/credentials/secrets_x nor {at}/credentials/x nor {at}/secrets/x"
+        )
+    );
+    fs::create_dir(&credentials).unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    let read_after = |path: PathBuf, content: &str| {
+        fs::write(path, content).unwrap();
+        secret.read().unwrap().expose_secret().to_owned()
+    };
+    assert_eq!(read_after(dir.path().join("secrets/x"), "beside\n"), "beside");
+    assert_eq!(read_after(credentials.join("x"), "plain\r\n"), "plain");
+    assert_eq!(read_after(credentials.join("secrets_x"), "of a directory"), "of a directory");
+    let absolute = dir.path().join("secrets/x").display().to_string();
+    assert_eq!(secret_in(&dir, &absolute, Some(credentials)).read().unwrap().expose_secret(), "beside");
+}
+
+#[test]
+fn an_unusable_secret_is_an_error_without_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    let secret = secret_in(&dir, "x", None);
+    let refused = |content: &[u8]| {
+        fs::write(dir.path().join("secrets/x"), content).unwrap();
+        let error = secret.read().unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        format!("{error}: {cause}")
+    };
+    assert!(refused(b"").contains("is empty"));
+    assert!(refused(b"\n").contains("is empty"));
+    for content in [&b"hush\nhush\n"[..], b"hush\n\n", b"hu\xffsh", b"hu\0sh"] {
+        let message = refused(content);
+        assert!(message.contains("must hold one line of text") && !message.contains("hu"), "{message}");
+    }
+    assert!(refused(&[b'x'; 64 * 1024 + 1]).contains("larger than 64 KiB"));
+    fs::remove_file(dir.path().join("secrets/x")).unwrap();
+    fs::create_dir(dir.path().join("secrets/x")).unwrap();
+    assert!(secret.read().unwrap_err().to_string().ends_with("secrets/x cannot be read"));
+}
+
+#[test]
+fn a_secret_readable_by_all_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    let path = dir.path().join("secrets/x");
+    let secret = secret_in(&dir, "x", None);
+    assert_eq!(secret.warnings(), Vec::<String>::new());
+    fs::write(&path, "hush").unwrap();
+    let warnings_at = |mode| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        secret.warnings()
+    };
+    assert_eq!(warnings_at(0o640), Vec::<String>::new());
+    assert!(warnings_at(0o644)[0].starts_with("admin.token_file: every user may read"));
+}
+
+#[test]
+fn signing_secrets_have_a_form() {
+    let key = |text: &str| Secret::Inline(text.to_owned().into()).read_signing_key();
+    assert_eq!(key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap().expose_secret().len(), 24);
+    for bad in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_%%%%"] {
+        assert!(matches!(key(bad), Err(SecretError::NotASigningSecret { .. })), "{bad}");
+    }
+    assert!(key(&format!("whsec_{}", "A".repeat(88))).is_err()); // 66 bytes
+}
+
+#[test]
+fn no_debug_output_shows_a_secret() {
+    let text = PROVIDER
+        .replace("client_secret_file = \"client\"", "client_secret = \"hush\"")
+        .replace("secret_file = \"eu\"", "secret = \"hush\"");
+    let loaded = loaded(&text);
+    assert_eq!(loaded.warnings.len(), 2);
+    assert!(!format!("{loaded:?}").contains("hush"));
+    let secret = &loaded.settings.providers["nexway"].client_secret;
+    assert_eq!(secret.read().unwrap().expose_secret(), "hush");
+    assert_eq!(loaded.settings.secrets().len(), 2);
+}
+
+#[test]
+fn the_journal_is_known_by_device_and_inode() {
+    let file = tempfile::tempfile().unwrap();
+    let metadata = file.metadata().unwrap();
+    assert!(is_stream(&format!("{}:{}", metadata.dev(), metadata.ino()), &file));
+    assert!(!is_stream(&format!("{}:{}", metadata.dev(), metadata.ino() + 1), &file));
+    assert!(!is_stream("", &file));
+}
