@@ -6,3 +6,4 @@ pub mod delivery;
 pub mod provider;
 pub mod settings;
 pub mod sink;
+pub mod tls;
