@@ -1,6 +1,6 @@
 //! Evenly spaced requests to one provider (design section 9): when the next one may go out, and how fast.
 //!
-//! Which request that is belongs to [`crate::choice`]; what counts as an outage to [`crate::provider::Error::is_outage`].
+//! Which request that is belongs to `crate::choice`; what counts as an outage to [`crate::provider::Error::is_outage`].
 
 mod breaker;
 mod pace;
