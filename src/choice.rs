@@ -79,8 +79,7 @@ impl Choice {
             return None;
         };
         self.order_data_was_last = want == Want::OrderData;
-        self.since_other =
-            if want == Want::Poll(Lane::Other) || !waiting.other { 0 } else { self.since_other + 1 };
+        self.since_other = if want == Want::Poll(Lane::Other) || !waiting.other { 0 } else { self.since_other + 1 };
         Some(want)
     }
 }

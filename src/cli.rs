@@ -1,3 +1,142 @@
-//! The command line: one thin file per command.
+//! The command line: what the commands share. Each command is one thin file below.
 
+pub mod context;
 pub mod init;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use context::Context;
+
+/// Watches resold subscriptions for renewals and hands every new licence key to your queue
+#[derive(Debug, Parser)]
+#[command(name = "renewald", version, max_term_width = 120, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Global {
+    /// Settings file [default: $RENEWALD_CONFIG, ./renewald.toml, /etc/renewald/renewald.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object (or JSON lines) instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say less; twice: only errors
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub quiet: u8,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write commented settings (and unit or cron files) to begin with
+    Init(init::InitArgs),
+}
+
+/// How a command ends (design section 6; README, "Exit codes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 64,
+    BadInput = 65,
+    /// No call to a provider succeeded.
+    NoProvider = 69,
+    Internal = 70,
+    CannotCreate = 73,
+    TryLater = 75,
+    Settings = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A command that could not do what it was asked: what a person reads, and the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Error {
+    pub exit: Exit,
+    pub text: String,
+}
+
+impl Error {
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into() }
+    }
+
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, text)
+    }
+
+    pub fn bad_input(text: impl Into<String>) -> Self {
+        Self::new(Exit::BadInput, text)
+    }
+}
+
+impl From<crate::store::Error> for Error {
+    fn from(error: crate::store::Error) -> Self {
+        use crate::store::Error as Store;
+        let exit = match &error {
+            Store::Locked { .. } | Store::Older { .. } => Exit::TryLater,
+            Store::Newer { .. } => Exit::Settings,
+            Store::File { .. } => Exit::CannotCreate,
+            _ if error.is_transient() => Exit::TryLater,
+            _ => Exit::Internal,
+        };
+        Self::new(exit, crate::chain(&error))
+    }
+}
+
+impl From<crate::settings::Problems> for Error {
+    fn from(problems: crate::settings::Problems) -> Self {
+        Self::new(Exit::Settings, problems.to_string())
+    }
+}
+
+/// Writing to stdout failed. A reader that went away (`| head`) is no failure worth words.
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        let quiet = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self::new(Exit::Failed, if quiet { String::new() } else { format!("cannot write the answer: {error}") })
+    }
+}
+
+/// Runs a command to its end. Errors are printed here and nowhere else.
+pub async fn run(cli: Cli) -> Exit {
+    let context = Context::new(cli.global);
+    match dispatch(cli.command, &context).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            if !error.text.is_empty() {
+                context.complain(&error.text);
+            }
+            error.exit
+        }
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
+    match command {
+        Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => {
+                let exit = if error.exit_code() == 73 { Exit::CannotCreate } else { Exit::Failed };
+                Err(Error::new(exit, crate::chain(&error)))
+            }
+        },
+    }
+}

@@ -6,6 +6,7 @@
 pub mod nexway_connect;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::budget::Slot;
@@ -122,12 +123,12 @@ impl fmt::Debug for OrderData {
     }
 }
 
-/// Why there is no usable answer.
-#[derive(Debug, thiserror::Error)]
+/// Why there is no usable answer. It can be cloned because one failed token request fails every call that waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// DNS, connect, TLS, timeout, reset: nothing is known of what the provider thinks.
     #[error("provider could not be reached")]
-    Unreachable(#[source] reqwest::Error), // kept `without_url()`
+    Unreachable(#[source] Arc<reqwest::Error>), // kept `without_url()`
     /// 408, 425, 5xx.
     #[error("provider answered {status}")]
     Unavailable { status: u16, retry_after: Option<Duration> },

@@ -22,7 +22,7 @@ pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
-pub use subscriptions::{Listed, ListFilter, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
+pub use subscriptions::{ListFilter, Listed, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +36,17 @@ pub enum Error {
     #[error("{} is not a renewald database; nothing was changed", path.display())]
     Foreign { path: PathBuf },
     #[error("cannot create or open {}", path.display())]
-    File { path: PathBuf, #[source] source: std::io::Error },
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{} is damaged; restore a backup, or keep the file and ask for help", path.display())]
-    Damaged { path: PathBuf, #[source] source: rusqlite::Error },
+    Damaged {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error("the database refused")]
     Sqlite(#[from] rusqlite::Error),
     /// The whole transaction failed with another unit, or at its commit.
@@ -51,7 +59,7 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later: disk full, busy, or a failed read or write.
     pub fn is_transient(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure, CannotOpen};
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure};
         match self {
             Error::Commit(_) => true,
             Error::Sqlite(e) => matches!(

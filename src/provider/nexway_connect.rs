@@ -1,1 +1,209 @@
+//! Nexway Connect: what is sent to its two endpoints, with which credentials, and what follows from an HTTP status.
+//!
+//! Its facts are in `reference/nexway-connect.md`. The bodies and codes are in `wire`, the token in `token`; when to ask and what
+//! to do with an answer is not decided here.
 
+mod http;
+mod lenient;
+#[cfg(test)]
+mod tests;
+mod token;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request, Url};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use crate::budget::{Budget, Slot};
+use crate::provider::{Class, Error, OrderData, Provider, Status, Verdict};
+use crate::tls;
+use http::Http;
+use token::{Token, Tokens};
+use wire::{Answer, StatusRequest};
+
+/// All that RFC 3986 does not call unreserved, so that a partner order number stays one path segment whatever it holds.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Idle connections are closed before the gateways at the other end do so while we send on them.
+const IDLE_CONNECTION: Duration = Duration::from_secs(50);
+
+/// An account at Nexway Connect, secrets already read.
+#[derive(Clone)]
+pub struct Config {
+    pub api_url: String,
+    pub iam_url: String,
+    pub realm: String,
+    pub client_secret: SecretString,
+    /// Each territory's `secret`, by its name in the settings.
+    pub territories: BTreeMap<String, SecretString>,
+    /// For one request, its body included.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<String>,
+    /// How many connections are kept open.
+    pub concurrency: usize,
+}
+
+/// Why the settings of an account cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{key} is not an http or https URL without query and fragment")]
+    Url { key: &'static str },
+    #[error("the secret of territory `{territory}` holds characters that fit no HTTP header")]
+    Secret { territory: String },
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] reqwest::Error),
+}
+
+/// A client for one account, to be shared by all who ask it.
+pub struct NexwayConnect {
+    http: Arc<Http>,
+    tokens: Tokens,
+    subscription: Url,
+    /// Ends in `/order/`.
+    order: String,
+    /// Each territory's `secret` header, marked sensitive.
+    secrets: BTreeMap<String, HeaderValue>,
+}
+
+impl NexwayConnect {
+    pub fn new(config: &Config, budget: Budget) -> Result<Self, ConfigError> {
+        let api = base("api_url", &config.api_url)?;
+        let iam = base("iam_url", &config.iam_url)?;
+        let http = Arc::new(Http { client: client(config, &api, &iam)?, budget, timeout: config.timeout });
+        let tokens_url = below("iam_url", &iam, "tokens")?;
+        let tokens = Tokens::new(Arc::clone(&http), tokens_url, config.realm.clone(), config.client_secret.clone());
+        let secrets = config.territories.iter().map(|(territory, secret)| {
+            let mut value = HeaderValue::from_str(secret.expose_secret())
+                .map_err(|_| ConfigError::Secret { territory: territory.clone() })?;
+            value.set_sensitive(true);
+            Ok((territory.clone(), value))
+        });
+        Ok(Self {
+            http,
+            tokens,
+            subscription: below("api_url", &api, "subscription")?,
+            order: format!("{}/order/", api.as_str().trim_end_matches('/')),
+            secrets: secrets.collect::<Result<_, ConfigError>>()?,
+        })
+    }
+
+    /// Asks once, or twice when the first answer was 401.
+    async fn ask<A: Answer>(&self, territory: &str, slot: Slot, request: impl Fn() -> Request) -> Result<A, Error> {
+        let Some(secret) = self.secrets.get(territory) else { return Ok(A::refused(unknown(territory))) };
+        let (token, slot) = self.tokens.current(slot).await?;
+        let mut answer = self.send::<A>(request(), secret, &token, slot).await?;
+        if answer.status == 401 {
+            self.tokens.discard(&token);
+            let (token, slot) = self.tokens.current(self.http.further_slot().await?).await?;
+            answer = self.send::<A>(request(), secret, &token, slot).await?;
+        }
+        interpret(&answer)
+    }
+
+    async fn send<A: Answer>(
+        &self,
+        mut request: Request,
+        secret: &HeaderValue,
+        token: &Token,
+        slot: Slot,
+    ) -> Result<http::Answer, Error> {
+        request.headers_mut().insert(AUTHORIZATION, token.bearer.clone());
+        request.headers_mut().insert("secret", secret.clone());
+        let asked_at = Instant::now();
+        let answer = self.http.send(request, A::LIMIT, slot).await?;
+        tracing::debug!(endpoint = A::ENDPOINT, status = answer.status, elapsed = ?asked_at.elapsed(), "asked");
+        Ok(answer)
+    }
+}
+
+impl Provider for NexwayConnect {
+    async fn subscription_status(
+        &self,
+        territory: &str,
+        number: &str,
+        subscription_id: i64,
+        slot: Slot,
+    ) -> Result<Status, Error> {
+        let body = StatusRequest { partner_order_number: number, subscription_id };
+        let body = serde_json::to_vec(&body).map_err(|error| Error::Unreadable { reason: error.to_string() })?;
+        self.ask(territory, slot, || {
+            let mut request = Request::new(Method::POST, self.subscription.clone());
+            *request.body_mut() = Some(body.clone().into());
+            request
+        })
+        .await
+    }
+
+    async fn order_data(&self, territory: &str, number: &str, slot: Slot) -> Result<OrderData, Error> {
+        let url = format!("{}{}", self.order, utf8_percent_encode(number, SEGMENT));
+        let Ok(url) = Url::parse(&url) else { return Err(Error::Unreadable { reason: format!("no URL: {url}") }) };
+        self.ask(territory, slot, || Request::new(Method::GET, url.clone())).await
+    }
+}
+
+/// What an answer says, by its status and, where that leaves a choice, its body.
+fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
+    let result = if answer.is_success() {
+        A::read(&answer.body)
+    } else if let (400.., Some(verdict)) = (answer.status, wire::refusal(answer.status, &answer.body, A::class)) {
+        Ok(A::refused(verdict))
+    } else if answer.status == 401 {
+        Err(Error::Unauthorized { reason: "the API refused a fresh token".to_owned() })
+    } else {
+        Err(answer.failure())
+    };
+    if let Ok(answer) = &result {
+        tracing::trace!(endpoint = A::ENDPOINT, code = answer.verdict().code, "answered");
+    }
+    result
+}
+
+/// Cannot happen after the settings were checked, unless a territory was taken out that is still in use.
+fn unknown(territory: &str) -> Verdict {
+    let message = format!("territory `{territory}` has no secret in the settings");
+    Verdict { class: Class::Configuration, code: 70, message }
+}
+
+fn client(config: &Config, api: &Url, iam: &Url) -> Result<reqwest::Client, ConfigError> {
+    let json = HeaderValue::from_static("application/json");
+    let headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
+    // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
+    let here = [api, iam].iter().all(|url| is_loopback(url));
+    let proxy = config.proxy.as_deref().or(here.then_some(""));
+    tls::client_builder(config.ca_file.as_deref(), proxy)?
+        .default_headers(headers)
+        .timeout(config.timeout)
+        .connect_timeout(config.connect_timeout)
+        .pool_max_idle_per_host(config.concurrency)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .build()
+        .map_err(|error| ConfigError::Client(error.without_url()))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn base(key: &'static str, url: &str) -> Result<Url, ConfigError> {
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    };
+    Url::parse(url).ok().filter(usable).ok_or(ConfigError::Url { key })
+}
+
+fn below(key: &'static str, base: &Url, path: &str) -> Result<Url, ConfigError> {
+    Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).map_err(|_| ConfigError::Url { key })
+}

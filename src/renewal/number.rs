@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn either_signal_or_both_may_carry_the_generation() {
-        let seen = |number, generation| observe("P", &status(number, generation)).map(|o| (o.generation, o.contradicts));
+        let seen =
+            |number, generation| observe("P", &status(number, generation)).map(|o| (o.generation, o.contradicts));
         assert_eq!(seen(Some("P-1"), Some(1)), Ok((1, false)));
         assert_eq!(seen(Some("P"), Some(1)), Ok((1, false)));
         assert_eq!(seen(Some("P-2"), None), Ok((2, false)));

@@ -40,8 +40,16 @@ pub struct Patience {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// `partial`: queue a `renewal.failed` beside it.
-    Deliver { delivery: Delivery, partial: Option<Failed> },
-    AskAgain { at: Timestamp, patience: Patience, outcome: &'static str, detail: String },
+    Deliver {
+        delivery: Delivery,
+        partial: Option<Failed>,
+    },
+    AskAgain {
+        at: Timestamp,
+        patience: Patience,
+        outcome: &'static str,
+        detail: String,
+    },
     GiveUp(Failed),
 }
 
@@ -143,9 +151,7 @@ impl Attempt<'_> {
                 )
             }
             Class::NotFound => self.not_ready(verdict, FailReason::NotFound, partial),
-            Class::Success | Class::Transient | Class::Waiting => {
-                self.not_ready(verdict, FailReason::TooLate, partial)
-            }
+            Class::Success | Class::Transient | Class::Waiting => self.not_ready(verdict, FailReason::TooLate, partial),
         }
     }
 
@@ -163,10 +169,9 @@ impl Attempt<'_> {
         if tally.answers >= retry::ORDER_DATA_MIN_ANSWERS && tally.seconds >= bound.as_secs() as i64 {
             let failed = Failed { reason, code: Some(verdict.code), message: clip(&verdict.message) };
             return match partial {
-                Some(delivery) => Step::Deliver {
-                    delivery,
-                    partial: Some(Failed { reason: FailReason::Partial, ..failed }),
-                },
+                Some(delivery) => {
+                    Step::Deliver { delivery, partial: Some(Failed { reason: FailReason::Partial, ..failed }) }
+                }
                 None => Step::GiveUp(failed),
             };
         }
@@ -285,7 +290,10 @@ fn deliver(ours: &Ours<'_>, order: &OrderData) -> Delivery {
         .filter(|(_, items)| items.is_empty() || items.iter().any(|item| ready(&item.verdict)))
         .map(|(line, items)| to_line(line, items.iter().copied().filter(|item| ready(&item.verdict))))
         .collect();
-    let items = ours.lines.iter().flat_map(|(line, items)| std::iter::once(&line.verdict).chain(items.iter().map(|i| &i.verdict)));
+    let items = ours
+        .lines
+        .iter()
+        .flat_map(|(line, items)| std::iter::once(&line.verdict).chain(items.iter().map(|i| &i.verdict)));
     let mut warnings = Vec::new();
     if items.into_iter().any(|verdict| !ready(verdict)) || !ready(&order.verdict) {
         warnings.push(Warning::Partial);

@@ -160,7 +160,13 @@ impl Store {
     }
 
     /// The attempt failed because of the message: it counts, and the next one is at `next`.
-    pub async fn mark_failed(&self, attempt: &Attempt, error: String, failing_seconds: i64, next: Timestamp) -> Result<()> {
+    pub async fn mark_failed(
+        &self,
+        attempt: &Attempt,
+        error: String,
+        failing_seconds: i64,
+        next: Timestamp,
+    ) -> Result<()> {
         let dispatch = attempt.dispatch;
         self.write(move |db| {
             db.prepare_cached(
@@ -354,12 +360,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         number: row.get::<_, u32>(2)?.saturating_add(1),
         failing_seconds: row.get(3)?,
         previous_at: row.get(4)?,
-        message: Message {
-            id: message_id(row, 5)?,
-            event: row.get(6)?,
-            queued_at: row.get(7)?,
-            body: row.get(8)?,
-        },
+        message: Message { id: message_id(row, 5)?, event: row.get(6)?, queued_at: row.get(7)?, body: row.get(8)? },
     })
 }
 

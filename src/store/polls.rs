@@ -138,9 +138,9 @@ impl Store {
         let name = provider.clone();
         let any = self
             .read(move |db| {
-                Ok(db.prepare_cached(query)?.exists(
-                    named_params! { ":provider": name, ":from": from, ":until": until },
-                )?)
+                Ok(db
+                    .prepare_cached(query)?
+                    .exists(named_params! { ":provider": name, ":from": from, ":until": until })?)
             })
             .await?;
         if !any {
@@ -267,7 +267,14 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
         "UPDATE subscriptions SET due_at = ?1, last_asked_at = ?2, last_answer_at = ?3
          WHERE id = ?4 AND state = ?5 AND generation IS ?6",
     )?
-    .execute((after.due_at, after.last_asked_at, after.last_answer_at, before.row, before.state, before.generation))
+    .execute((
+        after.due_at,
+        after.last_asked_at,
+        after.last_answer_at,
+        before.row,
+        before.state,
+        before.generation,
+    ))
 }
 
 fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {

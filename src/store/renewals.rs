@@ -212,7 +212,13 @@ impl Store {
 
     /// Asks for a generation's order data again, or for the first time: a settled renewal is reopened with its revision raised, so
     /// that its message gets a new id; one that was never recorded is recorded, and the subscription's generation raised to it.
-    pub async fn refetch(&self, subscription: i64, generation: i64, order_number: String, now: Timestamp) -> Result<()> {
+    pub async fn refetch(
+        &self,
+        subscription: i64,
+        generation: i64,
+        order_number: String,
+        now: Timestamp,
+    ) -> Result<()> {
         self.write(move |db| {
             let reopened = db.execute(
                 "UPDATE renewals SET
@@ -349,5 +355,6 @@ fn resume_polls(db: &Connection, subscription: i64, at: Timestamp) -> Result<()>
 /// Reads an id that we wrote ourselves.
 pub(super) fn message_id(row: &Row<'_>, at: usize) -> rusqlite::Result<Uuid> {
     let text = row.get_ref(at)?.as_str()?;
-    Uuid::parse_str(text).map_err(|e| rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, e.into()))
+    Uuid::parse_str(text)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, e.into()))
 }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{Result, Store, polls};
 use crate::clock::Timestamp;
-use crate::renewal::number;
 pub use crate::renewal::Subscription;
+use crate::renewal::number;
 use crate::renewal::{Pace, Rules, State};
 
 /// A subscription that somebody wants watched.
@@ -155,9 +155,7 @@ impl Store {
         })
         .await?;
         // The log would keep the deleted pages until it is next written over.
-        self.writer
-            .outside(|db| Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))
-            .await
+        self.writer.outside(|db| Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)).await
     }
 
     /// The subscriptions that a name may mean.

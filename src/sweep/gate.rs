@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::retry::TERRITORY_PROBE;
-use crate::store::{self, Store, StoppedTerritory};
+use crate::store::{self, StoppedTerritory, Store};
 
 /// So many different subscriptions refused in a row, with no success between, stop their territory.
 const REFUSALS: usize = 5;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::gate::{self, Change, Gate};
-use super::queues::{Page, Queues, Reading};
+use super::queues::{Queues, Reading};
 use super::settle::Settling;
 use super::{Account, Bells, Progress, Report};
 use crate::budget::{Budget, Slot};
@@ -64,9 +64,16 @@ enum Request {
 
 /// What came of it.
 enum Done {
-    Poll { before: Subscription, answer: Result<Status, ProviderError> },
+    Poll {
+        before: Subscription,
+        answer: Result<Status, ProviderError>,
+    },
     /// Recorded already.
-    OrderData { asked: DueRenewal, answer: Result<OrderData, ProviderError>, settling: Result<Settling, store::Error> },
+    OrderData {
+        asked: DueRenewal,
+        answer: Result<OrderData, ProviderError>,
+        settling: Result<Settling, store::Error>,
+    },
 }
 
 /// A commit that is through.
@@ -234,7 +241,11 @@ impl<'a, P: Provider> Pass<'a, P> {
     }
 
     /// Turns a status answer into a record to be written.
-    async fn polled(&mut self, before: Subscription, answer: &Result<Status, ProviderError>) -> Result<(), store::Error> {
+    async fn polled(
+        &mut self,
+        before: Subscription,
+        answer: &Result<Status, ProviderError>,
+    ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
         let decision = poll::decide(&before, answer, &self.shared.account.rules, now);
         match answer.as_ref().map(|status| status.verdict.class) {

@@ -157,7 +157,8 @@ impl Queues {
     /// What waits for a slot, in territories that may be asked.
     pub fn waiting(&mut self, gate: &Gate) -> Waiting {
         let in_hand = &self.in_hand_orders;
-        let sendable = |renewal: &DueRenewal| !in_hand.contains(&renewal.order_number) && gate.admits(&renewal.territory);
+        let sendable =
+            |renewal: &DueRenewal| !in_hand.contains(&renewal.order_number) && gate.admits(&renewal.territory);
         // What cannot go now comes again with the next look; it must not block what is behind it.
         while self.renewals.rows.front().is_some_and(|front| !sendable(front)) {
             self.renewals.rows.pop_front();

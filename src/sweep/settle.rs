@@ -40,7 +40,8 @@ impl<P> Shared<'_, P> {
         let name = &self.account.name;
         let mut settlements = Vec::new();
         for renewal in self.store.waiting_for(name, &asked.territory, &asked.order_number).await? {
-            let of_another = self.store.is_original_of_another(name, &renewal.order_number, renewal.subscription).await?;
+            let of_another =
+                self.store.is_original_of_another(name, &renewal.order_number, renewal.subscription).await?;
             let whose = Asked {
                 order_number: &renewal.order_number,
                 subscription_id: renewal.subscription_id,
@@ -143,8 +144,13 @@ impl<P> Shared<'_, P> {
                 continue;
             }
             let metadata = self.store.metadata(after.row).await?;
-            let about =
-                about(&self.account.name, &after.territory, &after.partner_order_number, after.subscription_id, &metadata);
+            let about = about(
+                &self.account.name,
+                &after.territory,
+                &after.partner_order_number,
+                after.subscription_id,
+                &metadata,
+            );
             messages.push(NewMessage {
                 message: Message::new(&about, event, now),
                 subscription: after.row,

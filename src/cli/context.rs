@@ -1,0 +1,66 @@
+//! What a command works with: settings, store, and the ways to answer.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::{Error, Exit, Global};
+use crate::settings::{Loaded, Settings};
+use crate::store::{Access, Store};
+
+/// The options of every command and what follows from them.
+#[derive(Debug)]
+pub struct Context {
+    pub global: Global,
+}
+
+impl Context {
+    pub fn new(global: Global) -> Self {
+        Self { global }
+    }
+
+    /// Reads and checks the settings; their mistakes end the command with exit 78. No secret is read.
+    pub fn settings(&self) -> Result<Loaded, Error> {
+        Ok(Settings::load(self.global.config.as_deref())?)
+    }
+
+    /// Opens the store beside a daemon that may be running.
+    pub fn store(&self, settings: &Settings) -> Result<Store, Error> {
+        Ok(Store::open(&settings.store.path, Access::Command)?)
+    }
+
+    /// Prints one JSON object on a line of its own.
+    pub fn print_json(&self, value: &impl Serialize) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(value).map_err(|e| Error::new(Exit::Internal, e.to_string()))?;
+        line.push(b'\n');
+        std::io::stdout().lock().write_all(&line)?;
+        Ok(())
+    }
+
+    /// Prints text for a person; the caller has made it safe to show.
+    pub fn print(&self, text: &str) -> Result<(), Error> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Says on stderr what went wrong.
+    pub fn complain(&self, text: &str) {
+        // Nobody is left to tell when stderr is closed.
+        writeln!(std::io::stderr().lock(), "renewald: {text}").ok();
+    }
+
+    /// Whether a progress bar has a place to be seen.
+    pub fn shows_progress(&self) -> bool {
+        !self.global.json && self.global.quiet == 0 && std::io::stderr().is_terminal()
+    }
+
+    /// For the log filter: -1 per `-q`, +1 per `-v`.
+    pub fn verbosity(&self) -> i8 {
+        let count = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
+        count(self.global.verbose).saturating_sub(count(self.global.quiet))
+    }
+}

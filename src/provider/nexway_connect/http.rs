@@ -1,0 +1,156 @@
+//! One HTTP request and its answer: sent with a slot, read up to a limit, transport errors sorted.
+//!
+//! What an answer means is decided by its endpoint: [`super::wire`] and [`super::token`].
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+
+use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
+use crate::provider::Error;
+
+pub(super) const MIB: usize = 1 << 20;
+
+/// A `Retry-After` above this says nothing.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) struct Http {
+    pub client: reqwest::Client,
+    pub budget: Budget,
+    /// For one request, its body included.
+    pub timeout: Duration,
+}
+
+/// An answer with any status but 429.
+pub(super) struct Answer {
+    pub status: u16,
+    pub retry_after: Option<Duration>,
+    /// Decompressed.
+    pub body: Vec<u8>,
+}
+
+impl Http {
+    /// Uses up the slot. A body above `limit` bytes ends the reading: it makes a 2xx unreadable, and is as good as none
+    /// elsewhere.
+    pub async fn send(&self, request: reqwest::Request, limit: usize, _slot: Slot) -> Result<Answer, Error> {
+        let response = self.client.execute(request).await.map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
+            self.budget.slow_down(retry_after);
+            return Err(Error::TooManyRequests { retry_after });
+        }
+        let body = match read(response, limit).await {
+            Ok(body) => body,
+            Err(error) if status.is_success() => return Err(error),
+            Err(_) => Vec::new(),
+        };
+        Ok(Answer { status: status.as_u16(), retry_after, body })
+    }
+
+    /// A further slot for the same call. A call ends some time: when the budget is paused for longer, so does this.
+    pub async fn further_slot(&self) -> Result<Slot, Error> {
+        let slot = tokio::time::timeout(self.timeout, self.budget.follow_up()).await;
+        slot.map_err(|_| Error::TooManyRequests { retry_after: None })
+    }
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The error that follows from the status alone.
+    pub fn failure(&self) -> Error {
+        match self.status {
+            408 | 425 | 500..=599 => Error::Unavailable { status: self.status, retry_after: self.retry_after },
+            status => Error::Rejected { status },
+        }
+    }
+}
+
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(body_error)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Error::Unreadable { reason: format!("longer than {} MiB", limit / MIB) });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn unreachable(error: reqwest::Error) -> Error {
+    Error::Unreachable(Arc::new(error.without_url()))
+}
+
+/// The client calls everything that ends a body "decode". Its decompressor reports plain I/O errors; what comes from the
+/// connection is wrapped in an error of its own.
+fn body_error(error: reqwest::Error) -> Error {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    let mut cause = error.source();
+    while let Some(inner) = cause.filter(|cause| cause.is::<reqwest::Error>()) {
+        cause = inner.source();
+    }
+    match cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind) {
+        Some(InvalidData | InvalidInput | UnexpectedEof) => {
+            Error::Unreadable { reason: "its compression is broken".to_owned() }
+        }
+        _ => unreachable(error),
+    }
+}
+
+/// Both forms of `Retry-After`; a date counts from the answer's own `Date`, so that our clock does not matter. What is
+/// malformed, past or longer than a day is none.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(text.parse().ok()?)
+    } else {
+        let now = date(headers, DATE).unwrap_or_else(Timestamp::now);
+        Some(date(headers, RETRY_AFTER)?.since(now)).filter(|pause| !pause.is_zero())?
+    };
+    Some(pause).filter(|pause| *pause <= LONGEST_RETRY_AFTER)
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
+    let instant = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(headers.get(name)?.as_bytes()).ok()?;
+    Some(Timestamp::from_unix(instant.as_second()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    fn parse(retry_after: &str, date: Option<&'static str>) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_str(retry_after).unwrap());
+        if let Some(date) = date {
+            headers.insert(DATE, HeaderValue::from_static(date));
+        }
+        super::retry_after(&headers).map(|pause| pause.as_secs())
+    }
+
+    #[test]
+    fn retry_after_comes_in_two_forms() {
+        assert_eq!(parse("120", None), Some(120));
+        assert_eq!(parse(" 0 ", None), Some(0));
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(parse("Sun, 06 Nov 1994 08:50:07 GMT", date), Some(30));
+        assert_eq!(parse("Sun, 06 Nov 1994 08:49:00 GMT", date), None);
+        assert_eq!(parse("Sun, 06 Nov 1994 08:50:07 GMT", None), None);
+        assert!(parse("Fri, 31 Dec 9999 23:59:59 GMT", None).is_none());
+    }
+
+    #[test]
+    fn hostile_retry_after_is_none() {
+        let hostile = ["", "-1", "1e9", "99999999999999999999999", "86401", "soon", "12 minutes", "0x10", "1.5", "+5"];
+        for value in hostile {
+            assert_eq!(parse(value, None), None, "{value}");
+        }
+    }
+}

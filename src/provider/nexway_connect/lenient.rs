@@ -1,0 +1,334 @@
+//! JSON values that may come as another type than the reference says (nexway-connect.md, section 9).
+//!
+//! What a wrong value means for the answer as a whole is decided in [`super::wire`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+
+/// A string or a number, whichever was sent.
+#[derive(Debug, Default)]
+pub(super) enum Scalar<'a> {
+    /// Missing or null.
+    #[default]
+    Absent,
+    Text(Cow<'a, str>),
+    Integer(i64),
+    Float(f64),
+    /// Anything else: its content is dropped.
+    Odd,
+}
+
+/// A result code that is there but is no whole number.
+#[derive(Debug)]
+pub(super) struct OddCode;
+
+impl Scalar<'_> {
+    /// As it was sent; a number as it is written. An empty string is nothing.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(text.clone().into_owned()),
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Float(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// A whole number or a string of one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub fn decimal(&self) -> Option<f64> {
+        let number = match self {
+            Self::Integer(number) => *number as f64,
+            Self::Float(number) => *number,
+            Self::Text(text) => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    /// Unlike elsewhere a wrong type matters: taken for missing, a failure would look like a success.
+    pub fn code(&self) -> Result<Option<i64>, OddCode> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Text(text) if text.trim().is_empty() => Ok(None),
+            _ => self.integer().map(Some).ok_or(OddCode),
+        }
+    }
+
+    /// An instant in any of the forms of section 9; what has no offset is taken as UTC.
+    pub fn instant(&self) -> Option<Timestamp> {
+        match self {
+            Self::Integer(number) => unix(*number),
+            Self::Float(number) => unix(*number as i64),
+            Self::Text(text) => written(text.trim()),
+            _ => None,
+        }
+    }
+}
+
+fn written(text: &str) -> Option<Timestamp> {
+    // Eight digits are a date without dashes.
+    if text.len() > 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return unix(text.parse().ok()?);
+    }
+    let instant = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let civil = text.trim_end_matches(" UTC").parse::<jiff::civil::DateTime>().ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    })?;
+    Some(Timestamp::from_unix(instant.as_second()))
+}
+
+/// Seconds, or milliseconds where seconds would lie beyond the year 5138. Zero and less mean "none".
+fn unix(number: i64) -> Option<Timestamp> {
+    const MILLISECONDS_FROM: i64 = 100_000_000_000;
+    match number {
+        ..=0 => None,
+        MILLISECONDS_FROM.. => Some(Timestamp::from_unix(number / 1000)),
+        _ => Some(Timestamp::from_unix(number)),
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor(PhantomData))
+    }
+}
+
+struct ScalarVisitor<'a>(PhantomData<&'a str>);
+
+impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
+    type Value = Scalar<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Integer(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar<'a>, E> {
+        Ok(i64::try_from(number).map_or(Scalar::Odd, Scalar::Integer))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Float(number))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Odd)
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar<'a>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Odd)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Scalar<'a>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Odd)
+    }
+}
+
+/// A list that may be missing, null or, as XML turned into JSON has it, an empty string or object. Anything else is an error: it
+/// might hold a key. Null elements are skipped.
+#[derive(Debug)]
+pub(super) struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = list.next_element::<Option<T>>()? {
+            elements.extend(element);
+        }
+        Ok(elements)
+    }
+
+    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+        if text.trim().is_empty() { Ok(Vec::new()) } else { Err(E::custom("text instead of a list")) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Vec<T>, A::Error> {
+        match object.next_entry::<IgnoredAny, IgnoredAny>()? {
+            None => Ok(Vec::new()),
+            Some(_) => Err(A::Error::custom("an object instead of a list")),
+        }
+    }
+}
+
+/// An object that nothing important depends on: whatever else is sent counts as missing.
+#[derive(Debug)]
+pub(super) struct Lenient<T>(pub Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(raw.starts_with('{').then(|| serde_json::from_str(raw).ok()).flatten()))
+    }
+}
+
+/// A serial's data. A number keeps every digit as it is written; what is neither text nor number is an error, because a key
+/// would be lost.
+#[derive(Default)]
+pub(super) struct SerialData(pub String);
+
+impl<'de> Deserialize<'de> for SerialData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let unreadable = || D::Error::custom("serial data is neither text nor number");
+        match raw.as_bytes() {
+            [b'"', ..] => serde_json::from_str(raw).map(Self).map_err(|_| unreadable()),
+            [b'-' | b'0'..=b'9', ..] => Ok(Self(raw.to_owned())),
+            b"null" => Ok(Self::default()),
+            _ => Err(unreadable()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scalar(json: &str) -> Scalar<'_> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn numbers_come_as_numbers_or_text() {
+        for (json, expected) in [
+            ("5", Some(5)),
+            ("\"5\"", Some(5)),
+            ("\" 5 \"", Some(5)),
+            ("-1", Some(-1)),
+            ("\"12.0\"", None),
+            ("12.0", None),
+            ("\"\"", None),
+            ("null", None),
+            ("true", None),
+            ("[5]", None),
+            ("{\"a\": 5}", None),
+            ("18446744073709551615", None),
+            ("99999999999999999999999", None),
+        ] {
+            assert_eq!(scalar(json).integer(), expected, "{json}");
+        }
+        assert_eq!(scalar("\"1906.39\"").decimal(), Some(1906.39));
+        assert_eq!(scalar("\"NaN\"").decimal(), None);
+        assert_eq!(scalar("2").decimal(), Some(2.0));
+    }
+
+    #[test]
+    fn a_code_of_another_type_is_not_a_missing_code() {
+        assert!(matches!(scalar("null").code(), Ok(None)));
+        assert!(matches!(scalar("\"\"").code(), Ok(None)));
+        assert!(matches!(scalar("\"1051\"").code(), Ok(Some(1051))));
+        for json in ["\"E1\"", "true", "[]", "{}", "0.5"] {
+            assert!(scalar(json).code().is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn dates_come_in_many_forms() {
+        let at = Some(Timestamp::from_unix(1_516_286_421)); // 2018-01-18T14:40:21Z
+        for json in [
+            "\"2018-01-18T15:40:21+01:00\"",
+            "\"2018-01-18T15:40:21+0100\"",
+            "\"2018-01-18T14:40:21.123Z\"",
+            "\"2018-01-18T14:40:21.123+0000\"",
+            "\"2018-01-18 15:40:21+01:00\"",
+            "\"2018-01-18 14:40:21\"",
+            "\"2018-01-18 14:40:21 UTC\"",
+            "\" 2018-01-18T14:40:21 \"",
+            "1516286421",
+            "1516286421000",
+            "1516286421.0",
+            "\"1516286421\"",
+            "\"1516286421999\"",
+        ] {
+            assert_eq!(scalar(json).instant(), at, "{json}");
+        }
+        let midnight = Some(Timestamp::from_unix(1_516_233_600));
+        assert_eq!(scalar("\"2018-01-18\"").instant(), midnight);
+        assert_eq!(scalar("\"20180118\"").instant(), midnight);
+        let odd = [
+            "\"\"",
+            "\"soon\"",
+            "\"0000-00-00 00:00:00\"",
+            "0",
+            "-5",
+            "true",
+            "[1]",
+            "\"2018-13-45\"",
+            "\"99999999999999999999\"",
+        ];
+        for json in odd {
+            assert_eq!(scalar(json).instant(), None, "{json}");
+        }
+        assert!(scalar("9e300").instant().is_some());
+    }
+
+    #[test]
+    fn lists_may_be_nothing_in_several_ways() {
+        for json in ["[]", "null", "\"\"", "{}", "[null]"] {
+            assert!(serde_json::from_str::<List<i64>>(json).unwrap().0.is_empty(), "{json}");
+        }
+        assert_eq!(serde_json::from_str::<List<i64>>("[1,null,2]").unwrap().0, [1, 2]);
+        for json in ["{\"a\":1}", "\"x\"", "1", "[\"x\"]", "true"] {
+            assert!(serde_json::from_str::<List<i64>>(json).is_err(), "{json}");
+        }
+    }
+}
