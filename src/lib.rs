@@ -4,5 +4,6 @@ pub mod budget;
 pub mod clock;
 pub mod delivery;
 pub mod provider;
+pub mod sandbox;
 pub mod settings;
 pub mod sink;
