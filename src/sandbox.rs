@@ -121,10 +121,12 @@ pub enum Error {
     UnknownSubscription { number: String, id: i64 },
     #[error("there is no territory {0:?}")]
     UnknownTerritory(String),
+    #[error("no more than {most} at once")]
+    TooMany { most: u32 },
 }
 
-/// A running sandbox, on a thread and a runtime of its own, so that blocking tests, paused clocks and busy runtimes do not
-/// disturb it. Everything it can do is on [`Controls`]. Dropping it stops it and closes its connections.
+/// A running sandbox, on a thread and a runtime of its own, so that blocking tests, paused clocks and busy runtimes do
+/// not disturb it. Everything it can do is on [`Controls`]. Dropping it stops it and closes its connections.
 #[derive(Debug)]
 pub struct Sandbox {
     controls: Controls,

@@ -47,33 +47,61 @@ pub(super) async fn serve(listener: TcpListener, controls: Controls) -> std::io:
 
 /// What can be asked for, with an example each.
 fn routes() -> Value {
-    let route = |method: &str, path: &str, what: &str, example: Value| json!({"method": method, "path": path, "what": what, "example": example});
-    json!({"routes": [
-        route("GET", "/clock", "the sandbox's time and speed", Value::Null),
-        route("POST", "/clock", "advance it, set it, change its speed (sandbox seconds per real second)", json!({"advance": "4h", "speed": 3600})),
-        route("GET", "/orders", "every subscription as it stands", Value::Null),
-        route("POST", "/orders", "create an order; all but the number may be left out", json!(NewOrder::new("PARTNER689"))),
-        route("POST", "/renew", "renew now, one subscription or all of the order", json!({"partner_order_number": "PARTNER689", "subscription_id": 5_618_577, "times": 2})),
-        route("POST", "/cancel", "cancel, one subscription or all of the order", json!({"partner_order_number": "PARTNER689"})),
-        route("POST", "/subscription", "change what the status shows", json!({"partner_order_number": "PARTNER689", "generation": 1, "technical_status": "Dunning", "auto_renew": false})),
-        route("POST", "/script", "what one number answers; the suffix counts", json!({"number": "PARTNER689-1", "script": {"steps": [{"code": 1010}, {"code": 1060, "lasts": "6h"}, {"code": 1051, "level": "item"}]}})),
-        route("GET", "/switches", "every switch as it stands", Value::Null),
-        route("POST", "/switches", "change some", json!({"generation": "string", "rate_limit": 0})),
-        route("GET", "/faults", "the rules in force", Value::Null),
-        route("POST", "/faults", "add a rule", json!({"endpoint": "status", "times": 3, "fault": {"status": {"status": 503, "body": "html", "retry_after": "5"}}})),
-        route("DELETE", "/faults", "remove all rules", Value::Null),
-        route("POST", "/release", "give the answers that are held", Value::Null),
-        route("DELETE", "/tokens", "make every access token unknown", Value::Null),
-        route("GET", "/requests?since=0&limit=100", "the requests from this number on, and how many there were in all", Value::Null),
-        route("DELETE", "/requests", "forget the requests", Value::Null),
-        route("GET", "/renewals", "everything ever renewed", Value::Null),
-        route("GET", "/keys?number=PARTNER689-1&subscription_id=5618577", "the serials that a subscription gets", Value::Null),
-    ], "faults": [
-        {"delay": {"by": "500ms"}}, "hold", "cut_before", "cut_mid_body", {"status": {"status": 502, "body": "empty"}},
-        {"body": {"body": "anything"}}, "truncated_json", "empty_object", "html", "empty_body", "wrong_types",
-        {"huge_body": {"bytes": 1_073_741_824}}, {"gzip_bomb": {"bytes": 1_073_741_824}}, {"trickle": {"every": "1s"}}, "stall",
-        {"deep_json": {"depth": 10_000}}, "duplicate_keys", "byte_order_mark", {"redirect": {"location": "/elsewhere"}},
-    ]})
+    let named = |more: Value| {
+        let mut body = json!({"partner_order_number": "PARTNER689"});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        body
+    };
+    let steps = json!([{"code": 1010}, {"code": 1060, "lasts": "6h"}, {"code": 1051, "level": "item"}]);
+    let fault = json!({"status": {"status": 503, "body": "html", "retry_after": "5"}});
+    let routes = [
+        ("GET", "/clock", "the sandbox's time and speed", Value::Null),
+        ("POST", "/clock", "advance or set it (now); its speed is in seconds a second", json!({"advance": "4h"})),
+        ("GET", "/orders", "every subscription as it stands", Value::Null),
+        ("POST", "/orders", "create one; only the number is needed", json!(NewOrder::new("PARTNER689"))),
+        (
+            "POST",
+            "/renew",
+            "renew now; the whole order without an id",
+            named(json!({"subscription_id": 5_618_577, "times": 2})),
+        ),
+        ("POST", "/cancel", "cancel; the whole order without an id", named(Value::Null)),
+        ("POST", "/subscription", "change what the status shows", named(json!({"generation": 1, "auto_renew": false}))),
+        (
+            "POST",
+            "/script",
+            "what this very number answers",
+            json!({"number": "PARTNER689-1", "script": {"steps": steps}}),
+        ),
+        ("GET", "/switches", "every switch as it stands", Value::Null),
+        ("POST", "/switches", "change some", json!({"generation": "string", "rate_limit": 0})),
+        ("GET", "/faults", "the rules in force", Value::Null),
+        ("POST", "/faults", "add a rule", json!({"endpoint": "status", "times": 3, "fault": fault})),
+        ("DELETE", "/faults", "remove all rules", Value::Null),
+        ("POST", "/release", "give the answers that are held", Value::Null),
+        ("DELETE", "/tokens", "make every token unknown", Value::Null),
+        ("GET", "/requests?since=0&limit=100", "what was asked, from this number on", Value::Null),
+        ("DELETE", "/requests", "forget what was asked; the count goes on", Value::Null),
+        ("GET", "/renewals", "everything ever renewed", Value::Null),
+        ("GET", "/keys?number=PARTNER689-1&subscription_id=5618577", "the serials it gets", Value::Null),
+    ];
+    let routes = routes
+        .map(|(method, path, what, example)| json!({"method": method, "path": path, "what": what, "example": example}));
+    json!({"routes": routes, "faults": faults()})
+}
+
+/// Every fault once, as `POST /faults` takes it under `fault`.
+fn faults() -> Value {
+    json!([
+        {"delay": {"by": "500ms"}}, "hold", "cut_before", "cut_mid_body",
+        {"status": {"status": 502, "body": "empty"}}, {"body": {"body": "anything"}},
+        "truncated_json", "empty_object", "html", "empty_body", "wrong_types",
+        {"huge_body": {"bytes": 1_073_741_824}}, {"gzip_bomb": {"bytes": 1_073_741_824}},
+        {"trickle": {"every": "1s"}}, "stall", {"deep_json": {"depth": 10_000}}, "duplicate_keys", "byte_order_mark",
+        {"redirect": {"location": "/elsewhere"}},
+    ])
 }
 
 /// A refusal, its reason under `error`.
@@ -88,7 +116,7 @@ impl IntoResponse for Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let status = match error {
-            Error::NumberMissing | Error::UnknownTerritory(_) => StatusCode::BAD_REQUEST,
+            Error::NumberMissing | Error::UnknownTerritory(_) | Error::TooMany { .. } => StatusCode::BAD_REQUEST,
             Error::OrderExists(_) => StatusCode::CONFLICT,
             Error::UnknownOrder(_) | Error::UnknownSubscription { .. } => StatusCode::NOT_FOUND,
         };
@@ -111,9 +139,8 @@ async fn show_clock(State(controls): State<Controls>) -> Answer {
     Ok(Json(json!({"now": controls.now(), "speed": controls.speed()})))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[derive(Default)]
 struct ClockChange {
     #[serde(with = "optional_duration")]
     advance: Option<Duration>,
@@ -124,6 +151,9 @@ struct ClockChange {
 
 async fn set_clock(State(controls): State<Controls>, body: Bytes) -> Answer {
     let change: ClockChange = read(&body)?;
+    if change.speed.is_some_and(|speed| !(0.0..=1e9).contains(&speed)) {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "speed must lie between 0 and 1e9".into()));
+    }
     if let Some(now) = change.now {
         controls.set_now(now);
     }

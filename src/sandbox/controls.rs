@@ -265,8 +265,8 @@ impl Controls {
         self.shared.world().log.clear();
     }
 
-    /// Blocks until a kept request is as wanted, and returns the oldest such. Looks at each when it arrives and again when
-    /// it is answered; to wait for a new one, compare `seq` with an earlier [`Controls::request_count`].
+    /// Blocks until a kept request is as wanted, and returns the oldest such. Looks at each when it arrives and again
+    /// when it is answered; to wait for a new one, compare `seq` with an earlier [`Controls::request_count`].
     pub fn wait_for(&self, wanted: impl Fn(&Request) -> bool, timeout: Duration) -> Option<Request> {
         let deadline = Instant::now() + timeout;
         let mut world = self.shared.world();

@@ -142,6 +142,25 @@ pub enum FaultKind {
     Redirect { location: String },
 }
 
+impl FaultKind {
+    /// Whether a gateway answers by itself: nothing behind it sees the request, and no script moves on.
+    pub(super) fn hides_request(&self) -> bool {
+        use FaultKind::*;
+        matches!(
+            self,
+            Status { .. }
+                | Body { .. }
+                | EmptyObject
+                | Html
+                | EmptyBody
+                | HugeBody { .. }
+                | GzipBomb { .. }
+                | DeepJson { .. }
+                | Redirect { .. }
+        )
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorBody {

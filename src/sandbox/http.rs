@@ -1,4 +1,4 @@
-//! The API and the token service on the wire: connections that can be cut, requests read, answers given late or altered.
+//! The API and the token service on the wire: connections that can be cut, requests read, answers late or altered.
 
 use std::borrow::Cow;
 use std::io;
@@ -80,10 +80,10 @@ async fn handle(
     if !suffering.delay.is_zero() {
         tokio::time::sleep(suffering.delay).await;
     }
-    let answer = shared.world().answer(&call);
     let response = match suffering.alteration {
-        Some(fault) => mangle::altered(answer, fault, &call.path, &cut),
-        None => mangle::plain(answer),
+        Some(fault) if fault.hides_request() => mangle::altered(Answer::raw(200, []), fault, &call.path, &cut),
+        Some(fault) => mangle::altered(shared.world().answer(&call), fault, &call.path, &cut),
+        None => mangle::plain(shared.world().answer(&call)),
     };
     if !cut.is_cut() {
         shared.world().log.answered(seq, response.status().as_u16());

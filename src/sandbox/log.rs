@@ -30,7 +30,7 @@ pub struct Request {
     pub territory: Option<Arc<str>>,
     #[serde(serialize_with = "header_names")]
     pub headers: Arc<[HeaderName]>,
-    /// The status answered; `None` while the answer is held, or when the client left before it, or for a connection cut.
+    /// The status answered; `None` while the answer is held, when the client left before it, and for a cut.
     pub status: Option<u16>,
 }
 

@@ -157,7 +157,7 @@ impl OrderAnswer {
         self.items().filter_map(|item| item.subscription_id).filter(|id| *id != 0).collect()
     }
 
-    /// Every serial that belongs to this subscription, as sent: its own items', or all when no item names a subscription.
+    /// Every serial that belongs to this subscription, as sent: its own items', or all when no item has an id.
     pub(super) fn keys_for(&self, subscription_id: i64) -> Vec<String> {
         let anonymous = self.subscription_ids().is_empty();
         self.items()
@@ -224,7 +224,7 @@ impl Product<'_> {
             Variant::Locker => "Your licence and your downloads are in your digital locker:\r\nhttps://locker.example/",
             Variant::Steam => {
                 "1. Install the client and log in.\r\n2. Choose \"Games\", then \"Activate a product\".\r\n\
-                 3. Enter the key as it stands above, dashes included.\r\n\r\nThe key works once and in one account only."
+                 3. Enter the key as it stands above, dashes included.\r\n\r\nThe key works once, in one account."
             }
             Variant::Casual => "<p>Dear %FIRSTNAME%,</p><br/><b>Thank you</b> for your purchase &amp; have fun!",
             _ => "",

@@ -11,6 +11,11 @@ use super::order_data::Variant;
 use super::script::Step;
 use crate::clock::Timestamp;
 
+/// Terms of a second and a clock set to the year 9999 must not fill the memory.
+const MOST_GENERATIONS: usize = 10_000;
+/// Subscriptions in one order, and renewals in one go.
+const MOST_AT_ONCE: u32 = 10_000;
+
 /// An order to be created. [`NewOrder::new`] fills in what matters to nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -146,6 +151,9 @@ impl Book {
         if number.is_empty() {
             return Err(Error::NumberMissing);
         }
+        if new.subscriptions > MOST_AT_ONCE {
+            return Err(Error::TooMany { most: MOST_AT_ONCE });
+        }
         if self.orders.contains_key(&number) {
             return Err(Error::OrderExists(number));
         }
@@ -170,6 +178,9 @@ impl Book {
 
     /// Renews now, `times` in a row, each with an order of its own: one subscription of the order, or all of them.
     pub(super) fn renew(&mut self, number: &str, id: Option<i64>, times: u32, now: Timestamp) -> Result<(), Error> {
+        if times > MOST_AT_ONCE {
+            return Err(Error::TooMany { most: MOST_AT_ONCE });
+        }
         let order = self.orders.get_mut(number).ok_or_else(|| Error::UnknownOrder(number.to_owned()))?;
         order.catch_up(now, &mut self.ledger);
         for index in order.indices(id)? {
@@ -218,8 +229,8 @@ impl Book {
         }
     }
 
-    /// Both readings of a number, (original, generation): it may be an original, and a renewal of what stands before its
-    /// last dash, if that is an original. The original reading comes first.
+    /// Both readings of a number, (original, generation): it may be an original, and a renewal of what stands before
+    /// its last dash, if that is an original. The original reading comes first.
     pub(super) fn readings<'a>(&self, number: &'a str) -> Vec<(&'a str, i64)> {
         let as_original = Some((number, 0));
         let as_renewal = number.rsplit_once('-').and_then(|(base, end)| Some((base, suffix(end)?)));
@@ -285,6 +296,9 @@ impl Order {
     fn catch_up(&mut self, now: Timestamp, ledger: &mut Ledger) {
         for index in 0..self.subscriptions.len() {
             while let Some(due) = self.subscriptions[index].renews_at().filter(|due| *due <= now) {
+                if self.issues.len() > MOST_GENERATIONS {
+                    break;
+                }
                 let end = self.subscriptions[index].expires_at;
                 self.renew(index, due, ledger);
                 if self.subscriptions[index].expires_at == end {

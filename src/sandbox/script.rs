@@ -22,9 +22,6 @@ pub struct Script {
     pub status_body: Option<String>,
     /// Codes of *Get Subscription Status*, one per request, before the real answer.
     pub status_codes: VecDeque<i64>,
-    /// How much of the order's age the finished timed steps have used up.
-    #[serde(skip)]
-    spent: Duration,
 }
 
 impl Script {
@@ -56,12 +53,14 @@ impl Script {
     pub(super) fn next(&mut self, age: Duration) -> Option<Step> {
         while let Some(step) = self.steps.front() {
             let Some(lasts) = step.lasts else { return self.steps.pop_front() };
-            let end = self.spent.saturating_add(lasts);
-            if age < end {
+            if age < lasts {
                 return Some(step.clone());
             }
-            self.spent = end;
             self.steps.pop_front();
+            // The next timed step begins where this one ended, and ages are counted from the order's beginning.
+            if let Some(next) = self.steps.iter_mut().find_map(|step| step.lasts.as_mut()) {
+                *next = next.saturating_add(lasts);
+            }
         }
         None
     }
@@ -77,8 +76,8 @@ pub struct Step {
     /// At item level: only this subscription's item. At the others it means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_id: Option<i64>,
-    /// For so long by the sandbox's clock, counted from the order's beginning and after earlier timed steps; one request
-    /// without it.
+    /// For so long by the sandbox's clock, counted from the order's beginning and after earlier timed steps; one
+    /// request without it.
     #[serde(default, with = "optional_duration", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }

@@ -136,7 +136,7 @@ mod tests {
         assert!(!tokens.accepts(Some(&header), at + Duration::from_secs(300)));
         let refresh =
             json!({"realmName": "sandbox", "grantType": "refresh_token", "refreshToken": answer["refresh_token"]});
-        assert_eq!(ask(&mut tokens, refresh.clone(), at + Duration::from_secs(1799)).0, 200);
-        assert_eq!(ask(&mut tokens, refresh, at + Duration::from_secs(1800)).0, 401);
+        assert_eq!(ask(&mut tokens, refresh.clone(), at + Duration::from_secs(1800)).0, 401);
+        assert_eq!(ask(&mut tokens, refresh, at + Duration::from_secs(1799)).0, 200);
     }
 }

@@ -193,10 +193,8 @@ impl World {
         match &call.secret {
             Secret::Missing => self.refuse(call, number, 70),
             Secret::Wrong => self.refuse(call, number, 71),
-            Secret::Of(territory) if number.is_empty() => {
-                let code = if call.endpoint == Endpoint::Create { 130 } else { 100 };
-                tracing::trace!(%territory, "request without a number");
-                self.refuse(call, number, code)
+            Secret::Of(_) if number.is_empty() => {
+                self.refuse(call, number, if call.endpoint == Endpoint::Create { 130 } else { 100 })
             }
             Secret::Of(territory) => self.business(call, number, territory),
         }
