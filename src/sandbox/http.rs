@@ -20,8 +20,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::controls::Shared;
+use super::faults::Suffering;
 use super::mangle;
 use super::world::{Answer, Call, Endpoint, Secret, integer};
 
@@ -51,29 +53,12 @@ async fn handle(
         return mangle::plain(Answer::platform_error(413, "request is too long", parts.uri.path()));
     };
     let call = read_call(service, &shared, parts, body);
-    let (seq, suffering, mut released) = {
-        let mut world = shared.world();
-        let (seq, admitted) = world.arrive(&call);
-        let suffering = match admitted {
-            Ok(suffering) => suffering,
-            Err(refusal) => {
-                world.log.answered(seq, refusal.status);
-                drop(world);
-                shared.log_changed();
-                return mangle::plain(refusal);
-            }
-        };
-        if !suffering.waits() && suffering.alteration.is_none() {
-            let answer = world.answer(&call);
-            world.log.answered(seq, answer.status);
-            drop(world);
-            shared.log_changed();
-            return mangle::plain(answer);
-        }
-        // Subscribed under the lock: a release after the arrival was logged is never missed.
-        (seq, suffering, shared.released.subscribe())
-    };
+    let arrival = arrive(&shared, &call);
     shared.log_changed();
+    let (seq, suffering, mut released) = match arrival {
+        Arrival::Answered(answer) => return mangle::plain(answer),
+        Arrival::Suffers(seq, suffering, released) => (seq, suffering, released),
+    };
     if suffering.hold {
         let _ = released.changed().await; // an error means that the sandbox ends
     }
@@ -90,6 +75,27 @@ async fn handle(
         shared.log_changed();
     }
     response
+}
+
+enum Arrival {
+    Answered(Answer),
+    Suffers(u64, Suffering, watch::Receiver<u64>),
+}
+
+/// Logs the request and, when nothing is wrong with it, answers it under the same lock.
+fn arrive(shared: &Shared, call: &Call) -> Arrival {
+    let mut world = shared.world();
+    let (seq, admitted) = world.arrive(call);
+    let answer = match admitted {
+        Ok(suffering) if suffering.waits() || suffering.alteration.is_some() => {
+            // Subscribed under the lock: a release after the arrival was logged is never missed.
+            return Arrival::Suffers(seq, suffering, shared.released.subscribe());
+        }
+        Ok(_) => world.answer(call),
+        Err(refusal) => refusal,
+    };
+    world.log.answered(seq, answer.status);
+    Arrival::Answered(answer)
 }
 
 /// The body of everything that is about one subscription, and of *Create order*.
