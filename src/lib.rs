@@ -11,6 +11,7 @@ pub mod relay;
 pub mod renewal;
 pub mod retry;
 pub mod schedule;
+pub mod sandbox;
 pub mod settings;
 pub mod signals;
 pub mod sink;
