@@ -2,6 +2,8 @@
 
 pub mod context;
 pub mod init;
+pub mod once;
+pub mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +43,10 @@ pub struct Global {
 pub enum Command {
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
+    /// Catch up once, then exit
+    Once(once::OnceArgs),
+    /// Run the daemon
+    Run,
 }
 
 /// How a command ends (design section 6; README, "Exit codes").
@@ -107,6 +113,19 @@ impl From<crate::settings::Problems> for Error {
     }
 }
 
+impl From<crate::daemon::Error> for Error {
+    fn from(error: crate::daemon::Error) -> Self {
+        use crate::daemon::Error as Daemon;
+        match error {
+            Daemon::Store(error) => error.into(),
+            Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
+                Self::new(Exit::Settings, crate::chain(&error))
+            }
+            Daemon::Signals(_) | Daemon::Task(_) => Self::new(Exit::Internal, crate::chain(&error)),
+        }
+    }
+}
+
 /// Writing to stdout failed. A reader that went away (`| head`) is no failure worth words.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
@@ -138,5 +157,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
                 Err(Error::new(exit, crate::chain(&error)))
             }
         },
+        Command::Once(args) => once::run(args, context).await,
+        Command::Run => run::run(context).await,
     }
 }
