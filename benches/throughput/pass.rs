@@ -55,7 +55,8 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Tracks `rows` subscriptions in a new database.
 pub fn prepare(arguments: &[String]) {
-    let (path, rows, state): (_, i64, _) = (Path::new(&arguments[0]), arguments[1].parse().expect("rows"), &arguments[2]);
+    let (path, rows, state): (_, i64, _) =
+        (Path::new(&arguments[0]), arguments[1].parse().expect("rows"), &arguments[2]);
     let tracked_at = Timestamp::now();
     runtime().block_on(async {
         let store = Store::open(path, Access::Command).expect("a store");
