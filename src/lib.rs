@@ -1,4 +1,50 @@
-//! renewald: see README.
+//! Watches software subscriptions that a reseller sold for renewals, and hands every new licence key over.
+//!
+//! The provider renews subscriptions by itself and tells nobody. renewald asks about each of them every few hours, notices that
+//! the partner order number went from `PARTNER689` to `PARTNER689-1`, fetches that order's data and delivers it to the reseller's
+//! sinks: at least once, under one message id for ever. All state is one SQLite file, so being killed at any moment loses
+//! nothing. README.md is for those who run it; here is how it is built.
+//!
+//! # The map
+//!
+//! Arrows point one way: `cli → daemon → sweep, relay → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | [`cli`] | the command line, one thin file per command |
+//! | [`settings`] | settings, read once and checked whole; the only reader of the environment |
+//! | [`logging`] | log lines to stderr |
+//! | [`daemon`] | `run` and `once`: the same passes |
+//! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
+//! | [`signals`] | drain, exit at once, poll now |
+//! | [`sweep`] | asks a provider what is due, records what it learns |
+//! | [`choice`] | which request is next; no I/O |
+//! | [`budget`] | evenly spaced requests, slow-down on 429, circuit breaker |
+//! | [`relay`] | publishes what is due for one sink |
+//! | [`provider`] | the trait, and Nexway Connect |
+//! | [`sink`] | the trait, and webhook, file, stdout |
+//! | [`store`] | the SQLite file; every SQL statement |
+//! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |
+//! | [`delivery`] | what the customer gets, the message and its id |
+//! | [`retry`] | when to try again |
+//! | [`clock`] | time; the only look at the system's clock |
+//! | [`tls`], [`text`] | HTTP clients; making foreign text safe to show |
+//! | [`sandbox`] | a fake provider with state, a clock of its own and faults |
+//!
+//! # The path of one renewal
+//!
+//! 1. The schedule ticks and rings the bell of the sweep.
+//! 2. The sweep takes the subscriptions that are due from the store, a page at a time, and polls as fast as the budget lets it.
+//! 3. The provider reports order number `PARTNER689-3`; `PARTNER689-1` was recorded.
+//! 4. Generations 2 and 3 were missed. Both were paid for and each has its own keys, so neither is skipped.
+//! 5. Both are recorded as renewals awaiting order data: on disk before anything else is asked.
+//! 6. Order data is asked for, oldest first. "Not ready" sets when to ask again, by the class of its code.
+//! 7. One transaction adds the message and its dispatches, one for each sink, and marks the renewal as queued.
+//! 8. The bell of each sink rings; its relay takes the due dispatches, commits the attempt and publishes the message.
+//! 9. The dispatch is delivered, or gets its next time; after the last attempt it is dead and a person must look.
+//!
+//! `once` takes the same path exactly once, from step 2.
 
 pub mod budget;
 pub mod choice;

@@ -318,4 +318,10 @@ mod tests {
             assert!(table.contains(part), "{part} in\n{table}");
         }
     }
+
+    #[test]
+    fn the_readme_shows_the_table() {
+        let readme = include_str!("../README.md");
+        assert!(readme.contains(&table()), "put this between its markers:\n{}", table());
+    }
 }

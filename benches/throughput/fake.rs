@@ -87,7 +87,7 @@ fn answer(request: &str, head: usize) -> String {
     }
     let id = request[head..].split(r#""subscriptionId":"#).nth(1).unwrap_or_default();
     let id: u64 = id.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(1);
-    let generation = u8::from(id % 20 == 0);
+    let generation = u8::from(id.is_multiple_of(20));
     let suffix = if generation == 1 { "-1" } else { "" };
     format!(
         r#"{{"partnerOrderNumber":"BENCH-{id}{suffix}","productRef":811537,"period":"P1Y","generation":{generation},"technicalStatus":"ACTIVE","creation_datetime":"2018-01-18T15:40:21+01:00","update_datetime":"2019-01-18T15:41:02+01:00","expiration_datetime":"2031-01-18T15:40:21+01:00","next_status_change_datetime":"2030-01-03T00:00:00+01:00","currency":"USD","amount":29.99,"code":0,"message":"OK"}}"#

@@ -151,10 +151,11 @@ fn work_off(db: &Connection, mut queue: mpsc::Receiver<Job>) {
 /// Runs a group in one transaction and replies to each of its units once the outcome is certain.
 fn commit(db: &Connection, mut group: Vec<Box<dyn Unit>>) {
     let failed = transaction(db, &mut group).err().map(|e| e.to_string());
-    if failed.is_some() && !db.is_autocommit() {
-        if let Err(error) = db.execute_batch("ROLLBACK") {
-            tracing::error!(%error, "store: could not roll back");
-        }
+    if failed.is_some()
+        && !db.is_autocommit()
+        && let Err(error) = db.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "store: could not roll back");
     }
     for unit in group {
         unit.reply(failed.as_deref());
