@@ -2,6 +2,13 @@
 
 pub mod context;
 pub mod init;
+pub mod list;
+mod naming;
+pub mod poll;
+pub mod refetch;
+mod table;
+pub mod track;
+pub mod untrack;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +48,16 @@ pub struct Global {
 pub enum Command {
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
+    /// List subscriptions, 50 at a time
+    List(list::ListArgs),
+    /// Ask the provider about subscriptions now
+    Poll(poll::PollArgs),
+    /// Ask for a generation's order data again, or accept a jump
+    Refetch(refetch::RefetchArgs),
+    /// Watch a subscription, or those of an order
+    Track(track::TrackArgs),
+    /// Stop watching a subscription
+    Untrack(untrack::UntrackArgs),
 }
 
 /// How a command ends (design section 6; README, "Exit codes").
@@ -138,5 +155,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
                 Err(Error::new(exit, crate::chain(&error)))
             }
         },
+        Command::List(args) => list::run(args, context).await,
+        Command::Poll(args) => poll::run(args, context).await,
+        Command::Refetch(args) => refetch::run(args, context).await,
+        Command::Track(args) => track::run(args, context).await,
+        Command::Untrack(args) => untrack::run(args, context).await,
     }
 }
