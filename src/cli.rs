@@ -1,6 +1,7 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
 pub mod context;
+pub mod import;
 pub mod init;
 pub mod list;
 mod naming;
@@ -46,6 +47,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch the subscriptions of a file: CSV or JSON lines
+    Import(import::ImportArgs),
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
     /// List subscriptions, 50 at a time
@@ -148,6 +151,7 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
+        Command::Import(args) => import::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
