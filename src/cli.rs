@@ -1,6 +1,7 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
 pub mod context;
+pub mod explain;
 pub mod import;
 pub mod init;
 pub mod list;
@@ -47,6 +48,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell all that is known of a subscription, and what comes next
+    Explain(explain::ExplainArgs),
     /// Watch the subscriptions of a file: CSV or JSON lines
     Import(import::ImportArgs),
     /// Write commented settings (and unit or cron files) to begin with
@@ -151,6 +154,7 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
+        Command::Explain(args) => explain::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
