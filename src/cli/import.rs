@@ -5,23 +5,28 @@ mod duplicates;
 mod rows;
 mod source;
 
+use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 use super::track::{ADOPT, NEVER_GUESSED};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::settings::Settings;
-use crate::store::{NewSubscription, Store, Tracked};
+use crate::store::{self, NewSubscription, Store, Tracked};
 use duplicates::Identities;
 use rows::{Format, HeaderProblems, Rows};
 use source::Source;
 
-/// Rows in one transaction.
+/// Rows that are tracked together or not at all.
 const CHUNK: usize = 1_000;
+/// Chunks on their way to the disk while the next is read; those that wait for it share a commit.
+const UNDER_WAY: usize = 4;
 /// So many bad lines are printed.
 const SHOWN: usize = 100;
 
@@ -84,7 +89,7 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
     };
     let import = Import { source: Source::open(&args.file)?, format, settings: &settings, args: &args, context };
     let checked = import.check()?;
-    import.report(&checked)?;
+    import.report(&checked);
     if checked.header || (!checked.bad.is_empty() && !args.skip_bad) {
         return Err(import.refusal(checked)?);
     }
@@ -122,7 +127,7 @@ impl Import<'_> {
         };
         let mut checked = Checked::default();
         let mut identities = Identities::default();
-        while let Some((line, row)) = rows.next().map_err(|error| Error::bad_input(unreadable_text(&error)))? {
+        while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
                 Ok(new) => identities.add(&new, line),
                 Err(reason) => checked.bad.push(BadLine { line, reason }),
@@ -141,14 +146,15 @@ impl Import<'_> {
         Ok(checked)
     }
 
-    /// Tracks the good rows. Each chunk is on disk before the next is read; cut short, the import may be run again.
+    /// Tracks the good rows. Cut short, the import may be run again.
     async fn write(&self, store: &Store, checked: Checked) -> Result<Answer, Error> {
-        let bar = self.bar(checked.good, "importing {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left");
-        let (update, skip_bad) = (self.args.update, self.args.skip_bad);
+        let bar = self.bar(checked.good, "importing {wide_bar} {human_pos} of {human_len}, {rate}/s, {eta} left");
+        let skip_bad = self.args.skip_bad;
+        let mut writing = Writing { store, update: self.args.update, chunks: JoinSet::new(), bar };
         let mut answer = Answer { bad: checked.bad.len() as u64, bad_lines: checked.bad, ..Answer::default() };
         let mut rows = self.rows()?.map_err(|_| changed_meanwhile())?;
         let mut chunk = Vec::with_capacity(CHUNK);
-        while let Some((line, row)) = rows.next().map_err(|error| Error::bad_input(unreadable_text(&error)))? {
+        while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
                 Ok(_) if checked.duplicates.binary_search(&line).is_ok() => continue,
                 Ok(new) => chunk.push(new),
@@ -156,19 +162,18 @@ impl Import<'_> {
                 Err(_) => return Err(changed_meanwhile()),
             }
             if chunk.len() == CHUNK {
-                bar.inc(CHUNK as u64);
-                answer.track(store, std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)), update).await?;
+                writing.begin(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)), &mut answer).await?;
             }
         }
-        answer.track(store, chunk, update).await?;
-        bar.finish_and_clear();
+        writing.begin(chunk, &mut answer).await?;
+        writing.end(&mut answer).await?;
         Ok(answer)
     }
 
     /// Names the bad lines for a person.
-    fn report(&self, checked: &Checked) -> Result<(), Error> {
+    fn report(&self, checked: &Checked) {
         if self.context.global.json {
-            return Ok(());
+            return;
         }
         let file = self.source.name();
         let mut text: Vec<String> =
@@ -177,9 +182,9 @@ impl Import<'_> {
             text.push(format!("and {} more bad lines; --json names them all", checked.bad.len() - SHOWN));
         }
         for line in text {
-            eprintln!("{line}");
+            // Nobody is left to tell when stderr is closed.
+            writeln!(std::io::stderr(), "{line}").ok();
         }
-        Ok(())
     }
 
     /// Why nothing was imported.
@@ -202,7 +207,7 @@ impl Import<'_> {
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Error {
-        Error::bad_input(format!("{}: {}", self.source.name(), unreadable_text(error)))
+        Error::bad_input(format!("cannot read {}: {error}", self.source.name()))
     }
 
     /// A bar on stderr, or one that nobody sees.
@@ -211,15 +216,59 @@ impl Import<'_> {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be written is not worth failing for.
+            write!(out, "{:.0}", state.per_sec()).ok();
+        });
         let bar = ProgressBar::new(length).with_style(style);
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
 }
 
+/// The chunks that are being written.
+struct Writing<'a> {
+    store: &'a Store,
+    update: bool,
+    chunks: JoinSet<Result<Vec<Tracked>, store::Error>>,
+    bar: ProgressBar,
+}
+
+impl Writing<'_> {
+    /// Hands a chunk to the store, once there are not too many before it.
+    async fn begin(&mut self, chunk: Vec<NewSubscription>, answer: &mut Answer) -> Result<(), Error> {
+        while self.chunks.len() >= UNDER_WAY {
+            self.one(answer).await?;
+        }
+        let (store, update) = (self.store.clone(), self.update);
+        self.chunks.spawn(async move { store.track(chunk, update, Timestamp::now()).await });
+        // Lets it reach the store before this thread is busy reading again.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    async fn end(&mut self, answer: &mut Answer) -> Result<(), Error> {
+        while !self.chunks.is_empty() {
+            self.one(answer).await?;
+        }
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Waits for one chunk and counts what came of it.
+    async fn one(&mut self, answer: &mut Answer) -> Result<(), Error> {
+        if let Some(done) = self.chunks.join_next().await {
+            let outcomes = done.map_err(|error| Error::new(Exit::Internal, error.to_string()))??;
+            self.bar.inc(outcomes.len() as u64);
+            answer.count(&outcomes);
+        }
+        Ok(())
+    }
+}
+
 impl Answer {
-    async fn track(&mut self, store: &Store, chunk: Vec<NewSubscription>, update: bool) -> Result<(), Error> {
-        for outcome in store.track(chunk, update, Timestamp::now()).await? {
+    fn count(&mut self, outcomes: &[Tracked]) {
+        for outcome in outcomes {
             match outcome {
                 Tracked::Added => self.added += 1,
                 Tracked::Already => self.already_tracked += 1,
@@ -227,7 +276,6 @@ impl Answer {
                 Tracked::Revived => self.revived += 1,
             }
         }
-        Ok(())
     }
 
     fn to_text(&self) -> String {
@@ -254,8 +302,4 @@ fn same_subscription(others: &[u64]) -> String {
 
 fn changed_meanwhile() -> Error {
     Error::bad_input("the file changed while it was read; what was imported so far stays, run it again")
-}
-
-fn unreadable_text(error: &std::io::Error) -> String {
-    format!("cannot read the file: {error}")
 }

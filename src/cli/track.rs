@@ -25,6 +25,7 @@ pub struct TrackArgs {
     /// The number the order was created with, without a renewal's -N
     #[arg(value_name = "PARTNER_ORDER_NUMBER", required_unless_present = "from_order")]
     pub number: Option<String>,
+    /// The provider's id, a number; the order's line items name it
     #[arg(value_name = "SUBSCRIPTION_ID", required_unless_present = "from_order")]
     pub subscription_id: Option<String>,
     /// Track every subscription in the JSON that Create order answered, at generation 0; - for stdin
