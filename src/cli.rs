@@ -1,9 +1,18 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
 pub mod context;
+pub mod explain;
+pub mod import;
 pub mod init;
 pub mod once;
 pub mod run;
+pub mod list;
+mod naming;
+pub mod poll;
+pub mod refetch;
+mod table;
+pub mod track;
+pub mod untrack;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,12 +50,26 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell all that is known of a subscription, and what comes next
+    Explain(explain::ExplainArgs),
+    /// Watch the subscriptions of a file: CSV or JSON lines
+    Import(import::ImportArgs),
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
     /// Catch up once, then exit
     Once(once::OnceArgs),
     /// Run the daemon
     Run,
+    /// List subscriptions, 50 at a time
+    List(list::ListArgs),
+    /// Ask the provider about subscriptions now
+    Poll(poll::PollArgs),
+    /// Ask for a generation's order data again, or accept a jump
+    Refetch(refetch::RefetchArgs),
+    /// Watch a subscription, or those of an order
+    Track(track::TrackArgs),
+    /// Stop watching a subscription
+    Untrack(untrack::UntrackArgs),
 }
 
 /// How a command ends (design section 6; README, "Exit codes").
@@ -150,6 +173,8 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
+        Command::Explain(args) => explain::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
@@ -159,5 +184,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         },
         Command::Once(args) => once::run(args, context).await,
         Command::Run => run::run(context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Poll(args) => poll::run(args, context).await,
+        Command::Refetch(args) => refetch::run(args, context).await,
+        Command::Track(args) => track::run(args, context).await,
+        Command::Untrack(args) => untrack::run(args, context).await,
     }
 }

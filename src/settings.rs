@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Place, Problem, Problems, nearest};
 pub use secret::{Secret, SecretError};
 
 /// Where settings are looked for when neither `--config` nor `$RENEWALD_CONFIG` names a file.

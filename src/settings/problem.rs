@@ -87,7 +87,7 @@ pub(super) fn shown(path: &Path) -> String {
 }
 
 /// The candidate that `word` is most likely a slip of; `None` when nothing is near.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), candidate), candidate))

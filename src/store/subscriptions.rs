@@ -35,7 +35,11 @@ impl Metadata {
             // The error's own text may quote the value.
             serde_json::from_str(text)
                 .map_err(|e| format!("metadata is not a JSON object (line {}, column {})", e.line(), e.column()))?;
-        Ok(Self(serde_json::Value::Object(object).to_string()))
+        Ok(Self::from_object(object))
+    }
+
+    pub fn from_object(object: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self(serde_json::Value::Object(object).to_string())
     }
 
     pub fn as_json(&self) -> &str {

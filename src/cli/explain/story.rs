@@ -1,0 +1,254 @@
+//! The story's text.
+
+use std::fmt::Write;
+
+use super::super::list::is_overdue;
+use super::super::naming::label;
+use super::super::table::{bold, roughly, when};
+use super::{Known, next};
+use crate::clock::Timestamp;
+use crate::renewal::{Outcome, Rules, State};
+use crate::store::{DispatchRow, MessageRow, RenewalRow};
+use crate::text::visible;
+
+/// Tells what happened to a subscription so far and what comes next. Safe to show.
+pub fn tell(known: &Known, rules: &Rules, now: Timestamp) -> String {
+    let mut story = Story { text: String::new(), known, now };
+    story.beginning();
+    for renewal in &known.renewals {
+        story.generation(renewal);
+    }
+    story.other_messages();
+    story.oddities(rules);
+    story.ending(rules);
+    story.text
+}
+
+struct Story<'a> {
+    text: String,
+    known: &'a Known,
+    now: Timestamp,
+}
+
+impl Story<'_> {
+    fn heading(&mut self, heading: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.line(&bold(&visible(heading)));
+    }
+
+    /// `  what          text`, with all that could harm a terminal made visible.
+    fn fact(&mut self, what: &str, fact: &str) {
+        self.line(&format!("  {:<16}{}", visible(what), visible(fact)));
+    }
+
+    fn line(&mut self, line: &str) {
+        // Writing to a string cannot fail.
+        writeln!(self.text, "{line}").ok();
+    }
+
+    fn when(&self, at: Timestamp) -> String {
+        when(at, self.now)
+    }
+
+    fn beginning(&mut self) {
+        let row = &self.known.row;
+        let subscription = &row.subscription;
+        let generation = match subscription.generation {
+            Some(generation) => format!("generation {generation}"),
+            None => "adopted, generation not known yet".to_owned(),
+        };
+        self.heading(&format!("{}: {}, {generation}", label(row), subscription.state));
+        let how = match row.tracked_by.as_str() {
+            "order" => "from an order",
+            "import" => "by import",
+            _ => "by hand",
+        };
+        self.fact("tracked", &format!("{} {how}", self.when(row.tracked_at)));
+        match subscription.expires_at {
+            Some(at) => {
+                let who = if subscription.expiry_reported { "the provider" } else { "whoever tracked it" };
+                self.fact("expires", &format!("{}, says {who}", self.when(at)));
+            }
+            None => self.fact("expires", "not known"),
+        }
+        if let Some(ended) = subscription.ended_at {
+            self.fact("ended", &self.when(ended));
+        }
+        if let Some(status) = &subscription.technical_status {
+            self.fact("status", &format!("{status}, in the provider's words"));
+        }
+        self.asking();
+    }
+
+    fn asking(&mut self) {
+        let subscription = &self.known.row.subscription;
+        let answer = subscription.last_answer_at.map_or("none yet".to_owned(), |at| self.when(at));
+        self.fact("last answer", &answer);
+        let Some(asked) = subscription.last_asked_at else { return };
+        let outcome = match subscription.last_outcome {
+            Some(Outcome::Ok) | None => "answered".to_owned(),
+            Some(Outcome::NotFound) => "unknown to the provider".to_owned(),
+            Some(Outcome::Refused) => "refused (wrong territory?)".to_owned(),
+            Some(other) => other.to_string(),
+        };
+        let detail = subscription.last_detail.as_ref().map_or(String::new(), |detail| format!(", {detail}"));
+        self.fact("last asked", &format!("{}: {outcome}{detail}", self.when(asked)));
+    }
+
+    fn generation(&mut self, renewal: &RenewalRow) {
+        let again =
+            if renewal.revision > 0 { format!(", fetched again {}", times(renewal.revision)) } else { String::new() };
+        self.heading(&format!("generation {} as {}{again}", renewal.generation, renewal.order_number));
+        let late = match renewal.seconds_after_expiry {
+            Some(seconds) if seconds < 0 => format!(", {} before the expiry", span(seconds)),
+            Some(seconds) => format!(", {} after the expiry", span(seconds)),
+            None => String::new(),
+        };
+        self.fact("seen", &format!("{}{late}", self.when(renewal.detected_at)));
+        self.order_data(renewal);
+        let messages = self.known.messages.iter();
+        let ours = messages.filter(|m| m.generation == renewal.generation && m.event.starts_with("renewal."));
+        for message in ours {
+            self.message(message);
+        }
+    }
+
+    fn order_data(&mut self, renewal: &RenewalRow) {
+        let asked = match (renewal.attempts, renewal.last_attempt_at) {
+            (_, None) => "not asked for yet".to_owned(),
+            (0, Some(at)) => format!("asked for without an answer, last {}", self.when(at)),
+            (1, Some(at)) => format!("answered once, {}", self.when(at)),
+            (attempts, Some(at)) => format!("answered {attempts} times, last {}", self.when(at)),
+        };
+        self.fact("order data", &asked);
+        if let Some(outcome) = renewal.last_outcome.as_ref().filter(|outcome| *outcome != "ok") {
+            let detail = renewal.last_detail.as_ref().map_or(String::new(), |detail| format!(", {detail}"));
+            self.fact("", &format!("{outcome}{detail}"));
+        }
+        match (renewal.state.as_str(), renewal.settled_at, renewal.next_attempt_at) {
+            ("awaiting_order_data", _, Some(next)) => self.fact("asked next", &self.when(next)),
+            ("abandoned", Some(at), _) => {
+                self.fact(
+                    "given up",
+                    &format!("{}; `refetch --generation {}` asks again", self.when(at), renewal.generation),
+                );
+            }
+            ("dropped", Some(at), _) => self.fact("dropped", &format!("{}, as it was untracked", self.when(at))),
+            _ => {}
+        }
+    }
+
+    fn message(&mut self, message: &MessageRow) {
+        self.fact("queued", &format!("{}: {} {}", self.when(message.queued_at), message.event, message.id));
+        let dispatches: Vec<_> = self.known.dispatches.iter().filter(|d| d.id == message.id).collect();
+        if dispatches.is_empty() {
+            self.fact("", "for no sink: none was configured to take it");
+        }
+        for dispatch in dispatches {
+            self.dispatch(dispatch);
+        }
+    }
+
+    fn dispatch(&mut self, dispatch: &DispatchRow) {
+        let error = dispatch.last_error.as_ref().map_or(String::new(), |error| format!("; {error}"));
+        let attempts = attempts(dispatch.attempts);
+        let what = match (dispatch.state.as_str(), dispatch.delivered_at, dispatch.dead_at, dispatch.next_attempt_at) {
+            ("delivered", Some(at), ..) => format!("delivered {}, {attempts}", self.when(at)),
+            ("dead", _, Some(at), _) => {
+                format!("DEAD since {}, {attempts}{error}; `queue retry {}` sends it again", self.when(at), dispatch.id)
+            }
+            (_, _, _, Some(next)) => match dispatch.leased_until.filter(|until| *until > self.now) {
+                Some(until) => format!("pulled by a consumer, who has it until {}", self.when(until)),
+                None => format!("pending, {attempts}{error}; next attempt {}", self.when(next)),
+            },
+            (state, ..) => state.to_owned(),
+        };
+        self.fact(&format!("  to {}", dispatch.sink), &what);
+    }
+
+    /// Those about the subscription and not about a renewal, or whose renewal is not known any more.
+    fn other_messages(&mut self) {
+        let told = |m: &&MessageRow| {
+            m.event.starts_with("renewal.") && self.known.renewals.iter().any(|r| r.generation == m.generation)
+        };
+        let others: Vec<_> = self.known.messages.iter().filter(|message| !told(message)).collect();
+        if others.is_empty() {
+            return;
+        }
+        self.heading("other messages");
+        for message in others {
+            self.message(message);
+        }
+    }
+
+    fn oddities(&mut self, rules: &Rules) {
+        let row = &self.known.row;
+        let subscription = &row.subscription;
+        let mut odd = Vec::new();
+        if let Some(surprise) = &subscription.surprise {
+            odd.push(("surprise", format!("{surprise} ({} so far)", subscription.surprises)));
+        }
+        if is_overdue(row, rules, self.now) {
+            let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
+            let limit = roughly(rules.interval(subscription.pace).mul_f64(1.1));
+            odd.push((
+                "overdue",
+                format!("no usable answer for {}, more than {limit}", roughly(self.now.since(since))),
+            ));
+        }
+        if let Some(term) = subscription.not_renewed_term.filter(|term| Some(*term) == subscription.expires_at) {
+            odd.push(("not renewed", format!("its term ended {} and no renewal was seen", self.when(term))));
+        }
+        if let Some(since) = subscription.terminal_since.filter(|_| subscription.state == State::Watching) {
+            odd.push(("ending", format!("cancelled or expired since {}", self.when(since))));
+        }
+        if let Some(stopped) = &self.known.stopped {
+            let text = format!(
+                "{} is not asked since {}: {}; one probe a minute",
+                subscription.territory,
+                self.when(stopped.stopped_at),
+                stopped.reason
+            );
+            odd.push(("territory", text));
+        }
+        if odd.is_empty() {
+            return;
+        }
+        self.heading("to look at");
+        for (what, text) in odd {
+            self.fact(what, &text);
+        }
+    }
+
+    fn ending(&mut self, rules: &Rules) {
+        let next = next::of(self.known, rules, self.now);
+        self.heading("next");
+        let what = match next.step {
+            "order_data" => "order data",
+            step => step,
+        };
+        match next.at {
+            Some(at) if at <= self.now => self.fact(what, &format!("due since {}: {}", self.when(at), next.why)),
+            Some(at) => self.fact(what, &format!("{}: {}", self.when(at), next.why)),
+            None => self.fact(what, &next.why),
+        }
+    }
+}
+
+/// A signed number of seconds, without its sign.
+fn span(seconds: i64) -> String {
+    roughly(std::time::Duration::from_secs(seconds.unsigned_abs()))
+}
+
+fn times(count: i64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+fn attempts(count: u32) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+use super::*;
+use crate::choice::Lane;
+use crate::renewal::{Pace, Subscription};
+use crate::store::{Metadata, StoppedTerritory, SubscriptionRow};
+
+/// 2026-11-21T20:00:00Z.
+const NOW: i64 = 1_795_291_200;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+
+fn at(seconds_from_now: i64) -> Timestamp {
+    Timestamp::from_unix(NOW + seconds_from_now)
+}
+
+fn rules() -> Rules {
+    let day = std::time::Duration::from_secs(DAY as u64);
+    Rules {
+        every: day / 6,
+        window_before: 3 * day,
+        window_after: 14 * day,
+        ended_after: 30 * day,
+        max_generation_jump: 24,
+        retry_first: day / 8640,
+        retry_max: day / 6,
+    }
+}
+
+fn subscription() -> Subscription {
+    Subscription {
+        row: 1,
+        territory: "eu".into(),
+        partner_order_number: "PARTNER689".into(),
+        subscription_id: 5_618_577,
+        state: State::Watching,
+        generation: Some(0),
+        expires_at: Some(at(365 * DAY)),
+        expiry_reported: true,
+        ended_at: None,
+        lane: Lane::Other,
+        due_at: Some(at(3 * HOUR)),
+        pace: Pace::Regular,
+        last_asked_at: Some(at(-HOUR)),
+        last_answer_at: Some(at(-HOUR)),
+        failures: 0,
+        refusals: 0,
+        last_outcome: Some(Outcome::Ok),
+        last_detail: None,
+        technical_status: Some("ACTIVE".into()),
+        status_changes: 0,
+        terminal_since: None,
+        surprise: None,
+        surprises: 0,
+        not_renewed_term: None,
+    }
+}
+
+fn known(subscription: Subscription) -> Known {
+    let row = SubscriptionRow {
+        provider: "nexway".into(),
+        metadata: Metadata::parse(r#"{"customer": "Ms Secret"}"#).unwrap(),
+        tracked_at: at(-400 * DAY),
+        tracked_by: "order".into(),
+        waiting: 0,
+        subscription,
+    };
+    Known { row, renewals: Vec::new(), messages: Vec::new(), dispatches: Vec::new(), stopped: None }
+}
+
+fn renewal(generation: i64, state: &str) -> RenewalRow {
+    let waiting = state == "awaiting_order_data";
+    RenewalRow {
+        generation,
+        order_number: format!("PARTNER689-{generation}"),
+        state: state.into(),
+        revision: 0,
+        detected_at: at(-2 * DAY),
+        settled_at: (!waiting).then(|| at(-2 * DAY + 60)),
+        expires_at: None,
+        seconds_after_expiry: Some(2 * HOUR),
+        next_attempt_at: waiting.then(|| at(600)),
+        last_attempt_at: Some(at(-2 * DAY + 60)),
+        attempts: 3,
+        last_outcome: Some(if waiting { "waiting" } else { "ok" }.into()),
+        last_detail: waiting.then(|| "code 1051: licences not available".into()),
+    }
+}
+
+fn id() -> uuid::Uuid {
+    uuid::Uuid::from_u128(7)
+}
+
+fn message(generation: i64, event: &str) -> MessageRow {
+    MessageRow {
+        id: id(),
+        seq: 1,
+        event: event.into(),
+        provider: "nexway".into(),
+        territory: "eu".into(),
+        partner_order_number: "PARTNER689".into(),
+        subscription_id: 5_618_577,
+        generation,
+        queued_at: at(-2 * DAY + 60),
+        body_bytes: 100,
+        keys_hash: "abc".into(),
+        wiped_at: None,
+    }
+}
+
+fn dispatch(sink: &str, state: &str) -> DispatchRow {
+    DispatchRow {
+        id: id(),
+        event: "renewal.ready".into(),
+        sink: sink.into(),
+        state: state.into(),
+        provider: "nexway".into(),
+        territory: "eu".into(),
+        partner_order_number: "PARTNER689".into(),
+        subscription_id: 5_618_577,
+        generation: 1,
+        queued_at: at(-2 * DAY + 60),
+        attempts: 2,
+        next_attempt_at: (state == "pending").then(|| at(300)),
+        last_attempt_at: Some(at(-60)),
+        last_error: (state != "delivered").then(|| "answered 422 \x1b[31m".into()),
+        leased_until: None,
+        delivered_at: (state == "delivered").then(|| at(-2 * DAY + 65)),
+        dead_at: (state == "dead").then(|| at(-HOUR)),
+        row: 1,
+    }
+}
+
+fn told(known: &Known) -> String {
+    tell(known, &rules(), at(0))
+}
+
+#[test]
+fn a_renewal_is_told_from_seen_to_delivered() {
+    let mut known = known(Subscription { generation: Some(1), ..subscription() });
+    known.renewals = vec![renewal(1, "queued")];
+    known.messages = vec![message(1, "renewal.ready"), message(1, "subscription.status_changed")];
+    known.messages[1].id = uuid::Uuid::from_u128(8);
+    known.dispatches = vec![dispatch("shop", "delivered"), dispatch("audit", "pending"), dispatch("crm", "dead")];
+    assert_eq!(
+        told(&known),
+        "\
+PARTNER689, subscription 5618577 (nexway/eu): watching, generation 1
+  tracked         2025-10-17T20:00:00Z (400 d ago) from an order
+  expires         2027-11-21T20:00:00Z (in 365 d), says the provider
+  status          ACTIVE, in the provider's words
+  last answer     2026-11-21T19:00:00Z (60 min ago)
+  last asked      2026-11-21T19:00:00Z (60 min ago): answered
+
+generation 1 as PARTNER689-1
+  seen            2026-11-19T20:00:00Z (2 d ago), 2 h after the expiry
+  order data      answered 3 times, last 2026-11-19T20:01:00Z (47 h ago)
+  queued          2026-11-19T20:01:00Z (47 h ago): renewal.ready 00000000-0000-0000-0000-000000000007
+    to shop       delivered 2026-11-19T20:01:05Z (47 h ago), 2 attempts
+    to audit      pending, 2 attempts; answered 422 \\u{1b}[31m; next attempt 2026-11-21T20:05:00Z (in 5 min)
+    to crm        DEAD since 2026-11-21T19:00:00Z (60 min ago), 2 attempts; answered 422 \\u{1b}[31m; \
+`queue retry 00000000-0000-0000-0000-000000000007` sends it again
+
+other messages
+  queued          2026-11-19T20:01:00Z (47 h ago): subscription.status_changed 00000000-0000-0000-0000-000000000008
+                  for no sink: none was configured to take it
+
+next
+  poll            2026-11-21T23:00:00Z (in 3 h): every 4h
+"
+    );
+}
+
+#[test]
+fn waiting_order_data_and_what_is_odd_are_told() {
+    let mut known = known(Subscription {
+        generation: Some(1),
+        surprise: Some("generation went back from 2 to 1".into()),
+        surprises: 4,
+        last_detail: Some("evil\n\x1b".into()),
+        ..subscription()
+    });
+    known.row.waiting = 1;
+    known.renewals = vec![renewal(1, "awaiting_order_data")];
+    let stopped_at = at(-HOUR);
+    let reason = "five refused in a row".into();
+    known.stopped = Some(StoppedTerritory { provider: "nexway".into(), territory: "eu".into(), stopped_at, reason });
+    let story = told(&known);
+    let end = &story[story.find("generation 1 as").unwrap()..];
+    assert_eq!(
+        end,
+        "\
+generation 1 as PARTNER689-1
+  seen            2026-11-19T20:00:00Z (2 d ago), 2 h after the expiry
+  order data      answered 3 times, last 2026-11-19T20:01:00Z (47 h ago)
+                  waiting, code 1051: licences not available
+  asked next      2026-11-21T20:10:00Z (in 10 min)
+
+to look at
+  surprise        generation went back from 2 to 1 (4 so far)
+  territory       eu is not asked since 2026-11-21T19:00:00Z (60 min ago): five refused in a row; one probe a minute
+
+next
+  order data      2026-11-21T20:10:00Z (in 10 min): generation 1 was not ready; polls wait meanwhile, a day at most
+"
+    );
+    assert!(story.contains("answered, evil\\n\\u{1b}\n"), "{story}");
+    assert!(!story.contains("Secret"), "metadata in the story");
+}
+
+#[test]
+fn the_reason_of_the_next_poll_is_told() {
+    let next = |subscription: Subscription| next::of(&known(subscription), &rules(), at(0)).why;
+    let asked = subscription();
+    assert_eq!(next(asked.clone()), "every 4h");
+    assert_eq!(
+        next(Subscription { expires_at: Some(at(DAY)), ..asked.clone() }),
+        "every 4h, and ahead of others so near to its expiry"
+    );
+    assert_eq!(next(Subscription { last_outcome: None, last_asked_at: None, ..asked.clone() }), "it was never asked");
+    assert_eq!(next(Subscription { lane: Lane::AskedFor, ..asked.clone() }), "somebody asked for it");
+    assert_eq!(
+        next(Subscription { last_outcome: Some(Outcome::Refused), refusals: 2, failures: 2, ..asked.clone() }),
+        "refused 2 times in a row: asked after 1 h, 4 h, then daily"
+    );
+    assert_eq!(
+        next(Subscription { last_outcome: Some(Outcome::Unreachable), failures: 1, ..asked.clone() }),
+        "1 poll without a usable answer: asked after 10 s, 1 min, 5 min, 30 min, then every 4h"
+    );
+    assert_eq!(
+        next(Subscription { last_outcome: Some(Outcome::NotFound), pace: Pace::Daily, ..asked.clone() }),
+        "the provider does not know it: asked every 1d"
+    );
+    let paused = Subscription { state: State::Paused, due_at: None, ..asked };
+    assert_eq!(next(paused), "it is paused: `resume` goes on asking");
+}
+
+#[test]
+fn an_overdue_subscription_says_since_when() {
+    let silent = Subscription { last_answer_at: Some(at(-6 * HOUR)), ..subscription() };
+    let story = told(&known(silent));
+    assert!(story.contains("  overdue         no usable answer for 6 h, more than 4 h\n"), "{story}");
+}

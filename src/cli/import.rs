@@ -1,0 +1,305 @@
+//! `renewald import`: watches the subscriptions of a file. It is read twice, checked as a whole and then written in
+//! chunks, so that a bad line is found before anything is changed and memory stays small.
+
+mod duplicates;
+mod rows;
+mod source;
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::track::{ADOPT, NEVER_GUESSED};
+use super::{Context, Error, Exit};
+use crate::clock::Timestamp;
+use crate::settings::Settings;
+use crate::store::{self, NewSubscription, Store, Tracked};
+use duplicates::Identities;
+use rows::{Format, HeaderProblems, Rows};
+use source::Source;
+
+/// Rows that are tracked together or not at all.
+const CHUNK: usize = 1_000;
+/// Chunks on their way to the disk while the next is read; those that wait for it share a commit.
+const UNDER_WAY: usize = 4;
+/// So many bad lines are printed.
+const SHOWN: usize = 100;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImportArgs {
+    /// CSV with a header, or JSON lines; - for stdin. Fields: partner_order_number, subscription_id, generation, and if you like
+    /// provider, territory, expires_at, metadata.KEY
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the file is, where its name does not say it
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Rows without generation: take that of the first poll as delivered
+    #[arg(long)]
+    pub adopt: bool,
+    /// Change territory, expiry and metadata of those that are tracked already; never their generation
+    #[arg(long)]
+    pub update: bool,
+    /// Leave out bad lines and import the others
+    #[arg(long)]
+    pub skip_bad: bool,
+}
+
+/// What `import --json` prints.
+#[derive(Debug, Default, Serialize)]
+struct Answer {
+    added: u64,
+    /// Left as they were.
+    already_tracked: u64,
+    updated: u64,
+    /// They had been untracked.
+    revived: u64,
+    bad: u64,
+    bad_lines: Vec<BadLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct BadLine {
+    line: u64,
+    reason: String,
+}
+
+/// What the first pass found.
+#[derive(Debug, Default)]
+struct Checked {
+    good: u64,
+    bad: Vec<BadLine>,
+    /// Lines that are good but for another with the same subscription; sorted.
+    duplicates: Vec<u64>,
+    missing_generation: bool,
+    /// The header is unusable: there is nothing to skip to.
+    header: bool,
+}
+
+pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
+    let settings = context.settings()?.settings;
+    let format = match args.format.or_else(|| Format::of(&args.file)) {
+        Some(format) => format,
+        None => return Err(Error::usage("--format csv or --format jsonl: the file's name does not say it")),
+    };
+    let import = Import { source: Source::open(&args.file)?, format, settings: &settings, args: &args, context };
+    let checked = import.check()?;
+    import.report(&checked);
+    if checked.header || (!checked.bad.is_empty() && !args.skip_bad) {
+        return Err(import.refusal(checked)?);
+    }
+    let store = context.store(&settings)?;
+    let answer = import.write(&store, checked).await?;
+    store.close().await;
+    if context.global.json {
+        context.print_json(&answer)?;
+    } else {
+        context.print(&answer.to_text())?;
+    }
+    Ok(Exit::Done)
+}
+
+struct Import<'a> {
+    source: Source,
+    format: Format,
+    settings: &'a Settings,
+    args: &'a ImportArgs,
+    context: &'a Context,
+}
+
+impl Import<'_> {
+    fn rows(&self) -> Result<Result<Rows<'_>, HeaderProblems>, Error> {
+        let reader = self.source.rewind()?;
+        Rows::open(reader, self.format, self.settings, self.args.adopt).map_err(|error| self.unreadable(&error))
+    }
+
+    /// Reads the whole file and changes nothing.
+    fn check(&self) -> Result<Checked, Error> {
+        let bar = self.bar(self.source.bytes(), "checking {wide_bar} {bytes} of {total_bytes}, {eta} left");
+        let mut rows = match self.rows()? {
+            Ok(rows) => rows,
+            Err(HeaderProblems(problems)) => return Ok(unusable_header(problems)),
+        };
+        let mut checked = Checked::default();
+        let mut identities = Identities::default();
+        while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
+            match row {
+                Ok(new) => identities.add(&new, line),
+                Err(reason) => checked.bad.push(BadLine { line, reason }),
+            }
+            bar.set_position(rows.bytes_read());
+        }
+        checked.missing_generation = rows.missing_generation;
+        checked.good = identities.count();
+        for (line, others) in identities.duplicates() {
+            checked.good -= 1;
+            checked.duplicates.push(line);
+            checked.bad.push(BadLine { line, reason: same_subscription(&others) });
+        }
+        checked.bad.sort_by_key(|bad| bad.line);
+        bar.finish_and_clear();
+        Ok(checked)
+    }
+
+    /// Tracks the good rows. Cut short, the import may be run again.
+    async fn write(&self, store: &Store, checked: Checked) -> Result<Answer, Error> {
+        let bar = self.bar(checked.good, "importing {wide_bar} {human_pos} of {human_len}, {rate}/s, {eta} left");
+        let skip_bad = self.args.skip_bad;
+        let mut writing = Writing { store, update: self.args.update, chunks: JoinSet::new(), bar };
+        let mut answer = Answer { bad: checked.bad.len() as u64, bad_lines: checked.bad, ..Answer::default() };
+        let mut rows = self.rows()?.map_err(|_| changed_meanwhile())?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
+            match row {
+                Ok(_) if checked.duplicates.binary_search(&line).is_ok() => continue,
+                Ok(new) => chunk.push(new),
+                Err(_) if skip_bad => continue,
+                Err(_) => return Err(changed_meanwhile()),
+            }
+            if chunk.len() == CHUNK {
+                writing.begin(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)), &mut answer).await?;
+            }
+        }
+        writing.begin(chunk, &mut answer).await?;
+        writing.end(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Names the bad lines for a person.
+    fn report(&self, checked: &Checked) {
+        if self.context.global.json {
+            return;
+        }
+        let file = self.source.name();
+        let mut text: Vec<String> =
+            checked.bad.iter().take(SHOWN).map(|bad| format!("{file}:{}: {}", bad.line, bad.reason)).collect();
+        if checked.bad.len() > SHOWN {
+            text.push(format!("and {} more bad lines; --json names them all", checked.bad.len() - SHOWN));
+        }
+        for line in text {
+            // Nobody is left to tell when stderr is closed.
+            writeln!(std::io::stderr(), "{line}").ok();
+        }
+    }
+
+    /// Why nothing was imported.
+    fn refusal(&self, checked: Checked) -> Result<Error, Error> {
+        let bad = checked.bad.len();
+        let mut text = match (checked.header, bad) {
+            (true, _) => "nothing imported: the header is unusable".to_owned(),
+            (false, 1) => "nothing imported: 1 line is bad; mend it, or leave it out with --skip-bad".to_owned(),
+            (false, _) => {
+                format!("nothing imported: {bad} lines are bad; mend them, or leave them out with --skip-bad")
+            }
+        };
+        if checked.missing_generation {
+            text.push_str(&format!("\n{NEVER_GUESSED}; give each row the last one that the customer has, or {ADOPT}"));
+        }
+        if self.context.global.json {
+            self.context.print_json(&Answer { bad: bad as u64, bad_lines: checked.bad, ..Answer::default() })?;
+        }
+        Ok(Error::bad_input(text))
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Error {
+        Error::bad_input(format!("cannot read {}: {error}", self.source.name()))
+    }
+
+    /// A bar on stderr, or one that nobody sees.
+    fn bar(&self, length: u64, template: &str) -> ProgressBar {
+        if !self.context.shows_progress() {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be written is not worth failing for.
+            write!(out, "{:.0}", state.per_sec()).ok();
+        });
+        let bar = ProgressBar::new(length).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// The chunks that are being written.
+struct Writing<'a> {
+    store: &'a Store,
+    update: bool,
+    chunks: JoinSet<Result<Vec<Tracked>, store::Error>>,
+    bar: ProgressBar,
+}
+
+impl Writing<'_> {
+    /// Hands a chunk to the store, once there are not too many before it.
+    async fn begin(&mut self, chunk: Vec<NewSubscription>, answer: &mut Answer) -> Result<(), Error> {
+        while self.chunks.len() >= UNDER_WAY {
+            self.one(answer).await?;
+        }
+        let (store, update) = (self.store.clone(), self.update);
+        self.chunks.spawn(async move { store.track(chunk, update, Timestamp::now()).await });
+        // Lets it reach the store before this thread is busy reading again.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    async fn end(&mut self, answer: &mut Answer) -> Result<(), Error> {
+        while !self.chunks.is_empty() {
+            self.one(answer).await?;
+        }
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Waits for one chunk and counts what came of it.
+    async fn one(&mut self, answer: &mut Answer) -> Result<(), Error> {
+        if let Some(done) = self.chunks.join_next().await {
+            let outcomes = done.map_err(|error| Error::new(Exit::Internal, error.to_string()))??;
+            self.bar.inc(outcomes.len() as u64);
+            answer.count(&outcomes);
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    fn count(&mut self, outcomes: &[Tracked]) {
+        for outcome in outcomes {
+            match outcome {
+                Tracked::Added => self.added += 1,
+                Tracked::Already => self.already_tracked += 1,
+                Tracked::Updated => self.updated += 1,
+                Tracked::Revived => self.revived += 1,
+            }
+        }
+    }
+
+    fn to_text(&self) -> String {
+        format!(
+            "{} added, {} already tracked, {} updated, {} revived, {} bad",
+            self.added, self.already_tracked, self.updated, self.revived, self.bad
+        )
+    }
+}
+
+fn unusable_header(problems: Vec<String>) -> Checked {
+    let bad = problems.into_iter().map(|reason| BadLine { line: 1, reason }).collect();
+    Checked { bad, header: true, ..Checked::default() }
+}
+
+/// `the same subscription as on line 7`; of many others, the first few.
+fn same_subscription(others: &[u64]) -> String {
+    const NAMED: usize = 5;
+    let named = others.iter().take(NAMED).map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let plural = if others.len() == 1 { "" } else { "s" };
+    let more = if others.len() > NAMED { " …" } else { "" };
+    format!("the same subscription as on line{plural} {named}{more}")
+}
+
+fn changed_meanwhile() -> Error {
+    Error::bad_input("the file changed while it was read; what was imported so far stays, run it again")
+}

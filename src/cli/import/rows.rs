@@ -1,0 +1,393 @@
+//! The rows of a CSV file or of JSON lines, one at a time, each with its line and what is wrong with it.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Chain, Read};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::super::{naming, track};
+use crate::settings::{Settings, nearest};
+use crate::store::{Metadata, NewSubscription};
+use crate::text::visible;
+
+/// Longer lines of JSON are not read.
+const MOST_LINE_BYTES: u64 = 1 << 20;
+const METADATA: &str = "metadata.";
+const NAMES: [&str; 6] =
+    ["partner_order_number", "subscription_id", "generation", "provider", "territory", "expires_at"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// With a header; separated by comma, semicolon or tab
+    Csv,
+    /// One object a line
+    Jsonl,
+}
+
+impl Format {
+    /// What a file's name says.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+/// Why no row of a file can be read.
+#[derive(Debug)]
+pub struct HeaderProblems(pub Vec<String>);
+
+/// A field of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Column {
+    PartnerOrderNumber,
+    SubscriptionId,
+    Generation,
+    Provider,
+    Territory,
+    ExpiresAt,
+    Metadata(String),
+}
+
+impl Column {
+    fn named(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "partner_order_number" => Self::PartnerOrderNumber,
+            "subscription_id" => Self::SubscriptionId,
+            "generation" => Self::Generation,
+            "provider" => Self::Provider,
+            "territory" => Self::Territory,
+            "expires_at" => Self::ExpiresAt,
+            _ => match name.strip_prefix(METADATA).filter(|key| !key.is_empty()) {
+                Some(key) => Self::Metadata(key.to_owned()),
+                None => return Err(unknown(name)),
+            },
+        })
+    }
+}
+
+fn unknown(name: &str) -> String {
+    match nearest(name, NAMES.into_iter().chain(["metadata.KEY"])) {
+        Some(near) => format!("unknown field {}; did you mean {near}?", visible(name)),
+        None => format!("unknown field {}; your own fields are named metadata.KEY", visible(name)),
+    }
+}
+
+/// A row's fields as text; what is absent or empty is `None`.
+#[derive(Default)]
+struct Fields<'a> {
+    partner_order_number: Option<Cow<'a, str>>,
+    subscription_id: Option<Cow<'a, str>>,
+    generation: Option<Cow<'a, str>>,
+    provider: Option<Cow<'a, str>>,
+    territory: Option<Cow<'a, str>>,
+    expires_at: Option<Cow<'a, str>>,
+    metadata: Option<Map<String, Value>>,
+}
+
+impl<'a> Fields<'a> {
+    fn set(&mut self, column: &Column, text: Cow<'a, str>) {
+        let field = match column {
+            Column::PartnerOrderNumber => &mut self.partner_order_number,
+            Column::SubscriptionId => &mut self.subscription_id,
+            Column::Generation => &mut self.generation,
+            Column::Provider => &mut self.provider,
+            Column::Territory => &mut self.territory,
+            Column::ExpiresAt => &mut self.expires_at,
+            Column::Metadata(key) => return self.set_metadata(key, Value::String(text.into_owned())),
+        };
+        *field = Some(text);
+    }
+
+    fn set_metadata(&mut self, key: &str, value: Value) {
+        self.metadata.get_or_insert_default().insert(key.to_owned(), value);
+    }
+}
+
+/// The rows of one file from its beginning.
+pub struct Rows<'a> {
+    lines: Lines<'a>,
+    settings: &'a Settings,
+    adopt: bool,
+    /// Whether a row, or the header, lacked it.
+    pub missing_generation: bool,
+}
+
+enum Lines<'a> {
+    Csv(CsvLines<'a>),
+    Json(JsonLines<'a>),
+}
+
+/// A row, or all that is wrong with it.
+pub type Row = Result<NewSubscription, String>;
+
+impl<'a> Rows<'a> {
+    /// Reads the header, if there is one. A row without generation is a bad one unless `adopt`.
+    pub fn open(
+        mut reader: BufReader<&'a File>,
+        format: Format,
+        settings: &'a Settings,
+        adopt: bool,
+    ) -> io::Result<Result<Self, HeaderProblems>> {
+        let start = reader.fill_buf()?;
+        if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
+            return Ok(Err(HeaderProblems(vec!["the file is UTF-16; save it as UTF-8".to_owned()])));
+        }
+        let lines = match format {
+            Format::Csv => match CsvLines::open(reader, adopt)? {
+                Ok(lines) => Lines::Csv(lines),
+                Err(problems) => return Ok(Err(problems)),
+            },
+            Format::Jsonl => Lines::Json(JsonLines { reader, buffer: Vec::new(), line: 0, bytes: 0 }),
+        };
+        Ok(Ok(Self { lines, settings, adopt, missing_generation: false }))
+    }
+
+    /// The next row with the line it begins on; `None` at the end. Empty lines are passed over.
+    pub fn next(&mut self) -> io::Result<Option<(u64, Row)>> {
+        let Self { settings, adopt, missing_generation, .. } = self;
+        let mut build = |fields: Result<Fields<'_>, String>| build(fields?, settings, *adopt, missing_generation);
+        match &mut self.lines {
+            Lines::Csv(lines) => Ok(lines.advance()?.map(|line| (line, build(lines.fields())))),
+            Lines::Json(lines) => Ok(lines.advance()?.map(|line| (line, build(lines.fields())))),
+        }
+    }
+
+    /// For a progress bar.
+    pub fn bytes_read(&self) -> u64 {
+        match &self.lines {
+            Lines::Csv(lines) => lines.reader.position().byte(),
+            Lines::Json(lines) => lines.bytes,
+        }
+    }
+}
+
+fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generation: &mut bool) -> Row {
+    let mut reasons = Vec::new();
+    let number = match &fields.partner_order_number {
+        Some(number) => track::partner_order_number(number),
+        None => Err("partner_order_number is missing".to_owned()),
+    };
+    let number = number.map_err(|reason| reasons.push(reason));
+    let subscription_id = match &fields.subscription_id {
+        Some(id) => track::subscription_id(id),
+        None => Err("subscription_id is missing".to_owned()),
+    };
+    let subscription_id = subscription_id.map_err(|reason| reasons.push(reason));
+    let generation = match &fields.generation {
+        Some(generation) => track::generation(generation).map(Some),
+        None if adopt => Ok(None),
+        None => {
+            *missing_generation = true;
+            Err("generation is missing".to_owned())
+        }
+    };
+    let generation = generation.map_err(|reason| reasons.push(reason));
+    let place = naming::place(settings, fields.provider.as_deref(), fields.territory.as_deref());
+    let place = place.map_err(|reason| reasons.push(reason));
+    let expires_at = fields.expires_at.as_deref().map(track::expiry).transpose();
+    let expires_at = expires_at.map_err(|reason| reasons.push(reason));
+    match (number, subscription_id, generation, place, expires_at) {
+        (Ok(number), Ok(subscription_id), Ok(generation), Ok((provider, territory)), Ok(expires_at)) => {
+            Ok(NewSubscription {
+                provider,
+                territory,
+                partner_order_number: number,
+                subscription_id,
+                generation,
+                expires_at,
+                metadata: fields.metadata.map(Metadata::from_object),
+                tracked_by: "import",
+            })
+        }
+        _ => Err(reasons.join("; ")),
+    }
+}
+
+struct CsvLines<'a> {
+    /// The newline behind the file makes every record end with one.
+    reader: csv::Reader<Chain<BufReader<&'a File>, &'static [u8]>>,
+    record: csv::ByteRecord,
+    columns: Vec<Column>,
+}
+
+impl<'a> CsvLines<'a> {
+    fn open(mut file: BufReader<&'a File>, adopt: bool) -> io::Result<Result<Self, HeaderProblems>> {
+        let delimiter = delimiter(file.fill_buf()?);
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(delimiter)
+            // Ended by itself only, so that the line can be counted; a `\r` before it is taken off in `cell`.
+            .terminator(csv::Terminator::Any(b'\n'))
+            .from_reader(file.chain(&b"\n"[..]));
+        let mut lines = Self { reader, record: csv::ByteRecord::new(), columns: Vec::new() };
+        if lines.advance()?.is_none() {
+            return Ok(Err(HeaderProblems(vec!["the file is empty; it needs a header".to_owned()])));
+        }
+        match header(&lines.record, adopt) {
+            Ok(columns) => Ok(Ok(Self { columns, ..lines })),
+            Err(problems) => Ok(Err(HeaderProblems(problems))),
+        }
+    }
+
+    /// Reads the next record that is not an empty line and returns the line it begins on.
+    fn advance(&mut self) -> io::Result<Option<u64>> {
+        loop {
+            let earliest = self.reader.position().line();
+            if !self.reader.read_byte_record(&mut self.record)? {
+                return Ok(None);
+            }
+            if self.record.len() > 1 || !cell(&self.record, 0).is_empty() {
+                // After a quote that is never closed the last newline does not end the record.
+                let line = self.reader.position().line() - 1 - self.inner_newlines();
+                return Ok(Some(line.max(earliest)));
+            }
+        }
+    }
+
+    fn inner_newlines(&self) -> u64 {
+        self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64
+    }
+
+    fn fields(&self) -> Result<Fields<'_>, String> {
+        if self.record.len() != self.columns.len() {
+            let open_quote = if self.inner_newlines() > 0 { "; is a quote left open?" } else { "" };
+            return Err(format!(
+                "{} fields where the header has {}{open_quote}",
+                self.record.len(),
+                self.columns.len()
+            ));
+        }
+        let mut fields = Fields::default();
+        for (at, column) in self.columns.iter().enumerate() {
+            let text = std::str::from_utf8(cell(&self.record, at)).map_err(|_| "not UTF-8".to_owned())?;
+            if !text.is_empty() {
+                fields.set(column, Cow::Borrowed(text));
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// A field without the `\r` of the line's end.
+fn cell(record: &csv::ByteRecord, at: usize) -> &[u8] {
+    let field = &record[at];
+    if at + 1 == record.len() { field.strip_suffix(b"\r").unwrap_or(field) } else { field }
+}
+
+/// Spreadsheets of many countries write semicolons.
+fn delimiter(start: &[u8]) -> u8 {
+    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    [b',', b';', b'\t'].into_iter().find(|delimiter| header.contains(delimiter)).unwrap_or(b',')
+}
+
+fn header(record: &csv::ByteRecord, adopt: bool) -> Result<Vec<Column>, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut columns = Vec::new();
+    for at in 0..record.len() {
+        let name = String::from_utf8_lossy(cell(record, at));
+        match Column::named(name.trim()) {
+            Ok(column) if columns.contains(&column) => problems.push(format!("{} is there twice", visible(&name))),
+            Ok(column) => columns.push(column),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let required = [(Column::PartnerOrderNumber, NAMES[0]), (Column::SubscriptionId, NAMES[1])];
+    for (column, name) in required {
+        if !columns.contains(&column) {
+            problems.push(format!("the header lacks {name}"));
+        }
+    }
+    if !adopt && !columns.contains(&Column::Generation) {
+        let (why, adopt) = (track::NEVER_GUESSED, track::ADOPT);
+        problems.push(format!("the header lacks generation; {why}; add the column, or give {adopt}"));
+    }
+    if problems.is_empty() { Ok(columns) } else { Err(problems) }
+}
+
+struct JsonLines<'a> {
+    reader: BufReader<&'a File>,
+    buffer: Vec<u8>,
+    line: u64,
+    bytes: u64,
+}
+
+impl JsonLines<'_> {
+    /// Reads the next line that is not empty and returns its number.
+    fn advance(&mut self) -> io::Result<Option<u64>> {
+        loop {
+            self.buffer.clear();
+            let read = self.reader.by_ref().take(MOST_LINE_BYTES).read_until(b'\n', &mut self.buffer)?;
+            self.line += 1;
+            self.bytes += read as u64;
+            if read as u64 == MOST_LINE_BYTES && !self.buffer.ends_with(b"\n") {
+                self.bytes += self.reader.skip_until(b'\n')? as u64;
+            }
+            if self.line == 1 && self.buffer.starts_with(b"\xEF\xBB\xBF") {
+                self.buffer.drain(..3);
+            }
+            if read == 0 {
+                return Ok(None);
+            }
+            if !self.buffer.trim_ascii().is_empty() {
+                return Ok(Some(self.line));
+            }
+        }
+    }
+
+    fn fields(&self) -> Result<Fields<'static>, String> {
+        if self.buffer.len() as u64 == MOST_LINE_BYTES && !self.buffer.ends_with(b"\n") {
+            return Err("longer than 1 MiB".to_owned());
+        }
+        let text = std::str::from_utf8(&self.buffer).map_err(|_| "not UTF-8".to_owned())?;
+        // The error's own text may quote metadata.
+        let object: Map<String, Value> =
+            serde_json::from_str(text.trim_ascii()).map_err(|error| match error.is_data() {
+                true => "not a JSON object".to_owned(),
+                false => format!("broken JSON at column {}", error.column()),
+            })?;
+        let mut fields = Fields::default();
+        let mut reasons = Vec::new();
+        for (name, value) in object {
+            if let Err(reason) = set_json(&mut fields, &name, value) {
+                reasons.push(reason);
+            }
+        }
+        if reasons.is_empty() { Ok(fields) } else { Err(reasons.join("; ")) }
+    }
+}
+
+fn set_json(fields: &mut Fields<'_>, name: &str, value: Value) -> Result<(), String> {
+    match (name, value) {
+        ("metadata", Value::Object(object)) => {
+            fields.metadata.get_or_insert_default().extend(object);
+            Ok(())
+        }
+        ("metadata", Value::Null) => Ok(()),
+        ("metadata", _) => Err("metadata is not a JSON object".to_owned()),
+        (name, value) => match (Column::named(name)?, value) {
+            (Column::Metadata(key), value) => {
+                fields.set_metadata(&key, value);
+                Ok(())
+            }
+            (_, Value::Null) => Ok(()),
+            (column, Value::String(text)) => {
+                fields.set(&column, Cow::Owned(text));
+                Ok(())
+            }
+            (column @ (Column::SubscriptionId | Column::Generation | Column::ExpiresAt), Value::Number(number)) => {
+                fields.set(&column, Cow::Owned(number.to_string()));
+                Ok(())
+            }
+            _ => Err(format!("{name} is of the wrong type")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use std::io::{Seek, Write};
+
+use super::*;
+
+/// Settings with one account and two territories.
+fn settings(dir: &Path) -> Settings {
+    let file = dir.join("renewald.toml");
+    std::fs::write(
+        &file,
+        "[providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"https://api.example/connect\"\n\
+         iam_url = \"https://api.example/iam\"\nrealm = \"r\"\nclient_secret = \"s\"\n\
+         [providers.nexway.territories]\neu = { secret = \"a\" }\nus = { secret = \"b\" }\n",
+    )
+    .unwrap();
+    Settings::load(Some(&file)).unwrap().settings
+}
+
+/// Every row of a file as `line: number/id/generation territory expiry metadata`, or `line: ! reasons`.
+fn read(text: impl AsRef<[u8]>, format: Format, adopt: bool) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_ref()).unwrap();
+    file.rewind().unwrap();
+    let mut rows = match Rows::open(BufReader::new(&file), format, &settings, adopt).unwrap() {
+        Ok(rows) => rows,
+        Err(HeaderProblems(problems)) => return problems,
+    };
+    let mut shown = Vec::new();
+    while let Some((line, row)) = rows.next().unwrap() {
+        shown.push(match row {
+            Ok(new) => format!(
+                "{line}: {}/{}/{} {} {} {}",
+                new.partner_order_number,
+                new.subscription_id,
+                new.generation.map_or("-".into(), |generation| generation.to_string()),
+                new.territory,
+                new.expires_at.map_or("-".into(), |at| at.to_string()),
+                new.metadata.as_ref().map_or("-", Metadata::as_json),
+            ),
+            Err(reason) => format!("{line}: ! {reason}"),
+        });
+    }
+    shown
+}
+
+const HEADER: &str = "partner_order_number,subscription_id,generation,territory";
+
+#[test]
+fn csv_as_spreadsheets_write_it() {
+    let text = format!(
+        "\u{feff}{HEADER},expires_at,metadata.customer\r\nA,1,0,eu,2026-11-21,\"x, \"\"y\"\"\"\r\nB,2,3,us,,\r\n"
+    );
+    let expected = ["2: A/1/0 eu 2026-11-21T00:00:00Z {\"customer\":\"x, \\\"y\\\"\"}", "3: B/2/3 us - -"];
+    assert_eq!(read(&text, Format::Csv, false), expected);
+    assert_eq!(read(text.replace(',', ";").replace("x;", "x,"), Format::Csv, false), expected);
+}
+
+#[test]
+fn lines_are_counted_past_empty_ones_and_quoted_breaks() {
+    let text = format!("{HEADER}\n\nA,1,0,eu\r\n\r\n\n\"B\nC\",2,0,eu\nD,3,0,eu");
+    assert_eq!(
+        read(text, Format::Csv, false),
+        ["3: A/1/0 eu - -", "6: ! partner order number contains a control character", "8: D/3/0 eu - -"]
+    );
+}
+
+#[test]
+fn every_reason_of_a_csv_line_is_told() {
+    let mut text = format!("{HEADER}\n,0,,asia\nA,1,0\nok,1,0,eu\n").into_bytes();
+    text.extend(b"caf\xe9,1,0,eu\n\"A,1,0,eu\n");
+    assert_eq!(
+        read(text, Format::Csv, false),
+        [
+            "2: ! partner_order_number is missing; subscription id \"0\" is not a whole number above 0; generation is \
+             missing; territory asia is not in the settings, which know: eu, us",
+            "3: ! 3 fields where the header has 4",
+            "4: ok/1/0 eu - -",
+            "5: ! not UTF-8",
+            "6: ! 1 fields where the header has 4; is a quote left open?",
+        ]
+    );
+}
+
+#[test]
+fn a_header_is_told_all_that_is_wrong_with_it() {
+    let problems = read("partner_ordernumber,foo,metadata.a,metadata.a\n", Format::Csv, true);
+    assert_eq!(
+        problems,
+        [
+            "unknown field partner_ordernumber; did you mean partner_order_number?",
+            "unknown field foo; your own fields are named metadata.KEY",
+            "metadata.a is there twice",
+            "the header lacks partner_order_number",
+            "the header lacks subscription_id",
+        ]
+    );
+    let lacking = read("partner_order_number,subscription_id\n", Format::Csv, false);
+    assert!(lacking[0].starts_with("the header lacks generation; the generation is never guessed"), "{lacking:?}");
+    assert_eq!(read("", Format::Csv, false), ["the file is empty; it needs a header"]);
+    assert_eq!(read(b"\xFF\xFEp\0", Format::Csv, false), ["the file is UTF-16; save it as UTF-8"]);
+}
+
+#[test]
+fn adopted_rows_need_no_generation() {
+    let text = "partner_order_number,subscription_id,territory\nA,1,eu\n";
+    assert_eq!(read(text, Format::Csv, true), ["2: A/1/- eu - -"]);
+    let text = format!("{HEADER}\nA,1,,eu\nB,1,2,eu\n");
+    assert_eq!(read(text, Format::Csv, true), ["2: A/1/- eu - -", "3: B/1/2 eu - -"]);
+}
+
+#[test]
+fn json_lines_take_the_same_names() {
+    let text = "\u{feff}{\"partner_order_number\": \"A\", \"subscription_id\": 1, \"generation\": \"2\", \"territory\": \"eu\",
+ \"x\": 1}
+
+{\"partner_order_number\":\"A\",\"subscription_id\":\"1\",\"generation\":0,\"territory\":\"us\",\"expires_at\":1795291200,\
+        \"metadata\":{\"a\":[1]},\"metadata.b\":true,\"provider\":null}\r
+{\"subscripton_id\": 1, \"metadata\": 3, \"provider\": 7}
+[]
+{\"partner_order_number\": \"A\", \"subscription_id\": 1.5, \"territory\": \"eu\"}";
+    assert_eq!(
+        read(text, Format::Jsonl, false),
+        [
+            "1: ! broken JSON at column 89",
+            "2: ! not a JSON object",
+            "4: A/1/0 us 2026-11-21T20:00:00Z {\"a\":[1],\"b\":true}",
+            "5: ! metadata is not a JSON object; provider is of the wrong type; unknown field subscripton_id; did you mean \
+             subscription_id?",
+            "6: ! not a JSON object",
+            "7: ! subscription id \"1.5\" is not a whole number above 0; generation is missing",
+        ]
+    );
+}
+
+#[test]
+fn a_line_without_end_is_passed_over() {
+    let text = format!("{}\n{{}}\n", "x".repeat(3 << 20));
+    let rows = read(text, Format::Jsonl, true);
+    assert_eq!(rows[0], "1: ! longer than 1 MiB");
+    assert!(rows[1].starts_with("2: ! partner_order_number is missing"), "{rows:?}");
+}

@@ -1,0 +1,134 @@
+//! How subscriptions, accounts and territories are named on the command line.
+
+use std::collections::BTreeMap;
+
+use super::{Context, Error};
+use crate::settings::{Provider, Settings};
+use crate::store::{Named, Store, SubscriptionRow};
+use crate::text::visible;
+
+/// So many candidates are shown when a name is not unique.
+const CANDIDATES: usize = 10;
+
+/// What makes a name unique.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Narrow {
+    /// The subscription with this id only
+    #[arg(long, value_name = "N")]
+    pub subscription_id: Option<i64>,
+    /// Subscriptions of this provider only
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// Subscriptions of this territory only
+    #[arg(long, value_name = "TERRITORY")]
+    pub territory: Option<String>,
+}
+
+/// Finds the one subscription that `name` means: an original number, a suffixed one, or a subscription id.
+pub async fn resolve(store: &Store, name: &str, narrow: &Narrow) -> Result<SubscriptionRow, Error> {
+    let named = Named {
+        name: name.to_owned(),
+        subscription_id: narrow.subscription_id,
+        provider: narrow.provider.clone(),
+        territory: narrow.territory.clone(),
+    };
+    choose(name, narrow, store.find(named).await?).map_err(Error::bad_input)
+}
+
+fn choose(name: &str, narrow: &Narrow, mut found: Vec<SubscriptionRow>) -> Result<SubscriptionRow, String> {
+    // Somebody tracked `A` and by mistake `A-1` too, with one id: no other option could tell them apart.
+    if found.len() > 1 && narrow.subscription_id.is_some() {
+        let exact = |row: &SubscriptionRow| row.subscription.partner_order_number == name;
+        if found.iter().filter(|row| exact(row)).count() == 1 {
+            found.retain(exact);
+        }
+    }
+    match found.len() {
+        0 => Err(format!("no tracked subscription is named {}{}", visible(name), options(narrow))),
+        1 => Ok(found.remove(0)),
+        _ => Err(candidates(name, &found)),
+    }
+}
+
+fn options(narrow: &Narrow) -> String {
+    let id = narrow.subscription_id.map(|id| id.to_string());
+    [("subscription id", &id), ("provider", &narrow.provider), ("territory", &narrow.territory)]
+        .into_iter()
+        .filter_map(|(what, value)| value.as_ref().map(|value| format!(", {what} {}", visible(value))))
+        .collect()
+}
+
+fn candidates(name: &str, found: &[SubscriptionRow]) -> String {
+    let mut text = format!(
+        "{} names several subscriptions; choose one by its number together with --subscription-id, --provider or \
+         --territory:",
+        visible(name)
+    );
+    for row in found.iter().take(CANDIDATES) {
+        text.push_str("\n  ");
+        text.push_str(&label(row));
+    }
+    if found.len() > CANDIDATES {
+        text.push_str(&format!("\n  and {} more", found.len() - CANDIDATES));
+    }
+    text
+}
+
+/// `PARTNER689, subscription 5618577 (nexway/eu)`, safe to show.
+pub fn label(row: &SubscriptionRow) -> String {
+    let subscription = &row.subscription;
+    visible(&format!(
+        "{}, subscription {} ({}/{})",
+        subscription.partner_order_number, subscription.subscription_id, row.provider, subscription.territory
+    ))
+}
+
+/// A provider and one of its territories, as the settings know them. What is left out is the only one there is.
+pub fn place(settings: &Settings, provider: Option<&str>, territory: Option<&str>) -> Result<(String, String), String> {
+    let (provider_name, provider): (_, &Provider) = pick("provider", provider, &settings.providers)?;
+    let (territory, _) = pick("territory", territory, &provider.territories)?;
+    Ok((provider_name, territory))
+}
+
+fn pick<'a, T>(what: &str, name: Option<&str>, known: &'a BTreeMap<String, T>) -> Result<(String, &'a T), String> {
+    let list = || known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match name {
+        Some(name) => match known.get_key_value(name) {
+            Some((name, value)) => Ok((name.clone(), value)),
+            None => Err(format!("{what} {} is not in the settings, which know: {}", visible(name), list())),
+        },
+        None => match known.first_key_value() {
+            Some((name, value)) if known.len() == 1 => Ok((name.clone(), value)),
+            _ => Err(format!("no {what} is given, and the settings know several: {}", list())),
+        },
+    }
+}
+
+/// Settings and store of a command that works on tracked subscriptions.
+pub fn open(context: &Context) -> Result<(Settings, Store), Error> {
+    let settings = context.settings()?.settings;
+    let store = context.store(&settings)?;
+    Ok((settings, store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(names: &[&str]) -> BTreeMap<String, ()> {
+        names.iter().map(|name| ((*name).to_owned(), ())).collect()
+    }
+
+    #[test]
+    fn the_only_one_may_be_left_out() {
+        assert_eq!(pick("territory", None, &known(&["eu"])), Ok(("eu".to_owned(), &())));
+        let error = pick("territory", None, &known(&["eu", "us"])).unwrap_err();
+        assert_eq!(error, "no territory is given, and the settings know several: eu, us");
+    }
+
+    #[test]
+    fn an_unknown_one_is_told_the_known() {
+        let error = pick("provider", Some("nexwya"), &known(&["nexway"])).unwrap_err();
+        assert_eq!(error, "provider nexwya is not in the settings, which know: nexway");
+    }
+}

@@ -1,0 +1,134 @@
+//! `renewald refetch`: asks for one generation's order data again, or for the first time; how a person accepts a jump.
+
+use serde::Serialize;
+
+use super::naming::{self, Narrow};
+use super::{Context, Error, Exit};
+use crate::clock::Timestamp;
+use crate::renewal::{State, number};
+use crate::store::RenewalRow;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct RefetchArgs {
+    /// Original or suffixed partner order number, or subscription id
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// 0 for the first purchase, N for the N-th renewal
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub generation: i64,
+    #[command(flatten)]
+    pub narrow: Narrow,
+}
+
+/// What `refetch --json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    provider: &'a str,
+    territory: &'a str,
+    partner_order_number: &'a str,
+    subscription_id: i64,
+    generation: i64,
+    /// What Get order data is asked with.
+    order_number: &'a str,
+    /// `reopened`, `brought_forward` (it was awaited already) or `recorded` (it had not been seen).
+    outcome: &'static str,
+    /// Whether the subscription's generation was raised to this one.
+    raised: bool,
+    /// The subscription's generation before; `null` when it was adopted and not asked yet.
+    previous_generation: Option<i64>,
+}
+
+/// What is going to happen.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    outcome: &'static str,
+    raised: bool,
+    text: String,
+}
+
+pub async fn run(args: RefetchArgs, context: &Context) -> Result<Exit, Error> {
+    if args.generation < 0 {
+        return Err(Error::bad_input("generation must be 0 (the first purchase) or more"));
+    }
+    let (_, store) = naming::open(context)?;
+    let row = naming::resolve(&store, &args.name, &args.narrow).await?;
+    let subscription = &row.subscription;
+    if subscription.state == State::Untracked {
+        let text = format!("{} is untracked: `track` it first", naming::label(&row));
+        return Err(Error::bad_input(text));
+    }
+    let order_number = number::order_number(&subscription.partner_order_number, args.generation);
+    let renewals = store.renewals_of(subscription.row).await?;
+    let known = renewals.iter().find(|renewal| renewal.generation == args.generation);
+    let plan = plan(args.generation, subscription.generation, known);
+    store.refetch(subscription.row, args.generation, order_number.clone(), Timestamp::now()).await?;
+    if context.global.json {
+        context.print_json(&Answer {
+            provider: &row.provider,
+            territory: &subscription.territory,
+            partner_order_number: &subscription.partner_order_number,
+            subscription_id: subscription.subscription_id,
+            generation: args.generation,
+            order_number: &order_number,
+            outcome: plan.outcome,
+            raised: plan.raised,
+            previous_generation: subscription.generation,
+        })?;
+    } else {
+        let number = crate::text::visible(&order_number);
+        context.print(&format!("{}\n{}\nasked for now: order data of {number}", naming::label(&row), plan.text))?;
+    }
+    store.close().await;
+    Ok(Exit::Done)
+}
+
+fn plan(wanted: i64, current: Option<i64>, known: Option<&RenewalRow>) -> Plan {
+    let (outcome, mut text) = match known {
+        Some(renewal) if renewal.state == "awaiting_order_data" => (
+            "brought_forward",
+            format!("generation {wanted} is awaited since {}: nothing but the time changes", renewal.detected_at),
+        ),
+        Some(renewal) => (
+            "reopened",
+            format!(
+                "generation {wanted} was {} {}: it is fetched again and, if it was announced before, under a new message id",
+                renewal.state,
+                renewal.settled_at.unwrap_or(renewal.detected_at)
+            ),
+        ),
+        None => ("recorded", format!("generation {wanted} was never fetched: it will be delivered like a renewal")),
+    };
+    let raised = current.is_none_or(|current| wanted > current);
+    match current {
+        Some(current) if raised => {
+            text.push_str(&format!("\nthe subscription's generation is raised from {current} to {wanted}, for good"));
+            match (current + 1, wanted - 1) {
+                (first, last) if first > last => {}
+                (first, last) if first == last => text.push_str(&format!("; {first} is not fetched by this")),
+                (first, last) => text.push_str(&format!("; {first} to {last} are not fetched by this")),
+            }
+        }
+        None => text.push_str(&format!("\nthe subscription, adopted and not asked yet, is at generation {wanted} now")),
+        Some(_) => {}
+    }
+    Plan { outcome, raised, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_says_what_it_leaves_out() {
+        let plan = plan(5, Some(1), None);
+        assert_eq!((plan.outcome, plan.raised), ("recorded", true));
+        assert!(plan.text.ends_with("raised from 1 to 5, for good; 2 to 4 are not fetched by this"), "{}", plan.text);
+    }
+
+    #[test]
+    fn the_next_and_an_old_generation_leave_nothing_out() {
+        assert!(plan(2, Some(1), None).text.ends_with("raised from 1 to 2, for good"));
+        assert!(!plan(1, Some(1), None).raised);
+        assert!(plan(0, None, None).raised);
+    }
+}

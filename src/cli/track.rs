@@ -1,0 +1,285 @@
+//! `renewald track`: watches one subscription, or those of an order. How the fields of a subscription are written is
+//! here too, as `import` reads the same.
+
+mod order;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::naming;
+use super::{Context, Error, Exit};
+use crate::clock::Timestamp;
+use crate::renewal::number;
+use crate::settings::Settings;
+use crate::store::{Metadata, Named, NewSubscription, Store, Tracked};
+use crate::text::visible;
+
+/// Why a generation has no default.
+pub(super) const NEVER_GUESSED: &str = "the generation is never guessed: with one too low the customer gets keys again, with one \
+                                        too high a paid renewal is never delivered";
+pub(super) const ADOPT: &str = "--adopt, which takes what the provider reports at the first poll as delivered";
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct TrackArgs {
+    /// The number the order was created with, without a renewal's -N
+    #[arg(value_name = "PARTNER_ORDER_NUMBER", required_unless_present = "from_order")]
+    pub number: Option<String>,
+    /// The provider's id, a number; the order's line items name it
+    #[arg(value_name = "SUBSCRIPTION_ID", required_unless_present = "from_order")]
+    pub subscription_id: Option<String>,
+    /// Track every subscription in the JSON that Create order answered, at generation 0; - for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["number", "subscription_id", "generation", "adopt"])]
+    pub from_order: Option<PathBuf>,
+    /// May be left out where the settings have only one
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// May be left out where the provider has only one
+    #[arg(long, value_name = "TERRITORY")]
+    pub territory: Option<String>,
+    /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "adopt")]
+    pub generation: Option<String>,
+    /// Take the generation of the first poll as delivered
+    #[arg(long)]
+    pub adopt: bool,
+    /// End of the current term: 2026-11-21T20:00:00Z, 2026-11-21 or Unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub expires_at: Option<String>,
+    /// A JSON object of your own, passed on with every message
+    #[arg(long, value_name = "JSON")]
+    pub metadata: Option<String>,
+    /// Change territory, expiry and metadata of one that is tracked already; never its generation
+    #[arg(long)]
+    pub update: bool,
+}
+
+/// What `track --json` prints.
+#[derive(Serialize)]
+struct Answer {
+    subscriptions: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    provider: String,
+    territory: String,
+    partner_order_number: String,
+    subscription_id: i64,
+    /// As stored; `null`: the first poll notes it.
+    generation: Option<i64>,
+    /// `added`, `already_tracked` (left as it was), `updated` or `revived` (it had been untracked).
+    outcome: &'static str,
+}
+
+pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
+    if args.from_order.is_none() && args.generation.is_none() && !args.adopt {
+        return Err(Error::usage(format!(
+            "{NEVER_GUESSED}; give --generation N, the last one the customer has (0 for the first purchase, N for the N-th \
+             renewal), or {ADOPT}"
+        )));
+    }
+    let settings = context.settings()?.settings;
+    let new = match &args.from_order {
+        Some(path) => of_order(&args, order::read(path)?, &settings),
+        None => one(&args, &settings).map(|new| vec![new]),
+    };
+    let new = new.map_err(Error::bad_input)?;
+    let store = context.store(&settings)?;
+    for subscription in &new {
+        refuse_renewal_number(&store, subscription).await?;
+    }
+    let outcomes = store.track(new.clone(), args.update, Timestamp::now()).await?;
+    let mut items = Vec::new();
+    for (new, outcome) in new.into_iter().zip(outcomes) {
+        let stored = stored_generation(&store, &new).await?;
+        items.push(Item::new(new, outcome, stored));
+    }
+    store.close().await;
+    if context.global.json {
+        context.print_json(&Answer { subscriptions: items })?;
+    } else {
+        for item in &items {
+            context.print(&item.to_text())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The subscription that the arguments describe.
+fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String> {
+    let (provider, territory) = naming::place(settings, args.provider.as_deref(), args.territory.as_deref())?;
+    Ok(NewSubscription {
+        provider,
+        territory,
+        partner_order_number: partner_order_number(args.number.as_deref().unwrap_or_default())?,
+        subscription_id: subscription_id(args.subscription_id.as_deref().unwrap_or_default())?,
+        generation: args.generation.as_deref().map(generation).transpose()?,
+        expires_at: args.expires_at.as_deref().map(expiry).transpose()?,
+        metadata: args.metadata.as_deref().map(Metadata::parse).transpose()?,
+        tracked_by: "track",
+    })
+}
+
+/// One for each subscription of an order that was just created.
+fn of_order(args: &TrackArgs, order: order::Order, settings: &Settings) -> Result<Vec<NewSubscription>, String> {
+    let (provider, territory) = naming::place(settings, args.provider.as_deref(), args.territory.as_deref())?;
+    let template = NewSubscription {
+        provider,
+        territory,
+        partner_order_number: partner_order_number(&order.partner_order_number)?,
+        subscription_id: 0,
+        generation: Some(0),
+        expires_at: args.expires_at.as_deref().map(expiry).transpose()?,
+        metadata: args.metadata.as_deref().map(Metadata::parse).transpose()?,
+        tracked_by: "order",
+    };
+    let ids = order.subscription_ids.into_iter();
+    Ok(ids.map(|subscription_id| NewSubscription { subscription_id, ..template.clone() }).collect())
+}
+
+/// `PARTNER689-1` with the id of the tracked `PARTNER689` is its renewal, and not another original.
+async fn refuse_renewal_number(store: &Store, new: &NewSubscription) -> Result<(), Error> {
+    let named = Named {
+        name: new.partner_order_number.clone(),
+        subscription_id: Some(new.subscription_id),
+        provider: Some(new.provider.clone()),
+        territory: None,
+    };
+    for row in store.find(named).await? {
+        let original = &row.subscription.partner_order_number;
+        if let Some(generation @ 1..) = number::generation_in(original, &new.partner_order_number) {
+            return Err(Error::bad_input(format!(
+                "{} is generation {generation} of {}, which is tracked already: nothing to do",
+                visible(&new.partner_order_number),
+                naming::label(&row)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The generation as it stands now: that of one that was there already is not the given one.
+async fn stored_generation(store: &Store, new: &NewSubscription) -> Result<Option<i64>, Error> {
+    let named = Named {
+        name: new.partner_order_number.clone(),
+        subscription_id: Some(new.subscription_id),
+        provider: Some(new.provider.clone()),
+        territory: None,
+    };
+    let rows = store.find(named).await?;
+    let ours = rows.iter().find(|row| row.subscription.partner_order_number == new.partner_order_number);
+    Ok(ours.and_then(|row| row.subscription.generation))
+}
+
+impl Item {
+    fn new(new: NewSubscription, outcome: Tracked, generation: Option<i64>) -> Self {
+        Self {
+            provider: new.provider,
+            territory: new.territory,
+            partner_order_number: new.partner_order_number,
+            subscription_id: new.subscription_id,
+            generation,
+            outcome: match outcome {
+                Tracked::Added => "added",
+                Tracked::Already => "already_tracked",
+                Tracked::Updated => "updated",
+                Tracked::Revived => "revived",
+            },
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let what = match self.outcome {
+            "already_tracked" => "already tracked, left as it was (--update changes its attributes)",
+            other => other,
+        };
+        let generation = match self.generation {
+            Some(generation) => format!("generation {generation}"),
+            None => "the first poll notes its generation".to_owned(),
+        };
+        visible(&format!(
+            "{}, subscription {} ({}/{}): {what}, {generation}",
+            self.partner_order_number, self.subscription_id, self.provider, self.territory
+        ))
+    }
+}
+
+pub(super) fn partner_order_number(text: &str) -> Result<String, String> {
+    number::check(text).map(|()| text.to_owned()).map_err(|invalid| invalid.to_string())
+}
+
+pub(super) fn subscription_id(text: &str) -> Result<i64, String> {
+    match text.trim().parse() {
+        Ok(id @ 1..) => Ok(id),
+        _ => Err(format!("subscription id {} is not a whole number above 0", quoted(text))),
+    }
+}
+
+pub(super) fn generation(text: &str) -> Result<i64, String> {
+    match text.trim().parse() {
+        Ok(generation @ 0..) => Ok(generation),
+        _ => Err(format!("generation {} is not a whole number from 0", quoted(text))),
+    }
+}
+
+/// RFC 3339, a date (its beginning in UTC) or Unix seconds.
+pub(super) fn expiry(text: &str) -> Result<Timestamp, String> {
+    /// 1973 and 5138: what lies outside is a date without dashes, or milliseconds.
+    const SECONDS: std::ops::Range<i64> = 100_000_000..100_000_000_000;
+    let trimmed = text.trim();
+    let wrong = || {
+        format!("expiry {} is none of 2026-11-21T20:00:00Z (with offset), 2026-11-21 and Unix seconds", quoted(text))
+    };
+    if trimmed.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = trimmed.parse().ok().filter(|seconds| SECONDS.contains(seconds));
+        return seconds.map(Timestamp::from_unix).ok_or_else(wrong);
+    }
+    let instant = trimmed.parse::<jiff::Timestamp>().ok().or_else(|| {
+        // A date and nothing behind it: jiff would take a time without offset for one, too.
+        let date = trimmed.parse::<jiff::civil::Date>().ok().filter(|_| trimmed.len() == 10)?;
+        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    });
+    instant.map(|instant| Timestamp::from_unix(instant.as_second())).ok_or_else(wrong)
+}
+
+/// At most 40 characters of what was given.
+fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(40).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("\"{}\"", visible(&shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_may_be_an_instant_a_date_or_seconds() {
+        for text in ["2026-11-21T20:00:00Z", "2026-11-21T21:00:00+01:00", "1795291200", " 1795291200 "] {
+            assert_eq!(expiry(text), Ok(Timestamp::from_unix(1_795_291_200)), "{text}");
+        }
+        assert_eq!(expiry("2026-11-21").unwrap().to_string(), "2026-11-21T00:00:00Z");
+        for text in ["", "soon", "2026-11-21T20:00:00", "20261121", "1795291200000", "-5", "21.11.2026", "2026-13-01"] {
+            assert!(expiry(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_whole_and_in_range() {
+        assert_eq!(subscription_id(" 5618577"), Ok(5_618_577));
+        for text in ["", "0", "-1", "5.62E+06", "abc", "99999999999999999999"] {
+            assert!(subscription_id(text).is_err(), "{text}");
+        }
+        assert_eq!(generation("0"), Ok(0));
+        assert_eq!(generation("-1").unwrap_err(), "generation \"-1\" is not a whole number from 0");
+    }
+
+    #[test]
+    fn what_was_given_is_quoted_harmlessly_and_briefly() {
+        assert_eq!(quoted("a\x1b"), "\"a\\u{1b}\"");
+        assert_eq!(quoted(&"x".repeat(50)), format!("\"{}…\"", "x".repeat(40)));
+    }
+}

@@ -1,0 +1,70 @@
+//! `renewald untrack`: stops watching a subscription, and forgets it where asked to.
+
+use serde::Serialize;
+
+use super::naming::{self, Narrow};
+use super::{Context, Error, Exit};
+use crate::clock::Timestamp;
+use crate::renewal::State;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct UntrackArgs {
+    /// Original or suffixed partner order number, or subscription id
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub narrow: Narrow,
+    /// Remove all that is stored of it too, messages that were not delivered yet included
+    #[arg(long)]
+    pub forget: bool,
+}
+
+/// What `untrack --json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    provider: &'a str,
+    territory: &'a str,
+    partner_order_number: &'a str,
+    subscription_id: i64,
+    /// `untracked`, `already_untracked` or `forgotten`.
+    outcome: &'static str,
+    /// Renewals whose order data was awaited, and is not asked for any more.
+    dropped_renewals: u32,
+}
+
+pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
+    let (_, store) = naming::open(context)?;
+    let row = naming::resolve(&store, &args.name, &args.narrow).await?;
+    let key = row.subscription.row;
+    // First: a daemon that is at it right now then drops what it learns.
+    store.untrack(key, Timestamp::now()).await?;
+    if args.forget {
+        store.forget(key).await?;
+    }
+    let (outcome, text) = match row.subscription.state {
+        _ if args.forget => ("forgotten", "forgotten"),
+        State::Untracked => ("already_untracked", "was untracked already"),
+        _ => ("untracked", "untracked; what is queued is still delivered, `track` revives it"),
+    };
+    if context.global.json {
+        context.print_json(&Answer {
+            provider: &row.provider,
+            territory: &row.subscription.territory,
+            partner_order_number: &row.subscription.partner_order_number,
+            subscription_id: row.subscription.subscription_id,
+            outcome,
+            dropped_renewals: row.waiting,
+        })?;
+    } else {
+        context.print(&format!("{}: {text}", naming::label(&row)))?;
+        if row.waiting > 0 {
+            context.print(&format!("{} waiting for order data dropped", renewals(row.waiting)))?;
+        }
+    }
+    store.close().await;
+    Ok(Exit::Done)
+}
+
+fn renewals(count: u32) -> String {
+    if count == 1 { "1 renewal".to_owned() } else { format!("{count} renewals") }
+}
