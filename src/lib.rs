@@ -9,6 +9,7 @@ pub mod logging;
 pub mod provider;
 pub mod renewal;
 pub mod retry;
+pub mod sandbox;
 pub mod schedule;
 pub mod settings;
 pub mod signals;
