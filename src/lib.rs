@@ -7,6 +7,7 @@ pub mod clock;
 pub mod delivery;
 pub mod logging;
 pub mod provider;
+pub mod relay;
 pub mod renewal;
 pub mod retry;
 pub mod sandbox;

@@ -30,8 +30,6 @@ use queues::Queues;
 
 /// How long a run waits at the most before it looks again by itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// After a failed write nothing is asked; one write is tried this often.
-const WRITE_PROBE: Duration = Duration::from_secs(10);
 /// Wall and monotonic clock may drift this far apart between two looks; more is a step.
 const CLOCK_STEP: Duration = Duration::from_secs(60);
 
@@ -135,7 +133,7 @@ impl<P: Provider> Sweeper<P> {
             let wait = match self.pass(&Timestamp::now, Scope::Due, Some(&bell), &shutdown, &|_| {}).await {
                 Ok(_) => self.until_next_due(Timestamp::now()).await?,
                 Err(error) if error.is_transient() => {
-                    self.outlast(&error, &shutdown).await;
+                    store::outlast(&self.store, &error, &self.account.name, &shutdown).await;
                     Duration::ZERO
                 }
                 Err(error) => return Err(error),
@@ -186,21 +184,6 @@ impl<P: Provider> Sweeper<P> {
             })
             .map(|(_, territory)| territory)
             .collect())
-    }
-
-    /// Nothing can be written: asks nobody until it can.
-    async fn outlast(&self, error: &store::Error, shutdown: &Shutdown) {
-        tracing::error!(provider = %self.account.name, error = %crate::chain(error), "cannot write; asking nobody until it works again");
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(WRITE_PROBE) => {}
-            }
-            if self.store.probe_write().await.is_ok() {
-                tracing::info!(provider = %self.account.name, "writing works again");
-                return;
-            }
-        }
     }
 
     /// Works until nothing is due in `scope`, or shutdown is requested. Everything asked is recorded when it returns.

@@ -178,6 +178,27 @@ async fn a_failed_token_request_fails_all_who_waited_for_it() {
 }
 
 #[tokio::test]
+async fn when_the_call_that_fetches_the_token_is_cancelled_the_next_one_does() {
+    let fake = Fake::start(|request, before| match (request.path.as_str(), before) {
+        ("/iam/tokens", 0) => {
+            reply(200, Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()))
+        }
+        ("/iam/tokens", _) => token("t"),
+        _ => active(),
+    })
+    .await;
+    let client = Arc::new(fake.client());
+    let [first, second] =
+        [Arc::clone(&client), client].map(|client| tokio::spawn(async move { status(&client).await }));
+    while fake.seen("/iam").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    second.await.unwrap().unwrap();
+    assert_eq!(fake.seen("/iam").len(), 2);
+}
+
+#[tokio::test]
 async fn both_spellings_of_the_token_answer_are_understood() {
     let camel = json!({"accessToken": "camel", "expiresIn": "300", "refreshToken": null});
     let fake =
@@ -187,6 +208,29 @@ async fn both_spellings_of_the_token_answer_are_understood() {
     status(&client).await.unwrap();
     assert_eq!(fake.seen("/connect")[1].authorization, "Bearer camel");
     assert_eq!(fake.seen("/iam").len(), 1);
+}
+
+#[tokio::test]
+async fn a_senseless_token_answer_concerns_the_whole_provider() {
+    for (status_code, body) in [
+        (200, "<html>"),
+        (200, "{}"),
+        (200, r#"{"error": "x"}"#),
+        (302, ""),
+        (405, ""),
+        (404, ""),
+        (
+            200,
+            r#"{"access_token": "a
+b"}"#,
+        ),
+    ] {
+        let fake = Fake::start(move |_, _| reply(status_code, body)).await;
+        let error = status(&fake.client()).await.unwrap_err();
+        assert!(matches!(error, Error::Unauthorized { .. }), "{status_code} {body}: {error:?}");
+    }
+    let fake = Fake::start(|_, _| reply(503, "")).await;
+    assert!(matches!(status(&fake.client()).await, Err(Error::Unavailable { status: 503, .. })));
 }
 
 /// Answers 401 to every token but those in `good`; tokens are numbered.
@@ -295,7 +339,7 @@ async fn calls_that_waited_for_a_token_do_not_go_out_together() {
     }))
     .await;
     let times = times.into_inner().unwrap();
-    assert!(times[9] - times[0] >= Duration::from_millis(150), "nine spacings of 20 ms, less some jitter");
+    assert!(times[9] - times[0] >= Duration::from_millis(90), "nine spacings of 20 ms, less some jitter");
 }
 
 #[tokio::test]

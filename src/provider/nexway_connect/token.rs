@@ -118,7 +118,7 @@ impl Tokens {
         if let Some((token, false)) = self.held() {
             return Ok(token); // another call was faster
         }
-        let result = self.obtain(slot).await;
+        let result = self.obtain(slot).await.map_err(everybodys);
         let held = self.held();
         let mut state = self.lock();
         match (result, held) {
@@ -242,6 +242,17 @@ impl Tokens {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without a token nobody gets on, so an answer that makes no sense must not pass for one subscription's trouble.
+fn everybodys(error: Error) -> Error {
+    match error {
+        Error::Unreadable { reason } => {
+            Error::Unauthorized { reason: format!("token service's answer cannot be used: {reason}") }
+        }
+        Error::Rejected { status } => Error::Unauthorized { reason: format!("token service answered {status}") },
+        error => error,
     }
 }
 
