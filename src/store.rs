@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-pub use dispatches::{Attempt, DispatchRow, Leased, QueueFilter, SinkState};
+pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
 pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
