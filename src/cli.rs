@@ -2,6 +2,10 @@
 
 pub mod context;
 pub mod init;
+pub mod queue;
+pub mod sandbox;
+pub mod schema;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +45,12 @@ pub struct Global {
 pub enum Command {
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
+    /// Look at messages, send them again, take them
+    Queue(queue::QueueArgs),
+    /// Run a fake provider to try things with
+    Sandbox(sandbox::SandboxArgs),
+    /// Print the JSON Schema of the messages
+    Schema,
 }
 
 /// How a command ends (design section 6; README, "Exit codes").
@@ -138,5 +148,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
                 Err(Error::new(exit, crate::chain(&error)))
             }
         },
+        Command::Queue(args) => queue::run(args, context).await,
+        Command::Sandbox(args) => sandbox::run(args, context).await,
+        Command::Schema => schema::run(context),
     }
 }

@@ -280,9 +280,10 @@ impl<'a, S: Sink> Pass<'a, S> {
         tracing::warn!(sink = %self.route.name, message = %attempt.message.id, attempt = attempt.number, %reason,
             "not delivered; tried again at {}", now + delay);
         let store = self.store;
-        self.mark(attempt.dispatch, async move {
-            store.mark_failed(&attempt, reason, failing_seconds, now + delay).await
-        });
+        self.mark(
+            attempt.dispatch,
+            async move { store.mark_failed(&attempt, reason, failing_seconds, now + delay).await },
+        );
     }
 
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {

@@ -303,9 +303,8 @@ impl Store {
                      SELECT sink, 0, count(*) FROM dispatches WHERE state = 'dead' GROUP BY sink)
                  GROUP BY sink ORDER BY sink",
             )?;
-            let rows = statement.query_map([], |row| {
-                Ok(QueueDepth { sink: row.get(0)?, pending: row.get(1)?, dead: row.get(2)? })
-            })?;
+            let rows = statement
+                .query_map([], |row| Ok(QueueDepth { sink: row.get(0)?, pending: row.get(1)?, dead: row.get(2)? }))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::renewal::poll::NewRenewal;
-use crate::store::{Access, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement, SubscriptionRow};
+use crate::store::{
+    Access, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement, SubscriptionRow,
+};
 
 /// 2026-11-21T20:00:00Z
 const T0: Timestamp = Timestamp::from_unix(1_795_291_200);
@@ -180,8 +182,15 @@ async fn concurrent_pulls_share_nothing() {
         let store = if n % 2 == 0 { &queue.store } else { &other };
         store.lease("queue", 3, LEASE, T0)
     });
-    let mut all: Vec<Uuid> =
-        futures_util::future::join_all(pulls).await.into_iter().collect::<Result<Vec<_>>>().unwrap().concat().into_iter().map(|l| l.message.id).collect();
+    let mut all: Vec<Uuid> = futures_util::future::join_all(pulls)
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>>>()
+        .unwrap()
+        .concat()
+        .into_iter()
+        .map(|l| l.message.id)
+        .collect();
     assert_eq!(all.len(), 20);
     all.sort();
     all.dedup();
@@ -338,12 +347,8 @@ async fn payloads_that_somebody_still_waits_for_are_kept() {
 async fn a_settled_renewal_queues_its_message_once() {
     let fixture = Fixture::new().await;
     let before = fixture.subscription("A").await.subscription;
-    let renewal = NewRenewal {
-        generation: 1,
-        order_number: "A-1".to_owned(),
-        expires_at: None,
-        seconds_after_expiry: None,
-    };
+    let renewal =
+        NewRenewal { generation: 1, order_number: "A-1".to_owned(), expires_at: None, seconds_after_expiry: None };
     let after = crate::renewal::Subscription { generation: Some(1), ..before.clone() };
     let record = PollRecord { before: before.clone(), after, renewals: vec![renewal], messages: vec![] };
     fixture.store.record_polls(vec![record], T0).await.unwrap();
