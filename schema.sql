@@ -153,3 +153,12 @@ CREATE TABLE sinks (
     CHECK ((blocked_since IS NULL) = (failures = 0)),
     CHECK ((blocked_since IS NULL) = (blocked_until IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- What a person was told and is not over yet.
+CREATE TABLE alerts (
+    kind                  TEXT    NOT NULL,
+    subject               TEXT    NOT NULL,
+    text                  TEXT    NOT NULL,
+    raised_at             INTEGER NOT NULL,
+    PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;

@@ -2,7 +2,9 @@
 
 pub mod context;
 pub mod init;
+pub mod once;
 pub mod queue;
+pub mod run;
 pub mod sandbox;
 pub mod schema;
 mod table;
@@ -45,8 +47,12 @@ pub struct Global {
 pub enum Command {
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
+    /// Catch up once, then exit
+    Once(once::OnceArgs),
     /// Look at messages, send them again, take them
     Queue(queue::QueueArgs),
+    /// Run the daemon
+    Run,
     /// Run a fake provider to try things with
     Sandbox(sandbox::SandboxArgs),
     /// Print the JSON Schema of the messages
@@ -117,6 +123,19 @@ impl From<crate::settings::Problems> for Error {
     }
 }
 
+impl From<crate::daemon::Error> for Error {
+    fn from(error: crate::daemon::Error) -> Self {
+        use crate::daemon::Error as Daemon;
+        match error {
+            Daemon::Store(error) => error.into(),
+            Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
+                Self::new(Exit::Settings, crate::chain(&error))
+            }
+            Daemon::Signals(_) | Daemon::Task(_) => Self::new(Exit::Internal, crate::chain(&error)),
+        }
+    }
+}
+
 /// Writing to stdout failed. A reader that went away (`| head`) is no failure worth words.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
@@ -148,7 +167,9 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
                 Err(Error::new(exit, crate::chain(&error)))
             }
         },
+        Command::Once(args) => once::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
+        Command::Run => run::run(context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Schema => schema::run(context),
     }

@@ -4,6 +4,7 @@ pub mod budget;
 pub mod choice;
 pub mod cli;
 pub mod clock;
+pub mod daemon;
 pub mod delivery;
 pub mod logging;
 pub mod provider;

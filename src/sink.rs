@@ -25,6 +25,31 @@ pub trait Sink: Send + Sync {
     fn check(&self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
+/// A sink of any kind that pushes, as the settings have it.
+pub enum Configured {
+    Webhook(webhook::Webhook),
+    File(file::FileSink),
+    Stdout(stdout::StdoutSink),
+}
+
+impl Sink for Configured {
+    async fn publish(&self, message: &Message) -> Result<(), Failure> {
+        match self {
+            Self::Webhook(sink) => sink.publish(message).await,
+            Self::File(sink) => sink.publish(message).await,
+            Self::Stdout(sink) => sink.publish(message).await,
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Webhook(sink) => sink.check().await,
+            Self::File(sink) => sink.check().await,
+            Self::Stdout(sink) => sink.check().await,
+        }
+    }
+}
+
 /// A failed publish. The text is safe to show: no URL query, no key, no raw control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

@@ -4,6 +4,7 @@
 //! it, each unit in a savepoint of its own, so `synchronous=FULL` is paid once for many. A second thread owns a reading
 //! connection. The statements are in the files below, each beside the method that runs it; decisions are elsewhere.
 
+mod alerts;
 mod dispatches;
 mod file;
 mod messages;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
+pub use alerts::{Alert, AlertChange, DueCounts};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
 pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};

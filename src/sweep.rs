@@ -48,6 +48,8 @@ pub enum Scope {
     Due,
     /// What will be due soon as well, each subscription at most once: the one-shot run.
     CatchUp,
+    /// Waiting order data only.
+    OrderData,
 }
 
 /// What a pass did.
@@ -167,6 +169,11 @@ impl<P: Provider> Sweeper<P> {
         Ok(due.map_or(LONGEST_WAIT, |due| due.since(now).max(Duration::from_millis(200)).min(LONGEST_WAIT)))
     }
 
+    /// When the next waiting renewal is asked for its order data.
+    pub async fn next_renewal_due(&self) -> Result<Option<Timestamp>, store::Error> {
+        self.store.next_renewal_due(&self.account.name).await
+    }
+
     async fn open_territories(&self) -> Result<Vec<String>, store::Error> {
         let mut territories = self.territories().await?;
         territories.retain(|territory| self.gate.admits(territory));
@@ -198,10 +205,10 @@ impl<P: Provider> Sweeper<P> {
         shutdown: &Shutdown,
         progress: Progress<'_>,
     ) -> Result<Report, store::Error> {
-        let territories = self.territories().await?;
+        let territories = if scope == Scope::OrderData { Vec::new() } else { self.territories().await? };
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
         let horizon = match scope {
-            Scope::Due => None,
+            Scope::Due | Scope::OrderData => None,
             Scope::CatchUp => Some(now() + self.account.rules.every / 8),
         };
         let queues = Queues::new(&self.store, &self.account.name, territories, horizon);

@@ -396,7 +396,7 @@ impl<'a, P: Provider> Shared<'a, P> {
         let opened = match error {
             Some(ProviderError::Unauthorized { .. }) => self.budget.report_lockout(),
             Some(error) if error.is_outage() => self.budget.report_outage(),
-            Some(ProviderError::TooManyRequests { .. }) => false,
+            // Everything else, 429 included, is an answer.
             _ => {
                 if self.budget.report_success() {
                     tracing::info!(%provider, "provider answers again");

@@ -1,0 +1,215 @@
+//! `renewald once`: one catch-up pass, for cron and for a look at what there is to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{Context, Error, Exit};
+use crate::clock::Timestamp;
+use crate::daemon::{self, CaughtUp, Worker};
+use crate::logging;
+use crate::renewal::Rules;
+use crate::settings::{Settings, parse_duration};
+use crate::signals::{Shutdown, Signals};
+use crate::store::{Access, Alert, InstanceLock, Store};
+
+#[derive(Debug, clap::Args)]
+pub struct OnceArgs {
+    /// Say nothing unless a person is needed: for cron
+    #[arg(long)]
+    pub cron: bool,
+    /// Stop asking after this long (exit 75 if something is left to do)
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub max_time: Option<Duration>,
+    /// Tell what would be asked and sent; ask, send and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What `once --json` prints.
+#[derive(Debug, Serialize)]
+struct Summary {
+    polls: u64,
+    renewals: u64,
+    queued: u64,
+    abandoned: u64,
+    delivered: u64,
+    dead: u64,
+    /// Calls without a usable answer.
+    failures: u64,
+    surprises: u64,
+    stopped_territories: Vec<String>,
+    /// Ended early by a signal or `--max-time`, or a sink in trouble keeps messages waiting.
+    work_left: bool,
+}
+
+/// What `once --dry-run --json` prints.
+#[derive(Debug, Serialize)]
+struct DryRun {
+    polls: i64,
+    order_data: i64,
+    dispatches: i64,
+}
+
+pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
+    let loaded = context.settings()?;
+    let settings = Arc::new(loaded.settings);
+    if args.dry_run {
+        return dry_run(context, &settings).await;
+    }
+    // Under cron every line is a mail: what a person must know is said once, at the end.
+    let verbosity = if args.cron { i8::MIN } else { context.verbosity() };
+    logging::init(&settings.log, verbosity).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+    let lock = match InstanceLock::acquire(&settings.store.path) {
+        Err(crate::store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
+        other => other?,
+    };
+    let signals = Signals::install().map_err(daemon::Error::Signals)?;
+    let store = Store::open(&settings.store.path, Access::Instance(lock))?;
+    let mut worker = Worker::new(settings.clone(), store.clone())?;
+    let limit = args.max_time.map(|limit| stop_after(limit, signals.shutdown.clone()));
+
+    let bar = progress_bar(context, &store, &settings).await?;
+    let tick = |polls| {
+        if let Some(bar) = &bar {
+            bar.set_position(polls);
+        }
+    };
+    let done = worker.catch_up(&signals.shutdown, &tick).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    if let Some(limit) = limit {
+        limit.abort();
+    }
+    let done = done?;
+    let work_left = work_is_left(&done, &store, &settings).await?;
+    let exit = exit_code(&done, work_left);
+    let changes = if args.cron { alert_changes(&store, &done).await? } else { Vec::new() };
+    drop(store);
+    worker.close().await;
+
+    let summary = Summary {
+        polls: done.sweep.polls,
+        renewals: done.sweep.renewals,
+        queued: done.sweep.queued,
+        abandoned: done.sweep.abandoned,
+        delivered: done.relay.delivered,
+        dead: done.relay.dead,
+        failures: done.sweep.failures,
+        surprises: done.sweep.surprises,
+        stopped_territories: done.sweep.stopped_territories,
+        work_left,
+    };
+    let needs_person = !changes.is_empty() || exit == Exit::Failed;
+    if !args.cron || needs_person {
+        changes.iter().try_for_each(|change| context.print(change))?;
+        if context.global.json { context.print_json(&summary)? } else { context.print(&text(&summary))? }
+    }
+    Ok(exit)
+}
+
+fn text(summary: &Summary) -> String {
+    let Summary { polls, renewals, queued, delivered, .. } = summary;
+    let mut text = format!("{polls} polled, {renewals} renewals seen, {queued} queued, {delivered} delivered");
+    let mut also = |count: u64, what: &str| {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    };
+    also(summary.failures, "without answer");
+    also(summary.surprises, "surprises");
+    also(summary.abandoned, "abandoned");
+    also(summary.dead, "dead");
+    for territory in &summary.stopped_territories {
+        text.push_str(&format!("; territory {territory} refuses everybody"));
+    }
+    if summary.work_left {
+        text.push_str("; work is left for the next run");
+    }
+    text
+}
+
+fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
+    let CaughtUp { sweep, relay } = done;
+    if sweep.abandoned > 0 || relay.dead > 0 || !sweep.stopped_territories.is_empty() {
+        Exit::Failed
+    } else if sweep.calls > 0 && sweep.answers == 0 && !sweep.interrupted {
+        Exit::NoProvider
+    } else if work_left {
+        Exit::TryLater
+    } else {
+        Exit::Done
+    }
+}
+
+async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Result<bool, Error> {
+    let now = Timestamp::now();
+    if done.relay.unanswered > 0 {
+        return Ok(true);
+    }
+    for (name, sink) in &settings.sinks {
+        let pulled = matches!(sink.kind, crate::settings::SinkKind::Queue);
+        if !pulled && store.next_dispatch_due(name).await?.is_some_and(|due| due <= now) {
+            return Ok(true);
+        }
+    }
+    if done.sweep.interrupted {
+        return Ok(store.count_due(now).await?.polls > 0);
+    }
+    Ok(false)
+}
+
+fn stop_after(limit: Duration, shutdown: Shutdown) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::time::sleep(limit).await;
+        shutdown.request();
+    })
+}
+
+async fn progress_bar(context: &Context, store: &Store, settings: &Settings) -> Result<Option<ProgressBar>, Error> {
+    if !context.shows_progress() {
+        return Ok(None);
+    }
+    let horizon = Timestamp::now() + Rules::from_settings(settings).every / 8;
+    let due = store.count_due(horizon).await?.polls;
+    let bar = ProgressBar::new(u64::try_from(due).unwrap_or(0));
+    // The template is a constant of ours; a plain bar is as good if the crate should ever think otherwise.
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} polls, {per_sec}, {eta} left");
+    Ok(Some(style.map_or(bar.clone(), |style| bar.with_style(style))))
+}
+
+/// What a person has to know now and did not have to know after the last run, or the other way round.
+async fn alert_changes(store: &Store, done: &CaughtUp) -> Result<Vec<String>, Error> {
+    let mut alerts: Vec<Alert> = done
+        .sweep
+        .stopped_territories
+        .iter()
+        .map(|territory| Alert::new("territory", territory, "refuses every subscription"))
+        .collect();
+    alerts.extend(store.standing_alerts().await?);
+    let change = store.replace_alerts(alerts, Timestamp::now()).await?;
+    let lines = |alerts: Vec<Alert>, word: &'static str| {
+        alerts.into_iter().map(move |alert| format!("{word}: {}", crate::text::visible(&alert.to_string())))
+    };
+    Ok(lines(change.raised, "alert").chain(lines(change.cleared, "over")).collect())
+}
+
+async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> {
+    let store = context.store(settings)?;
+    let now = Timestamp::now();
+    let due = store.count_due(now + Rules::from_settings(settings).every / 8).await?;
+    store.close().await;
+    let dry = DryRun { polls: due.polls, order_data: due.order_data, dispatches: due.dispatches };
+    if context.global.json {
+        context.print_json(&dry)?;
+    } else {
+        context.print(&format!(
+            "would ask for {} subscriptions and the order data of {} renewals, and send {} messages; did nothing",
+            dry.polls, dry.order_data, dry.dispatches
+        ))?;
+    }
+    Ok(Exit::Done)
+}

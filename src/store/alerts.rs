@@ -1,0 +1,112 @@
+//! What a person must know: the alerts that stand, and what is due at all.
+
+use std::fmt;
+
+use rusqlite::named_params;
+
+use super::{Result, Store};
+use crate::clock::Timestamp;
+
+/// One thing that needs a person; the same thing has the same kind and subject every time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    pub kind: String,
+    pub subject: String,
+    pub text: String,
+}
+
+impl Alert {
+    pub fn new(kind: &str, subject: &str, text: &str) -> Self {
+        Self { kind: kind.to_owned(), subject: subject.to_owned(), text: text.to_owned() }
+    }
+}
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.kind, self.subject, self.text)
+    }
+}
+
+/// What changed when alerts were replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertChange {
+    pub raised: Vec<Alert>,
+    pub cleared: Vec<Alert>,
+}
+
+/// How much is due, over all providers and sinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DueCounts {
+    pub polls: i64,
+    pub order_data: i64,
+    pub dispatches: i64,
+}
+
+impl Store {
+    /// Counts what is due by `until`. Walks the index of due subscriptions: for a person, not for a loop.
+    pub async fn count_due(&self, until: Timestamp) -> Result<DueCounts> {
+        self.read(move |db| {
+            let count = |query: &str| -> Result<i64> {
+                Ok(db.prepare_cached(query)?.query_row(named_params! { ":until": until }, |row| row.get(0))?)
+            };
+            Ok(DueCounts {
+                polls: count("SELECT count(*) FROM subscriptions WHERE due_at <= :until")?,
+                order_data: count(
+                    "SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data' AND next_attempt_at <= :until",
+                )?,
+                dispatches: count(
+                    "SELECT count(*) FROM dispatches WHERE state = 'pending' AND next_attempt_at <= :until",
+                )?,
+            })
+        })
+        .await
+    }
+
+    /// The alerts that the stored state itself tells: sinks in trouble and dead dispatches.
+    pub async fn standing_alerts(&self) -> Result<Vec<Alert>> {
+        self.read(|db| {
+            let mut sinks = db.prepare_cached(
+                "SELECT 'sink', sink, 'in trouble: ' || coalesce(last_error, '') FROM sinks WHERE blocked_since IS NOT NULL
+                 UNION ALL
+                 SELECT 'dead', sink, count(*) || ' messages nobody received' FROM dispatches WHERE state = 'dead' GROUP BY sink
+                 ORDER BY 1, 2",
+            )?;
+            let rows =
+                sinks.query_map([], |row| Ok(Alert { kind: row.get(0)?, subject: row.get(1)?, text: row.get(2)? }))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Makes these the alerts that stand, and says which were not there before and which are over.
+    pub async fn replace_alerts(&self, alerts: Vec<Alert>, now: Timestamp) -> Result<AlertChange> {
+        self.write(move |db| {
+            let mut statement = db.prepare_cached("SELECT kind, subject, text FROM alerts ORDER BY kind, subject")?;
+            let stood = statement
+                .query_map([], |row| Ok(Alert { kind: row.get(0)?, subject: row.get(1)?, text: row.get(2)? }))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let same = |a: &Alert, b: &Alert| a.kind == b.kind && a.subject == b.subject;
+            let missing = |from: &[Alert], one: &Alert| !from.iter().any(|other| same(other, one));
+            let change = AlertChange {
+                raised: alerts.iter().filter(|alert| missing(&stood, alert)).cloned().collect(),
+                cleared: stood.iter().filter(|alert| missing(&alerts, alert)).cloned().collect(),
+            };
+            for alert in &change.cleared {
+                db.execute(
+                    "DELETE FROM alerts WHERE kind = :kind AND subject = :subject",
+                    named_params! { ":kind": alert.kind, ":subject": alert.subject },
+                )?;
+            }
+            for alert in &change.raised {
+                db.execute(
+                    "INSERT INTO alerts (kind, subject, text, raised_at) VALUES (:kind, :subject, :text, :now)",
+                    named_params! {
+                        ":kind": alert.kind, ":subject": alert.subject, ":text": alert.text, ":now": now,
+                    },
+                )?;
+            }
+            Ok(change)
+        })
+        .await
+    }
+}
