@@ -1,5 +1,6 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
+pub mod check;
 pub mod context;
 pub mod init;
 pub mod once;
@@ -45,6 +46,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Look at settings, files, permissions and capacity
+    Check(check::CheckArgs),
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
     /// Catch up once, then exit
@@ -160,6 +163,7 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
+        Command::Check(args) => check::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
