@@ -6,6 +6,7 @@ mod files;
 mod online;
 
 use std::io::IsTerminal;
+use std::ops::Add;
 
 use crate::budget::Budget;
 use crate::cli::{Context, Error, Exit};
@@ -211,7 +212,8 @@ async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -
 fn judge_capacity(paces: &[(Pace, i64)], rules: &Rules, requests_per_second: f64) -> (Level, String) {
     let a_day = |(pace, count): &(Pace, i64)| *count as f64 * DAY.as_secs_f64() / rules.interval(*pace).as_secs_f64();
     let subscriptions: i64 = paces.iter().map(|(_, count)| count).sum();
-    let needed: f64 = paces.iter().map(a_day).sum();
+    // Not `sum`, which makes -0 of nothing.
+    let needed = paces.iter().map(a_day).fold(0.0, f64::add);
     let need = format!("{subscriptions} subscriptions need {needed:.0} requests a day");
     if requests_per_second <= 0.0 {
         return (Level::Ok, format!("{need}; no limit is set"));
@@ -235,10 +237,8 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
     for (provider, territory) in store.territories_in_use().await? {
         let known = settings.providers.get(&provider).is_some_and(|one| one.territories.contains_key(&territory));
         if !known {
-            let text = format!(
-                "subscriptions are filed under {provider}/{territory}, which the settings do not have: nobody asks for them"
-            );
-            findings.problem("subscriptions", text);
+            let what = format!("territory {provider}/{territory}");
+            findings.problem(&what, "not in the settings, but subscriptions are filed under it: nobody asks for them");
         }
     }
     for stopped in store.stopped_territories().await? {

@@ -352,16 +352,13 @@ impl Store {
         let until = now + lease;
         self.write(move |db| {
             let mut statement = db.prepare_cached(&format!(
-                // Chosen first, read then: sorting must not carry the bodies of all that wait.
-                "WITH chosen AS MATERIALIZED (
-                     SELECT d.id FROM dispatches d JOIN messages m ON m.seq = d.message
-                     WHERE {ELIGIBLE} AND m.body IS NOT NULL
-                       AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
-                     ORDER BY d.message LIMIT :max)
-                 SELECT d.id, d.subscription, d.attempts, d.failing_seconds, d.last_attempt_at,
+                // In the order of the index: however many wait, only those that are taken are read.
+                "SELECT d.id, d.subscription, d.attempts, d.failing_seconds, d.last_attempt_at,
                         m.id, m.type, m.queued_at, m.body
-                 FROM chosen CROSS JOIN dispatches d ON d.id = chosen.id CROSS JOIN messages m ON m.seq = d.message
-                 ORDER BY d.message"
+                 FROM dispatches d JOIN messages m ON m.seq = d.message
+                 WHERE {ELIGIBLE} AND m.body IS NOT NULL
+                   AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
+                 ORDER BY d.next_attempt_at, d.id LIMIT :max"
             ))?;
             let rows = statement
                 .query_map(
