@@ -90,7 +90,7 @@ fn parse_ids(texts: &[String]) -> Result<Vec<Uuid>, Error> {
 
 fn unknown(ids: &[impl ToString]) -> Error {
     let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    Error::bad_input(format!("no such message, nothing was changed: {ids}"))
+    Error::bad_input(format!("nothing done, there is no such message: {ids}"))
 }
 
 #[cfg(test)]

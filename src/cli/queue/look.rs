@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{parse_ids, unknown};
+use super::parse_ids;
 use crate::cli::table::{Table, bold, relative, when};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
@@ -164,7 +164,9 @@ pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
     let id = parse_ids(std::slice::from_ref(&args.id))?[0];
     let settings = context.settings()?.settings;
     let store = context.store(&settings)?;
-    let Some(message) = store.message(id).await? else { return Err(unknown(&[id])) };
+    let Some(message) = store.message(id).await? else {
+        return Err(Error::bad_input(format!("there is no such message: {id}")));
+    };
     let filter = QueueFilter { message: Some(id), limit: usize::MAX, ..QueueFilter::default() };
     let dispatches = store.dispatches(filter).await?;
     let body = if args.reveal { store.message_body(id).await? } else { None };
