@@ -35,6 +35,12 @@ impl Timestamp {
         }
     }
 
+    /// For constants in tests, of a time known to be printable.
+    #[cfg(test)]
+    pub(crate) const fn constant(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
     pub fn as_unix(self) -> i64 {
         self.0
     }
