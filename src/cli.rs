@@ -1,10 +1,12 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
+pub mod check;
 pub mod context;
 pub mod explain;
 pub mod import;
 pub mod init;
 pub mod once;
+pub mod queue;
 pub mod run;
 pub mod list;
 mod naming;
@@ -13,6 +15,8 @@ pub mod refetch;
 mod table;
 pub mod track;
 pub mod untrack;
+pub mod sandbox;
+pub mod schema;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,10 +58,14 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Watch the subscriptions of a file: CSV or JSON lines
     Import(import::ImportArgs),
+    /// Look at settings, files, permissions and capacity
+    Check(check::CheckArgs),
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
     /// Catch up once, then exit
     Once(once::OnceArgs),
+    /// Look at messages, send them again, take them
+    Queue(queue::QueueArgs),
     /// Run the daemon
     Run,
     /// List subscriptions, 50 at a time
@@ -70,6 +78,10 @@ pub enum Command {
     Track(track::TrackArgs),
     /// Stop watching a subscription
     Untrack(untrack::UntrackArgs),
+    /// Run a fake provider to try things with
+    Sandbox(sandbox::SandboxArgs),
+    /// Print the JSON Schema of the messages
+    Schema,
 }
 
 /// How a command ends (design section 6; README, "Exit codes").
@@ -175,6 +187,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
         Command::Explain(args) => explain::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
+        Command::Check(args) => check::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
@@ -183,11 +196,14 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
             }
         },
         Command::Once(args) => once::run(args, context).await,
+        Command::Queue(args) => queue::run(args, context).await,
         Command::Run => run::run(context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Poll(args) => poll::run(args, context).await,
         Command::Refetch(args) => refetch::run(args, context).await,
         Command::Track(args) => track::run(args, context).await,
         Command::Untrack(args) => untrack::run(args, context).await,
+        Command::Sandbox(args) => sandbox::run(args, context).await,
+        Command::Schema => schema::run(context),
     }
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Timestamp(i64);
 
 /// From the year 0 to the end of 9999 less a day and two hours: what RFC 3339 can write and jiff can hold.
-const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
+const FIRST: i64 = -62_167_219_200;
+const LAST: i64 = 253_402_207_200;
 
 impl Timestamp {
     /// The wall clock. It may jump in either direction between two calls.
@@ -25,8 +26,13 @@ impl Timestamp {
     }
 
     /// Unix seconds; what lies outside the years 0 to 9999 becomes the nearest of their ends, so that it can always be printed.
-    pub fn from_unix(seconds: i64) -> Self {
-        Self(seconds.clamp(*RANGE.start(), *RANGE.end()))
+    pub const fn from_unix(seconds: i64) -> Self {
+        // `clamp` cannot be called in constants.
+        match seconds {
+            ..FIRST => Self(FIRST),
+            FIRST..=LAST => Self(seconds),
+            _ => Self(LAST),
+        }
     }
 
     /// For constants in tests, of a time known to be printable.

@@ -331,8 +331,16 @@ fn sweeper(
     store: &Store,
     bells: &Bells,
 ) -> Result<Sweeper<NexwayConnect>, Error> {
-    let ProviderKind::NexwayConnect = provider.kind;
     let budget = Budget::new(provider.requests_per_second);
+    let client = client(name, provider, budget.clone())?;
+    let account =
+        Account { name: name.to_owned(), concurrency: provider.concurrency, rules: Rules::from_settings(settings) };
+    Ok(Sweeper::new(store.clone(), client, budget, account, settings.clone(), bells.clone()))
+}
+
+/// The account's client, its secrets read. Nothing is asked yet.
+pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Result<NexwayConnect, Error> {
+    let ProviderKind::NexwayConnect = provider.kind;
     let territories = provider
         .territories
         .iter()
@@ -350,11 +358,7 @@ fn sweeper(
         proxy: provider.proxy.clone(),
         concurrency: provider.concurrency,
     };
-    let client = NexwayConnect::new(&config, budget.clone())
-        .map_err(|source| Error::Provider { name: name.to_owned(), source })?;
-    let account =
-        Account { name: name.to_owned(), concurrency: provider.concurrency, rules: Rules::from_settings(settings) };
-    Ok(Sweeper::new(store.clone(), client, budget, account, settings.clone(), bells.clone()))
+    NexwayConnect::new(&config, budget).map_err(|source| Error::Provider { name: name.to_owned(), source })
 }
 
 /// The sink as configured; `None` for the built-in queue, whose messages wait in the store until somebody pulls them.

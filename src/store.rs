@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 pub use alerts::{Alert, AlertChange, DueCounts};
-pub use dispatches::{Attempt, DispatchRow, Leased, QueueFilter, SinkState};
+pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
 pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};

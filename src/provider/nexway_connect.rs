@@ -5,6 +5,7 @@
 
 mod http;
 mod lenient;
+mod probe;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -111,6 +112,12 @@ impl NexwayConnect {
         interpret(&answer)
     }
 
+    fn status_request(&self, body: Vec<u8>) -> Request {
+        let mut request = Request::new(Method::POST, self.subscription.clone());
+        *request.body_mut() = Some(body.into());
+        request
+    }
+
     async fn send<A: Answer>(
         &self,
         mut request: Request,
@@ -135,14 +142,8 @@ impl Provider for NexwayConnect {
         subscription_id: i64,
         slot: Slot,
     ) -> Result<Status, Error> {
-        let body = StatusRequest { partner_order_number: number, subscription_id };
-        let body = serde_json::to_vec(&body).map_err(|error| Error::Unreadable { reason: error.to_string() })?;
-        self.ask(territory, slot, || {
-            let mut request = Request::new(Method::POST, self.subscription.clone());
-            *request.body_mut() = Some(body.clone().into());
-            request
-        })
-        .await
+        let body = status_body(number, subscription_id)?;
+        self.ask(territory, slot, || self.status_request(body.clone())).await
     }
 
     async fn order_data(&self, territory: &str, number: &str, slot: Slot) -> Result<OrderData, Error> {
@@ -150,6 +151,11 @@ impl Provider for NexwayConnect {
         let Ok(url) = Url::parse(&url) else { return Err(Error::Unreadable { reason: format!("no URL: {url}") }) };
         self.ask(territory, slot, || Request::new(Method::GET, url.clone())).await
     }
+}
+
+fn status_body(number: &str, subscription_id: i64) -> Result<Vec<u8>, Error> {
+    let body = StatusRequest { partner_order_number: number, subscription_id };
+    serde_json::to_vec(&body).map_err(|error| Error::Unreadable { reason: error.to_string() })
 }
 
 /// What an answer says, by its status and, where that leaves a choice, its body.

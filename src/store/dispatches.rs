@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 use uuid::Uuid;
 
 use super::renewals::message_id;
@@ -69,6 +69,22 @@ pub struct QueueFilter {
     pub limit: usize,
 }
 
+/// What is left to do for one sink.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct QueueDepth {
+    pub sink: String,
+    pub pending: i64,
+    pub dead: i64,
+}
+
+/// What retrying all dead dispatches came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Retried {
+    pub due: usize,
+    /// Still dead: nothing is left to send.
+    pub wiped: usize,
+}
+
 /// A sink's own trouble, which is not its messages'.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SinkState {
@@ -89,6 +105,8 @@ const ELIGIBLE: &str = "d.sink = :sink AND d.state = 'pending'
 
 /// The furthest ahead that a next attempt is ever set; what lies beyond was written under a wrong clock.
 const FURTHEST: Duration = Duration::from_secs(27 * 3600);
+/// A lease that began further ahead than this was given under a wrong clock, and is over. Small corrections of the clock end none.
+const CLOCK_STEP: Duration = Duration::from_secs(60);
 
 impl Store {
     /// Takes up to `limit` due dispatches of one sink, none of `in_hand`, and commits their attempt numbers and next times before
@@ -245,24 +263,48 @@ impl Store {
     /// Dispatches in the order of queueing.
     pub async fn dispatches(&self, filter: QueueFilter) -> Result<Vec<DispatchRow>> {
         self.read(move |db| {
-            let mut statement = db.prepare_cached(
+            let message = filter.message.map(|id| id.to_string());
+            let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+            let mut values: Vec<(&str, &dyn ToSql)> = vec![(":after", &filter.after), (":limit", &limit)];
+            let mut conditions = String::new();
+            // Only what is asked for stands in the statement, so that its index is found.
+            let wanted: [(&str, &dyn ToSql, bool); 5] = [
+                (" AND d.sink = :sink", &filter.sink, filter.sink.is_some()),
+                (" AND d.state = :state", &filter.state, filter.state.is_some()),
+                (" AND m.type = :type", &filter.event, filter.event.is_some()),
+                (" AND d.subscription = :subscription", &filter.subscription, filter.subscription.is_some()),
+                (" AND m.id = :message", &message, message.is_some()),
+            ];
+            for (condition, value, _) in wanted.into_iter().filter(|(.., is_wanted)| *is_wanted) {
+                let name = condition.rsplit(' ').next().unwrap_or_default();
+                conditions.push_str(condition);
+                values.push((name, value));
+            }
+            let mut statement = db.prepare_cached(&format!(
                 "SELECT m.id, m.type, d.sink, d.state, s.provider, m.territory, s.partner_order_number,
                         s.subscription_id, m.generation, m.queued_at, d.attempts, d.next_attempt_at, d.last_attempt_at,
                         d.last_error, d.leased_until, d.delivered_at, d.dead_at, d.id
                  FROM dispatches d JOIN messages m ON m.seq = d.message JOIN subscriptions s ON s.id = d.subscription
-                 WHERE d.id > :after AND (:sink IS NULL OR d.sink = :sink) AND (:state IS NULL OR d.state = :state)
-                   AND (:type IS NULL OR m.type = :type) AND (:subscription IS NULL OR d.subscription = :subscription)
-                   AND (:message IS NULL OR m.id = :message)
-                 ORDER BY d.id LIMIT :limit",
+                 WHERE d.id > :after{conditions} ORDER BY d.id LIMIT :limit"
+            ))?;
+            let rows = statement.query_map(values.as_slice(), dispatch_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// How much is pending and dead, for each sink that has any of it, configured or not.
+    pub async fn queue_depths(&self) -> Result<Vec<QueueDepth>> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT sink, sum(pending), sum(dead) FROM (
+                     SELECT sink, count(*) AS pending, 0 AS dead FROM dispatches WHERE state = 'pending' GROUP BY sink
+                     UNION ALL
+                     SELECT sink, 0, count(*) FROM dispatches WHERE state = 'dead' GROUP BY sink)
+                 GROUP BY sink ORDER BY sink",
             )?;
-            let rows = statement.query_map(
-                named_params! {
-                    ":after": filter.after, ":sink": filter.sink, ":state": filter.state, ":type": filter.event,
-                    ":subscription": filter.subscription, ":message": filter.message.map(|id| id.to_string()),
-                    ":limit": filter.limit as i64,
-                },
-                dispatch_row,
-            )?;
+            let rows = statement
+                .query_map([], |row| Ok(QueueDepth { sink: row.get(0)?, pending: row.get(1)?, dead: row.get(2)? }))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await
@@ -283,22 +325,48 @@ impl Store {
         .await
     }
 
-    /// Leases up to `max` messages of a built-in queue. Until the lease is over nobody else gets them, nor a later
-    /// `renewal.*` of their subscriptions.
+    /// Makes all dead dispatches, or those of one sink, due now, as [`Store::retry_message`] does for one message.
+    pub async fn retry_dead(&self, sink: Option<String>, now: Timestamp) -> Result<Retried> {
+        self.write(move |db| {
+            let due = db.execute(
+                "UPDATE dispatches SET state = 'pending', dead_at = NULL, attempts = 0, failing_seconds = 0,
+                                       next_attempt_at = :now, leased_until = NULL
+                 WHERE state = 'dead' AND (:sink IS NULL OR sink = :sink)
+                   AND EXISTS (SELECT 1 FROM messages m WHERE m.seq = dispatches.message AND m.body IS NOT NULL)",
+                named_params! { ":sink": sink, ":now": now },
+            )?;
+            let wiped: i64 = db.query_row(
+                "SELECT count(*) FROM dispatches WHERE state = 'dead' AND (:sink IS NULL OR sink = :sink)",
+                named_params! { ":sink": sink },
+                |row| row.get(0),
+            )?;
+            Ok(Retried { due, wiped: usize::try_from(wiped).unwrap_or_default() })
+        })
+        .await
+    }
+
+    /// Leases up to `max` messages of a built-in queue, longest queued first. Until the lease is over nobody else gets them,
+    /// nor a later `renewal.*` of their subscriptions. The leases are on disk when this returns.
     pub async fn lease(&self, sink: &str, max: usize, lease: Duration, now: Timestamp) -> Result<Vec<Leased>> {
         let sink = sink.to_owned();
         let until = now + lease;
         self.write(move |db| {
             let mut statement = db.prepare_cached(&format!(
+                // In the order of the index: however many wait, only those that are taken are read.
                 "SELECT d.id, d.subscription, d.attempts, d.failing_seconds, d.last_attempt_at,
                         m.id, m.type, m.queued_at, m.body
                  FROM dispatches d JOIN messages m ON m.seq = d.message
                  WHERE {ELIGIBLE} AND m.body IS NOT NULL
-                   AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now)
-                 ORDER BY d.message LIMIT :max"
+                   AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
+                 ORDER BY d.next_attempt_at, d.id LIMIT :max"
             ))?;
             let rows = statement
-                .query_map(named_params! { ":sink": sink, ":now": now, ":max": max as i64 }, attempt)?
+                .query_map(
+                    named_params! {
+                        ":sink": sink, ":now": now, ":max": max as i64, ":clock_step": CLOCK_STEP.as_secs() as i64,
+                    },
+                    attempt,
+                )?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut take = db.prepare_cached(
                 "UPDATE dispatches SET leased_until = :until, last_attempt_at = :now, attempts = :number
@@ -346,7 +414,7 @@ impl Store {
 
 fn acknowledge(db: &Connection, sink: &str, id: Uuid, now: Timestamp) -> Result<()> {
     db.prepare_cached(
-        "UPDATE dispatches SET state = 'delivered', delivered_at = :now, leased_until = NULL
+        "UPDATE dispatches SET state = 'delivered', delivered_at = :now, leased_until = NULL, last_error = NULL
          WHERE state = 'pending' AND sink = :sink AND message = (SELECT seq FROM messages WHERE id = :id)",
     )?
     .execute(named_params! { ":id": id.to_string(), ":sink": sink, ":now": now })?;
@@ -399,3 +467,6 @@ fn dispatch_row(row: &Row<'_>) -> rusqlite::Result<DispatchRow> {
         row: row.get(17)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

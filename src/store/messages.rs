@@ -105,7 +105,8 @@ impl Store {
     }
 
     /// Wipes payloads: those with every dispatch delivered before `delivered_before`, and those whose dispatches are dead, or are for
-    /// none of the `configured` sinks, since before `dead_before`. A message that was never given a dispatch is kept.
+    /// none of the `configured` sinks, since before `dead_before`. A message that was never given a dispatch is kept. What was
+    /// left behind is dead from then on: a sink of that name has nothing to send when it comes back, nor to wait for.
     pub async fn wipe_payloads(
         &self,
         delivered_before: Timestamp,
@@ -131,6 +132,13 @@ impl Store {
                        AND ((d.state = 'pending' AND d.sink IN (SELECT value FROM json_each(:configured)))
                             OR d.delivered_at > :before OR d.dead_at > :before))",
                 named_params! { ":now": now, ":before": dead_before, ":configured": configured },
+            )?;
+            db.execute(
+                "UPDATE dispatches SET state = 'dead', dead_at = :now, leased_until = NULL,
+                                       last_error = 'its sink was not configured until the payload was wiped'
+                 WHERE state = 'pending'
+                   AND EXISTS (SELECT 1 FROM messages m WHERE m.seq = dispatches.message AND m.body IS NULL)",
+                named_params! { ":now": now },
             )?;
             db.execute_batch("PRAGMA incremental_vacuum(1000)")?;
             Ok(Purged { delivered, undelivered })

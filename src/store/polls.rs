@@ -1,6 +1,6 @@
 //! What is asked next and what came of it: the statements of the sweep's hot path.
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{Result, Store, messages, renewals};
 use crate::choice::Lane;
@@ -125,6 +125,37 @@ impl Store {
                 }
             }
             Ok(earliest)
+        })
+        .await
+    }
+
+    /// How many subscriptions of each provider are asked at each pace. Looks at all of them: for a person, not for a loop.
+    pub async fn count_asked(&self) -> Result<Vec<(String, Pace, i64)>> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT provider, pace, count(*) FROM subscriptions WHERE due_at IS NOT NULL
+                 GROUP BY provider, pace ORDER BY provider, pace",
+            )?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The watched subscription that was asked last, or one that never was; as [`Store::count_asked`], not for a loop.
+    pub async fn last_asked(&self, provider: &str, territories: Vec<String>) -> Result<Option<Subscription>> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM subscriptions
+                 WHERE provider = :provider AND due_at IS NOT NULL
+                   AND territory IN (SELECT value FROM json_each(:territories))
+                 ORDER BY last_asked_at DESC LIMIT 1"
+            ))?;
+            let territories = serde_json::Value::from(territories).to_string();
+            Ok(statement
+                .query_row(named_params! { ":provider": provider, ":territories": territories }, subscription)
+                .optional()?)
         })
         .await
     }

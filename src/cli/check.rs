@@ -1,0 +1,291 @@
+//! `renewald check`: looks at everything that can be wrong before it goes wrong, and says so one thing a line.
+//!
+//! This file holds what is found and judges settings, capacity and what waits; `files` looks at the disk, `online` asks.
+
+mod files;
+mod online;
+
+use std::io::IsTerminal;
+use std::ops::Add;
+
+use crate::budget::Budget;
+use crate::cli::{Context, Error, Exit};
+use crate::daemon;
+use crate::renewal::{DAY, Pace, Rules};
+use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
+use crate::sink::Sink as _;
+use crate::store::Store;
+use crate::text::visible;
+
+/// What `init` writes where only the operator knows better.
+const PLACEHOLDER: &str = "CHANGE-ME";
+/// Requests in flight that ordinary polls never use.
+const KEPT_IN_FLIGHT: usize = 2;
+/// A budget used above this has no room for a day of errors and retries.
+const FULL: f64 = 0.8;
+
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Also ask: at most three requests to each provider, a second apart, and a look at each sink
+    #[arg(long)]
+    online: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, PartialEq, serde::Serialize)]
+struct Item {
+    what: String,
+    level: Level,
+    text: String,
+}
+
+/// Everything that was found, in the order of looking.
+#[derive(Debug, Default)]
+struct Findings {
+    items: Vec<Item>,
+}
+
+impl Findings {
+    fn ok(&mut self, what: &str, text: impl Into<String>) {
+        self.add(what, Level::Ok, text);
+    }
+
+    fn warning(&mut self, what: &str, text: impl Into<String>) {
+        self.add(what, Level::Warning, text);
+    }
+
+    fn problem(&mut self, what: &str, text: impl Into<String>) {
+        self.add(what, Level::Problem, text);
+    }
+
+    fn add(&mut self, what: &str, level: Level, text: impl Into<String>) {
+        self.items.push(Item { what: visible(what), level, text: visible(&text.into()) });
+    }
+
+    fn worst(&self) -> Option<Level> {
+        let has = |level| self.items.iter().any(|item| item.level == level);
+        [Level::Problem, Level::Warning, Level::Ok].into_iter().find(|level| has(*level))
+    }
+}
+
+/// What `check --json` prints.
+#[derive(serde::Serialize)]
+struct Answer {
+    /// No problem; there may be warnings.
+    ok: bool,
+    items: Vec<Item>,
+}
+
+pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
+    let loaded = context.settings()?;
+    let settings = &loaded.settings;
+    let mut findings = Findings::default();
+    settings_file(&loaded, &mut findings);
+    secrets(settings, &mut findings);
+    let store = files::look(&settings.store.path, &mut findings);
+    for (name, provider) in &settings.providers {
+        account(name, provider, &mut findings);
+    }
+    for (name, sink) in &settings.sinks {
+        receiver(name, sink, args.online, &mut findings).await;
+    }
+    if let Some(store) = &store {
+        capacity(settings, store, &mut findings).await?;
+        strays(settings, store, &mut findings).await?;
+    }
+    if args.online {
+        for (name, provider) in &settings.providers {
+            online::ask(name, provider, store.as_ref(), &mut findings).await?;
+        }
+    }
+    if let Some(store) = store {
+        store.close().await;
+    }
+    report(findings, context)
+}
+
+fn settings_file(loaded: &Loaded, findings: &mut Findings) {
+    match &loaded.path {
+        Some(path) => findings.ok("settings", path.display().to_string()),
+        None => findings.ok("settings", "from the environment alone"),
+    }
+    for warning in &loaded.warnings {
+        findings.warning("settings", warning);
+    }
+}
+
+fn secrets(settings: &Settings, findings: &mut Findings) {
+    let signing: Vec<&Secret> = settings
+        .sinks
+        .values()
+        .filter_map(|sink| match &sink.kind {
+            SinkKind::Webhook { signing_secret, signing_secret_previous, .. } => {
+                Some(signing_secret.iter().chain(signing_secret_previous))
+            }
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    for secret in settings.secrets() {
+        let signs = signing.iter().any(|one| std::ptr::eq(*one, secret));
+        let read = if signs { secret.read_signing_key().map(drop) } else { secret.read().map(drop) };
+        match (read, secret) {
+            (Err(error), _) => findings.problem("secret", crate::chain(&error)),
+            (Ok(()), Secret::File { key, .. }) => findings.ok("secret", format!("{key} can be read")),
+            // The settings have warned of it.
+            (Ok(()), Secret::Inline(_)) => {}
+        }
+        for warning in secret.warnings() {
+            findings.warning("secret", warning);
+        }
+    }
+}
+
+/// A provider's settings, as far as they can be judged without asking.
+fn account(name: &str, provider: &Provider, findings: &mut Findings) {
+    let what = format!("provider {name}");
+    if provider.realm == PLACEHOLDER {
+        findings.problem(&what, format!("realm is still \"{PLACEHOLDER}\"; the provider's contract names yours"));
+    }
+    if provider.concurrency <= KEPT_IN_FLIGHT {
+        let text = format!(
+            "concurrency is {}, and {KEPT_IN_FLIGHT} are kept for order data and polls that were asked for; use at least {}",
+            provider.concurrency,
+            KEPT_IN_FLIGHT + 1
+        );
+        findings.warning(&what, text);
+    }
+    match daemon::client(name, provider, Budget::new(1.0)) {
+        Ok(_) => {
+            let territories = provider.territories.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            findings.ok(&what, format!("{}, realm {}, territories {territories}", provider.api_url, provider.realm));
+        }
+        // Named above already.
+        Err(daemon::Error::Secret(_)) => {}
+        Err(error) => findings.problem(&what, crate::chain(&error)),
+    }
+}
+
+async fn receiver(name: &str, configured: &Sink, online: bool, findings: &mut Findings) {
+    let what = format!("sink {name}");
+    let sink = match daemon::sink(name, configured) {
+        Ok(sink) => sink,
+        Err(daemon::Error::Secret(_)) => return,
+        Err(error) => return findings.problem(&what, crate::chain(&error)),
+    };
+    let Some(sink) = sink else { return findings.ok(&what, "built-in queue, read with: renewald queue pull") };
+    // A file is looked at without asking anybody.
+    let looks = online || matches!(configured.kind, SinkKind::File { .. });
+    match (&configured.kind, looks) {
+        (SinkKind::Stdout, _) => {
+            findings.warning(&what, "licence keys go to standard output; `run` refuses when that is the journal");
+        }
+        (_, false) => findings.ok(&what, "set up; --online looks whether it can be reached"),
+        (_, true) => match sink.check().await {
+            Ok(()) => findings.ok(&what, "would take messages"),
+            Err(reason) => findings.problem(&what, reason),
+        },
+    }
+}
+
+async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
+    let asked = store.count_asked().await?;
+    let rules = Rules::from_settings(settings);
+    for (name, provider) in &settings.providers {
+        let paces: Vec<_> =
+            asked.iter().filter(|(of, ..)| of == name).map(|(_, pace, count)| (*pace, *count)).collect();
+        let (level, text) = judge_capacity(&paces, &rules, provider.requests_per_second);
+        findings.add(&format!("capacity {name}"), level, text);
+    }
+    Ok(())
+}
+
+/// What the watched subscriptions need, against what the rate holds.
+fn judge_capacity(paces: &[(Pace, i64)], rules: &Rules, requests_per_second: f64) -> (Level, String) {
+    let a_day = |(pace, count): &(Pace, i64)| *count as f64 * DAY.as_secs_f64() / rules.interval(*pace).as_secs_f64();
+    let subscriptions: i64 = paces.iter().map(|(_, count)| count).sum();
+    // Not `sum`, which makes -0 of nothing.
+    let needed = paces.iter().map(a_day).fold(0.0, f64::add);
+    let need = format!("{subscriptions} subscriptions need {needed:.0} requests a day");
+    if requests_per_second <= 0.0 {
+        return (Level::Ok, format!("{need}; no limit is set"));
+    }
+    let held = requests_per_second * DAY.as_secs_f64();
+    let share = needed / held;
+    let text = format!("{need}, {:.1} % of the {held:.0} that {requests_per_second} a second hold", share * 100.0);
+    if share > 1.0 {
+        let others = settings::format_duration(rules.every.mul_f64(share));
+        let every = settings::format_duration(rules.every);
+        let what_follows = format!(
+            "{text}: more than it holds; those near their expiry are still asked every {every}, the others about every {others}"
+        );
+        return (Level::Warning, what_follows);
+    }
+    (if share > FULL { Level::Warning } else { Level::Ok }, text)
+}
+
+/// What the store holds for providers, territories and sinks that the settings do not have, and what has stopped.
+async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
+    for (provider, territory) in store.territories_in_use().await? {
+        let known = settings.providers.get(&provider).is_some_and(|one| one.territories.contains_key(&territory));
+        if !known {
+            let what = format!("territory {provider}/{territory}");
+            findings.problem(&what, "not in the settings, but subscriptions are filed under it: nobody asks for them");
+        }
+    }
+    for stopped in store.stopped_territories().await? {
+        let text = format!("stopped since {}: {}", stopped.stopped_at, stopped.reason);
+        findings.warning(&format!("territory {}/{}", stopped.provider, stopped.territory), text);
+    }
+    for depth in store.queue_depths().await? {
+        let what = format!("sink {}", depth.sink);
+        let kept = settings::format_duration(settings.store.dead_retention);
+        if !settings.sinks.contains_key(&depth.sink) && depth.pending > 0 {
+            let text = format!("not in the settings, and {} messages wait for it; wiped after {kept}", depth.pending);
+            findings.warning(&what, text);
+        }
+        if depth.dead > 0 {
+            let text = format!("{} messages were given up: see `renewald queue dead`; wiped after {kept}", depth.dead);
+            findings.warning(&what, text);
+        }
+    }
+    Ok(())
+}
+
+fn report(findings: Findings, context: &Context) -> Result<Exit, Error> {
+    let worst = findings.worst();
+    let ok = worst != Some(Level::Problem);
+    if context.global.json {
+        context.print_json(&Answer { ok, items: findings.items })?;
+    } else {
+        let colour = std::io::stdout().is_terminal() && !settings::no_colour();
+        let quiet = context.global.quiet > 0;
+        let shown = findings.items.iter().filter(|item| !quiet || item.level != Level::Ok);
+        let lines: String = shown.map(|item| line(item, colour)).collect();
+        if !lines.is_empty() {
+            context.print(&lines)?;
+        }
+    }
+    Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+fn line(item: &Item, colour: bool) -> String {
+    let (word, code) = match item.level {
+        Level::Ok => ("ok", 32),
+        Level::Warning => ("warning", 33),
+        Level::Problem => ("problem", 31),
+    };
+    let (begin, end) = if colour { (format!("\x1b[{code}m"), "\x1b[0m") } else { (String::new(), "") };
+    format!("{begin}{word:<8}{end} {}: {}\n", item.what, item.text)
+}
+
+#[cfg(test)]
+mod tests;

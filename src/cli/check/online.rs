@@ -1,0 +1,109 @@
+//! `check --online`: a token, and the status of one subscription that is tracked anyway.
+
+use super::{Findings, PLACEHOLDER};
+use crate::budget::Budget;
+use crate::cli::Error;
+use crate::daemon;
+use crate::provider::nexway_connect::NexwayConnect;
+use crate::provider::{self, Class, Status};
+use crate::renewal::Subscription;
+use crate::settings::Provider;
+use crate::store::Store;
+
+/// A request a second, whatever the settings say: a daemon may be asking meanwhile.
+const REQUESTS_PER_SECOND: f64 = 1.0;
+
+const ALLOW_LIST: &str = "whether the provider has this machine's address on its allow list";
+
+pub(super) async fn ask(
+    name: &str,
+    provider: &Provider,
+    store: Option<&Store>,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let budget = Budget::new(REQUESTS_PER_SECOND);
+    // What is wrong here was named before.
+    let Ok(client) = daemon::client(name, provider, budget.clone()) else { return Ok(()) };
+    if provider.realm == PLACEHOLDER {
+        return Ok(());
+    }
+    let what = format!("provider {name}");
+    let slot = match client.sign_in(budget.slot().await).await {
+        Ok(slot) => slot,
+        Err(error) => {
+            findings.problem(&what, refused_token(&error));
+            return Ok(());
+        }
+    };
+    findings.ok(&what, "token service: gave a token");
+    let subscription = match store {
+        Some(store) => store.last_asked(name, provider.territories.keys().cloned().collect()).await?,
+        None => None,
+    };
+    match subscription {
+        Some(subscription) => ask_status(&what, &client, &subscription, slot, findings).await,
+        None => findings.ok(&what, "API: not asked, no subscription is tracked yet"),
+    }
+    Ok(())
+}
+
+async fn ask_status(
+    what: &str,
+    client: &NexwayConnect,
+    subscription: &Subscription,
+    slot: crate::budget::Slot,
+    findings: &mut Findings,
+) {
+    let Subscription { territory, partner_order_number: number, subscription_id, .. } = subscription;
+    let about = format!("API: {number}/{subscription_id} of {territory}");
+    match client.status_once(territory, number, *subscription_id, slot).await {
+        Ok(status) => answered(what, &about, &status, findings),
+        Err(error) => findings.problem(what, format!("{about}: {}", refused_status(&error))),
+    }
+}
+
+fn answered(what: &str, about: &str, status: &Status, findings: &mut Findings) {
+    let verdict = &status.verdict;
+    let said = format!("{about}: answered {} {:?}", verdict.code, verdict.message);
+    match verdict.class {
+        Class::Success => {
+            let technical = status.technical_status.as_deref().unwrap_or("unknown");
+            findings.ok(what, format!("{about}: answered, status {technical}"));
+        }
+        Class::Configuration => {
+            findings.problem(what, format!("{said}; look at the territory's secret_file, and {ALLOW_LIST}"));
+        }
+        Class::NotFound => {
+            findings.warning(what, format!("{said}; is it tracked under the right provider and territory?"));
+        }
+        Class::Transient | Class::Waiting | Class::Permanent => findings.warning(what, said),
+    }
+}
+
+fn refused_token(error: &provider::Error) -> String {
+    let look_at = match error {
+        provider::Error::Unauthorized { .. } => format!("; look at realm, client_secret_file, and {ALLOW_LIST}"),
+        provider::Error::Unreachable(_) => "; look at iam_url, DNS, firewall, proxy and ca_file".to_owned(),
+        provider::Error::Rejected { .. } | provider::Error::Unreadable { .. } => "; look at iam_url".to_owned(),
+        provider::Error::Unavailable { .. } | provider::Error::TooManyRequests { .. } => String::new(),
+    };
+    format!("token service: {}{look_at}", describe(error))
+}
+
+fn refused_status(error: &provider::Error) -> String {
+    let look_at = match error {
+        provider::Error::Unauthorized { .. } => format!("; look at {ALLOW_LIST}, and at api_url"),
+        provider::Error::Unreachable(_) => "; look at api_url, DNS, firewall, proxy and ca_file".to_owned(),
+        provider::Error::Rejected { .. } | provider::Error::Unreadable { .. } => "; look at api_url".to_owned(),
+        provider::Error::Unavailable { .. } | provider::Error::TooManyRequests { .. } => String::new(),
+    };
+    format!("{}{look_at}", describe(error))
+}
+
+/// Its own advice is for a log line; ours is more exact.
+fn describe(error: &provider::Error) -> String {
+    match error {
+        provider::Error::Unauthorized { reason } => format!("does not accept our credentials ({reason})"),
+        other => crate::chain(other),
+    }
+}

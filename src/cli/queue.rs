@@ -1,0 +1,136 @@
+//! `renewald queue`: looks at the outbox, sends again what is dead, and hands messages to scripts.
+//!
+//! `pull` and `ack` serve sinks of kind `queue`; the others look at every sink, also at one that is no longer configured.
+
+mod consume;
+mod look;
+mod retry;
+
+use uuid::Uuid;
+
+use super::{Context, Error, Exit};
+use crate::settings::{Settings, SinkKind};
+use crate::text::visible;
+
+#[derive(Debug, clap::Args)]
+pub struct QueueArgs {
+    #[command(subcommand)]
+    command: QueueCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum QueueCommand {
+    /// List messages and where they are, oldest first
+    List(look::ListArgs),
+    /// List what was given up, with the reason
+    Dead(look::DeadArgs),
+    /// Tell all of one message
+    Show(look::ShowArgs),
+    /// Send messages again that are dead, or waiting for their next attempt
+    Retry(retry::RetryArgs),
+    /// Take messages from a sink of kind `queue`: one CloudEvent a line
+    Pull(consume::PullArgs),
+    /// Say that messages arrived, so that they are not handed out again
+    Ack(consume::AckArgs),
+}
+
+pub async fn run(args: QueueArgs, context: &Context) -> Result<Exit, Error> {
+    match args.command {
+        QueueCommand::List(args) => look::list(args, context).await,
+        QueueCommand::Dead(args) => look::dead(args, context).await,
+        QueueCommand::Show(args) => look::show(args, context).await,
+        QueueCommand::Retry(args) => retry::run(args, context).await,
+        QueueCommand::Pull(args) => consume::pull(args, context).await,
+        QueueCommand::Ack(args) => consume::acknowledge(args, context).await,
+    }
+}
+
+/// The sink of kind `queue` that is meant: the named one, or the only one.
+fn queue_sink(settings: &Settings, named: Option<&str>) -> Result<String, Error> {
+    let queues: Vec<&str> =
+        settings.sinks.iter().filter(|(_, sink)| is_queue(&sink.kind)).map(|(name, _)| name.as_str()).collect();
+    match (named, queues.as_slice()) {
+        (Some(name), _) => match settings.sinks.get(name) {
+            Some(sink) if is_queue(&sink.kind) => Ok(name.to_owned()),
+            Some(_) => Err(Error::usage(format!(
+                "sink {name} is not of kind \"queue\": its messages are sent to it, nobody takes them; {}",
+                existing(&queues)
+            ))),
+            None => Err(Error::usage(format!("the settings have no sink {:?}; {}", visible(name), existing(&queues)))),
+        },
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, []) => Err(Error::usage(existing(&queues))),
+        (None, _) => Err(Error::usage(format!("name one with --sink: {}", existing(&queues)))),
+    }
+}
+
+fn is_queue(kind: &SinkKind) -> bool {
+    matches!(kind, SinkKind::Queue)
+}
+
+fn existing(queues: &[&str]) -> String {
+    if queues.is_empty() {
+        "the settings have no sink of kind \"queue\"".to_owned()
+    } else {
+        format!("sinks of kind \"queue\": {}", queues.join(", "))
+    }
+}
+
+/// Reads message ids; all that are none are named at once.
+fn parse_ids(texts: &[String]) -> Result<Vec<Uuid>, Error> {
+    let (mut ids, mut bad) = (Vec::new(), Vec::new());
+    for text in texts {
+        match Uuid::parse_str(text) {
+            Ok(id) => ids.push(id),
+            Err(_) => bad.push(visible(text)),
+        }
+    }
+    if bad.is_empty() { Ok(ids) } else { Err(unknown(&bad)) }
+}
+
+fn unknown(ids: &[impl ToString]) -> Error {
+    let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Error::bad_input(format!("nothing done, there is no such message: {ids}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(sinks: &str) -> Settings {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("renewald.toml");
+        let provider = "[providers.p]\nkind = 'nexway-connect'\napi_url = 'http://127.0.0.1:1'\n\
+                        iam_url = 'http://127.0.0.1:1'\nrealm = 'r'\nclient_secret = 's'\n\
+                        [providers.p.territories.eu]\nsecret = 's'\n";
+        std::fs::write(&path, format!("{provider}{sinks}")).unwrap();
+        Settings::load(Some(&path)).unwrap().settings
+    }
+
+    #[test]
+    fn the_only_queue_needs_no_name() {
+        let implied = settings("");
+        assert_eq!(queue_sink(&implied, None).unwrap(), "queue");
+        assert_eq!(queue_sink(&implied, Some("queue")).unwrap(), "queue");
+        let error = queue_sink(&implied, Some("shop\x1b")).unwrap_err();
+        assert_eq!((error.exit, error.text.contains('\x1b')), (Exit::Usage, false), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_queue_or_not_the_only_one_is_refused() {
+        let mixed = settings("[sinks.q1]\nkind = 'queue'\n[sinks.q2]\nkind = 'queue'\n[sinks.out]\nkind = 'stdout'\n");
+        assert!(queue_sink(&mixed, None).unwrap_err().text.contains("q1, q2"));
+        assert!(queue_sink(&mixed, Some("out")).unwrap_err().text.contains("not of kind"));
+        let none = settings("[sinks.out]\nkind = 'file'\npath = '/tmp/x'\n");
+        assert!(queue_sink(&none, None).unwrap_err().text.contains("no sink of kind"));
+    }
+
+    #[test]
+    fn what_is_no_id_is_bad_input() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(parse_ids(&[id.to_string()]).unwrap(), [id]);
+        let error = parse_ids(&["x".to_owned(), id.to_string(), "y\n".to_owned()]).unwrap_err();
+        assert_eq!(error.exit, Exit::BadInput);
+        assert!(error.text.ends_with("x, y\\n"), "{error}");
+    }
+}
