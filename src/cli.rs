@@ -1,6 +1,7 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
 pub mod context;
+pub mod demo;
 pub mod init;
 pub mod once;
 pub mod run;
@@ -41,6 +42,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work: 40 simulated days with a fake provider, in a few seconds
+    Demo(demo::DemoArgs),
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
     /// Catch up once, then exit
@@ -150,6 +153,7 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
+        Command::Demo(args) => demo::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
