@@ -18,7 +18,7 @@ use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::logging;
 use crate::sandbox::{ClashingNumber, Options, Sandbox, Switches};
-use crate::settings::Log;
+use crate::settings::{Log, Settings};
 use cast::DAYS;
 use place::Place;
 use play::Play;
@@ -35,7 +35,6 @@ pub struct DemoArgs {
 
 /// Exit 1 when anything that arrived is not what the provider's books say.
 pub async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Error> {
-    let begun = Instant::now();
     let place = Place::create(args.dir.as_deref())?;
     let options = sandbox_options();
     let sandbox = Sandbox::start(options.clone())
@@ -43,15 +42,27 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Error> {
     let settings = place.settings(&sandbox, &options)?;
     show_logs(context, &settings.log)?;
 
-    let (actors, tracked) = cast::enter(&sandbox).map_err(play::unplayable)?;
     let mut story = Story::new(context, sandbox.now());
+    let summary = perform(&place, &sandbox, settings, &mut story).await?;
+    if context.global.json {
+        context.print_json(&summary)?;
+    } else {
+        close(&story, &summary)?;
+    }
+    Ok(if summary.ok { Exit::Done } else { Exit::Failed })
+}
+
+/// Tells the whole story, except its end.
+async fn perform(place: &Place, sandbox: &Sandbox, settings: Settings, story: &mut Story) -> Result<Summary, Error> {
+    let begun = Instant::now();
+    let (actors, tracked) = cast::enter(sandbox).map_err(play::unplayable)?;
     story.open(&opening(actors.len()))?;
     let witness = Witness::new(sandbox.controls(), actors, &place.deliveries());
     let mut play = Play::begin(Arc::new(settings), sandbox.controls(), tracked, witness).await?;
-    play.perform(&mut story).await?;
+    play.perform(story).await?;
 
-    let (rows, ok) = verdict::judge(&play.witness, &sandbox);
-    let summary = Summary {
+    let (rows, ok) = verdict::judge(&play.witness, sandbox);
+    Ok(Summary {
         ok,
         simulated_days: DAYS,
         real_seconds: (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
@@ -66,13 +77,7 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Error> {
         database: place.database(),
         deliveries: place.deliveries(),
         subscriptions: rows,
-    };
-    if context.global.json {
-        context.print_json(&summary)?;
-    } else {
-        close(&story, &summary)?;
-    }
-    Ok(if ok { Exit::Done } else { Exit::Failed })
+    })
 }
 
 /// Stands still, knows no rate limit, and ends its days today: what the database shows afterwards lies in the past.
@@ -96,17 +101,18 @@ fn show_logs(context: &Context, log: &Log) -> Result<(), Error> {
     logging::init(log, context.verbosity() - 1).map_err(|error| Error::new(Exit::Settings, crate::chain(&error)))
 }
 
-fn opening(subscriptions: usize) -> String {
-    format!(
-        "A shop has resold {subscriptions} software subscriptions. The provider (here a fake one, on this machine) renews \
-         them and tells nobody. renewald asks every 4 hours, fetches each new licence key and hands it to the shop \
-         exactly once. {DAYS} days pass in a few seconds; of each key only the first 4 characters are shown."
-    )
+/// Three lines for a reader who knows nothing.
+fn opening(subscriptions: usize) -> [String; 3] {
+    [
+        format!("{subscriptions} software subscriptions are resold; the provider (here a fake one) renews them"),
+        "and tells nobody; renewald asks every 4 hours and hands the shop each new key.".into(),
+        format!("{DAYS} days pass in seconds: renewed = at the provider, delivered = at the shop."),
+    ]
 }
 
 fn close(story: &Story, summary: &Summary) -> Result<(), Error> {
     story.line("", Tone::Plain)?;
-    story.line(&table_line("Subscription", "Case", "Renewed", "Delivered", "Keys"), Tone::Strong)?;
+    story.line(&table_line("Subscription", "Case", "Renewed", "Delivered", "Right keys"), Tone::Strong)?;
     for row in &summary.subscriptions {
         let (renewed, delivered) = (row.renewals.to_string(), row.delivered.to_string());
         let tone = if row.ok { Tone::Plain } else { Tone::Bad };
@@ -120,7 +126,7 @@ fn close(story: &Story, summary: &Summary) -> Result<(), Error> {
         "NOT AS IT SHOULD BE: see above."
     };
     story.say(
-        &format!("{renewals} renewals at the provider: {delivered} delivered, {refused} refused by it and reported. {verdict}"),
+        &format!("{renewals} renewals at the provider: {delivered} delivered, {refused} refused by it, and the shop told. {verdict}"),
         if summary.ok { Tone::Good } else { Tone::Bad },
     )?;
     story.say(
@@ -137,17 +143,17 @@ fn close(story: &Story, summary: &Summary) -> Result<(), Error> {
 }
 
 fn table_line(subscription: &str, case: &str, renewed: &str, delivered: &str, keys: &str) -> String {
-    format!("{subscription:<14} {case:<31} {renewed:>7} {delivered:>9}  {keys}")
+    format!("{subscription:<14} {case:<29} {renewed:>7} {delivered:>9}  {keys}")
 }
 
 fn keys(row: &Row) -> String {
     let Row { keys_expected, keys_received, .. } = row;
     match () {
-        () if !row.ok => format!("WRONG {keys_received}/{keys_expected}"),
-        () if row.refused > 0 => "none, told so".into(),
+        () if !row.ok => format!("WRONG: {keys_received} of {keys_expected}"),
+        () if row.refused > 0 => "none: shop told".into(),
         () if row.renewals == 0 => "-".into(),
         () if *keys_expected == 0 => "locker link".into(),
-        () => format!("{keys_received} equal"),
+        () => format!("{keys_received} of {keys_expected}"),
     }
 }
 
@@ -161,4 +167,35 @@ fn quoted(path: &Path) -> String {
     let text = crate::text::visible(&path.display().to_string());
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Global;
+
+    #[tokio::test]
+    async fn every_case_ends_as_it_should() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::create(Some(&directory.path().join("new"))).unwrap();
+        let options = sandbox_options();
+        let sandbox = Sandbox::start(options.clone()).unwrap();
+        let settings = place.settings(&sandbox, &options).unwrap();
+        let silent = Context::new(Global { json: true, ..Global::default() });
+        let mut story = Story::new(&silent, sandbox.now());
+        let summary = perform(&place, &sandbox, settings, &mut story).await.unwrap();
+        let wrong: Vec<_> = summary.subscriptions.iter().filter(|row| !row.ok).collect();
+        assert!(summary.ok, "{wrong:?}");
+        assert_eq!((summary.renewals, summary.delivered, summary.refused), (15, 14, 1));
+        assert!(
+            Place::create(Some(place.directory())).is_err(),
+            "a second demo does not write into the first one's things"
+        );
+    }
+
+    #[test]
+    fn paths_are_quoted_for_a_shell_where_they_need_it() {
+        assert_eq!(quoted(Path::new("/tmp/renewald-demo-a1/renewald.toml")), "/tmp/renewald-demo-a1/renewald.toml");
+        assert_eq!(quoted(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+    }
 }

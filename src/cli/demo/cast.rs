@@ -77,15 +77,15 @@ fn roles(start: Timestamp) -> Vec<Role> {
         change(&mut role.order);
         role
     };
-    let refused = with(role("refused for ever (fraud)", "SHOP-3008", (31, 12, 15)), |order| {
+    let refused = with(role("fraud: refused for ever", "SHOP-3008", (31, 12, 15)), |order| {
         order.renewal_script = vec![Step::order(1062).forever()];
     });
     let locker =
         with(role("digital locker, no key", "SHOP-3003", (11, 16, 5)), |order| order.variant = Variant::Locker);
     vec![
-        with(role("one key, renews twice", "PARTNER689", (5, 9, 50)), |order| order.period = Period::days(20)),
+        with(role("one key, renewed twice", "PARTNER689", (5, 9, 50)), |order| order.period = Period::days(20)),
         with(role("three serials", "SHOP-3001", (7, 14, 25)), |order| order.variant = Variant::SeveralSerials),
-        with(role("licence file in base64", "SHOP-3002", (9, 3, 40)), |order| order.variant = Variant::KeyFile),
+        with(role("licence file", "SHOP-3002", (9, 3, 40)), |order| order.variant = Variant::KeyFile),
         Role { outcome: Outcome::Locker, ..locker },
         with(role("keys out of stock for 2 days", "SHOP-3004", (13, 11, 30)), |order| {
             order.renewal_script = vec![Step::item(1051).lasting(2 * DAY)];
@@ -95,9 +95,9 @@ fn roles(start: Timestamp) -> Vec<Role> {
         }),
         role("dashes in the number", "ACME-2024-001", (17, 6, 55)),
         with(role("two subscriptions, one order", "FAMILY-42", (18, 13, 20)), |order| order.subscriptions = 2),
-        with(role("renews twice while we are down", "SHOP-3006", (60, 0, 0)), |order| order.auto_renew = false),
+        with(role("twice, while renewald is down", "SHOP-3006", (60, 0, 0)), |order| order.auto_renew = false),
         role("beside an original NEXWAY-1", "NEXWAY", (27, 8, 45)),
-        role("no renewal of NEXWAY", "NEXWAY-1", (29, 17, 30)),
+        role("an original, not a renewal", "NEXWAY-1", (29, 17, 30)),
         role("cancelled by the customer", "SHOP-3007", (6, 10, 0)),
         Role { outcome: Outcome::Refused, ..refused },
         with(role("never renewed", "SHOP-3009", (4, 15, 0)), |order| order.auto_renew = false),

@@ -86,10 +86,16 @@ impl Play {
         let Some(daemon) = &mut self.daemon else { return Ok(()) };
         let sandbox = self.sandbox.clone();
         let clock = move || sandbox.now();
-        self.polls += daemon.sweep(&clock).await?.polls;
-        tell(story, now, self.witness.in_the_database(&daemon.store, now).await?)?;
-        daemon.relay(&clock).await?;
-        tell(story, now, self.witness.at_the_shop()?)
+        let swept = daemon.sweep(&clock).await?;
+        self.polls += swept.polls;
+        if swept.renewals > 0 || swept.calls > swept.polls {
+            tell(story, now, self.witness.in_the_database(&daemon.store, now).await?)?;
+        }
+        let relayed = daemon.relay(&clock).await?;
+        if relayed.delivered > 0 {
+            tell(story, now, self.witness.at_the_shop()?)?;
+        }
+        Ok(())
     }
 
     /// When something is due next, at the daemon, at the provider or from outside.

@@ -69,8 +69,7 @@ impl Story {
 
     /// A paragraph before or after the timeline.
     pub(super) fn say(&self, text: &str, tone: Tone) -> Result<(), Error> {
-        let lines = if text.is_empty() { vec![String::new()] } else { wrap(text, WIDTH) };
-        lines.iter().try_for_each(|line| self.line(line, tone))
+        wrap(text, WIDTH).iter().try_for_each(|line| self.line(line, tone))
     }
 
     /// A line that must stay as it is: a table's, a command.
@@ -78,13 +77,13 @@ impl Story {
         if self.tells { write(&self.painted(line, tone)) } else { Ok(()) }
     }
 
-    /// The paragraph that opens the timeline; left out with it.
-    pub(super) fn open(&self, text: &str) -> Result<(), Error> {
+    /// What stands before the timeline; left out with it.
+    pub(super) fn open(&self, lines: &[String]) -> Result<(), Error> {
         if !self.tells_timeline {
             return Ok(());
         }
-        self.say(text, Tone::Plain)?;
-        self.say("", Tone::Plain)
+        lines.iter().try_for_each(|line| self.line(line, Tone::Plain))?;
+        self.line("", Tone::Plain)
     }
 
     /// What happens to renewald itself.

@@ -58,7 +58,7 @@ impl Witness {
         let new = &renewals[self.renewed.min(renewals.len())..];
         let told = new.iter().map(|renewal| Happening {
             label: self.label(&renewal.original, renewal.subscription_id),
-            text: format!("renewed at the provider: {}", renewal.partner_order_number),
+            text: self.renewed(renewal),
             tone: Tone::Quiet,
         });
         let told = told.collect();
@@ -113,9 +113,18 @@ impl Witness {
         Ok(lines)
     }
 
+    fn actor(&self, number: &str, subscription_id: i64) -> Option<&Actor> {
+        self.actors.iter().find(|actor| actor.number == number && actor.subscription_id == subscription_id)
+    }
+
     fn label(&self, number: &str, subscription_id: i64) -> String {
-        let actor = self.actors.iter().find(|a| a.number == number && a.subscription_id == subscription_id);
-        actor.map_or_else(|| visible(number), |actor| actor.label.clone())
+        self.actor(number, subscription_id).map_or_else(|| visible(number), |actor| actor.label.clone())
+    }
+
+    /// Names the case as well, so that the reader knows what to look for.
+    fn renewed(&self, renewal: &Renewal) -> String {
+        let case = self.actor(&renewal.original, renewal.subscription_id).map(|actor| actor.case).unwrap_or_default();
+        format!("renewed: {} ({case})", renewal.partner_order_number)
     }
 
     /// The same renewal in the provider's books.
@@ -135,33 +144,29 @@ fn progress(
     paid: Option<&Renewal>,
     label: String,
 ) -> Option<Happening> {
-    let seen = before.is_none().then(|| {
-        let late = paid
-            .map_or_else(String::new, |paid| format!(" after {}", elapsed(after.detected_at.since(paid.renewed_at))));
-        format!("{} seen{late}", visible(&after.order_number))
+    let seen = before.is_none().then(|| match paid {
+        Some(paid) => format!("seen after {}", elapsed(after.detected_at.since(paid.renewed_at))),
+        None => format!("{} seen, which the provider never renewed", visible(&after.order_number)),
     });
+    let news = news(before, after);
+    let tone = news.as_ref().map_or(Tone::Plain, |(_, tone)| *tone);
+    let told: Vec<String> = seen.into_iter().chain(news.map(|(text, _)| text)).collect();
+    (!told.is_empty()).then(|| Happening { label, text: told.join("; "), tone })
+}
+
+/// What came of asking for order data; nothing new when the same answer came again.
+fn news(before: Option<&RenewalRow>, after: &RenewalRow) -> Option<(String, Tone)> {
     let detail = after.last_detail.as_deref().map(visible).unwrap_or_default();
-    let settled = before.is_none_or(|before| before.state != after.state);
-    let waited = elapsed(after.settled_at.unwrap_or(after.detected_at).since(after.detected_at));
-    let news = match after.state.as_str() {
-        "queued" if settled && after.attempts <= 1 => Some(("order data fetched, message queued".into(), Tone::Plain)),
-        "queued" if settled => Some((
-            format!("order data ready at attempt {}, after {waited}; message queued", after.attempts),
-            Tone::Plain,
-        )),
-        "abandoned" if settled => Some((format!("order data refused: {detail}; given up"), Tone::Bad)),
-        "awaiting_order_data" if before.is_none_or(|before| before.last_detail != after.last_detail) => {
-            Some((format!("order data not ready: {detail}; asked again until it is"), Tone::Waiting))
-        }
-        _ => None,
-    };
-    let (text, tone) = match (seen, news) {
-        (Some(seen), Some((news, tone))) => (format!("{seen}; {news}"), tone),
-        (Some(seen), None) => (seen, Tone::Plain),
-        (None, Some((news, tone))) => (format!("{} {news}", visible(&after.order_number)), tone),
-        (None, None) => return None,
-    };
-    Some(Happening { label, text, tone })
+    let waited = || elapsed(after.settled_at.unwrap_or(after.detected_at).since(after.detected_at));
+    if before.is_some_and(|before| before.state == after.state && before.last_detail == after.last_detail) {
+        return None;
+    }
+    Some(match after.state.as_str() {
+        "queued" if after.attempts <= 1 => ("order data fetched, queued".into(), Tone::Plain),
+        "queued" => (format!("order data after {}, attempt {}; queued", waited(), after.attempts), Tone::Plain),
+        "abandoned" => (format!("order data refused for ever, {detail}"), Tone::Bad),
+        _ => (format!("order data not ready, {detail}"), Tone::Waiting),
+    })
 }
 
 /// What a message tells the shop.
@@ -173,13 +178,9 @@ fn arrival(message: &Value) -> (String, Tone) {
         "renewal.failed" => {
             (format!("shop told: no key for {} ({})", text("partner_order_number"), text("reason")), Tone::Bad)
         }
-        "subscription.status_changed" => {
-            (format!("shop told: status {} is now {}", text("from"), text("to")), Tone::Plain)
-        }
-        "subscription.ended" => {
-            (format!("shop told: ended ({}); asked once a month from now on", text("reason")), Tone::Plain)
-        }
-        "subscription.not_renewed" => ("shop told: not renewed, two weeks after the term's end".into(), Tone::Waiting),
+        "subscription.status_changed" => (format!("shop told: {} became {}", text("from"), text("to")), Tone::Plain),
+        "subscription.ended" => (format!("shop told: ended ({}); asked monthly now", text("reason")), Tone::Plain),
+        "subscription.not_renewed" => ("shop told: not renewed two weeks after its end".into(), Tone::Waiting),
         other => (format!("shop told: {}", visible(other)), Tone::Plain),
     }
 }
@@ -215,7 +216,7 @@ fn contents(data: &Value) -> String {
     match (shown.as_slice(), file) {
         ([], _) if locker_link(data).is_some() => "link to the digital locker".into(),
         ([], _) => "no key".into(),
-        (keys, Some(name)) => format!("licence file {} ({})", visible(name), keys.join(", ")),
+        (keys, Some(name)) => format!("file {} ({})", visible(name), keys.join(", ")),
         ([key], None) => format!("key {key}"),
         (keys, None) => format!("keys {}", keys.join(", ")),
     }
