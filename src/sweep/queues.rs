@@ -64,8 +64,12 @@ pub(super) struct Queues {
     /// Chosen, and not recorded yet.
     in_hand: HashSet<i64>,
     in_hand_orders: HashSet<String>,
-    /// Raised by every reset: a page that was read before it is thrown away.
+    /// Recorded since the page that is being read was asked for: it may show them as they were before.
+    just_recorded: HashSet<i64>,
+    just_settled: HashSet<String>,
+    /// Raised by a reset: a page that was asked for before it is thrown away.
     era: u64,
+    renewals_era: u64,
 }
 
 impl Queues {
@@ -84,7 +88,10 @@ impl Queues {
             asked: HashSet::new(),
             in_hand: HashSet::new(),
             in_hand_orders: HashSet::new(),
+            just_recorded: HashSet::new(),
+            just_settled: HashSet::new(),
             era: 0,
+            renewals_era: 0,
         }
     }
 
@@ -94,20 +101,22 @@ impl Queues {
         for lane in &mut self.lanes {
             lane.queue = Queue::default();
         }
-        self.renewals = Queue::default();
+        self.reset_renewals();
     }
 
     /// New renewals were recorded: looks for those again.
     pub fn reset_renewals(&mut self) {
-        self.era += 1;
+        self.renewals_era += 1;
         self.renewals = Queue::default();
     }
 
-    /// The next page to be read, if any queue runs low.
-    pub fn next_page(&self, now: Timestamp) -> Option<Reading> {
-        let era = self.era;
+    /// The next page to be read, if any queue runs low. One at a time.
+    pub fn next_page(&mut self, now: Timestamp) -> Option<Reading> {
+        self.just_recorded.clear();
+        self.just_settled.clear();
         if self.renewals.wants_page() {
             let (store, provider, after) = (self.store.clone(), self.provider.clone(), self.renewals.after);
+            let era = self.renewals_era;
             return Some(Box::pin(async move {
                 let rows = store.due_renewals(&provider, now, after, PAGE).await?;
                 Ok(Page::Renewals { era, rows })
@@ -122,7 +131,7 @@ impl Queues {
             after: wanted.queue.after,
             limit: PAGE,
         };
-        let store = self.store.clone();
+        let (store, era) = (self.store.clone(), self.era);
         Some(Box::pin(async move { Ok(Page::Polls { at, era, rows: store.due_subscriptions(page).await? }) }))
     }
 
@@ -135,15 +144,16 @@ impl Queues {
                 if let Some(last) = rows.last() {
                     queue.after = (last.due_at.map_or(i64::MAX, Timestamp::as_unix), last.row);
                 }
-                let (in_hand, asked) = (&self.in_hand, &self.asked);
-                queue.rows.extend(rows.into_iter().filter(|s| !in_hand.contains(&s.row) && !asked.contains(&s.row)));
+                let known = [&self.in_hand, &self.just_recorded, &self.asked];
+                queue.rows.extend(rows.into_iter().filter(|s| !known.iter().any(|rows| rows.contains(&s.row))));
             }
-            Page::Renewals { era, rows } if era == self.era => {
+            Page::Renewals { era, rows } if era == self.renewals_era => {
                 self.renewals.exhausted = rows.len() < PAGE;
                 if let Some(last) = rows.last() {
                     self.renewals.after = (last.next_attempt_at.as_unix(), last.row);
                 }
-                self.renewals.rows.extend(rows);
+                let settled = &self.just_settled;
+                self.renewals.rows.extend(rows.into_iter().filter(|r| !settled.contains(&r.order_number)));
             }
             Page::Polls { .. } | Page::Renewals { .. } => {}
         }
@@ -197,6 +207,7 @@ impl Queues {
     /// A poll's result is recorded. `due_at` is when it is due again.
     pub fn recorded(&mut self, row: i64, due_at: Option<Timestamp>) {
         self.in_hand.remove(&row);
+        self.just_recorded.insert(row);
         if let Some(horizon) = self.horizon
             && due_at.is_some_and(|due| due <= horizon)
         {
@@ -207,6 +218,7 @@ impl Queues {
     /// An answer with order data is recorded for everybody who waited for it.
     pub fn settled(&mut self, asked: &DueRenewal) {
         self.in_hand_orders.remove(&asked.order_number);
+        self.just_settled.insert(asked.order_number.clone());
         self.renewals.rows.retain(|r| r.order_number != asked.order_number || r.territory != asked.territory);
     }
 }
