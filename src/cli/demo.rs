@@ -1,6 +1,6 @@
 //! `renewald demo`: forty days of a reseller's life in seconds, with the fake provider and the daemon's own passes.
 //!
-//! [`cast`] says who plays, [`play`] lets time pass, [`witness`] notices what happened, [`story`] tells it, [`verdict`]
+//! `cast` says who plays, `play` lets time pass, `witness` notices what happened, `story` tells it, `verdict`
 //! holds what arrived against the provider's books. None of them is known to the daemon.
 
 mod cast;
@@ -58,7 +58,8 @@ async fn perform(place: &Place, sandbox: &Sandbox, settings: Settings, story: &m
     let (actors, tracked) = cast::enter(sandbox).map_err(play::unplayable)?;
     story.open(&opening(actors.len()))?;
     let witness = Witness::new(sandbox.controls(), actors, &place.deliveries());
-    let mut play = Play::begin(Arc::new(settings), sandbox.controls(), tracked, witness).await?;
+    // Until now, so that `list` shows afterwards what it would show of a daemon that has just been stopped.
+    let mut play = Play::begin(Arc::new(settings), sandbox.controls(), tracked, witness, Timestamp::now()).await?;
     play.perform(story).await?;
 
     let (rows, ok) = verdict::judge(&play.witness, sandbox);
@@ -80,7 +81,7 @@ async fn perform(place: &Place, sandbox: &Sandbox, settings: Settings, story: &m
     })
 }
 
-/// Stands still, knows no rate limit, and ends its days today: what the database shows afterwards lies in the past.
+/// Stands still, knows no rate limit, and begins at a midnight that long ago.
 fn sandbox_options() -> Options {
     const DAY: i64 = 86_400;
     let today = Timestamp::now().as_unix().div_euclid(DAY) * DAY;

@@ -58,10 +58,6 @@ fn at(start: Timestamp, day: u32, hour: u32, minute: u32) -> Timestamp {
     start + (day - 1) * DAY + hour * HOUR + minute * Duration::from_secs(60)
 }
 
-pub(super) fn end(start: Timestamp) -> Timestamp {
-    start + DAYS * DAY
-}
-
 fn roles(start: Timestamp) -> Vec<Role> {
     let role = |case, number: &str, expires: (u32, u32, u32)| {
         let (day, hour, minute) = expires;

@@ -27,18 +27,18 @@ pub(super) struct Play {
 }
 
 impl Play {
-    /// Starts the daemon on an empty database and tracks the subscriptions.
+    /// Starts the daemon on an empty database and tracks the subscriptions. Time will pass until `end`.
     pub(super) async fn begin(
         settings: Arc<Settings>,
         sandbox: Controls,
         tracked: Vec<NewSubscription>,
         witness: Witness,
+        end: Timestamp,
     ) -> Result<Self, Error> {
         let start = sandbox.now();
         let daemon = open(settings.clone())?;
         daemon.store.track(tracked, false, start).await?;
-        let (acts, end) = (cast::acts(start), cast::end(start));
-        Ok(Self { settings, sandbox, daemon: Some(daemon), acts, end, witness, polls: 0 })
+        Ok(Self { settings, sandbox, daemon: Some(daemon), acts: cast::acts(start), end, witness, polls: 0 })
     }
 
     /// Until the end; then the daemon is closed.

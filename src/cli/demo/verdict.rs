@@ -109,3 +109,34 @@ fn distinct<'a>(about: &[&'a Value], name: &str, generation: i64) -> Vec<&'a Val
     let of_it = about.iter().filter(|m| event(m) == name && m["data"]["generation"] == generation);
     of_it.filter(|m| ids.insert(m["id"].to_string())).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sandbox::{NewOrder, Options, Sandbox};
+
+    fn ready(id: &str, subscription_id: i64, keys: &[String]) -> Value {
+        let serials: Vec<Value> = keys.iter().map(|key| json!({"data": key, "file_name": ""})).collect();
+        let about = json!({"partner_order_number": "A", "subscription_id": subscription_id});
+        let data = json!({"subscription": about, "generation": 1, "lines": [{"serials": serials}]});
+        json!({"id": id, "type": "renewald.renewal.ready.v1", "data": data})
+    }
+
+    #[test]
+    fn only_the_right_key_exactly_once_is_right() {
+        let sandbox = Sandbox::start(Options { speed: 0.0, ..Options::default() }).unwrap();
+        let subscription_id = sandbox.create_order(NewOrder::new("A")).unwrap().subscription_ids()[0];
+        sandbox.renew("A", None).unwrap();
+        let actor = Actor { number: "A".into(), subscription_id, label: "A".into(), case: "", outcome: Outcome::Keys };
+        let right = ready("1", subscription_id, &sandbox.expected_keys("A-1", subscription_id));
+        let wrong = ready("1", subscription_id, &sandbox.expected_keys("A", subscription_id));
+        let again = json!({"id": "2", "type": right["type"], "data": right["data"]});
+        let is_right = |received: &[Value]| row(&actor, &sandbox.renewals(), received, &sandbox).ok;
+        assert!(is_right(std::slice::from_ref(&right)));
+        assert!(!is_right(&[]), "missing");
+        assert!(!is_right(&[wrong]), "another generation's key");
+        assert!(!is_right(&[right.clone(), again]), "two messages of one generation");
+    }
+}
