@@ -4,6 +4,7 @@ pub mod check;
 pub mod context;
 pub mod explain;
 pub mod import;
+pub mod demo;
 pub mod init;
 pub mod once;
 pub mod queue;
@@ -60,6 +61,8 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Look at settings, files, permissions and capacity
     Check(check::CheckArgs),
+    /// See it work: 40 simulated days with a fake provider, in a few seconds
+    Demo(demo::DemoArgs),
     /// Write commented settings (and unit or cron files) to begin with
     Init(init::InitArgs),
     /// Catch up once, then exit
@@ -188,6 +191,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Check(args) => check::run(args, context).await,
+        Command::Demo(args) => demo::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {

@@ -247,7 +247,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         match outcome {
             Ok(()) => {
                 self.report.delivered += 1;
-                tracing::info!(sink = %self.route.name, message = %attempt.message.id, attempt = attempt.number, "delivered");
+                tracing::info!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, "delivered");
                 self.sink_works(now).await?;
                 let store = self.store;
                 self.mark(attempt.dispatch, async move { store.mark_delivered(attempt.dispatch, now).await });
@@ -277,7 +277,7 @@ impl<'a, S: Sink> Pass<'a, S> {
             return self.dead(attempt, reason, now);
         }
         let delay = retry::with_retry_after(retry::dispatch(attempt.number, self.route.max_attempts), retry_after);
-        tracing::warn!(sink = %self.route.name, message = %attempt.message.id, attempt = attempt.number, %reason,
+        tracing::warn!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, %reason,
             "not delivered; tried again at {}", now + delay);
         let store = self.store;
         self.mark(
@@ -288,7 +288,7 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
         self.report.dead += 1;
-        tracing::error!(sink = %self.route.name, message = %attempt.message.id, attempt = attempt.number, %reason,
+        tracing::error!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, %reason,
             "given up: nobody receives this message unless `renewald queue retry` sends it again");
         let store = self.store;
         self.mark(attempt.dispatch, async move { store.mark_dead(attempt.dispatch, reason, now).await });

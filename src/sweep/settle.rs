@@ -231,14 +231,14 @@ impl Note {
 
     fn log(&self) {
         let (order, subscription, territory) = (&self.order_number, self.subscription_id, &self.territory);
-        let message = self.ids.join(" ");
+        let ids = self.ids.join(" ");
         if let Some(reason) = &self.abandoned {
-            tracing::error!(%order, subscription, %territory, %message, %reason,
+            tracing::error!(%order, subscription, %territory, message.id = %ids, %reason,
                 "renewal abandoned: the customer has no key; `renewald refetch` asks again");
         } else if self.partial {
-            tracing::warn!(%order, subscription, %territory, %message, "renewal queued in part; a line was refused");
+            tracing::warn!(%order, subscription, %territory, message.id = %ids, "renewal queued in part; a line was refused");
         } else if self.queued {
-            tracing::info!(%order, subscription, %territory, %message, "renewal queued");
+            tracing::info!(%order, subscription, %territory, message.id = %ids, "renewal queued");
         } else if let Some(detail) = &self.long_wait {
             tracing::warn!(%order, subscription, %territory, %detail, "order data has been kept waiting for three days");
         }

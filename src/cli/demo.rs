@@ -1,0 +1,202 @@
+//! `renewald demo`: forty days of a reseller's life in seconds, with the fake provider and the daemon's own passes.
+//!
+//! `cast` says who plays, `play` lets time pass, `witness` notices what happened, `story` tells it, `verdict`
+//! holds what arrived against the provider's books. None of them is known to the daemon.
+
+mod cast;
+mod place;
+mod play;
+mod story;
+mod verdict;
+mod witness;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Context, Error, Exit};
+use crate::clock::Timestamp;
+use crate::logging;
+use crate::sandbox::{ClashingNumber, Options, Sandbox, Switches};
+use crate::settings::{Log, Settings};
+use cast::DAYS;
+use place::Place;
+use play::Play;
+use story::{Story, Tone};
+use verdict::{Row, Summary};
+use witness::Witness;
+
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Keep settings, database and deliveries here: a new or empty directory [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Exit 1 when anything that arrived is not what the provider's books say.
+pub async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Error> {
+    let place = Place::create(args.dir.as_deref())?;
+    let options = sandbox_options();
+    let sandbox = Sandbox::start(options.clone())
+        .map_err(|error| Error::new(Exit::CannotCreate, format!("cannot start the fake provider: {error}")))?;
+    let settings = place.settings(&sandbox, &options)?;
+    show_logs(context, &settings.log)?;
+
+    let mut story = Story::new(context, sandbox.now());
+    let summary = perform(&place, &sandbox, settings, &mut story).await?;
+    if context.global.json {
+        context.print_json(&summary)?;
+    } else {
+        close(&story, &summary)?;
+    }
+    Ok(if summary.ok { Exit::Done } else { Exit::Failed })
+}
+
+/// Tells the whole story, except its end.
+async fn perform(place: &Place, sandbox: &Sandbox, settings: Settings, story: &mut Story) -> Result<Summary, Error> {
+    let begun = Instant::now();
+    let (actors, tracked) = cast::enter(sandbox).map_err(play::unplayable)?;
+    story.open(&opening(actors.len()))?;
+    let witness = Witness::new(sandbox.controls(), actors, &place.deliveries());
+    // Until now, so that `list` shows afterwards what it would show of a daemon that has just been stopped.
+    let mut play = Play::begin(Arc::new(settings), sandbox.controls(), tracked, witness, Timestamp::now()).await?;
+    play.perform(story).await?;
+
+    let (rows, ok) = verdict::judge(&play.witness, sandbox);
+    Ok(Summary {
+        ok,
+        simulated_days: DAYS,
+        real_seconds: (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        polls: play.polls,
+        requests: sandbox.request_count(),
+        renewals: rows.iter().map(|row| row.renewals).sum(),
+        delivered: rows.iter().map(|row| row.delivered).sum(),
+        refused: rows.iter().map(|row| row.refused).sum(),
+        messages: play.witness.received().len(),
+        directory: place.directory().to_owned(),
+        settings: place.settings_file(),
+        database: place.database(),
+        deliveries: place.deliveries(),
+        subscriptions: rows,
+    })
+}
+
+/// Stands still, knows no rate limit, and begins at a midnight that long ago.
+fn sandbox_options() -> Options {
+    const DAY: i64 = 86_400;
+    let today = Timestamp::now().as_unix().div_euclid(DAY) * DAY;
+    let switches = Switches { rate_limit: 0, clashing_number: ClashingNumber::Both, ..Switches::default() };
+    Options {
+        speed: 0.0,
+        start: Timestamp::from_unix(today) - DAYS * Duration::from_secs(DAY as u64),
+        switches,
+        ..Options::default()
+    }
+}
+
+/// The daemon's log lines are wanted with `-v` only: the story tells the same in other words.
+fn show_logs(context: &Context, log: &Log) -> Result<(), Error> {
+    if context.verbosity() <= 0 {
+        return Ok(());
+    }
+    logging::init(log, context.verbosity() - 1).map_err(|error| Error::new(Exit::Settings, crate::chain(&error)))
+}
+
+/// Three lines for a reader who knows nothing.
+fn opening(subscriptions: usize) -> [String; 3] {
+    [
+        format!("{subscriptions} software subscriptions are resold; the provider (here a fake one) renews them"),
+        "and tells nobody; renewald asks every 4 hours and hands the shop each new key.".into(),
+        format!("{DAYS} days pass in seconds: renewed = at the provider, delivered = at the shop."),
+    ]
+}
+
+fn close(story: &Story, summary: &Summary) -> Result<(), Error> {
+    story.line("", Tone::Plain)?;
+    story.line(&table_line("Subscription", "Case", "Renewed", "Delivered", "Right keys"), Tone::Strong)?;
+    for row in &summary.subscriptions {
+        let (renewed, delivered) = (row.renewals.to_string(), row.delivered.to_string());
+        let tone = if row.ok { Tone::Plain } else { Tone::Bad };
+        story.line(&table_line(&row.label, row.case, &renewed, &delivered, &keys(row)), tone)?;
+    }
+    story.line("", Tone::Plain)?;
+    let Summary { renewals, delivered, refused, polls, requests, real_seconds, .. } = summary;
+    let verdict = if summary.ok {
+        "Every key is the provider's, none is missing, none came twice."
+    } else {
+        "NOT AS IT SHOULD BE: see above."
+    };
+    story.say(
+        &format!("{renewals} renewals at the provider: {delivered} delivered, {refused} refused by it, and the shop told. {verdict}"),
+        if summary.ok { Tone::Good } else { Tone::Bad },
+    )?;
+    story.say(
+        &format!("{polls} polls, {requests} requests in all, {DAYS} days in {real_seconds} seconds."),
+        Tone::Plain,
+    )?;
+    story.line("", Tone::Plain)?;
+    story.say("Everything is kept. Look further:", Tone::Plain)?;
+    let command = format!("{} --config {}", program(), quoted(&summary.settings));
+    for rest in ["list", "explain PARTNER689", "queue pull"] {
+        story.line(&format!("  {command} {rest}"), Tone::Strong)?;
+    }
+    story.line(&format!("  rm -r {}", quoted(&summary.directory)), Tone::Strong)
+}
+
+fn table_line(subscription: &str, case: &str, renewed: &str, delivered: &str, keys: &str) -> String {
+    format!("{subscription:<14} {case:<29} {renewed:>7} {delivered:>9}  {keys}")
+}
+
+fn keys(row: &Row) -> String {
+    let Row { keys_expected, keys_received, .. } = row;
+    match () {
+        () if !row.ok => format!("WRONG: {keys_received} of {keys_expected}"),
+        () if row.refused > 0 => "none: shop told".into(),
+        () if row.renewals == 0 => "-".into(),
+        () if *keys_expected == 0 => "locker link".into(),
+        () => format!("{keys_received} of {keys_expected}"),
+    }
+}
+
+/// As the user called us, so that the commands can be pasted.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "renewald".into(), |name| quoted(Path::new(&name)))
+}
+
+/// For a shell, in quotes only where it needs them.
+fn quoted(path: &Path) -> String {
+    let text = crate::text::visible(&path.display().to_string());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Global;
+
+    #[tokio::test]
+    async fn every_case_ends_as_it_should() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::create(Some(&directory.path().join("new"))).unwrap();
+        let options = sandbox_options();
+        let sandbox = Sandbox::start(options.clone()).unwrap();
+        let settings = place.settings(&sandbox, &options).unwrap();
+        let silent = Context::new(Global { json: true, ..Global::default() });
+        let mut story = Story::new(&silent, sandbox.now());
+        let summary = perform(&place, &sandbox, settings, &mut story).await.unwrap();
+        let wrong: Vec<_> = summary.subscriptions.iter().filter(|row| !row.ok).collect();
+        assert!(summary.ok, "{wrong:?}");
+        assert_eq!((summary.renewals, summary.delivered, summary.refused), (15, 14, 1));
+        assert!(
+            Place::create(Some(place.directory())).is_err(),
+            "a second demo does not write into the first one's things"
+        );
+    }
+
+    #[test]
+    fn paths_are_quoted_for_a_shell_where_they_need_it() {
+        assert_eq!(quoted(Path::new("/tmp/renewald-demo-a1/renewald.toml")), "/tmp/renewald-demo-a1/renewald.toml");
+        assert_eq!(quoted(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+    }
+}

@@ -1,0 +1,137 @@
+//! Who plays: the subscriptions of the demo, each a case of its own, and what happens to them from outside.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::sandbox::{NewOrder, Period, Sandbox, Step, Variant};
+use crate::store::NewSubscription;
+
+/// The provider's account as the demo's settings name it.
+pub(super) const PROVIDER: &str = "sandbox";
+pub(super) const TERRITORY: &str = "eu";
+/// How long the demo goes on, in simulated days.
+pub(super) const DAYS: u32 = 40;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a renewal of a case must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The provider's keys, each generation once.
+    Keys,
+    /// No key, but a link to the digital locker.
+    Locker,
+    /// No key at all: the shop is told that the provider refused.
+    Refused,
+}
+
+/// One subscription that is watched.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) number: String,
+    pub(super) subscription_id: i64,
+    /// The number, and which one where the order holds several.
+    pub(super) label: String,
+    pub(super) case: &'static str,
+    pub(super) outcome: Outcome,
+}
+
+/// Something that happens from outside.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    Cancel(&'static str),
+    Renew(&'static str),
+    StopDaemon,
+    StartDaemon,
+}
+
+struct Role {
+    case: &'static str,
+    outcome: Outcome,
+    order: NewOrder,
+}
+
+/// `day` 1 is the first.
+fn at(start: Timestamp, day: u32, hour: u32, minute: u32) -> Timestamp {
+    start + (day - 1) * DAY + hour * HOUR + minute * Duration::from_secs(60)
+}
+
+fn roles(start: Timestamp) -> Vec<Role> {
+    let role = |case, number: &str, expires: (u32, u32, u32)| {
+        let (day, hour, minute) = expires;
+        let order = NewOrder {
+            territory: TERRITORY.into(),
+            expires_at: Some(at(start, day, hour, minute)),
+            ..NewOrder::new(number)
+        };
+        Role { case, outcome: Outcome::Keys, order }
+    };
+    let with = |role: Role, change: fn(&mut NewOrder)| {
+        let mut role = role;
+        change(&mut role.order);
+        role
+    };
+    let refused = with(role("fraud: refused for ever", "SHOP-3008", (31, 12, 15)), |order| {
+        order.renewal_script = vec![Step::order(1062).forever()];
+    });
+    let locker =
+        with(role("digital locker, no key", "SHOP-3003", (11, 16, 5)), |order| order.variant = Variant::Locker);
+    vec![
+        with(role("one key, renewed twice", "PARTNER689", (5, 9, 50)), |order| order.period = Period::days(20)),
+        with(role("three serials", "SHOP-3001", (7, 14, 25)), |order| order.variant = Variant::SeveralSerials),
+        with(role("licence file", "SHOP-3002", (9, 3, 40)), |order| order.variant = Variant::KeyFile),
+        Role { outcome: Outcome::Locker, ..locker },
+        with(role("keys out of stock for 2 days", "SHOP-3004", (13, 11, 30)), |order| {
+            order.renewal_script = vec![Step::item(1051).lasting(2 * DAY)];
+        }),
+        with(role("payment checked for 9 hours", "SHOP-3005", (15, 20, 10)), |order| {
+            order.renewal_script = vec![Step::order(1060).lasting(9 * HOUR)];
+        }),
+        role("dashes in the number", "ACME-2024-001", (17, 6, 55)),
+        with(role("two subscriptions, one order", "FAMILY-42", (18, 13, 20)), |order| order.subscriptions = 2),
+        with(role("twice, while renewald is down", "SHOP-3006", (60, 0, 0)), |order| order.auto_renew = false),
+        role("beside an original NEXWAY-1", "NEXWAY", (27, 8, 45)),
+        role("an original, not a renewal", "NEXWAY-1", (29, 17, 30)),
+        role("cancelled by the customer", "SHOP-3007", (6, 10, 0)),
+        Role { outcome: Outcome::Refused, ..refused },
+        with(role("never renewed", "SHOP-3009", (4, 15, 0)), |order| order.auto_renew = false),
+    ]
+}
+
+/// What happens from outside, in order of time. SHOP-3006 renews while nobody looks.
+pub(super) fn acts(start: Timestamp) -> VecDeque<(Timestamp, Act)> {
+    VecDeque::from([
+        (at(start, 2, 10, 30), Act::Cancel("SHOP-3007")),
+        (at(start, 20, 18, 0), Act::StopDaemon),
+        (at(start, 21, 10, 0), Act::Renew("SHOP-3006")),
+        (at(start, 22, 10, 0), Act::Renew("SHOP-3006")),
+        (at(start, 23, 9, 15), Act::StartDaemon),
+    ])
+}
+
+/// Buys every order at the provider; returns who is to be watched, and what `track` is told of them.
+pub(super) fn enter(sandbox: &Sandbox) -> Result<(Vec<Actor>, Vec<NewSubscription>), crate::sandbox::Error> {
+    let mut actors = Vec::new();
+    let mut tracked = Vec::new();
+    for Role { case, outcome, order } in roles(sandbox.now()) {
+        let (number, expires_at) = (order.partner_order_number.clone(), order.expires_at);
+        let ids = sandbox.create_order(order)?.subscription_ids();
+        for (nth, &subscription_id) in ids.iter().enumerate() {
+            let label = if ids.len() > 1 { format!("{number} #{}", nth + 1) } else { number.clone() };
+            tracked.push(NewSubscription {
+                provider: PROVIDER.into(),
+                territory: TERRITORY.into(),
+                partner_order_number: number.clone(),
+                subscription_id,
+                generation: Some(0),
+                expires_at,
+                metadata: None,
+                tracked_by: "order",
+            });
+            actors.push(Actor { number: number.clone(), subscription_id, label, case, outcome });
+        }
+    }
+    Ok((actors, tracked))
+}
