@@ -1,0 +1,186 @@
+//! Processes, their CPU time and memory, and what they print of it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::pass::{self, Database};
+
+/// `getconf CLK_TCK`; the same on every Linux this runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Model, cores and kernel, so that a figure can be placed.
+pub fn machine() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores, Linux {}", model.trim_start_matches(['\t', ':', ' ']), read("/proc/sys/kernel/osrelease").trim())
+}
+
+/// A process that is ended with its handle.
+pub struct Child {
+    process: std::process::Child,
+    pub address: String,
+}
+
+impl Child {
+    /// The fake provider, answering after `delay`.
+    pub fn fake(delay: Duration) -> Self {
+        let mut process = this("fake", &[&delay.as_millis().to_string()]).stdout(Stdio::piped()).spawn().expect("the fake");
+        let mut address = String::new();
+        BufReader::new(process.stdout.as_mut().expect("piped")).read_line(&mut address).expect("its address");
+        Self { process, address: address.trim().to_owned() }
+    }
+
+    /// Microseconds at which requests arrived.
+    pub fn arrivals(&self) -> Vec<u64> {
+        let mut stream = TcpStream::connect(&self.address).expect("the fake");
+        stream.write_all(b"GET /arrivals HTTP/1.1\r\n\r\n").expect("asked");
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("a header");
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().expect("a length");
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        String::from_utf8_lossy(&body).lines().filter_map(|line| line.parse().ok()).collect()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.process.kill().expect("ended");
+        self.process.wait().expect("reaped");
+    }
+}
+
+/// What a measured process reported of itself.
+pub struct Sample {
+    requests: f64,
+    wall_seconds: f64,
+    cpu_seconds: f64,
+    pub peak_megabytes: f64,
+}
+
+impl Sample {
+    pub fn of(role: &str, arguments: &[&str]) -> Self {
+        let line = call(role, arguments);
+        let mut fields = line.split_whitespace().map(|field| field.parse().expect("a figure"));
+        let mut next = || fields.next().expect("four figures");
+        Self { requests: next(), wall_seconds: next(), cpu_seconds: next(), peak_megabytes: next() }
+    }
+
+    pub fn per_second(&self) -> f64 {
+        self.requests / self.wall_seconds
+    }
+
+    /// Microseconds.
+    pub fn cpu_per_request(&self) -> f64 {
+        self.cpu_seconds / self.requests * 1e6
+    }
+}
+
+/// In the measured process: does the work, which returns its number of requests, and prints the figures.
+pub fn report(work: impl FnOnce() -> u64) {
+    let (start, cpu) = (Instant::now(), cpu_seconds("self"));
+    let requests = work();
+    println!("{requests} {} {} {}", start.elapsed().as_secs_f64(), cpu_seconds("self") - cpu, peak_megabytes());
+}
+
+/// Calls this program in another role and returns what it prints.
+pub fn call(role: &str, arguments: &[&str]) -> String {
+    let output = this(role, arguments).stderr(Stdio::inherit()).output().expect("started");
+    assert!(output.status.success(), "{role} failed");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn this(role: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg(role).args(arguments);
+    command
+}
+
+/// User and system time of a process.
+fn cpu_seconds(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("stat");
+    let behind_name = stat.rsplit(')').next().expect("a name");
+    behind_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>()
+        / TICKS_PER_SECOND
+}
+
+fn peak_megabytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1000.0
+}
+
+/// The real binary, running as a daemon.
+fn daemon(fake: &Child, database: &Database, requests_per_second: f64) -> Child {
+    let settings = pass::settings(database.directory(), &fake.address, requests_per_second);
+    let process = Command::new(env!("CARGO_BIN_EXE_renewald"))
+        .args(["-q", "--config"])
+        .arg(settings)
+        .arg("run")
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the daemon");
+    Child { process, address: String::new() }
+}
+
+/// Seconds until the fake hears of a daemon, its token request included.
+pub fn start_to_first_request(fake: &Child, database: &Database) -> f64 {
+    let before = fake.arrivals().len();
+    let start = Instant::now();
+    let _daemon = daemon(fake, database, 5.0);
+    while fake.arrivals().len() == before {
+        assert!(start.elapsed() < Duration::from_secs(60), "no request within a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    start.elapsed().as_secs_f64()
+}
+
+/// The share of one core that a daemon with nothing to do takes, its start left out.
+pub fn idle_share(fake: &Child, database: &Database, time: Duration) -> f64 {
+    let daemon = daemon(fake, database, 5.0);
+    std::thread::sleep(Duration::from_secs(3));
+    let process = daemon.process.id().to_string();
+    let before = cpu_seconds(&process);
+    std::thread::sleep(time);
+    (cpu_seconds(&process) - before) / time.as_secs_f64()
+}
+
+pub struct Kept {
+    /// Requests in the fullest window of one second, anywhere.
+    pub most: usize,
+    pub mean: f64,
+}
+
+/// Runs a daemon with more work than its budget holds.
+pub fn budget(fake: &Child, database: &Database, requests_per_second: f64, time: Duration) -> Kept {
+    let running = daemon(fake, database, requests_per_second);
+    std::thread::sleep(time);
+    drop(running);
+    let arrivals = fake.arrivals();
+    let most = arrivals
+        .iter()
+        .enumerate()
+        .map(|(first, at)| arrivals[first..].iter().take_while(|later| **later < at + 1_000_000).count())
+        .max()
+        .unwrap_or(0);
+    let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
+    Kept { most, mean: (arrivals.len() - 1) as f64 / ((last - first) as f64 / 1e6) }
+}
+
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
