@@ -37,6 +37,13 @@ impl<T> Queue<T> {
     }
 }
 
+/// Territory and original partner order number.
+type Original = (String, String);
+
+fn original(renewal: &DueRenewal) -> Original {
+    (renewal.territory.clone(), renewal.partner_order_number.clone())
+}
+
 #[derive(Debug)]
 struct TerritoryLane {
     territory: String,
@@ -64,6 +71,11 @@ pub(super) struct Queues {
     /// Chosen, and not recorded yet.
     in_hand: HashSet<i64>,
     in_hand_orders: HashSet<String>,
+    /// The originals these belong to. Order data is asked for one generation of an original after the other, so that a jump
+    /// is queued in the order of its generations.
+    in_hand_originals: HashSet<Original>,
+    /// Behind one of those, in their order.
+    held: VecDeque<DueRenewal>,
     /// Raised by every reset: a page that was read before it is thrown away.
     era: u64,
 }
@@ -84,6 +96,8 @@ impl Queues {
             asked: HashSet::new(),
             in_hand: HashSet::new(),
             in_hand_orders: HashSet::new(),
+            in_hand_originals: HashSet::new(),
+            held: VecDeque::new(),
             era: 0,
         }
     }
@@ -94,13 +108,18 @@ impl Queues {
         for lane in &mut self.lanes {
             lane.queue = Queue::default();
         }
-        self.renewals = Queue::default();
+        self.forget_renewals();
     }
 
     /// New renewals were recorded: looks for those again.
     pub fn reset_renewals(&mut self) {
         self.era += 1;
+        self.forget_renewals();
+    }
+
+    fn forget_renewals(&mut self) {
         self.renewals = Queue::default();
+        self.held.clear();
     }
 
     /// The next page to be read, if any queue runs low.
@@ -156,13 +175,7 @@ impl Queues {
 
     /// What waits for a slot, in territories that may be asked.
     pub fn waiting(&mut self, gate: &Gate) -> Waiting {
-        let in_hand = &self.in_hand_orders;
-        let sendable =
-            |renewal: &DueRenewal| !in_hand.contains(&renewal.order_number) && gate.admits(&renewal.territory);
-        // What cannot go now comes again with the next look; it must not block what is behind it.
-        while self.renewals.rows.front().is_some_and(|front| !sendable(front)) {
-            self.renewals.rows.pop_front();
-        }
+        self.skip_unsendable_renewals(gate);
         let any = |wanted: Lane| {
             self.lanes.iter().any(|l| l.lane == wanted && !l.queue.rows.is_empty() && gate.admits(&l.territory))
         };
@@ -171,6 +184,20 @@ impl Queues {
             order_data: !self.renewals.rows.is_empty(),
             urgent: any(Lane::Urgent),
             other: any(Lane::Other),
+        }
+    }
+
+    /// What cannot go now must not block what is behind it: it comes again with the next look, or once the generation before
+    /// it has its answer.
+    fn skip_unsendable_renewals(&mut self, gate: &Gate) {
+        while let Some(front) = self.renewals.rows.front() {
+            let served = self.in_hand_orders.contains(&front.order_number);
+            let held = self.in_hand_originals.contains(&original(front));
+            if !served && !held && gate.admits(&front.territory) {
+                return;
+            }
+            let skipped = self.renewals.rows.pop_front();
+            self.held.extend(skipped.filter(|_| held && !served));
         }
     }
 
@@ -191,6 +218,7 @@ impl Queues {
     pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
         let renewal = self.renewals.rows.pop_front()?;
         self.in_hand_orders.insert(renewal.order_number.clone());
+        self.in_hand_originals.insert(original(&renewal));
         Some(renewal)
     }
 
@@ -207,6 +235,11 @@ impl Queues {
     /// An answer with order data is recorded for everybody who waited for it.
     pub fn settled(&mut self, asked: &DueRenewal) {
         self.in_hand_orders.remove(&asked.order_number);
+        self.in_hand_originals.remove(&original(asked));
+        let (free, held) = std::mem::take(&mut self.held).into_iter().partition(|r| original(r) == original(asked));
+        self.held = held;
+        let behind = std::mem::replace(&mut self.renewals.rows, free);
+        self.renewals.rows.extend(behind);
         self.renewals.rows.retain(|r| r.order_number != asked.order_number || r.territory != asked.territory);
     }
 }
