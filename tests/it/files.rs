@@ -32,8 +32,10 @@ fn version_1(path: &Path, subscription_id: i64) {
 /// What SQLite knows of tables and indices, without comments and spacing.
 fn schema(path: &Path) -> Vec<(String, String, String)> {
     let db = Connection::open(path).unwrap();
-    let mut statement = db.prepare("SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, normal(&row.get::<_, String>(2)?)))).unwrap();
+    let mut statement =
+        db.prepare("SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name").unwrap();
+    let rows =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, normal(&row.get::<_, String>(2)?)))).unwrap();
     rows.collect::<Result<_, _>>().unwrap()
 }
 
@@ -90,7 +92,8 @@ fn a_newer_file_is_refused_untouched() {
 fn somebody_elses_database_is_refused_untouched() {
     let site = Setup::new(&sandbox()).install();
     let db = Connection::open(site.database()).unwrap();
-    db.execute_batch("CREATE TABLE accounts (id INTEGER); INSERT INTO accounts VALUES (1); PRAGMA user_version = 1").unwrap();
+    db.execute_batch("CREATE TABLE accounts (id INTEGER); INSERT INTO accounts VALUES (1); PRAGMA user_version = 1")
+        .unwrap();
     drop(db);
     is_refused_untouched(&site, 78);
 }

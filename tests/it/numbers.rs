@@ -8,8 +8,36 @@ fn any_number_works_from_end_to_end() {
     let longest = "x".repeat(255);
     let utf8 = "€".repeat(84); // 252 bytes
     let numbers = [
-        "a/b", "..%2f", "%2e%2e", " ", "  a", "#?&%", "Ünï", "+", "a%20b", "..\\", "-", "-1", "1", "A-0", "A-01", "🙂", "\u{202e}x",
-        "\"'`$(x)", "{}", "null", "...", ".a", "order", "//", "a//b/", ";v=1", "@:", "\u{a0}", &longest, &utf8,
+        "a/b",
+        "..%2f",
+        "%2e%2e",
+        " ",
+        "  a",
+        "#?&%",
+        "Ünï",
+        "+",
+        "a%20b",
+        "..\\",
+        "-",
+        "-1",
+        "1",
+        "A-0",
+        "A-01",
+        "🙂",
+        "\u{202e}x",
+        "\"'`$(x)",
+        "{}",
+        "null",
+        "...",
+        ".a",
+        "order",
+        "//",
+        "a//b/",
+        ";v=1",
+        "@:",
+        "\u{a0}",
+        &longest,
+        &utf8,
     ];
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let site = Setup::new(&sandbox).webhook(&receiver).install();

@@ -21,11 +21,10 @@ struct Renewed {
 impl Renewed {
     fn new(variant: Variant) -> Self {
         let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let id = new_order(&sandbox, NewOrder { variant, subscription_ids: vec![501], ..NewOrder::new("A") });
-        let id = *id.first().unwrap_or(&501);
+        let id = new_order(&sandbox, NewOrder { variant, subscription_ids: vec![501], ..NewOrder::new("A") })[0];
         sandbox.renew("A", None).unwrap();
         let site = Setup::new(&sandbox).webhook(&receiver).install();
-        site.track("A", 501);
+        site.track("A", id);
         Self { work: site.work(), sandbox, receiver, site, id }
     }
 
@@ -198,7 +197,8 @@ fn permanent_codes_of_any_level_fail_at_once_and_once() {
 
 #[test]
 fn codes_that_never_pass_are_given_up_at_the_bound_of_their_class() {
-    for (code, bound, reason) in [(1010, 48 * HOUR, "not_found"), (1052, 72 * HOUR, "too_late"), (1051, 30 * DAY, "too_late")]
+    for (code, bound, reason) in
+        [(1010, 48 * HOUR, "not_found"), (1052, 72 * HOUR, "too_late"), (1051, 30 * DAY, "too_late")]
     {
         let mut renewed = Renewed::scripted(Script::steps([Step::order(code).forever()]));
         let took = renewed.until_message(5 * HOUR, 60 * DAY);
@@ -252,7 +252,8 @@ fn of_two_subscriptions_the_ready_one_does_not_wait_for_the_other() {
         let mut work = site.work();
         work.pass(sandbox.now());
         let of = |id: i64| {
-            let theirs = receiver.messages().into_iter().filter(move |m| m.data()["subscription"]["subscription_id"] == id);
+            let theirs =
+                receiver.messages().into_iter().filter(move |m| m.data()["subscription"]["subscription_id"] == id);
             theirs.map(|m| event(&m)).collect::<Vec<_>>()
         };
         assert_eq!(of(ids[0]), ["renewald.renewal.ready.v1"], "{code}");
@@ -265,7 +266,11 @@ fn of_two_subscriptions_the_ready_one_does_not_wait_for_the_other() {
 /// Two lines of one subscription, with these codes.
 fn two_lines(first: i64, second: i64) -> String {
     let line = |code: i64, key: &str| {
-        let serials = if code == 0 { json!([{"data": key, "encoding": "text", "charset": "utf-8", "fileName": ""}]) } else { json!([]) };
+        let serials = if code == 0 {
+            json!([{"data": key, "encoding": "text", "charset": "utf-8", "fileName": ""}])
+        } else {
+            json!([])
+        };
         json!({"productRef": 1, "remark": "", "responseCode": code, "responseMessage": "SAID", "files": [],
                "lineItems": [{"subscriptionId": 501, "responseCode": code, "responseMessage": "", "serials": serials}]})
     };

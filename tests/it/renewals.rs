@@ -3,7 +3,9 @@
 use renewald::sandbox::{ClashingNumber, Endpoint, Fault, FaultKind, NewOrder, Sandbox, Script, Variant};
 
 use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Daemon, HOUR, PATIENCE, SIGNING_SECRET, Setup, Track, keys, new_order, number, numbers, order, sandbox};
+use crate::harness::{
+    Daemon, HOUR, PATIENCE, SIGNING_SECRET, Setup, Track, keys, new_order, number, numbers, order, sandbox,
+};
 
 #[test]
 fn both_renewals_of_partner689_arrive_signed() {
@@ -199,11 +201,12 @@ fn one_answer_serves_both_subscriptions_of_an_order_with_their_own_keys() {
     ids.iter().for_each(|id| site.track("PAIR", *id));
     let mut work = site.work();
     // Both must be recorded before the first answer comes.
-    sandbox.script("PAIR-1", Script::codes([1010, 1010]));
+    sandbox.script("PAIR-1", Script::readable_after(HOUR));
     work.pass(sandbox.now());
     assert_eq!(receiver.messages().len(), 0);
     sandbox.clear_requests();
-    work.pass(sandbox.now() + HOUR);
+    sandbox.advance(HOUR);
+    work.pass(sandbox.now());
     let messages = receiver.messages();
     assert_eq!(messages.len(), 2);
     for message in &messages {
@@ -251,7 +254,8 @@ fn each_territory_is_asked_with_its_own_secret() {
         sandbox.renew(&number, None).unwrap();
     }
     site.work().pass(sandbox.now());
-    let mut sources: Vec<_> = receiver.messages().iter().map(|m| m.json()["source"].as_str().unwrap().to_owned()).collect();
+    let mut sources: Vec<_> =
+        receiver.messages().iter().map(|m| m.json()["source"].as_str().unwrap().to_owned()).collect();
     sources.sort();
     assert_eq!(sources, ["/renewald/nexway/eu", "/renewald/nexway/us"]);
 }
