@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn order_data_takes_half_of_the_slots_while_polls_wait_and_all_otherwise() {
         let busy = Waiting { asked_for: false, ..ALL };
-        assert_eq!(share(busy, Want::OrderData), 500 - 25);
+        assert_eq!(share(busy, Want::OrderData), 500);
         assert_eq!(share(Waiting { order_data: true, ..Waiting::default() }, Want::OrderData), 1000);
     }
 

@@ -29,6 +29,12 @@ impl Timestamp {
         Self(seconds.clamp(*RANGE.start(), *RANGE.end()))
     }
 
+    /// For constants in tests, of a time known to be printable.
+    #[cfg(test)]
+    pub(crate) const fn constant(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
     pub fn as_unix(self) -> i64 {
         self.0
     }

@@ -52,7 +52,10 @@ async fn serve(mut stream: TcpStream, delay: Duration, start: Instant, arrivals:
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         stream.write_all(answer.as_bytes()).await.ok()?;
         buffer.copy_within(length..filled, 0);
         filled -= length;

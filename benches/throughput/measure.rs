@@ -16,7 +16,11 @@ pub fn machine() -> String {
     let cpu = read("/proc/cpuinfo");
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores, Linux {}", model.trim_start_matches(['\t', ':', ' ']), read("/proc/sys/kernel/osrelease").trim())
+    format!(
+        "{}, {cores} cores, Linux {}",
+        model.trim_start_matches(['\t', ':', ' ']),
+        read("/proc/sys/kernel/osrelease").trim()
+    )
 }
 
 /// A process that is ended with its handle.
@@ -28,7 +32,8 @@ pub struct Child {
 impl Child {
     /// The fake provider, answering after `delay`.
     pub fn fake(delay: Duration) -> Self {
-        let mut process = this("fake", &[&delay.as_millis().to_string()]).stdout(Stdio::piped()).spawn().expect("the fake");
+        let mut process =
+            this("fake", &[&delay.as_millis().to_string()]).stdout(Stdio::piped()).spawn().expect("the fake");
         let mut address = String::new();
         BufReader::new(process.stdout.as_mut().expect("piped")).read_line(&mut address).expect("its address");
         Self { process, address: address.trim().to_owned() }

@@ -16,7 +16,12 @@ use crate::{CONNECTIONS, measure};
 pub struct Database(tempfile::TempDir);
 
 impl Database {
-    /// All of them due at once.
+    /// All of them due at once, never asked.
+    pub fn newly_imported(rows: usize) -> Self {
+        Self::made(rows, "new")
+    }
+
+    /// All of them due at once, as after years of polling.
     pub fn with(rows: usize) -> Self {
         Self::made(rows, "due")
     }
@@ -50,7 +55,8 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Tracks `rows` subscriptions in a new database.
 pub fn prepare(arguments: &[String]) {
-    let (path, rows, state): (_, i64, _) = (Path::new(&arguments[0]), arguments[1].parse().expect("rows"), &arguments[2]);
+    let (path, rows, state): (_, i64, _) =
+        (Path::new(&arguments[0]), arguments[1].parse().expect("rows"), &arguments[2]);
     let tracked_at = Timestamp::now();
     runtime().block_on(async {
         let store = Store::open(path, Access::Command).expect("a store");
@@ -60,10 +66,15 @@ pub fn prepare(arguments: &[String]) {
         }
         store.close().await;
     });
-    if state == "asked" {
+    if state != "new" {
         let database = rusqlite::Connection::open(path).expect("the database");
-        let asked = "UPDATE subscriptions SET last_asked_at = due_at, last_answer_at = due_at, due_at = due_at + 14400";
+        // As an earlier poll of the fake has left them; expiry as in its answers.
+        let asked = "UPDATE subscriptions SET last_asked_at = due_at - 14400, last_answer_at = due_at - 14400,
+                     last_outcome = 'ok', technical_status = 'ACTIVE', expires_at = 1926513621, expiry_reported = 1";
         database.execute(asked, []).expect("asked");
+        if state == "asked" {
+            database.execute("UPDATE subscriptions SET due_at = due_at + 14400", []).expect("asked");
+        }
     }
 }
 

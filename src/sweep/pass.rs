@@ -56,12 +56,6 @@ impl<P> Clone for Shared<'_, P> {
 
 impl<P> Copy for Shared<'_, P> {}
 
-/// What was chosen for a slot.
-enum Request {
-    Poll(Subscription),
-    OrderData(DueRenewal),
-}
-
 /// What came of it.
 enum Done {
     Poll {
@@ -195,21 +189,23 @@ impl<'a, P: Provider> Pass<'a, P> {
     }
 
     fn start(&mut self, waiting: Waiting, slot: Slot) {
-        let request = match self.choice.next(waiting) {
-            Some(Want::Poll(lane)) => self.queues.pop_poll(lane, self.gate).map(Request::Poll),
-            Some(Want::OrderData) => self.queues.pop_renewal().map(Request::OrderData),
-            None => None,
-        };
-        let Some(request) = request else { return };
-        match &request {
-            Request::Poll(subscription) => {
+        // Boxed one by one: a poll's future is a fraction of the size of one that also settles order data.
+        let request: BoxFuture<'a, Done> = match self.choice.next(waiting) {
+            Some(Want::Poll(lane)) => {
+                let Some(subscription) = self.queues.pop_poll(lane, self.gate) else { return };
                 self.gate.sent(&subscription.territory);
                 self.ordinary += usize::from(subscription.lane != Lane::AskedFor);
+                Box::pin(self.shared.poll(subscription, slot))
             }
-            Request::OrderData(renewal) => self.gate.sent(&renewal.territory),
-        }
+            Some(Want::OrderData) => {
+                let Some(renewal) = self.queues.pop_renewal() else { return };
+                self.gate.sent(&renewal.territory);
+                Box::pin(self.shared.order_data(renewal, slot))
+            }
+            None => return,
+        };
         self.report.calls += 1;
-        self.in_flight.push(Box::pin(self.shared.ask(request, slot)));
+        self.in_flight.push(request);
     }
 
     async fn take(&mut self, done: Done) -> Result<(), store::Error> {
@@ -339,18 +335,15 @@ impl<'a, P: Provider> Pass<'a, P> {
 }
 
 impl<'a, P: Provider> Shared<'a, P> {
-    async fn ask(self, request: Request, slot: Slot) -> Done {
-        match request {
-            Request::Poll(before) => {
-                let answer = self.status(&before, slot).await;
-                Done::Poll { before, answer }
-            }
-            Request::OrderData(asked) => {
-                let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
-                let settling = self.settle(&asked, &answer).await;
-                Done::OrderData { asked, answer, settling }
-            }
-        }
+    async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
+        let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
+        let settling = self.settle(&asked, &answer).await;
+        Done::OrderData { asked, answer, settling }
+    }
+
+    async fn poll(self, before: Subscription, slot: Slot) -> Done {
+        let answer = self.status(&before, slot).await;
+        Done::Poll { before, answer }
     }
 
     /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
@@ -363,7 +356,8 @@ impl<'a, P: Provider> Shared<'a, P> {
         }
         let suffixed = number::order_number(original, generation);
         let slot = self.budget.follow_up().await;
-        let again = self.provider.subscription_status(territory, &suffixed, *subscription_id, slot).await;
+        // Rare, and boxed so that it does not double the size of every poll.
+        let again = Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await;
         Ok(again.ok().filter(|again| again.verdict.class == Class::Success).unwrap_or(status))
     }
 

@@ -37,13 +37,6 @@ impl<T> Queue<T> {
     }
 }
 
-/// Territory and original partner order number.
-type Original = (String, String);
-
-fn original(renewal: &DueRenewal) -> Original {
-    (renewal.territory.clone(), renewal.partner_order_number.clone())
-}
-
 #[derive(Debug)]
 struct TerritoryLane {
     territory: String,
@@ -73,11 +66,15 @@ pub(super) struct Queues {
     in_hand_orders: HashSet<String>,
     /// The originals these belong to. Order data is asked for one generation of an original after the other, so that a jump
     /// is queued in the order of its generations.
-    in_hand_originals: HashSet<Original>,
+    in_hand_originals: HashSet<String>,
     /// Behind one of those, in their order.
     held: VecDeque<DueRenewal>,
-    /// Raised by every reset: a page that was read before it is thrown away.
+    /// Recorded since the page that is being read was asked for: it may show them as they were before.
+    just_recorded: HashSet<i64>,
+    just_settled: HashSet<String>,
+    /// Raised by a reset: a page that was asked for before it is thrown away.
     era: u64,
+    renewals_era: u64,
 }
 
 impl Queues {
@@ -98,7 +95,10 @@ impl Queues {
             in_hand_orders: HashSet::new(),
             in_hand_originals: HashSet::new(),
             held: VecDeque::new(),
+            just_recorded: HashSet::new(),
+            just_settled: HashSet::new(),
             era: 0,
+            renewals_era: 0,
         }
     }
 
@@ -108,25 +108,23 @@ impl Queues {
         for lane in &mut self.lanes {
             lane.queue = Queue::default();
         }
-        self.forget_renewals();
+        self.reset_renewals();
     }
 
     /// New renewals were recorded: looks for those again.
     pub fn reset_renewals(&mut self) {
-        self.era += 1;
-        self.forget_renewals();
-    }
-
-    fn forget_renewals(&mut self) {
+        self.renewals_era += 1;
         self.renewals = Queue::default();
         self.held.clear();
     }
 
-    /// The next page to be read, if any queue runs low.
-    pub fn next_page(&self, now: Timestamp) -> Option<Reading> {
-        let era = self.era;
+    /// The next page to be read, if any queue runs low. One at a time.
+    pub fn next_page(&mut self, now: Timestamp) -> Option<Reading> {
+        self.just_recorded.clear();
+        self.just_settled.clear();
         if self.renewals.wants_page() {
             let (store, provider, after) = (self.store.clone(), self.provider.clone(), self.renewals.after);
+            let era = self.renewals_era;
             return Some(Box::pin(async move {
                 let rows = store.due_renewals(&provider, now, after, PAGE).await?;
                 Ok(Page::Renewals { era, rows })
@@ -141,7 +139,7 @@ impl Queues {
             after: wanted.queue.after,
             limit: PAGE,
         };
-        let store = self.store.clone();
+        let (store, era) = (self.store.clone(), self.era);
         Some(Box::pin(async move { Ok(Page::Polls { at, era, rows: store.due_subscriptions(page).await? }) }))
     }
 
@@ -154,15 +152,16 @@ impl Queues {
                 if let Some(last) = rows.last() {
                     queue.after = (last.due_at.map_or(i64::MAX, Timestamp::as_unix), last.row);
                 }
-                let (in_hand, asked) = (&self.in_hand, &self.asked);
-                queue.rows.extend(rows.into_iter().filter(|s| !in_hand.contains(&s.row) && !asked.contains(&s.row)));
+                let known = [&self.in_hand, &self.just_recorded, &self.asked];
+                queue.rows.extend(rows.into_iter().filter(|s| !known.iter().any(|rows| rows.contains(&s.row))));
             }
-            Page::Renewals { era, rows } if era == self.era => {
+            Page::Renewals { era, rows } if era == self.renewals_era => {
                 self.renewals.exhausted = rows.len() < PAGE;
                 if let Some(last) = rows.last() {
                     self.renewals.after = (last.next_attempt_at.as_unix(), last.row);
                 }
-                self.renewals.rows.extend(rows);
+                let settled = &self.just_settled;
+                self.renewals.rows.extend(rows.into_iter().filter(|r| !settled.contains(&r.order_number)));
             }
             Page::Polls { .. } | Page::Renewals { .. } => {}
         }
@@ -192,7 +191,7 @@ impl Queues {
     fn skip_unsendable_renewals(&mut self, gate: &Gate) {
         while let Some(front) = self.renewals.rows.front() {
             let served = self.in_hand_orders.contains(&front.order_number);
-            let held = self.in_hand_originals.contains(&original(front));
+            let held = self.in_hand_originals.contains(&front.partner_order_number);
             if !served && !held && gate.admits(&front.territory) {
                 return;
             }
@@ -218,13 +217,14 @@ impl Queues {
     pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
         let renewal = self.renewals.rows.pop_front()?;
         self.in_hand_orders.insert(renewal.order_number.clone());
-        self.in_hand_originals.insert(original(&renewal));
+        self.in_hand_originals.insert(renewal.partner_order_number.clone());
         Some(renewal)
     }
 
     /// A poll's result is recorded. `due_at` is when it is due again.
     pub fn recorded(&mut self, row: i64, due_at: Option<Timestamp>) {
         self.in_hand.remove(&row);
+        self.just_recorded.insert(row);
         if let Some(horizon) = self.horizon
             && due_at.is_some_and(|due| due <= horizon)
         {
@@ -235,11 +235,14 @@ impl Queues {
     /// An answer with order data is recorded for everybody who waited for it.
     pub fn settled(&mut self, asked: &DueRenewal) {
         self.in_hand_orders.remove(&asked.order_number);
-        self.in_hand_originals.remove(&original(asked));
-        let (free, held) = std::mem::take(&mut self.held).into_iter().partition(|r| original(r) == original(asked));
+        let original = &asked.partner_order_number;
+        self.in_hand_originals.remove(original);
+        let (free, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|r| r.partner_order_number == *original);
         self.held = held;
         let behind = std::mem::replace(&mut self.renewals.rows, free);
         self.renewals.rows.extend(behind);
+        self.just_settled.insert(asked.order_number.clone());
         self.renewals.rows.retain(|r| r.order_number != asked.order_number || r.territory != asked.territory);
     }
 }

@@ -325,13 +325,6 @@ impl Site {
         db.busy_timeout(PATIENCE).expect("a time");
         db
     }
-
-    /// Everything that its processes wrote so far.
-    pub fn output(&self) -> String {
-        (0..self.started.get())
-            .flat_map(|n| ["stdout", "stderr"].map(|s| text(&self.path(&format!("{n}.{s}")))))
-            .collect()
-    }
 }
 
 impl Drop for Site {
