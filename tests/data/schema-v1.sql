@@ -1,15 +1,16 @@
 -- What a new database gets. Older files are brought here by the numbered steps in src/store/migrations.rs, and a test
 -- compares the two. All times are Unix seconds, UTC; the words are those of the README.
 
--- One subscription that somebody asked us to watch. Rows are never deleted by the daemon.
+-- One subscription that somebody asked us to watch. Rows are never deleted by the daemon. Its checks say OR where IN would read
+-- better: SQLite builds a temporary index for each row that it holds against a list of three or more.
 CREATE TABLE subscriptions (
     id                    INTEGER PRIMARY KEY,
     provider              TEXT    NOT NULL,
-    partner_order_number  TEXT    NOT NULL CHECK (octet_length(partner_order_number) BETWEEN 1 AND 255),
+    partner_order_number  TEXT    NOT NULL CHECK (length(CAST(partner_order_number AS BLOB)) BETWEEN 1 AND 255),
     subscription_id       INTEGER NOT NULL CHECK (subscription_id > 0),
     territory             TEXT    NOT NULL,
     state                 TEXT    NOT NULL DEFAULT 'watching'
-                          CHECK (state IN ('watching', 'paused', 'ended', 'untracked')),
+                          CHECK (state = 'watching' OR state = 'paused' OR state = 'ended' OR state = 'untracked'),
     generation            INTEGER CHECK (generation >= 0),       -- NULL: adopted, the first poll notes it
     expires_at            INTEGER,
     expiry_reported       INTEGER NOT NULL DEFAULT 0 CHECK (expiry_reported IN (0, 1)), -- 1: by the provider
@@ -19,9 +20,10 @@ CREATE TABLE subscriptions (
     ended_at              INTEGER,
 
     -- When it is asked, and with what rank.
-    lane                  INTEGER NOT NULL CHECK (lane IN (0, 1, 2)), -- 0 asked for, 1 urgent, 2 other
+    lane                  INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 2), -- 0 asked for, 1 urgent, 2 other
     due_at                INTEGER,                               -- NULL: not asked
-    pace                  TEXT    NOT NULL DEFAULT 'regular' CHECK (pace IN ('regular', 'daily', 'monthly')),
+    pace                  TEXT    NOT NULL DEFAULT 'regular'
+                          CHECK (pace = 'regular' OR pace = 'daily' OR pace = 'monthly'),
 
     -- What the last polls said.
     last_asked_at         INTEGER,

@@ -1,6 +1,7 @@
 //! `kill -9` at every step of a renewal, then a restart: the receiver has each generation, under one id for ever.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use renewald::sandbox::{Endpoint, Fault, FaultKind, Sandbox};
 
@@ -147,4 +148,29 @@ fn assert_one_id_each(messages: &[Received], expected: usize) {
         ids.dedup();
         assert_eq!(ids.len(), 1, "{number}: {ids:?}");
     }
+}
+
+/// A file may not grow any more, as on a full disk; later it may again.
+#[test]
+fn a_full_disk_stops_the_work_and_loses_nothing() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).with(|setup| setup.log_level = "info").every("1s").webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    // Beyond the limit a write fails, where the signal that comes with it is ignored.
+    let mut daemon = site.start_through(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""], &["run"]);
+    let limit = |bytes: &str| {
+        let arguments = [&format!("--fsize={bytes}:unlimited"), "--pid", &daemon.id().to_string()].map(str::to_owned);
+        assert!(Command::new("prlimit").args(arguments).status().expect("prlimit").success());
+    };
+    sandbox.wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE).expect("it works");
+    limit("8192");
+    sandbox.renew("A", None).unwrap();
+    daemon.wait_for_log("cannot write to the database");
+    limit("unlimited");
+    let message = receiver.next_message();
+    assert_eq!(number(&message), "A-1");
+    assert!(daemon.status().is_none(), "it runs on");
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    assert_one_id_each(&receiver.messages(), 1);
 }

@@ -263,11 +263,17 @@ impl Site {
 
     /// Starts the binary with these settings.
     pub fn start(&self, arguments: &[&str]) -> Daemon {
+        self.start_through(&[], arguments)
+    }
+
+    /// Starts it by another program, whose last arguments are the binary and its arguments.
+    pub fn start_through(&self, starter: &[&str], arguments: &[&str]) -> Daemon {
         let n = self.started.replace(self.started.get() + 1);
         let [stdout, stderr] = ["stdout", "stderr"].map(|stream| self.path(&format!("{n}.{stream}")));
         let create = |path: &Path| File::create(path).expect("an output file");
-        let child = Command::new(env!("CARGO_BIN_EXE_renewald"))
-            .args(arguments)
+        let line = [starter, &[env!("CARGO_BIN_EXE_renewald")], arguments].concat();
+        let child = Command::new(line[0])
+            .args(&line[1..])
             .args(["--config".as_ref(), self.path("renewald.toml").as_os_str()])
             .current_dir(self.dir.path())
             .stdin(Stdio::null())

@@ -9,6 +9,7 @@ mod files;
 mod harness;
 mod instances;
 mod numbers;
+mod once;
 mod order_data;
 mod renewals;
 mod secrecy;
