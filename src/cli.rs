@@ -136,7 +136,8 @@ impl From<crate::store::Error> for Error {
         use crate::store::Error as Store;
         let exit = match &error {
             Store::Locked { .. } | Store::Older { .. } => Exit::TryLater,
-            Store::Newer { .. } => Exit::Settings,
+            // `store.path` names a file that is not for this build.
+            Store::Newer { .. } | Store::Foreign { .. } => Exit::Settings,
             Store::File { .. } => Exit::CannotCreate,
             _ if error.is_transient() => Exit::TryLater,
             _ => Exit::Internal,

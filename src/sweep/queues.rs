@@ -64,6 +64,11 @@ pub(super) struct Queues {
     /// Chosen, and not recorded yet.
     in_hand: HashSet<i64>,
     in_hand_orders: HashSet<String>,
+    /// The originals these belong to. Order data is asked for one generation of an original after the other, so that a jump
+    /// is queued in the order of its generations.
+    in_hand_originals: HashSet<String>,
+    /// Behind one of those, in their order.
+    held: VecDeque<DueRenewal>,
     /// Recorded since the page that is being read was asked for: it may show them as they were before.
     just_recorded: HashSet<i64>,
     just_settled: HashSet<String>,
@@ -88,6 +93,8 @@ impl Queues {
             asked: HashSet::new(),
             in_hand: HashSet::new(),
             in_hand_orders: HashSet::new(),
+            in_hand_originals: HashSet::new(),
+            held: VecDeque::new(),
             just_recorded: HashSet::new(),
             just_settled: HashSet::new(),
             era: 0,
@@ -108,6 +115,7 @@ impl Queues {
     pub fn reset_renewals(&mut self) {
         self.renewals_era += 1;
         self.renewals = Queue::default();
+        self.held.clear();
     }
 
     /// The next page to be read, if any queue runs low. One at a time.
@@ -166,13 +174,7 @@ impl Queues {
 
     /// What waits for a slot, in territories that may be asked.
     pub fn waiting(&mut self, gate: &Gate) -> Waiting {
-        let in_hand = &self.in_hand_orders;
-        let sendable =
-            |renewal: &DueRenewal| !in_hand.contains(&renewal.order_number) && gate.admits(&renewal.territory);
-        // What cannot go now comes again with the next look; it must not block what is behind it.
-        while self.renewals.rows.front().is_some_and(|front| !sendable(front)) {
-            self.renewals.rows.pop_front();
-        }
+        self.skip_unsendable_renewals(gate);
         let any = |wanted: Lane| {
             self.lanes.iter().any(|l| l.lane == wanted && !l.queue.rows.is_empty() && gate.admits(&l.territory))
         };
@@ -181,6 +183,20 @@ impl Queues {
             order_data: !self.renewals.rows.is_empty(),
             urgent: any(Lane::Urgent),
             other: any(Lane::Other),
+        }
+    }
+
+    /// What cannot go now must not block what is behind it: it comes again with the next look, or once the generation before
+    /// it has its answer.
+    fn skip_unsendable_renewals(&mut self, gate: &Gate) {
+        while let Some(front) = self.renewals.rows.front() {
+            let served = self.in_hand_orders.contains(&front.order_number);
+            let held = self.in_hand_originals.contains(&front.partner_order_number);
+            if !served && !held && gate.admits(&front.territory) {
+                return;
+            }
+            let skipped = self.renewals.rows.pop_front();
+            self.held.extend(skipped.filter(|_| held && !served));
         }
     }
 
@@ -201,6 +217,7 @@ impl Queues {
     pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
         let renewal = self.renewals.rows.pop_front()?;
         self.in_hand_orders.insert(renewal.order_number.clone());
+        self.in_hand_originals.insert(renewal.partner_order_number.clone());
         Some(renewal)
     }
 
@@ -218,6 +235,13 @@ impl Queues {
     /// An answer with order data is recorded for everybody who waited for it.
     pub fn settled(&mut self, asked: &DueRenewal) {
         self.in_hand_orders.remove(&asked.order_number);
+        let original = &asked.partner_order_number;
+        self.in_hand_originals.remove(original);
+        let (free, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|r| r.partner_order_number == *original);
+        self.held = held;
+        let behind = std::mem::replace(&mut self.renewals.rows, free);
+        self.renewals.rows.extend(behind);
         self.just_settled.insert(asked.order_number.clone());
         self.renewals.rows.retain(|r| r.order_number != asked.order_number || r.territory != asked.territory);
     }

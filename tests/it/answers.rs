@@ -1,0 +1,307 @@
+//! Provider answers of any kind: each leads to a typed outcome, nobody panics, nothing is lost, and others go on.
+
+use std::time::Duration;
+
+use renewald::sandbox::{
+    AcceptedNumber, DateForm, Endpoint, ErrorBody, Fault, FaultKind, GenerationForm, ResultNames, ReturnedNumber,
+    Script, Switches, UnknownSubscription,
+};
+
+use crate::fake_receiver::FakeReceiver;
+use crate::harness::{DAY, HOUR, Setup, numbers, order, sandbox, sandbox_with};
+
+const GIB: u64 = 1 << 30;
+
+fn status(status: u16) -> FaultKind {
+    FaultKind::Status { status, body: ErrorBody::Html, retry_after: None }
+}
+
+fn body(body: &str) -> FaultKind {
+    FaultKind::Body { body: body.to_owned() }
+}
+
+/// Every fault, and what is stored of it.
+fn faults() -> Vec<(FaultKind, &'static str)> {
+    let deep_object = format!("{}1{}", "{\"generation\":".repeat(10_000), "}".repeat(10_000));
+    vec![
+        (FaultKind::Html, "unreadable"),
+        (FaultKind::EmptyBody, "unreadable"),
+        (FaultKind::EmptyObject, "unreadable"),
+        (FaultKind::TruncatedJson, "unreadable"),
+        (FaultKind::HugeBody { bytes: GIB }, "unreadable"),
+        (FaultKind::GzipBomb { bytes: 64 << 20 }, "unreadable"),
+        (FaultKind::DeepJson { depth: 10_000 }, "unreadable"),
+        (FaultKind::DuplicateKeys, "unreadable"), // which of the two is meant?
+        (body(&deep_object), "unreadable"),
+        (body("null"), "unreadable"),
+        (body("[]"), "unreadable"),
+        (body("\"text\""), "unreadable"),
+        (body("{\"message\": \"what?\"}"), "unreadable"),
+        (body("\u{0}"), "unreadable"),
+        (FaultKind::CutBefore, "unreachable"),
+        (FaultKind::CutMidBody, "unreachable"),
+        (FaultKind::Stall, "unreachable"),
+        (FaultKind::Trickle { every: Duration::from_millis(100) }, "unreachable"),
+        (status(500), "unavailable"),
+        (status(502), "unavailable"),
+        (status(503), "unavailable"),
+        (status(599), "unavailable"),
+        (status(408), "unavailable"),
+        (status(400), "rejected"),
+        (status(405), "rejected"),
+        (status(422), "rejected"),
+        (FaultKind::Redirect { location: "http://127.0.0.1:1/".to_owned() }, "rejected"),
+        (FaultKind::Status { status: 500, body: ErrorBody::Json, retry_after: None }, "unavailable"),
+        (
+            FaultKind::Status { status: 503, body: ErrorBody::Empty, retry_after: Some("99999999999999999".into()) },
+            "unavailable",
+        ),
+        (
+            FaultKind::Status { status: 503, body: ErrorBody::Empty, retry_after: Some("-1, soon".into()) },
+            "unavailable",
+        ),
+        (FaultKind::Status { status: 403, body: ErrorBody::Json, retry_after: None }, "refused"),
+    ]
+}
+
+/// `BAD` suffers, `GOOD` does not; both renewed. What is stored of `BAD` afterwards, by `query`.
+fn outcome_of(fault: &FaultKind, number: &str, query: &str) -> String {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).with(|setup| setup.timeout = "1s").webhook(&receiver).install();
+    for number in ["BAD", "GOOD"] {
+        site.track(number, order(&sandbox, number));
+        sandbox.renew(number, None).unwrap();
+    }
+    sandbox.fault(Fault::new(fault.clone()).number(number));
+    let mut work = site.work();
+    work.pass(sandbox.now());
+    assert_eq!(numbers(&receiver.messages()), ["GOOD-1"], "{fault:?}");
+    let outcome = site.value::<Option<String>>(query).unwrap_or_default();
+    sandbox.clear_faults();
+    work.pass(sandbox.now() + 2 * DAY);
+    assert_eq!(numbers(&receiver.messages()), ["GOOD-1", "BAD-1"], "{fault:?}");
+    outcome
+}
+
+#[test]
+fn any_status_answer_has_a_typed_outcome_and_loses_nothing() {
+    for (fault, expected) in faults() {
+        let query = "SELECT last_outcome FROM subscriptions WHERE partner_order_number = 'BAD'";
+        assert_eq!(outcome_of(&fault, "BAD", query), expected, "{fault:?}");
+    }
+}
+
+#[test]
+fn any_order_data_answer_has_a_typed_outcome_and_loses_nothing() {
+    for (fault, expected) in faults() {
+        let query = "SELECT last_outcome FROM renewals WHERE order_number = 'BAD-1'";
+        let expected = match expected {
+            "unreadable" | "rejected" => "failed",
+            other => other,
+        };
+        assert_eq!(outcome_of(&fault, "BAD-1", query), expected, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_does_not_matter() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    sandbox.fault(Fault::new(FaultKind::ByteOrderMark));
+    site.work().pass(sandbox.now());
+    assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+}
+
+#[test]
+fn values_of_wrong_types_deliver_nothing_and_lose_nothing() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+        sandbox.renew(number, None).unwrap();
+    }
+    sandbox.fault(Fault::new(FaultKind::WrongTypes).number("A"));
+    sandbox.fault(Fault::new(FaultKind::WrongTypes).number("B-1"));
+    let mut work = site.work();
+    work.pass(sandbox.now());
+    assert_eq!(receiver.messages().len(), 0);
+    sandbox.clear_faults();
+    work.pass(sandbox.now() + DAY);
+    let mut arrived = numbers(&receiver.messages());
+    arrived.sort();
+    assert_eq!(arrived, ["A-1", "B-1"]);
+}
+
+#[test]
+fn a_token_service_in_any_trouble_loses_nothing() {
+    for (fault, _) in faults() {
+        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+        let site = Setup::new(&sandbox).with(|setup| setup.timeout = "1s").webhook(&receiver).install();
+        site.track("A", order(&sandbox, "A"));
+        sandbox.renew("A", None).unwrap();
+        sandbox.fault(Fault::new(fault.clone()).at(Endpoint::Token));
+        let report = site.work().sweep(sandbox.now());
+        assert_eq!((report.polls, report.answers), (1, 0), "{fault:?}");
+        sandbox.clear_faults();
+        site.work().pass(sandbox.now() + DAY);
+        assert_eq!(numbers(&receiver.messages()), ["A-1"], "{fault:?}");
+    }
+}
+
+#[test]
+fn too_many_requests_with_an_absurd_retry_after_delays_nobody_for_long() {
+    for after in ["31536000", "99999999999999999999", "Wed, 21 Oct 9999 07:28:00 GMT", "tomorrow", "-5", ""] {
+        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        for number in ["A", "B", "C"] {
+            site.track(number, order(&sandbox, number));
+            sandbox.renew(number, None).unwrap();
+        }
+        let limited = FaultKind::Status { status: 429, body: ErrorBody::Json, retry_after: Some(after.to_owned()) };
+        sandbox.fault(Fault::new(limited).at(Endpoint::Status).number("B").times(1));
+        let mut work = site.work();
+        work.pass(sandbox.now());
+        work.pass(sandbox.now() + 5 * HOUR);
+        let mut arrived = numbers(&receiver.messages());
+        arrived.sort();
+        assert_eq!(arrived, ["A-1", "B-1", "C-1"], "{after:?}");
+    }
+}
+
+#[test]
+fn a_limit_at_the_provider_is_kept_and_obeyed() {
+    // The sandbox refuses what is above ten a second; we are told to stay at eight.
+    let (sandbox, receiver) = (sandbox_with(|switches| switches.rate_limit = 10), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    let settings = std::fs::read_to_string(site.path("renewald.toml")).unwrap();
+    std::fs::write(site.path("renewald.toml"), settings.replace("requests_per_second = 0", "requests_per_second = 8"))
+        .unwrap();
+    for n in 0..10 {
+        let number = format!("N{n}");
+        site.track(&number, order(&sandbox, &number));
+        sandbox.renew(&number, None).unwrap();
+    }
+    site.catch_up();
+    assert_eq!(receiver.messages().len(), 10);
+    assert!(sandbox.busiest_second() <= 9, "{} in one second", sandbox.busiest_second());
+    assert!(sandbox.requests().iter().all(|request| request.status != Some(429)));
+}
+
+/// Every open question of the reference, answered either way.
+#[test]
+fn a_renewal_is_seen_however_the_provider_spells_it() {
+    let switched: Vec<Box<dyn Fn(&mut Switches)>> = vec![
+        Box::new(|s| s.returned_number = ReturnedNumber::Original),
+        Box::new(|s| s.returned_number = ReturnedNumber::Missing),
+        Box::new(|s| s.generation = GenerationForm::String),
+        Box::new(|s| s.generation = GenerationForm::Missing),
+        Box::new(|s| s.generation = GenerationForm::Null),
+        Box::new(|s| s.result_names = ResultNames::ResponseCode),
+        Box::new(|s| s.technical_status = Some("NEVER HEARD OF".to_owned())),
+        Box::new(|s| s.technical_status = Some("SUSPENDED".to_owned())),
+        Box::new(|s| s.accepted_number = AcceptedNumber::Both),
+        Box::new(|s| s.refresh_token = false),
+        Box::new(|s| s.dates = DateForm::Utc),
+        Box::new(|s| s.dates = DateForm::OffsetWithoutColon),
+        Box::new(|s| s.dates = DateForm::Space),
+        Box::new(|s| s.dates = DateForm::DateOnly),
+        Box::new(|s| s.dates = DateForm::UnixSeconds),
+        Box::new(|s| s.dates = DateForm::UnixMillis),
+        Box::new(|s| s.dates = DateForm::Unreadable),
+        Box::new(|s| s.dates = DateForm::Null),
+    ];
+    for (n, switch) in switched.into_iter().enumerate() {
+        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        site.track("A", order(&sandbox, "A"));
+        let mut work = site.work();
+        let start = sandbox.now();
+        work.pass(start);
+        sandbox.switch(|switches| switch(switches));
+        sandbox.renew("A", None).unwrap();
+        work.pass(start + 5 * HOUR);
+        work.pass(start + 10 * HOUR);
+        assert_eq!(numbers(&receiver.messages()), ["A-1"], "switch {n}");
+        let outcome = site.texts("SELECT last_outcome FROM subscriptions");
+        assert_eq!(outcome, ["ok"], "switch {n}");
+    }
+}
+
+/// After a renewal the provider may want the number of the newest one.
+#[test]
+fn an_original_that_is_unknown_after_a_renewal_is_asked_by_its_last_number() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    let mut work = site.work();
+    work.pass(sandbox.now());
+    sandbox.switch(|switches| switches.accepted_number = AcceptedNumber::LastSuffixed);
+    work.pass(sandbox.now() + 5 * HOUR);
+    assert_eq!(site.texts("SELECT last_outcome FROM subscriptions"), ["ok"]);
+    assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+}
+
+#[test]
+fn surprises_are_counted_deliver_nothing_and_stop_nothing() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    for number in ["FOREIGN", "BACK", "JUMP", "GOOD"] {
+        site.track(number, order(&sandbox, number));
+    }
+    let mut work = site.work();
+    let start = sandbox.now();
+    for number in ["BACK", "GOOD"] {
+        sandbox.renew_times(number, None, 2).unwrap();
+    }
+    work.pass(start);
+    assert_eq!(receiver.messages().len(), 4);
+
+    sandbox.script("FOREIGN", Script::status_body(r#"{"partnerOrderNumber": "OTHER-3", "generation": 3, "code": 0}"#));
+    sandbox.set_generation("BACK", None, 1).unwrap();
+    sandbox.set_generation("JUMP", None, 25).unwrap();
+    for passes in 1..4 {
+        work.pass(start + passes * 5 * HOUR);
+    }
+    assert_eq!(receiver.messages().len(), 4, "nothing came of it");
+    let surprised = site.texts("SELECT partner_order_number FROM subscriptions WHERE surprise IS NOT NULL ORDER BY 1");
+    assert_eq!(surprised, ["BACK", "FOREIGN", "JUMP"]);
+    assert_eq!(site.value::<i64>("SELECT min(surprises) FROM subscriptions WHERE surprise IS NOT NULL"), 3);
+    assert_eq!(
+        site.texts("SELECT generation || '' FROM subscriptions ORDER BY partner_order_number"),
+        ["2", "0", "2", "0"]
+    );
+
+    // All of it was passing: what follows is delivered.
+    sandbox.script("FOREIGN", Script::default());
+    sandbox.set_generation("JUMP", None, 0).unwrap();
+    sandbox.set_generation("BACK", None, 2).unwrap();
+    ["FOREIGN", "BACK", "JUMP"].iter().for_each(|number| sandbox.renew(number, None).unwrap());
+    work.pass(start + 25 * HOUR);
+    let mut arrived = numbers(&receiver.messages()[4..]);
+    arrived.sort();
+    assert_eq!(arrived, ["BACK-3", "FOREIGN-1", "JUMP-1"]);
+}
+
+#[test]
+fn an_unknown_subscription_is_asked_daily_and_found_again() {
+    for unknown in [UnknownSubscription::Code, UnknownSubscription::Status] {
+        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+        sandbox.switch(|switches| switches.unknown_subscription = unknown);
+        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        site.track("LATE", 5_618_577);
+        let mut work = site.work();
+        let start = sandbox.now();
+        work.pass(start);
+        assert_eq!(site.texts("SELECT last_outcome FROM subscriptions"), ["not_found"], "{unknown:?}");
+        let asked = sandbox.request_count();
+        work.pass(start + 5 * HOUR);
+        assert_eq!(sandbox.request_count(), asked, "daily");
+        order(&sandbox, "LATE");
+        sandbox.renew("LATE", None).unwrap();
+        work.pass(start + 25 * HOUR);
+        assert_eq!(numbers(&receiver.messages()), ["LATE-1"], "{unknown:?}");
+    }
+}

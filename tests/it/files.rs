@@ -1,0 +1,146 @@
+//! The database file: older ones are brought up to date, newer and foreign ones are refused untouched.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::fake_receiver::FakeReceiver;
+use crate::harness::{Setup, Site, number, order, sandbox};
+
+/// As released; never to be changed from then on.
+const VERSION_1: &str = include_str!("../data/schema-v1.sql");
+
+/// A file of version 1 with a subscription whose generation 1 waits for its order data.
+fn version_1(path: &Path, subscription_id: i64) {
+    let db = Connection::open(path).unwrap();
+    db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
+    db.execute_batch(VERSION_1).unwrap();
+    db.execute_batch(&format!(
+        "PRAGMA application_id = 0x726e7764;
+         PRAGMA user_version = 1;
+         INSERT INTO subscriptions (id, provider, partner_order_number, subscription_id, territory, generation, metadata, tracked_at,
+                                    tracked_by, lane, due_at, last_asked_at, last_answer_at, last_outcome)
+         VALUES (7, 'nexway', 'PARTNER689', {subscription_id}, 'eu', 1, '{{\"customer\":\"C-17\"}}', 1700000000, 'import', 2,
+                 1700014400, 1700000000, 1700000000, 'ok');
+         INSERT INTO renewals (subscription, provider, generation, order_number, detected_at, next_attempt_at)
+         VALUES (7, 'nexway', 1, 'PARTNER689-1', 1700000000, 1700000010);"
+    ))
+    .unwrap();
+}
+
+/// What SQLite knows of tables and indices, without comments and spacing.
+fn schema(path: &Path) -> Vec<(String, String, String)> {
+    let db = Connection::open(path).unwrap();
+    let mut statement =
+        db.prepare("SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name").unwrap();
+    let rows =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, normal(&row.get::<_, String>(2)?)))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn normal(sql: &str) -> String {
+    let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    code.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn pragmas(path: &Path) -> Vec<i64> {
+    let db = Connection::open(path).unwrap();
+    let names = ["application_id", "user_version", "auto_vacuum"];
+    names.map(|name| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()).to_vec()
+}
+
+#[test]
+fn a_file_of_version_1_becomes_what_a_new_one_is_and_works_on() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let id = order(&sandbox, "PARTNER689");
+    sandbox.renew("PARTNER689", None).unwrap();
+    let setup = Setup::new(&sandbox).webhook(&receiver);
+    let (old, new) = (setup.install(), setup.install());
+    version_1(&old.database(), id);
+    old.catch_up();
+    new.catch_up();
+    let (upgraded, created) = (schema(&old.database()), schema(&new.database()));
+    for (upgraded, created) in upgraded.iter().zip(&created) {
+        assert_eq!(upgraded, created);
+    }
+    assert_eq!(upgraded.len(), created.len());
+    assert_eq!(pragmas(&old.database()), pragmas(&new.database()));
+    let message = receiver.next_message();
+    assert_eq!(number(&message), "PARTNER689-1");
+    assert_eq!(message.data()["subscription"]["metadata"]["customer"], "C-17");
+}
+
+/// Every command that opens the database ends with this code and leaves the file as it is.
+fn is_refused_untouched(site: &Site, code: i32) {
+    let before = fs::read(site.database()).unwrap();
+    for arguments in [&["run"][..], &["once"], &["once", "--cron"], &["once", "--dry-run"]] {
+        let finished = site.command(arguments).expect_code(code);
+        assert!(finished.stderr.contains("nothing was changed"), "{finished:?}");
+        assert!(fs::read(site.database()).unwrap() == before, "{arguments:?} changed the file");
+        for left in ["-wal", "-shm", "-journal"] {
+            assert!(!site.path(&format!("renewald.db{left}")).exists(), "{arguments:?} left {left}");
+        }
+    }
+}
+
+#[test]
+fn a_newer_file_is_refused_untouched() {
+    let site = Setup::new(&sandbox()).install();
+    version_1(&site.database(), 1);
+    Connection::open(site.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    is_refused_untouched(&site, 78);
+}
+
+#[test]
+fn somebody_elses_database_is_refused_untouched() {
+    let site = Setup::new(&sandbox()).install();
+    let db = Connection::open(site.database()).unwrap();
+    db.execute_batch("CREATE TABLE accounts (id INTEGER); INSERT INTO accounts VALUES (1); PRAGMA user_version = 1")
+        .unwrap();
+    drop(db);
+    is_refused_untouched(&site, 78);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_untouched() {
+    for content in [&b"Dear diary,\n"[..], &[0; 4096], b"SQLite format 3\0", b"x"] {
+        let site = Setup::new(&sandbox()).install();
+        fs::write(site.database(), content).unwrap();
+        is_refused_untouched(&site, 78);
+    }
+}
+
+/// The header of a file may be older than what its write-ahead log holds.
+#[test]
+fn a_newer_version_that_stands_in_the_log_only_is_refused() {
+    let (site, elsewhere) = (Setup::new(&sandbox()).install(), tempfile::tempdir().unwrap());
+    let path = elsewhere.path().join("db");
+    version_1(&path, 1);
+    let open = Connection::open(&path).unwrap();
+    open.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    open.pragma_update(None, "user_version", 99).unwrap();
+    // As a crash leaves it: the log is not worked in.
+    fs::copy(&path, site.database()).unwrap();
+    fs::copy(elsewhere.path().join("db-wal"), site.path("renewald.db-wal")).unwrap();
+    site.command(&["once"]).expect_code(78);
+    drop(open);
+    assert_eq!(pragmas(&site.database())[1], 99);
+}
+
+#[test]
+fn a_creation_that_was_killed_is_begun_anew() {
+    let site = Setup::new(&sandbox()).install();
+    fs::write(site.database(), b"").unwrap();
+    site.catch_up();
+    assert_eq!(site.value::<i64>("PRAGMA user_version"), 1);
+}
+
+#[test]
+fn a_directory_that_is_missing_cannot_be_created_in() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
+    fs::write(site.path("renewald.toml"), settings.replace("renewald.db", "missing/renewald.db")).unwrap();
+    site.command(&["once"]).expect_code(73);
+}

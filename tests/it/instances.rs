@@ -1,0 +1,188 @@
+//! One database, one worker: the instance lock, and how a process ends.
+
+use std::time::{Duration, Instant};
+
+use renewald::sandbox::{Endpoint, Fault, FaultKind};
+
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{Daemon, PATIENCE, Setup, eventually, number, numbers, order, sandbox};
+
+#[test]
+fn once_beside_a_running_daemon_is_for_later() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    let daemon = Daemon::spawn(&site);
+    sandbox.wait_for(|request| request.status == Some(200), PATIENCE).expect("the daemon works");
+
+    let finished = site.command(&["once"]).expect_code(75);
+    assert!(finished.stderr.contains("another renewald works on"), "{finished:?}");
+    let finished = site.command(&["once", "--cron"]).expect_code(75);
+    assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""), "cron would mail it");
+    site.command(&["run"]).expect_code(75);
+    site.command(&["once", "--dry-run"]).expect_code(0); // reads only
+
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    site.catch_up();
+}
+
+#[test]
+fn a_killed_daemon_holds_no_lock() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    let daemon = Daemon::spawn(&site);
+    sandbox.wait_for(|request| request.status == Some(200), PATIENCE).expect("the daemon works");
+    daemon.kill();
+    site.catch_up();
+}
+
+#[test]
+fn of_five_started_at_once_on_an_empty_directory_one_works() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).every("1s").webhook(&receiver).install();
+    let mut running: Vec<_> = (0..5).map(|_| Daemon::spawn(&site)).collect();
+    let mut codes = Vec::new();
+    eventually("four have ended", || {
+        running.retain_mut(|daemon| match daemon.status() {
+            Some(status) => {
+                codes.push(status.code());
+                false
+            }
+            None => true,
+        });
+        (running.len() == 1).then_some(())
+    });
+    assert_eq!(codes, [Some(75); 4]);
+    // The one that is left works.
+    let id = order(&sandbox, "A");
+    site.track("A", id);
+    sandbox.renew("A", None).unwrap();
+    assert_eq!(number(&receiver.next_message()), "A-1");
+    assert_eq!(site.value::<String>("PRAGMA integrity_check"), "ok");
+    let daemon = running.remove(0);
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+}
+
+#[test]
+fn commands_started_at_once_on_an_empty_directory_all_find_a_database() {
+    let site = Setup::new(&sandbox()).install();
+    let running: Vec<_> = (0..5).map(|_| site.start(&["once", "--dry-run"])).collect();
+    running.into_iter().for_each(|daemon| drop(daemon.wait().expect_code(0)));
+    assert_eq!(site.value::<i64>("PRAGMA user_version"), 1);
+}
+
+#[test]
+fn the_database_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Setup::new(&sandbox()).install();
+    site.command(&["once"]);
+    for name in ["renewald.db", "renewald.db.lock"] {
+        let mode = site.path(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_signal_ends_hanging_requests_within_two_seconds() {
+    for endpoint in [Endpoint::Token, Endpoint::Status, Endpoint::Order] {
+        for fault in [FaultKind::Hold, FaultKind::Stall] {
+            let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+            let site = Setup::new(&sandbox).webhook(&receiver).install();
+            site.track("A", order(&sandbox, "A"));
+            sandbox.renew("A", None).unwrap();
+            sandbox.fault(Fault::new(fault).at(endpoint));
+            let daemon = Daemon::spawn(&site);
+            sandbox.wait_for(|request| request.endpoint == endpoint, PATIENCE).expect("it is asked");
+            let signalled = Instant::now();
+            daemon.terminate();
+            daemon.wait().expect_code(0);
+            let took = signalled.elapsed();
+            assert!(took < Duration::from_secs(2), "{endpoint:?}: {took:?}");
+            // Nothing is lost by it.
+            sandbox.clear_faults();
+            sandbox.release();
+            site.let_pass(crate::harness::HOUR * 5);
+            site.catch_up();
+            assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+        }
+    }
+}
+
+#[test]
+fn a_signal_waits_for_the_answer_to_a_publish_in_hand() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Held(200)));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    let mut daemon = Daemon::spawn(&site);
+    receiver.next_message();
+    daemon.terminate();
+    daemon.wait_for_log("finishing what is in hand");
+    assert!(daemon.status().is_none(), "the answer is still to come");
+    receiver.release();
+    daemon.wait().expect_code(0);
+    assert_eq!(site.texts("SELECT state FROM dispatches"), ["delivered"]);
+    assert_eq!(receiver.messages().len(), 1);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_never_answers());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    let daemon = Daemon::spawn(&site);
+    receiver.next_message();
+    daemon.terminate();
+    daemon.wait_for_log("finishing what is in hand");
+    let signalled = Instant::now();
+    daemon.terminate();
+    daemon.wait().expect_code(1);
+    assert!(signalled.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn a_publish_that_a_drain_cuts_off_makes_an_unclean_end() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_never_answers());
+    let site = Setup::new(&sandbox).with(|setup| setup.sink_timeout = "60s").webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    let daemon = Daemon::spawn(&site);
+    let first = receiver.next_message();
+    daemon.terminate();
+    daemon.wait().expect_code(1); // 15 s later
+    let receiver = FakeReceiver::start_at(receiver.stop());
+    site.let_pass(crate::harness::HOUR);
+    site.catch_up();
+    assert_eq!(receiver.next_message().id, first.id);
+}
+
+#[test]
+fn catching_up_within_a_time_says_that_work_is_left() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
+    site.command(&["once", "--max-time", "1s"]).expect_code(75);
+    sandbox.clear_faults();
+    sandbox.release();
+    site.catch_up();
+}
+
+#[test]
+fn a_provider_that_never_answers_is_69() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    site.command(&["once"]).expect_code(69);
+}
+
+#[test]
+fn catching_up_with_nothing_to_do_is_done() {
+    let site = Setup::new(&sandbox()).install();
+    site.catch_up();
+}

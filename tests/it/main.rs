@@ -1,0 +1,17 @@
+//! What renewald promises, through the real binary and through its worker, against a sandbox and a receiver on real
+//! sockets, with real files.
+
+mod answers;
+mod clocks;
+mod crashes;
+mod fake_receiver;
+mod files;
+mod harness;
+mod instances;
+mod numbers;
+mod once;
+mod order_data;
+mod renewals;
+mod secrecy;
+mod sinks;
+mod webhook;

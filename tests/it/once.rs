@@ -1,0 +1,97 @@
+//! `renewald once`: what it prints, when it is silent, and what it leaves alone.
+
+use renewald::sandbox::{Fault, FaultKind, Script};
+use serde_json::{Value, json};
+
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{HOUR, Setup, order, sandbox};
+
+#[test]
+fn a_dry_run_asks_sends_and_changes_nothing() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    let finished = site.command(&["once", "--dry-run", "--json"]).expect_code(0);
+    let told: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(told, json!({"polls": 1, "order_data": 0, "dispatches": 0}));
+    assert_eq!(sandbox.request_count(), 0);
+    assert_eq!(site.texts("SELECT last_asked_at FROM subscriptions"), [""]);
+}
+
+#[test]
+fn json_is_one_object_on_stdout() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew_times("A", None, 2).unwrap();
+    let finished = site.command(&["once", "--json"]).expect_code(0);
+    let told: Value = serde_json::from_str(&finished.stdout).unwrap();
+    for (name, count) in [("polls", 1), ("renewals", 2), ("queued", 2), ("delivered", 2), ("dead", 0), ("abandoned", 0)]
+    {
+        assert_eq!(told[name], count, "{name} in {told}");
+    }
+    assert_eq!(told["work_left"], false);
+}
+
+#[test]
+fn cron_is_told_of_changes_only() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    let cron = || {
+        let finished = site.command(&["once", "--cron", "--max-time", "2s"]);
+        site.let_pass(5 * HOUR);
+        (finished.code, finished.stdout, finished.stderr)
+    };
+    assert_eq!(cron(), (Some(0), String::new(), String::new()));
+    sandbox.renew("A", None).unwrap();
+    assert_eq!(cron(), (Some(0), String::new(), String::new()), "a delivery is no news");
+
+    sandbox.renew("A", None).unwrap();
+    receiver.answer(Answer::Status(503));
+    let (code, stdout, stderr) = cron();
+    assert_eq!((code, stderr.as_str()), (Some(75), ""));
+    assert!(stdout.contains("alert") && stdout.contains("shop"), "{stdout}");
+    let (code, stdout, stderr) = cron();
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(75), "", ""), "nothing new");
+    receiver.answer(Answer::Status(200));
+    let (code, stdout, stderr) = cron();
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.contains("over") && stdout.contains("shop"), "{stdout}");
+}
+
+#[test]
+fn what_was_given_up_makes_exit_1() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    sandbox.script("A-1", Script::codes([1062]));
+    let finished = site.command(&["once", "--cron"]).expect_code(1);
+    assert!(finished.stdout.contains("abandoned"), "{finished:?}");
+    // Once is enough.
+    site.let_pass(5 * HOUR);
+    site.catch_up();
+}
+
+#[test]
+fn one_provider_call_in_vain_among_others_is_no_failure() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+    }
+    sandbox.fault(Fault::new(FaultKind::CutBefore).number("A"));
+    site.catch_up();
+}
+
+#[test]
+fn without_a_sink_messages_wait_in_the_queue() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    site.catch_up();
+    assert_eq!(site.texts("SELECT sink || ' ' || state FROM dispatches"), ["queue pending"]);
+}

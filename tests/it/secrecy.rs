@@ -1,0 +1,235 @@
+//! No secret, key or customer datum where people and their tools look; nothing from outside reaches a terminal raw.
+
+use std::fs;
+
+use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Options, Sandbox, Script, Switches, Variant};
+use serde_json::json;
+
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{Daemon, HOUR, PATIENCE, SIGNING_SECRET, Setup, Site, Track, order, sandbox};
+
+const CLIENT_SECRET: &str = "CANARY-client-secret-4711";
+const TERRITORY_SECRET: &str = "CANARY-territory-secret-4711";
+const CUSTOMER: &str = "CANARY-customer-4711";
+const REMARK: &str = "CANARY-remark-4711";
+
+/// A provider with secrets of its own and a subscription with customer data, renewed; the key in its order data.
+fn with_canaries(receiver: &FakeReceiver) -> (Sandbox, Site, Vec<String>) {
+    let switches = Switches { rate_limit: 0, ..Switches::default() };
+    let sandbox = Sandbox::start(Options {
+        speed: 0.0,
+        switches,
+        client_secret: CLIENT_SECRET.to_owned(),
+        territories: [("eu".to_owned(), TERRITORY_SECRET.to_owned())].into(),
+        ..Options::default()
+    })
+    .unwrap();
+    let mut setup = Setup::new(&sandbox).every("1s").webhook(receiver);
+    setup.log_level = "trace";
+    setup.client_secret = CLIENT_SECRET.to_owned();
+    setup.territories = vec![("eu".to_owned(), TERRITORY_SECRET.to_owned())];
+    let site = setup.install();
+    let id = order(&sandbox, "A");
+    sandbox.renew("A", None).unwrap();
+    let metadata = json!({"email": CUSTOMER, CUSTOMER: 1}).to_string();
+    site.track_all([Track { metadata: &metadata, ..Track::new("A", id) }]);
+    let canaries =
+        [CLIENT_SECRET, TERRITORY_SECRET, CUSTOMER, REMARK, SIGNING_SECRET, &SIGNING_SECRET["whsec_".len()..]];
+    let mut canaries: Vec<_> = canaries.map(str::to_owned).to_vec();
+    canaries.extend(sandbox.expected_keys("A-1", id));
+    (sandbox, site, canaries)
+}
+
+fn assert_none(canaries: &[String], text: &str, place: &str) {
+    for canary in canaries {
+        assert!(!text.contains(canary.as_str()), "{canary} in {place}:\n{text}");
+    }
+    assert!(!text.contains("eyJ") && !text.to_lowercase().contains("bearer "), "a token in {place}:\n{text}");
+}
+
+#[test]
+fn logs_and_the_process_list_hold_no_secret_key_or_customer() {
+    let receiver = FakeReceiver::start();
+    let (sandbox, site, canaries) = with_canaries(&receiver);
+    let daemon = site.start(&["run", "-vvv"]);
+    let delivered = receiver.next_message();
+    assert!(delivered.body.contains(CUSTOMER), "where it belongs");
+    let process = format!("/proc/{}", daemon.id());
+    for place in ["cmdline", "environ", "comm"] {
+        let text = fs::read(format!("{process}/{place}")).unwrap();
+        assert_none(&canaries, &String::from_utf8_lossy(&text), place);
+    }
+    // Everything that may go wrong with the answers that hold keys, and with the receiver that quotes them.
+    receiver.answer(Answer::Status(400));
+    for fault in [
+        FaultKind::TruncatedJson,
+        FaultKind::WrongTypes,
+        FaultKind::CutMidBody,
+        FaultKind::DuplicateKeys,
+        FaultKind::Status { status: 500, body: ErrorBody::Html, retry_after: None },
+    ] {
+        sandbox.fault(Fault::new(fault).at(Endpoint::Order).times(1));
+    }
+    sandbox.renew("A", None).unwrap();
+    sandbox
+        .wait_for(|r| r.endpoint == Endpoint::Order && r.partner_order_number.as_deref() == Some("A-2"), PATIENCE)
+        .unwrap();
+    for fault in [FaultKind::TruncatedJson, FaultKind::WrongTypes, FaultKind::Html] {
+        sandbox.fault(Fault::new(fault).at(Endpoint::Token).times(1));
+    }
+    sandbox.expire_tokens(true);
+    let asked = sandbox.request_count();
+    sandbox.wait_for(|r| r.seq >= asked && r.endpoint == Endpoint::Token, PATIENCE).unwrap();
+    daemon.terminate();
+    let finished = daemon.wait().expect_code(0);
+    assert!(finished.stderr.contains("TRACE renewald"), "the log is as talkative as can be");
+    assert_none(&canaries, &finished.stderr, "the log");
+    assert_none(&canaries, &finished.stdout, "stdout");
+
+    let finished = site.command(&["once", "-vvv", "--max-time", "1s"]);
+    assert_none(&canaries, &(finished.stdout + &finished.stderr), "once");
+    assert_none(&canaries, &site.texts("SELECT last_detail FROM subscriptions").concat(), "what explain shows");
+    assert_none(&canaries, &site.texts("SELECT last_detail FROM renewals").concat(), "what explain shows");
+    assert_none(&canaries, &site.texts("SELECT last_error FROM dispatches").concat(), "what queue shows");
+}
+
+/// The key where the provider puts it into a text of its own: codes' messages are shown, remarks are not.
+#[test]
+fn remarks_stay_out_of_the_log() {
+    let receiver = FakeReceiver::start();
+    let (sandbox, site, canaries) = with_canaries(&receiver);
+    let item = json!({"subscriptionId": 5_618_577, "responseCode": 0, "serials": []});
+    let line = json!({"productRef": 1, "remark": REMARK, "digitalLockerLink": format!("https://locker.example/{REMARK}"),
+                      "responseCode": 0, "lineItems": [item],
+                      "files": [{"label": "x", "type": "install", "url": format!("https://dl.example/{REMARK}"), "size": 1}]});
+    let body = json!({"partnerOrderNumber": "A-1", "orderNumber": 1, "orderLines": [line], "responseCode": 0});
+    sandbox.script("A-1", Script::order_body(body.to_string()));
+    let finished = site.command(&["once", "-vvv"]).expect_code(0);
+    assert!(receiver.next_message().body.contains(REMARK));
+    assert_none(&canaries, &finished.stderr, "the log");
+}
+
+#[test]
+fn settings_and_messages_show_nothing_by_debug() {
+    let receiver = FakeReceiver::start();
+    let (_sandbox, site, canaries) = with_canaries(&receiver);
+    let settings = renewald::settings::Settings::load(Some(&site.path("renewald.toml"))).unwrap();
+    assert_none(&canaries, &format!("{settings:?} {settings:#?}"), "the settings");
+    let secret = settings.settings.providers["nexway"].client_secret.read().unwrap();
+    assert_none(&canaries, &format!("{secret:?}"), "a secret");
+    site.catch_up();
+    let store = renewald::store::Store::open(&site.database(), renewald::store::Access::Command).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let shown = runtime.block_on(async {
+        let found = store
+            .find(renewald::store::Named {
+                name: "A".to_owned(),
+                subscription_id: None,
+                provider: None,
+                territory: None,
+            })
+            .await
+            .unwrap();
+        let dispatches =
+            store.dispatches(renewald::store::QueueFilter { limit: 10, ..Default::default() }).await.unwrap();
+        format!("{found:?} {dispatches:?}")
+    });
+    assert!(shown.contains("\"A\""), "{shown}");
+    assert_none(&canaries, &shown, "rows");
+}
+
+/// A settings file that holds its secrets, with a mistake in it: the mistake is told, the secret is not.
+#[test]
+fn mistakes_in_settings_do_not_quote_secrets() {
+    let site = Setup::new(&sandbox()).install();
+    let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
+    let wrong = settings
+        .replace("client_secret_file = \"client\"", &format!("client_secret = \"{CLIENT_SECRET}\"\nrealmm = 3"));
+    fs::write(site.path("renewald.toml"), &wrong).unwrap();
+    let finished = site.command(&["run"]).expect_code(78);
+    assert!(finished.stderr.contains("realmm"), "{finished:?}");
+    assert!(!finished.stderr.contains(CLIENT_SECRET), "{finished:?}");
+    fs::write(site.path("renewald.toml"), wrong.replace("realmm = 3", "= = =")).unwrap();
+    let finished = site.command(&["run"]).expect_code(78);
+    assert!(!finished.stderr.contains(CLIENT_SECRET), "{finished:?}");
+}
+
+const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj\r\nERROR forged\u{2028}line\u{0}\u{8}\u{200b}";
+
+fn assert_clean(text: &str, place: &str) {
+    let raw = text.chars().find(|c| *c != '\n' && renewald::text::is_unsafe(*c));
+    assert_eq!(raw, None, "raw in {place}: {text:?}");
+    let forged = text.lines().any(|line| line.starts_with("ERROR forged"));
+    assert!(!forged, "{place}: {text}");
+}
+
+#[test]
+fn hostile_text_reaches_no_terminal_raw() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let mut setup = Setup::new(&sandbox).webhook(&receiver);
+    setup.log_level = "trace";
+    let site = setup.install();
+    for number in ["CODE", "FOREIGN", "STATUS", "ORDER", "GAVE-UP", "\u{202e}NUMBER"] {
+        site.track(number, order(&sandbox, number));
+        sandbox.renew(number, None).unwrap();
+    }
+    let refused = json!({"code": 71, "message": HOSTILE}).to_string();
+    sandbox.script("CODE", Script::status_body(refused));
+    sandbox.script(
+        "FOREIGN",
+        Script::status_body(json!({"partnerOrderNumber": HOSTILE, "generation": 1, "code": 0}).to_string()),
+    );
+    let strange = json!({"partnerOrderNumber": "STATUS", "generation": 0, "technicalStatus": HOSTILE, "period": HOSTILE,
+                         "expiration_datetime": HOSTILE, "code": 0});
+    sandbox.script("STATUS", Script::status_body(strange.to_string()));
+    sandbox
+        .script("ORDER-1", Script::order_body(json!({"responseCode": 1051, "responseMessage": HOSTILE}).to_string()));
+    sandbox
+        .script("GAVE-UP-1", Script::order_body(json!({"responseCode": 1062, "responseMessage": HOSTILE}).to_string()));
+    let daemon = Daemon::spawn(&site);
+    let failed = [receiver.next_message(), receiver.next_message()]
+        .into_iter()
+        .find(|message| message.data()["reason"] == "refused")
+        .expect("one of them is given up");
+    let told = failed.data()["provider_message"].as_str().unwrap().to_owned();
+    assert!(!told.contains(char::is_control), "{told:?}");
+    crate::harness::eventually("all are asked", || {
+        (site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_asked_at IS NOT NULL") == 6).then_some(())
+    });
+    daemon.terminate();
+    let finished = daemon.wait();
+    assert_clean(&finished.stderr, "the log");
+    site.let_pass(5 * HOUR);
+    for arguments in [&["-vv"][..], &["--cron"], &["--json"]] {
+        let finished = site.command(&[&["once", "--max-time", "1s"], arguments].concat());
+        assert_clean(&(finished.stdout + &finished.stderr), &arguments.join(" "));
+    }
+    for text in site.texts("SELECT last_detail FROM subscriptions UNION ALL SELECT last_detail FROM renewals") {
+        assert_clean(&text, "a stored detail");
+    }
+}
+
+/// Whatever a variant delivers, its keys are in the message and in no line of the log.
+#[test]
+fn no_variant_leaks_its_keys() {
+    use Variant::*;
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let mut setup = Setup::new(&sandbox).webhook(&receiver);
+    setup.log_level = "trace";
+    let site = setup.install();
+    let mut keys = Vec::new();
+    for variant in [PlainKey, SeveralSerials, Steam, KeyFile, UnknownEncoding, SeveralLines, NoIds, ForeignIds] {
+        let number = format!("V-{variant:?}");
+        let ids = crate::harness::new_order(
+            &sandbox,
+            renewald::sandbox::NewOrder { variant, ..renewald::sandbox::NewOrder::new(&*number) },
+        );
+        site.track(&number, ids[0]);
+        sandbox.renew(&number, None).unwrap();
+        keys.extend(sandbox.expected_keys(&format!("{number}-1"), ids[0]));
+    }
+    assert!(keys.len() >= 8);
+    let finished = site.start(&["once", "-vvv", "--max-time", "3s"]).wait();
+    assert_eq!(receiver.messages().len(), 7, "{}", finished.stderr);
+    assert_none(&keys, &finished.stderr, "the log");
+}

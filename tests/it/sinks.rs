@@ -1,0 +1,228 @@
+//! Sinks in trouble and messages in trouble: what waits, what counts, and what goes on beside it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{DAY, HOUR, Setup, Site, eventually, keys_of, numbers, order, sandbox};
+use renewald::sandbox::Sandbox;
+
+/// So many subscriptions `A0`, `A1`, …, each renewed once, tracked.
+fn renewed(sandbox: &Sandbox, site: &Site, count: usize) {
+    for n in 0..count {
+        let number = format!("A{n}");
+        site.track(&number, order(sandbox, &number));
+        sandbox.renew(&number, None).unwrap();
+    }
+}
+
+fn attempts(site: &Site) -> Vec<i64> {
+    let list: String = site.value("SELECT group_concat(attempts) FROM (SELECT attempts FROM dispatches ORDER BY id)");
+    list.split(',').map(|n| n.parse().unwrap()).collect()
+}
+
+#[test]
+fn while_a_receiver_is_down_messages_wait_and_lose_no_attempt() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    renewed(&sandbox, &site, 2);
+    sandbox.renew("A0", None).unwrap();
+    let address = receiver.stop();
+    let mut work = site.work();
+    let start = sandbox.now();
+    work.sweep(start);
+    for days in 0..100 {
+        let report = work.relay(start + days * DAY);
+        assert_eq!((report.delivered, report.dead), (0, 0));
+        assert!(report.blocked);
+    }
+    assert_eq!(attempts(&site), [0, 0, 0]);
+    assert_eq!(site.value::<i64>("SELECT blocked_since FROM sinks"), start.as_unix());
+    let receiver = FakeReceiver::start_at(address);
+    let report = work.relay(start + 100 * DAY);
+    assert_eq!(report.delivered, 3);
+    let of_a0: Vec<_> = numbers(&receiver.messages()).into_iter().filter(|n| n.starts_with("A0")).collect();
+    assert_eq!(of_a0, ["A0-1", "A0-2"], "in order");
+    assert_eq!(site.texts("SELECT blocked_since FROM sinks"), [""]);
+}
+
+#[test]
+fn a_daemon_delivers_by_itself_once_the_receiver_is_back() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    renewed(&sandbox, &site, 2);
+    let address = receiver.stop();
+    let daemon = crate::harness::Daemon::spawn(&site);
+    eventually("the sink is seen to be down", || (site.value::<i64>("SELECT count(*) FROM sinks") > 0).then_some(()));
+    let receiver = FakeReceiver::start_at(address);
+    let mut arrived = [receiver.next_message(), receiver.next_message()].map(|m| crate::harness::number(&m));
+    arrived.sort();
+    assert_eq!(arrived, ["A0-1", "A1-1"]);
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+}
+
+#[test]
+fn a_receiver_that_asks_for_time_is_given_it() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::RetryAfter(429, "7200".to_owned())));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    renewed(&sandbox, &site, 1);
+    let mut work = site.work();
+    let start = sandbox.now();
+    work.pass(start);
+    assert_eq!(receiver.messages().len(), 1);
+    work.relay(start + HOUR);
+    assert_eq!(receiver.messages().len(), 1, "too early");
+    receiver.answer(Answer::Status(200));
+    work.relay(start + 3 * HOUR);
+    assert_eq!(receiver.messages().len(), 2);
+    assert_eq!(receiver.messages()[0].body, receiver.messages()[1].body, "byte for byte the same");
+}
+
+#[test]
+fn a_message_refused_for_ever_holds_up_no_other_subscription() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    receiver.answer_to("A1-1", Answer::Status(400));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    renewed(&sandbox, &site, 4);
+    sandbox.renew("A1", None).unwrap();
+    let mut work = site.work();
+    let start = sandbox.now();
+    let (_, report) = work.pass(start);
+    assert_eq!(report.delivered, 3);
+    assert!(!report.blocked, "it is the message's trouble");
+
+    let mut days = 0;
+    while work.relay(start + days * DAY).dead == 0 {
+        days += 1;
+        assert!(days < 200, "it is given up some day");
+        assert!(!numbers(&receiver.messages()).contains(&"A1-2".to_owned()), "the later one waits for the earlier");
+    }
+    assert!(days >= 30, "given up after {days} days");
+    work.relay(start + days * DAY);
+    assert!(numbers(&receiver.messages()).contains(&"A1-2".to_owned()), "the dead hold up nobody");
+    assert_eq!(site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'delivered'"), 4);
+}
+
+#[test]
+fn one_message_that_breaks_the_receiver_does_not_block_the_sink_for_ever() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    receiver.answer_to("A1-1", Answer::Status(500));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    renewed(&sandbox, &site, 12);
+    let mut work = site.work();
+    let start = sandbox.now();
+    let minutes = |work: &mut crate::harness::Work, from, count| {
+        (0..count)
+            .map(|n| work.relay(from + n * HOUR / 60))
+            .fold((0, 0), |sum, r| (sum.0 + r.delivered, sum.1 + r.dead))
+    };
+    work.sweep(start);
+    assert_eq!(minutes(&mut work, start, 20), (11, 0));
+    // What comes later is not held up either; its success shows that the trouble is the message's.
+    for day in 1..10 {
+        sandbox.renew("A5", None).unwrap();
+        work.sweep(start + day * DAY);
+        assert_eq!(minutes(&mut work, start + day * DAY, 8), (1, 0), "day {day}");
+    }
+    let counted = *attempts(&site).iter().max().unwrap();
+    assert!(counted >= 5, "{counted} attempts against the message");
+    receiver.answer_to("A1-1", Answer::Status(200));
+    assert_eq!(minutes(&mut work, start + 11 * DAY, 8), (1, 0));
+}
+
+#[test]
+fn a_dead_sink_holds_up_no_other_sink() {
+    let (sandbox, alive) = (sandbox(), FakeReceiver::start());
+    let dead = FakeReceiver::that_never_answers();
+    let site = Setup::new(&sandbox)
+        .with(|setup| setup.sink_timeout = "1s")
+        .webhook_named("alive", &alive, "")
+        .webhook_named("dead", &dead, "")
+        .install();
+    renewed(&sandbox, &site, 2);
+    let daemon = crate::harness::Daemon::spawn(&site);
+    alive.next_message();
+    alive.next_message();
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    // And at another day the other one gets the same messages.
+    let back = FakeReceiver::start_at(dead.stop());
+    site.let_pass(DAY);
+    site.catch_up();
+    let ids = |receiver: &FakeReceiver| {
+        let mut ids: Vec<_> = receiver.messages().into_iter().map(|message| message.id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&back), ids(&alive));
+}
+
+#[test]
+fn a_sink_gets_its_territories_and_events_only() {
+    let (sandbox, receiver, failures) = (sandbox(), FakeReceiver::start(), FakeReceiver::start());
+    let site = Setup::new(&sandbox)
+        .webhook(&receiver)
+        .webhook_named("failures", &failures, "events = [\"renewal.failed\"]")
+        .install();
+    renewed(&sandbox, &site, 2);
+    sandbox.script("A1-1", renewald::sandbox::Script::codes([1062]));
+    site.work().pass(sandbox.now());
+    assert_eq!(receiver.messages().len(), 2);
+    assert_eq!(numbers(&failures.messages()), ["A1-1"]);
+}
+
+fn lines(path: &std::path::Path) -> Vec<serde_json::Value> {
+    fs::read_to_string(path).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[test]
+fn the_file_sink_appends_through_rotation_and_after_a_torn_line() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).sink("archive", "kind = \"file\"\npath = \"renewals.jsonl\"").install();
+    let id = order(&sandbox, "A");
+    site.track("A", id);
+    let path = site.path("renewals.jsonl");
+    let start = sandbox.now();
+    let mut work = site.work();
+    let mut renew = |n: u32| {
+        sandbox.renew("A", None).unwrap();
+        work.pass(start + n * 5 * HOUR);
+    };
+    renew(1);
+    renew(2);
+    assert_eq!(lines(&path).len(), 2);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Rotated by renaming, then by copying and truncating.
+    fs::rename(&path, site.path("renewals.1")).unwrap();
+    renew(3);
+    assert_eq!(lines(&path).len(), 1);
+    fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    renew(4);
+    assert_eq!(lines(&path).len(), 1);
+
+    // A crash left half a line.
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, [&whole[..], b"{\"torn"].concat()).unwrap();
+    renew(5);
+    let text = fs::read_to_string(&path).unwrap();
+    let all: Vec<_> = text.lines().collect();
+    assert_eq!(all.len(), 3, "{text}");
+    assert_eq!(all[1], "{\"torn");
+    let last: serde_json::Value = serde_json::from_str(all[2]).unwrap();
+    assert_eq!(keys_of(&last), sandbox.expected_keys("A-5", id));
+    assert!(text.ends_with('\n'));
+}
+
+#[test]
+fn stdout_gets_a_line_per_message_and_stderr_the_words() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).sink("out", "kind = \"stdout\"").install();
+    renewed(&sandbox, &site, 3);
+    let finished = site.catch_up();
+    let messages: Vec<serde_json::Value> =
+        finished.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(messages.len(), 3, "{}", finished.stdout);
+    assert!(!finished.stderr.contains("specversion"));
+}
