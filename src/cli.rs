@@ -2,22 +2,22 @@
 
 pub mod check;
 pub mod context;
+pub mod demo;
 pub mod explain;
 pub mod import;
-pub mod demo;
 pub mod init;
-pub mod once;
-pub mod queue;
-pub mod run;
 pub mod list;
 mod naming;
+pub mod once;
 pub mod poll;
+pub mod queue;
 pub mod refetch;
+pub mod run;
+pub mod sandbox;
+pub mod schema;
 mod table;
 pub mod track;
 pub mod untrack;
-pub mod sandbox;
-pub mod schema;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -59,9 +59,10 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     if args.dry_run {
         return dry_run(context, &settings).await;
     }
-    // Under cron every line is a mail: what a person must know is said once, at the end.
-    let verbosity = if args.cron { i8::MIN } else { context.verbosity() };
-    logging::init(&settings.log, verbosity).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+    // Under cron every line is a mail, and an outage would send one each time: what a person must know is said at the end.
+    if !args.cron {
+        logging::init(&settings.log, context.verbosity()).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+    }
     let lock = match InstanceLock::acquire(&settings.store.path) {
         Err(crate::store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
         other => other?,
@@ -147,7 +148,8 @@ fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
 
 async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Result<bool, Error> {
     let now = Timestamp::now();
-    if done.relay.unanswered > 0 {
+    // What waits for a sink in trouble is due once the sink is, which may be a moment from now.
+    if done.relay.unanswered > 0 || done.relay.blocked {
         return Ok(true);
     }
     for (name, sink) in &settings.sinks {
