@@ -55,34 +55,34 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Tell all that is known of a subscription, and what comes next
-    Explain(explain::ExplainArgs),
-    /// Watch the subscriptions of a file: CSV or JSON lines
-    Import(import::ImportArgs),
-    /// Look at settings, files, permissions and capacity
-    Check(check::CheckArgs),
-    /// See it work: 40 simulated days with a fake provider, in a few seconds
-    Demo(demo::DemoArgs),
-    /// Write commented settings (and unit or cron files) to begin with
-    Init(init::InitArgs),
-    /// Catch up once, then exit
-    Once(once::OnceArgs),
-    /// Look at messages, send them again, take them
-    Queue(queue::QueueArgs),
     /// Run the daemon
     Run,
-    /// List subscriptions, 50 at a time
-    List(list::ListArgs),
+    /// Catch up once, then exit
+    Once(once::OnceArgs),
+    /// See it work: 40 simulated days with a fake provider, in a few seconds
+    Demo(demo::DemoArgs),
+    /// Run a fake provider to try things with
+    Sandbox(sandbox::SandboxArgs),
+    /// Write commented settings (and unit or cron files) to begin with
+    Init(init::InitArgs),
+    /// Look at settings, files, permissions and capacity
+    Check(check::CheckArgs),
+    /// Watch a subscription, or those of an order
+    Track(track::TrackArgs),
+    /// Watch the subscriptions of a file: CSV or JSON lines
+    Import(import::ImportArgs),
+    /// Stop watching a subscription
+    Untrack(untrack::UntrackArgs),
     /// Ask the provider about subscriptions now
     Poll(poll::PollArgs),
     /// Ask for a generation's order data again, or accept a jump
     Refetch(refetch::RefetchArgs),
-    /// Watch a subscription, or those of an order
-    Track(track::TrackArgs),
-    /// Stop watching a subscription
-    Untrack(untrack::UntrackArgs),
-    /// Run a fake provider to try things with
-    Sandbox(sandbox::SandboxArgs),
+    /// List subscriptions, 50 at a time
+    List(list::ListArgs),
+    /// Tell all that is known of a subscription, and what comes next
+    Explain(explain::ExplainArgs),
+    /// Look at messages, send them again, take them
+    Queue(queue::QueueArgs),
     /// Print the JSON Schema of the messages
     Schema,
 }
@@ -189,10 +189,10 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
     match command {
-        Command::Explain(args) => explain::run(args, context).await,
-        Command::Import(args) => import::run(args, context).await,
-        Command::Check(args) => check::run(args, context).await,
+        Command::Run => run::run(context).await,
+        Command::Once(args) => once::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
+        Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
@@ -200,15 +200,15 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
                 Err(Error::new(exit, crate::chain(&error)))
             }
         },
-        Command::Once(args) => once::run(args, context).await,
-        Command::Queue(args) => queue::run(args, context).await,
-        Command::Run => run::run(context).await,
-        Command::List(args) => list::run(args, context).await,
+        Command::Check(args) => check::run(args, context).await,
+        Command::Track(args) => track::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
+        Command::Untrack(args) => untrack::run(args, context).await,
         Command::Poll(args) => poll::run(args, context).await,
         Command::Refetch(args) => refetch::run(args, context).await,
-        Command::Track(args) => track::run(args, context).await,
-        Command::Untrack(args) => untrack::run(args, context).await,
-        Command::Sandbox(args) => sandbox::run(args, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
+        Command::Queue(args) => queue::run(args, context).await,
         Command::Schema => schema::run(context),
     }
 }
