@@ -134,6 +134,8 @@ impl Worker {
         let sweep_bells: Vec<Arc<Notify>> = self.sweepers.iter().map(|_| Arc::new(Notify::new())).collect();
         let all: Vec<Arc<Notify>> = sweep_bells.iter().chain(self.bells.values()).cloned().collect();
         let schedule = Schedule::start(all.clone(), TICK);
+        // Before anybody looks at what is due, so that no write of another process falls between.
+        let seen = self.store.data_version().await.ok();
 
         let mut tasks: JoinSet<Result<relay::Report, Error>> = JoinSet::new();
         for (sweeper, bell) in self.sweepers.into_iter().zip(sweep_bells) {
@@ -145,7 +147,7 @@ impl Worker {
             tasks.spawn(async move { Ok(relay.run(bell, shutdown).await?) });
         }
         let mut helpers = JoinSet::new();
-        helpers.spawn(watch_others(self.store.clone(), all.clone()));
+        helpers.spawn(watch_others(self.store.clone(), all.clone(), seen));
         helpers.spawn(wipe_old(self.store.clone(), self.settings.clone()));
         helpers.spawn(obey(signals.reload, signals.poll_now, all));
 
@@ -271,13 +273,12 @@ async fn publish_until_quiet(
     }
 }
 
-/// Rings all bells when another process has written.
-async fn watch_others(store: Store, bells: Vec<Arc<Notify>>) {
-    let mut seen = None;
+/// Rings all bells when another process has written since `seen`.
+async fn watch_others(store: Store, bells: Vec<Arc<Notify>>, mut seen: Option<i64>) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         let Ok(version) = store.data_version().await else { continue };
-        if seen.replace(version).is_some_and(|before| before != version) {
+        if seen.replace(version) != Some(version) {
             bells.iter().for_each(|bell| bell.notify_one());
         }
     }
