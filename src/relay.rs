@@ -142,6 +142,7 @@ impl<S: Sink> Relay<S> {
             taken: VecDeque::new(),
             taking: None,
             exhausted: false,
+            marked_meanwhile: false,
             publishing: FuturesUnordered::new(),
             marking: FuturesUnordered::new(),
             in_hand: Vec::new(),
@@ -175,6 +176,8 @@ struct Pass<'a, S> {
     taken: VecDeque<Attempt>,
     taking: Option<BoxFuture<'a, Result<Vec<Attempt>, store::Error>>>,
     exhausted: bool,
+    /// Something was marked since `taking` began: what it finds may be less than what there is now.
+    marked_meanwhile: bool,
     publishing: FuturesUnordered<BoxFuture<'a, Published>>,
     marking: FuturesUnordered<BoxFuture<'a, Result<i64, store::Error>>>,
     /// Dispatches taken and not marked yet.
@@ -219,6 +222,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         }
         let (store, route, now) = (self.store, self.route, (self.now)());
         let in_hand = self.in_hand.clone();
+        self.marked_meanwhile = false;
         self.taking = Some(Box::pin(async move {
             store.take_due(&route.name, want, in_hand, route.timeout, route.max_attempts, now).await
         }));
@@ -226,7 +230,7 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     fn took(&mut self, taken: Vec<Attempt>) {
         // A later message of the same subscription becomes due only when the one before it is marked.
-        self.exhausted = taken.is_empty();
+        self.exhausted = taken.is_empty() && !self.marked_meanwhile;
         self.in_hand.extend(taken.iter().map(|attempt| attempt.dispatch));
         self.taken.extend(taken);
     }
@@ -348,6 +352,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     fn marked(&mut self, dispatch: i64) {
         self.in_hand.retain(|taken| *taken != dispatch);
         self.exhausted = false;
+        self.marked_meanwhile = true;
     }
 
     /// Finishes what is in hand: publishes get their grace, marks theirs.

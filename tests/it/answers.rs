@@ -219,7 +219,7 @@ fn a_renewal_is_seen_however_the_provider_spells_it() {
         let mut work = site.work();
         let start = sandbox.now();
         work.pass(start);
-        sandbox.switch(|switches| switch(switches));
+        sandbox.switch(switch);
         sandbox.renew("A", None).unwrap();
         work.pass(start + 5 * HOUR);
         work.pass(start + 10 * HOUR);
