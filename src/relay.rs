@@ -275,7 +275,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     }
 
     fn failed(&mut self, attempt: Attempt, reason: String, retry_after: Option<Duration>, now: Timestamp) {
-        let gap = attempt.previous_at.map_or(Duration::ZERO, |before| now.since(before).min(LONGEST_GAP));
+        let gap = attempt.failed_at.map_or(Duration::ZERO, |before| now.since(before).min(LONGEST_GAP));
         let failing_seconds = attempt.failing_seconds + gap.as_secs() as i64;
         if attempt.number >= self.route.max_attempts && failing_seconds >= retry::DISPATCH_GIVE_UP.as_secs() as i64 {
             return self.dead(attempt, reason, now);
@@ -284,10 +284,9 @@ impl<'a, S: Sink> Pass<'a, S> {
         tracing::warn!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, %reason,
             "not delivered; tried again at {}", now + delay);
         let store = self.store;
-        self.mark(
-            attempt.dispatch,
-            async move { store.mark_failed(&attempt, reason, failing_seconds, now + delay).await },
-        );
+        self.mark(attempt.dispatch, async move {
+            store.mark_failed(&attempt, reason, failing_seconds, now, now + delay).await
+        });
     }
 
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
