@@ -262,10 +262,10 @@ async fn a_next_attempt_set_under_a_wrong_clock_is_due_now() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0 + YEAR).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 0, T0 + YEAR + DAY).await.unwrap();
+    fixture.store.mark_failed(&attempt, "400".to_owned(), 0, T0 + YEAR, T0 + YEAR + DAY).await.unwrap();
     assert_eq!(fixture.take_ids(T0).await, [id]);
     let attempt = fixture.take(10, T0 + HOUR).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 0, T0 + HOUR + DAY).await.unwrap();
+    fixture.store.mark_failed(&attempt, "400".to_owned(), 0, T0 + HOUR, T0 + HOUR + DAY).await.unwrap();
     assert!(fixture.take_ids(T0 + HOUR).await.is_empty(), "a day is a legal delay");
 }
 
@@ -276,7 +276,7 @@ async fn marks_come_too_late_for_what_is_settled() {
     let attempt = fixture.take(10, T0).await.remove(0);
     fixture.store.mark_delivered(attempt.dispatch, T0).await.unwrap();
     fixture.store.mark_dead(attempt.dispatch, "no".to_owned(), T0).await.unwrap();
-    fixture.store.mark_failed(&attempt, "no".to_owned(), 9, T0 + DAY).await.unwrap();
+    fixture.store.mark_failed(&attempt, "no".to_owned(), 9, T0, T0 + DAY).await.unwrap();
     fixture.store.mark_delivered(attempt.dispatch, T0 + DAY).await.unwrap();
     let row = fixture.dispatch(id).await;
     assert_eq!((row.state.as_str(), row.delivered_at, row.last_error), ("delivered", Some(T0), None));
