@@ -287,7 +287,7 @@ async fn a_retried_message_has_all_its_attempts_again() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop", "queue"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 77, T0 + HOUR).await.unwrap();
+    fixture.store.mark_failed(&attempt, "400".to_owned(), 77, T0, T0 + HOUR).await.unwrap();
     let attempt = fixture.take(10, T0 + HOUR).await.remove(0);
     fixture.store.mark_dead(attempt.dispatch, "400".to_owned(), T0 + HOUR).await.unwrap();
     assert!(fixture.acknowledge(&[id], T0).await.is_empty());
