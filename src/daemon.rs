@@ -32,6 +32,8 @@ const WIPE_EVERY: Duration = Duration::from_secs(3600);
 /// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
 const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
+/// What closing the store gets when we drain: a statement waits far longer for another process's transaction.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
 
@@ -153,7 +155,9 @@ impl Worker {
         let drained = join(tasks, &shutdown).await;
         helpers.shutdown().await;
         schedule.shutdown();
-        self.store.close().await;
+        if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
+            tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
+        }
         drained
     }
 

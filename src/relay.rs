@@ -358,7 +358,10 @@ impl<'a, S: Sink> Pass<'a, S> {
     /// Finishes what is in hand: publishes get their grace, marks theirs.
     async fn drain(&mut self) -> Result<(), store::Error> {
         if let Some(taking) = self.taking.take() {
-            self.taken.extend(taking.await?);
+            // What comes later than this has lost an attempt, and is sent after the next start.
+            if let Ok(taken) = tokio::time::timeout(RECORD_GRACE, taking).await {
+                self.taken.extend(taken?);
+            }
         }
         self.return_taken();
         let deadline = Instant::now() + PUBLISH_GRACE;
