@@ -9,6 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clock::{StepDetector, Timestamp};
@@ -31,6 +32,8 @@ const WIPE_EVERY: Duration = Duration::from_secs(3600);
 /// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
 const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
+/// What closing the store gets when we drain: a statement waits far longer for another process's transaction.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
 
@@ -154,7 +157,9 @@ impl Worker {
         let drained = join(tasks, &shutdown).await;
         helpers.shutdown().await;
         schedule.shutdown();
-        self.store.close().await;
+        if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
+            tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
+        }
         drained
     }
 
@@ -227,14 +232,15 @@ async fn sweep_until_quiet(
     let clock = &Timestamp::now;
     sweeper.prepare(Timestamp::now()).await?;
     let mut total = sweeper.pass(clock, Scope::CatchUp, None, shutdown, progress).await?;
-    let deadline = Timestamp::now() + CATCH_UP_WAIT;
-    while let Some(due) = sweeper.next_renewal_due().await?.filter(|due| *due <= deadline) {
-        if shutdown.is_requested() || Timestamp::now() > deadline {
-            break;
-        }
+    // On the monotonic clock: a wall clock set back meanwhile must not make it wait for a year.
+    let deadline = Instant::now() + CATCH_UP_WAIT;
+    while !shutdown.is_requested() && !total.given_up {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let due = sweeper.next_renewal_due().await?.map(|due| due.since(Timestamp::now()));
+        let Some(wait) = due.filter(|wait| !left.is_zero() && *wait <= left) else { break };
         tokio::select! {
             () = shutdown.requested() => break,
-            () = tokio::time::sleep(due.since(Timestamp::now())) => {}
+            () = tokio::time::sleep(wait) => {}
         }
         total.add(&sweeper.pass(clock, Scope::OrderData, None, shutdown, &|_| {}).await?);
     }
@@ -256,15 +262,16 @@ async fn publish_until_quiet(
         total.add(report);
         total.blocked = report.blocked;
         let now = Timestamp::now();
-        let end = *deadline.get_or_insert(now + CATCH_UP_WAIT);
+        let end = *deadline.get_or_insert(Instant::now() + CATCH_UP_WAIT);
         if !done {
             deadline = None; // the time begins when the sweep is over
         }
-        let due = relay.next_due().await?.filter(|due| *due <= end);
-        if shutdown.is_requested() || (done && (due.is_none() || now > end)) {
+        let left = end.saturating_duration_since(Instant::now());
+        let due = relay.next_due().await?.map(|due| due.since(now)).filter(|wait| *wait <= left);
+        if shutdown.is_requested() || (done && (due.is_none() || left.is_zero())) {
             return Ok(total);
         }
-        let wait = due.map_or(CATCH_UP_WAIT, |due| due.since(now).max(Duration::from_millis(200)));
+        let wait = due.map_or(CATCH_UP_WAIT, |due| due.max(Duration::from_millis(200)));
         tokio::select! {
             () = shutdown.requested() => {}
             () = bell.notified() => {}
@@ -287,13 +294,13 @@ async fn watch_others(store: Store, bells: Vec<Arc<Notify>>, mut seen: Option<i6
 /// Wipes payloads that nobody needs any more, hourly, unless the clock was stepped within the last day.
 async fn wipe_old(store: Store, settings: Arc<Settings>) {
     let mut clock = StepDetector::start();
-    let mut not_before = tokio::time::Instant::now();
+    let mut not_before = Instant::now();
     loop {
         tokio::time::sleep(WIPE_EVERY).await;
         if clock.has_stepped(WIPE_STEP) {
-            not_before = tokio::time::Instant::now() + NO_WIPE_AFTER_STEP;
+            not_before = Instant::now() + NO_WIPE_AFTER_STEP;
         }
-        if tokio::time::Instant::now() < not_before {
+        if Instant::now() < not_before {
             continue;
         }
         if let Err(error) = wipe(&store, &settings, Timestamp::now()).await {

@@ -86,11 +86,8 @@ impl<S: Sink> Relay<S> {
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<Report, store::Error> {
         let mut total = Report::default();
         while !shutdown.is_requested() {
-            let wait = match self.pass(&Timestamp::now, &shutdown).await {
-                Ok(report) => {
-                    total.add(report);
-                    self.until_next_due(Timestamp::now()).await?
-                }
+            let wait = match self.round(&mut total, &shutdown).await {
+                Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
                     store::outlast(&self.store, &error, &self.route.name, &shutdown).await;
                     Duration::ZERO
@@ -104,6 +101,12 @@ impl<S: Sink> Relay<S> {
             }
         }
         Ok(total)
+    }
+
+    /// Passes, and says how long there is nothing to do.
+    async fn round(&mut self, total: &mut Report, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        total.add(self.pass(&Timestamp::now, shutdown).await?);
+        self.until_next_due(Timestamp::now()).await
     }
 
     /// How long until something is to be published or the sink is to be probed; at most half a minute.
@@ -317,8 +320,9 @@ impl<'a, S: Sink> Pass<'a, S> {
         retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Result<(), store::Error> {
-        let others = blocks(&self.state, now);
-        let failures = if others { self.state.failures } else { self.state.failures.saturating_add(1) };
+        // Others that were under way failed a moment ago: the same trouble once more.
+        let others = self.state.blocked_until.filter(|_| blocks(&self.state, now));
+        let failures = if others.is_some() { self.state.failures } else { self.state.failures.saturating_add(1) };
         let until = now + retry::with_retry_after(retry::sink(failures), retry_after);
         if self.state.blocked_since.is_none() {
             tracing::error!(sink = %self.route.name, %reason, "sink is in trouble: its messages wait");
@@ -327,7 +331,8 @@ impl<'a, S: Sink> Pass<'a, S> {
         }
         self.state.failures = failures;
         self.state.blocked_since.get_or_insert(now);
-        self.state.blocked_until = self.state.blocked_until.max(Some(until));
+        // What was set under a wrong clock must not outlast this: it would hold nothing back, for as long as it lies ahead.
+        self.state.blocked_until = others.max(Some(until));
         self.state.last_error = Some(reason.clone());
         let store = self.store;
         self.mark(attempt.dispatch, async move { store.give_back(&attempt, Some(reason), until).await });
@@ -357,7 +362,10 @@ impl<'a, S: Sink> Pass<'a, S> {
     /// Finishes what is in hand: publishes get their grace, marks theirs.
     async fn drain(&mut self) -> Result<(), store::Error> {
         if let Some(taking) = self.taking.take() {
-            self.taken.extend(taking.await?);
+            // What comes later than this has lost an attempt, and is sent after the next start.
+            if let Ok(taken) = tokio::time::timeout(RECORD_GRACE, taking).await {
+                self.taken.extend(taken?);
+            }
         }
         self.return_taken();
         let deadline = Instant::now() + PUBLISH_GRACE;
@@ -389,3 +397,6 @@ async fn taken<T>(taking: &mut Option<BoxFuture<'_, T>>) -> Option<T> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
