@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_secs(30);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How often old payloads are looked for.
 const WIPE_EVERY: Duration = Duration::from_secs(3600);
+/// A clock further ahead of the last run's than this is not believed before it is seen again.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
 const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
@@ -123,7 +125,7 @@ impl Worker {
     pub async fn relay(&mut self, now: &(dyn Fn() -> Timestamp + Sync)) -> Result<relay::Report, store::Error> {
         let mut total = relay::Report::default();
         for relay in &mut self.relays {
-            total.add(relay.pass(now, &Shutdown::manual()).await?);
+            total.add(relay.pass(now, None, &Shutdown::manual()).await?);
         }
         Ok(total)
     }
@@ -199,7 +201,8 @@ impl Worker {
     }
 
     async fn wipe_now(&self) -> Result<(), store::Error> {
-        wipe(&self.store, &self.settings, Timestamp::now()).await
+        let now = Timestamp::now();
+        if is_believable(&self.store, now).await? { wipe(&self.store, &self.settings, now).await } else { Ok(()) }
     }
 }
 
@@ -257,8 +260,9 @@ async fn publish_until_quiet(
     let mut total = relay::Report::default();
     let mut deadline = None;
     loop {
+        let report = relay.pass(&Timestamp::now, Some(&bell), shutdown).await?;
+        // Not before the pass, which may have heard the bell that tells of it.
         let done = swept.is_requested();
-        let report = relay.pass(&Timestamp::now, shutdown).await?;
         total.add(report);
         total.blocked = report.blocked;
         let now = Timestamp::now();
@@ -300,13 +304,22 @@ async fn wipe_old(store: Store, settings: Arc<Settings>) {
         if clock.has_stepped(WIPE_STEP) {
             not_before = Instant::now() + NO_WIPE_AFTER_STEP;
         }
-        if Instant::now() < not_before {
-            continue;
-        }
-        if let Err(error) = wipe(&store, &settings, Timestamp::now()).await {
+        let now = Timestamp::now();
+        let wiped = async {
+            let believable = is_believable(&store, now).await?;
+            if believable && Instant::now() >= not_before { wipe(&store, &settings, now).await } else { Ok(()) }
+        };
+        if let Err(error) = wiped.await {
             tracing::warn!(error = %crate::chain(&error), "could not wipe old payloads; tried again in an hour");
         }
     }
+}
+
+/// Whether the clock agrees with what the last run noted: what is wiped under a wrong one is gone. A machine that was off
+/// for longer keeps its payloads until the next look.
+async fn is_believable(store: &Store, now: Timestamp) -> Result<bool, store::Error> {
+    let before = store.note_time(now).await?;
+    Ok(before.is_some_and(|before| now + WIPE_STEP >= before && now <= before + LONGEST_ABSENCE))
 }
 
 async fn wipe(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), store::Error> {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Timestamp;
 use crate::retry;
+use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::sink::{Failure, Sink};
 use crate::store::{self, Attempt, SinkState, Store};
@@ -86,7 +87,7 @@ impl<S: Sink> Relay<S> {
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<Report, store::Error> {
         let mut total = Report::default();
         while !shutdown.is_requested() {
-            let wait = match self.round(&mut total, &shutdown).await {
+            let wait = match self.round(&mut total, &bell, &shutdown).await {
                 Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
                     store::outlast(&self.store, &error, &self.route.name, &shutdown).await;
@@ -104,8 +105,13 @@ impl<S: Sink> Relay<S> {
     }
 
     /// Passes, and says how long there is nothing to do.
-    async fn round(&mut self, total: &mut Report, shutdown: &Shutdown) -> Result<Duration, store::Error> {
-        total.add(self.pass(&Timestamp::now, shutdown).await?);
+    async fn round(
+        &mut self,
+        total: &mut Report,
+        bell: &Notify,
+        shutdown: &Shutdown,
+    ) -> Result<Duration, store::Error> {
+        total.add(self.pass(&Timestamp::now, Some(bell), shutdown).await?);
         self.until_next_due(Timestamp::now()).await
     }
 
@@ -130,6 +136,7 @@ impl<S: Sink> Relay<S> {
     pub async fn pass(
         &mut self,
         now: &(dyn Fn() -> Timestamp + Sync),
+        bell: Option<&Notify>,
         shutdown: &Shutdown,
     ) -> Result<Report, store::Error> {
         let state = match self.state.take() {
@@ -151,7 +158,7 @@ impl<S: Sink> Relay<S> {
             in_hand: Vec::new(),
             report: Report::default(),
         };
-        let worked = pass.work(shutdown).await;
+        let worked = pass.work(bell, shutdown).await;
         let (state, report) = (pass.state, pass.report);
         self.state = Some(state);
         worked.map(|()| Report { blocked: self.is_blocked(now()), ..report })
@@ -189,7 +196,7 @@ struct Pass<'a, S> {
 }
 
 impl<'a, S: Sink> Pass<'a, S> {
-    async fn work(&mut self, shutdown: &Shutdown) -> Result<(), store::Error> {
+    async fn work(&mut self, bell: Option<&Notify>, shutdown: &Shutdown) -> Result<(), store::Error> {
         loop {
             if blocks(&self.state, (self.now)()) {
                 self.return_taken();
@@ -208,6 +215,8 @@ impl<'a, S: Sink> Pass<'a, S> {
                     self.taking = None;
                     self.took(taken?);
                 }
+                // What was queued while a slow publish is under way does not wait for it.
+                () = rung(bell) => self.exhausted = false,
             }
         }
     }

@@ -102,6 +102,8 @@ pub struct Sweeper<P> {
     bells: Bells,
     choice: Choice,
     gate: Gate,
+    /// The operator was told of an answer outside the contract, and none inside it has come since.
+    contract_broken: bool,
 }
 
 /// Where a pass is told of progress: polls answered so far. For progress bars.
@@ -116,7 +118,17 @@ impl<P: Provider> Sweeper<P> {
         settings: Arc<Settings>,
         bells: Bells,
     ) -> Self {
-        Self { store, provider, budget, account, settings, bells, choice: Choice::default(), gate: Gate::default() }
+        Self {
+            store,
+            provider,
+            budget,
+            account,
+            settings,
+            bells,
+            choice: Choice::default(),
+            gate: Gate::default(),
+            contract_broken: false,
+        }
     }
 
     pub fn account(&self) -> &Account {
@@ -246,7 +258,7 @@ impl<P: Provider> Sweeper<P> {
             bells: &self.bells,
             now,
         };
-        let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, queues);
+        let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, &mut self.contract_broken, queues);
         pass.gives_up = scope != Scope::Due;
         pass.work(bell, shutdown, progress).await?;
         Ok(pass.finish())

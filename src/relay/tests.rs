@@ -68,7 +68,7 @@ async fn a_back_off_from_a_wrong_clock_is_replaced_and_not_kept() {
     store.record_sink_state(wrong).await.unwrap();
     let route = Route { name: "shop".to_owned(), concurrency: 8, timeout: Duration::from_secs(15), max_attempts: 36 };
     let mut relay = Relay::new(store.clone(), Down::default(), route);
-    let report = relay.pass(&|| T0, &Shutdown::manual()).await.unwrap();
+    let report = relay.pass(&|| T0, None, &Shutdown::manual()).await.unwrap();
     assert!(report.blocked);
     assert_eq!(relay.sink.0.load(Ordering::Relaxed), 1, "one probe, not one after the other");
     assert!(store.sink_state("shop").await.unwrap().blocked_until.unwrap() < T0 + Duration::from_secs(60));

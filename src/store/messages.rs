@@ -104,6 +104,19 @@ impl Store {
         .await
     }
 
+    /// Notes the time of the wall clock, and returns what was noted before.
+    pub async fn note_time(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        self.write(move |db| {
+            let before = db.query_row("SELECT seen_at FROM clock", [], |row| row.get(0)).optional()?;
+            db.execute(
+                "INSERT INTO clock (only, seen_at) VALUES (1, :now) ON CONFLICT (only) DO UPDATE SET seen_at = :now",
+                named_params! { ":now": now },
+            )?;
+            Ok(before)
+        })
+        .await
+    }
+
     /// Wipes payloads: those with every dispatch delivered before `delivered_before`, and those whose dispatches are dead, or are for
     /// none of the `configured` sinks, since before `dead_before`. A message that was never given a dispatch is kept. What was
     /// left behind is dead from then on: a sink of that name has nothing to send when it comes back, nor to wait for.

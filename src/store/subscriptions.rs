@@ -352,11 +352,12 @@ fn track(db: &Connection, new: &NewSubscription, update: bool, now: Timestamp) -
 }
 
 /// Watches an untracked subscription again. Renewals that were dropped meanwhile are wanted again where the caller says that it has
-/// only an earlier generation; an adopting caller wants none of them.
+/// only an earlier generation; an adopting caller wants none of them, nor of those that came since: the first poll notes what is.
 fn revive_row(db: &Connection, row: i64, generation: Option<i64>, now: Timestamp) -> Result<()> {
     db.execute(
-        "UPDATE subscriptions SET state = 'watching', due_at = :now, lane = 2, pace = 'regular', terminal_since = NULL,
-             generation = CASE WHEN :generation IS NULL THEN generation
+        "UPDATE subscriptions SET state = 'watching', due_at = :now, pace = 'regular', terminal_since = NULL,
+             lane = CASE WHEN :generation IS NULL THEN 0 ELSE 2 END,
+             generation = CASE WHEN :generation IS NULL THEN NULL
                                ELSE max(coalesce(generation, 0), :generation) END
          WHERE id = :id AND state = 'untracked'",
         named_params! { ":id": row, ":now": now, ":generation": generation },

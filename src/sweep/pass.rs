@@ -20,12 +20,13 @@ use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::clock::Timestamp;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
 use crate::renewal::{Outcome, Subscription, number, poll};
+use crate::schedule::rung;
 use crate::settings::Settings;
 use crate::signals::Shutdown;
 use crate::store::{self, DueRenewal, PollRecord, Recorded, Store};
 
 /// Results that share a commit at the least, while there is more to come.
-const BATCH: usize = 128;
+const BATCH: usize = 512;
 /// Results held in memory at the most; then no new request is sent until a commit is through.
 const MOST_UNWRITTEN: usize = 4096;
 /// A result does not wait longer than this for others to share its commit.
@@ -85,6 +86,7 @@ pub(super) struct Pass<'a, P> {
     shared: Shared<'a, P>,
     choice: &'a mut Choice,
     gate: &'a mut Gate,
+    contract_broken: &'a mut bool,
     queues: Queues,
     reading: Option<Reading>,
     in_flight: FuturesUnordered<BoxFuture<'a, Done>>,
@@ -100,11 +102,18 @@ pub(super) struct Pass<'a, P> {
 }
 
 impl<'a, P: Provider> Pass<'a, P> {
-    pub fn new(shared: Shared<'a, P>, choice: &'a mut Choice, gate: &'a mut Gate, queues: Queues) -> Self {
+    pub fn new(
+        shared: Shared<'a, P>,
+        choice: &'a mut Choice,
+        gate: &'a mut Gate,
+        contract_broken: &'a mut bool,
+        queues: Queues,
+    ) -> Self {
         Self {
             shared,
             choice,
             gate,
+            contract_broken,
             queues,
             reading: None,
             in_flight: FuturesUnordered::new(),
@@ -265,6 +274,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             Ok(_) => self.succeeded(&before.territory).await?,
             Err(_) => {}
         }
+        self.tell_of_the_contract(answer);
         log_poll(&before, &decision);
         self.report.surprises += u64::from(decision.new_surprise);
         let messages = match decision.events.as_slice() {
@@ -277,6 +287,20 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.write_by.get_or_insert_with(|| Instant::now() + WRITE_WITHIN);
         self.unwritten.push(PollRecord { before, after: decision.after, renewals: decision.renewals, messages });
         Ok(())
+    }
+
+    /// Answers that cannot be used may mean that the provider has changed its API: said once, until one can be used again.
+    fn tell_of_the_contract(&mut self, answer: &Result<Status, ProviderError>) {
+        match answer {
+            Ok(_) => *self.contract_broken = false,
+            Err(error @ (ProviderError::Unreadable { .. } | ProviderError::Rejected { .. })) => {
+                if !std::mem::replace(self.contract_broken, true) {
+                    tracing::error!(provider = %self.shared.account.name, error = %crate::chain(error),
+                        "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     async fn refused(&mut self, territory: &str, subscription: i64, reason: &str) -> Result<(), store::Error> {
@@ -370,8 +394,12 @@ impl<'a, P: Provider> Shared<'a, P> {
         let suffixed = number::order_number(original, generation);
         let slot = self.budget.follow_up().await;
         // Rare, and boxed so that it does not double the size of every poll.
-        let again = Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await;
-        Ok(again.ok().filter(|again| again.verdict.class == Class::Success).unwrap_or(status))
+        match Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await {
+            Ok(again) if again.verdict.class == Class::Success => Ok(again),
+            // Not known to be unknown: nobody answered the second question.
+            Err(error) if error.is_outage() || matches!(error, ProviderError::TooManyRequests { .. }) => Err(error),
+            Ok(_) | Err(_) => Ok(status),
+        }
     }
 
     /// Writes records in key order: the rows one commit touches then lie side by side.
@@ -454,6 +482,11 @@ fn log_poll(before: &Subscription, decision: &poll::Decision) {
     }
     match after.last_outcome {
         Some(Outcome::Ok) | None => {}
+        Some(Outcome::NotFound) => {
+            tracing::warn!(%order, subscription = after.subscription_id, territory = %after.territory,
+                detail = after.last_detail.as_deref().unwrap_or_default(),
+                "the provider does not know this subscription; it is asked daily");
+        }
         Some(outcome) => {
             tracing::debug!(%order, subscription = after.subscription_id, territory = %after.territory, %outcome,
                 detail = after.last_detail.as_deref().unwrap_or_default(), "no usable answer");
@@ -476,13 +509,6 @@ async fn next<T>(place: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn rung(bell: Option<&Notify>) {
-    match bell {
-        Some(bell) => bell.notified().await,
         None => std::future::pending().await,
     }
 }
