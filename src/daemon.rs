@@ -9,6 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clock::{StepDetector, Timestamp};
@@ -31,6 +32,8 @@ const WIPE_EVERY: Duration = Duration::from_secs(3600);
 /// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
 const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
+/// What closing the store gets when we drain: a statement waits far longer for another process's transaction.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
 
@@ -134,6 +137,8 @@ impl Worker {
         let sweep_bells: Vec<Arc<Notify>> = self.sweepers.iter().map(|_| Arc::new(Notify::new())).collect();
         let all: Vec<Arc<Notify>> = sweep_bells.iter().chain(self.bells.values()).cloned().collect();
         let schedule = Schedule::start(all.clone(), TICK);
+        // Before anybody looks at what is due, so that no write of another process falls between.
+        let seen = self.store.data_version().await.ok();
 
         let mut tasks: JoinSet<Result<relay::Report, Error>> = JoinSet::new();
         for (sweeper, bell) in self.sweepers.into_iter().zip(sweep_bells) {
@@ -145,14 +150,16 @@ impl Worker {
             tasks.spawn(async move { Ok(relay.run(bell, shutdown).await?) });
         }
         let mut helpers = JoinSet::new();
-        helpers.spawn(watch_others(self.store.clone(), all.clone()));
+        helpers.spawn(watch_others(self.store.clone(), all.clone(), seen));
         helpers.spawn(wipe_old(self.store.clone(), self.settings.clone()));
         helpers.spawn(obey(signals.reload, signals.poll_now, all));
 
         let drained = join(tasks, &shutdown).await;
         helpers.shutdown().await;
         schedule.shutdown();
-        self.store.close().await;
+        if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
+            tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
+        }
         drained
     }
 
@@ -225,14 +232,15 @@ async fn sweep_until_quiet(
     let clock = &Timestamp::now;
     sweeper.prepare(Timestamp::now()).await?;
     let mut total = sweeper.pass(clock, Scope::CatchUp, None, shutdown, progress).await?;
-    let deadline = Timestamp::now() + CATCH_UP_WAIT;
-    while let Some(due) = sweeper.next_renewal_due().await?.filter(|due| *due <= deadline) {
-        if shutdown.is_requested() || Timestamp::now() > deadline {
-            break;
-        }
+    // On the monotonic clock: a wall clock set back meanwhile must not make it wait for a year.
+    let deadline = Instant::now() + CATCH_UP_WAIT;
+    while !shutdown.is_requested() && !total.given_up {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let due = sweeper.next_renewal_due().await?.map(|due| due.since(Timestamp::now()));
+        let Some(wait) = due.filter(|wait| !left.is_zero() && *wait <= left) else { break };
         tokio::select! {
             () = shutdown.requested() => break,
-            () = tokio::time::sleep(due.since(Timestamp::now())) => {}
+            () = tokio::time::sleep(wait) => {}
         }
         total.add(&sweeper.pass(clock, Scope::OrderData, None, shutdown, &|_| {}).await?);
     }
@@ -254,15 +262,16 @@ async fn publish_until_quiet(
         total.add(report);
         total.blocked = report.blocked;
         let now = Timestamp::now();
-        let end = *deadline.get_or_insert(now + CATCH_UP_WAIT);
+        let end = *deadline.get_or_insert(Instant::now() + CATCH_UP_WAIT);
         if !done {
             deadline = None; // the time begins when the sweep is over
         }
-        let due = relay.next_due().await?.filter(|due| *due <= end);
-        if shutdown.is_requested() || (done && (due.is_none() || now > end)) {
+        let left = end.saturating_duration_since(Instant::now());
+        let due = relay.next_due().await?.map(|due| due.since(now)).filter(|wait| *wait <= left);
+        if shutdown.is_requested() || (done && (due.is_none() || left.is_zero())) {
             return Ok(total);
         }
-        let wait = due.map_or(CATCH_UP_WAIT, |due| due.since(now).max(Duration::from_millis(200)));
+        let wait = due.map_or(CATCH_UP_WAIT, |due| due.max(Duration::from_millis(200)));
         tokio::select! {
             () = shutdown.requested() => {}
             () = bell.notified() => {}
@@ -271,13 +280,12 @@ async fn publish_until_quiet(
     }
 }
 
-/// Rings all bells when another process has written.
-async fn watch_others(store: Store, bells: Vec<Arc<Notify>>) {
-    let mut seen = None;
+/// Rings all bells when another process has written since `seen`.
+async fn watch_others(store: Store, bells: Vec<Arc<Notify>>, mut seen: Option<i64>) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         let Ok(version) = store.data_version().await else { continue };
-        if seen.replace(version).is_some_and(|before| before != version) {
+        if seen.replace(version) != Some(version) {
             bells.iter().for_each(|bell| bell.notify_one());
         }
     }
@@ -286,13 +294,13 @@ async fn watch_others(store: Store, bells: Vec<Arc<Notify>>) {
 /// Wipes payloads that nobody needs any more, hourly, unless the clock was stepped within the last day.
 async fn wipe_old(store: Store, settings: Arc<Settings>) {
     let mut clock = StepDetector::start();
-    let mut not_before = tokio::time::Instant::now();
+    let mut not_before = Instant::now();
     loop {
         tokio::time::sleep(WIPE_EVERY).await;
         if clock.has_stepped(WIPE_STEP) {
-            not_before = tokio::time::Instant::now() + NO_WIPE_AFTER_STEP;
+            not_before = Instant::now() + NO_WIPE_AFTER_STEP;
         }
-        if tokio::time::Instant::now() < not_before {
+        if Instant::now() < not_before {
             continue;
         }
         if let Err(error) = wipe(&store, &settings, Timestamp::now()).await {

@@ -86,11 +86,8 @@ impl<S: Sink> Relay<S> {
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<Report, store::Error> {
         let mut total = Report::default();
         while !shutdown.is_requested() {
-            let wait = match self.pass(&Timestamp::now, &shutdown).await {
-                Ok(report) => {
-                    total.add(report);
-                    self.until_next_due(Timestamp::now()).await?
-                }
+            let wait = match self.round(&mut total, &shutdown).await {
+                Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
                     store::outlast(&self.store, &error, &self.route.name, &shutdown).await;
                     Duration::ZERO
@@ -104,6 +101,12 @@ impl<S: Sink> Relay<S> {
             }
         }
         Ok(total)
+    }
+
+    /// Passes, and says how long there is nothing to do.
+    async fn round(&mut self, total: &mut Report, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        total.add(self.pass(&Timestamp::now, shutdown).await?);
+        self.until_next_due(Timestamp::now()).await
     }
 
     /// How long until something is to be published or the sink is to be probed; at most half a minute.
@@ -142,6 +145,7 @@ impl<S: Sink> Relay<S> {
             taken: VecDeque::new(),
             taking: None,
             exhausted: false,
+            marked_meanwhile: false,
             publishing: FuturesUnordered::new(),
             marking: FuturesUnordered::new(),
             in_hand: Vec::new(),
@@ -175,6 +179,8 @@ struct Pass<'a, S> {
     taken: VecDeque<Attempt>,
     taking: Option<BoxFuture<'a, Result<Vec<Attempt>, store::Error>>>,
     exhausted: bool,
+    /// Something was marked since `taking` began: what it finds may be less than what there is now.
+    marked_meanwhile: bool,
     publishing: FuturesUnordered<BoxFuture<'a, Published>>,
     marking: FuturesUnordered<BoxFuture<'a, Result<i64, store::Error>>>,
     /// Dispatches taken and not marked yet.
@@ -219,6 +225,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         }
         let (store, route, now) = (self.store, self.route, (self.now)());
         let in_hand = self.in_hand.clone();
+        self.marked_meanwhile = false;
         self.taking = Some(Box::pin(async move {
             store.take_due(&route.name, want, in_hand, route.timeout, route.max_attempts, now).await
         }));
@@ -226,7 +233,7 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     fn took(&mut self, taken: Vec<Attempt>) {
         // A later message of the same subscription becomes due only when the one before it is marked.
-        self.exhausted = taken.is_empty();
+        self.exhausted = taken.is_empty() && !self.marked_meanwhile;
         self.in_hand.extend(taken.iter().map(|attempt| attempt.dispatch));
         self.taken.extend(taken);
     }
@@ -271,7 +278,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     }
 
     fn failed(&mut self, attempt: Attempt, reason: String, retry_after: Option<Duration>, now: Timestamp) {
-        let gap = attempt.previous_at.map_or(Duration::ZERO, |before| now.since(before).min(LONGEST_GAP));
+        let gap = attempt.failed_at.map_or(Duration::ZERO, |before| now.since(before).min(LONGEST_GAP));
         let failing_seconds = attempt.failing_seconds + gap.as_secs() as i64;
         if attempt.number >= self.route.max_attempts && failing_seconds >= retry::DISPATCH_GIVE_UP.as_secs() as i64 {
             return self.dead(attempt, reason, now);
@@ -280,10 +287,9 @@ impl<'a, S: Sink> Pass<'a, S> {
         tracing::warn!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, %reason,
             "not delivered; tried again at {}", now + delay);
         let store = self.store;
-        self.mark(
-            attempt.dispatch,
-            async move { store.mark_failed(&attempt, reason, failing_seconds, now + delay).await },
-        );
+        self.mark(attempt.dispatch, async move {
+            store.mark_failed(&attempt, reason, failing_seconds, now, now + delay).await
+        });
     }
 
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
@@ -314,8 +320,9 @@ impl<'a, S: Sink> Pass<'a, S> {
         retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Result<(), store::Error> {
-        let others = blocks(&self.state, now);
-        let failures = if others { self.state.failures } else { self.state.failures.saturating_add(1) };
+        // Others that were under way failed a moment ago: the same trouble once more.
+        let others = self.state.blocked_until.filter(|_| blocks(&self.state, now));
+        let failures = if others.is_some() { self.state.failures } else { self.state.failures.saturating_add(1) };
         let until = now + retry::with_retry_after(retry::sink(failures), retry_after);
         if self.state.blocked_since.is_none() {
             tracing::error!(sink = %self.route.name, %reason, "sink is in trouble: its messages wait");
@@ -324,7 +331,8 @@ impl<'a, S: Sink> Pass<'a, S> {
         }
         self.state.failures = failures;
         self.state.blocked_since.get_or_insert(now);
-        self.state.blocked_until = self.state.blocked_until.max(Some(until));
+        // What was set under a wrong clock must not outlast this: it would hold nothing back, for as long as it lies ahead.
+        self.state.blocked_until = others.max(Some(until));
         self.state.last_error = Some(reason.clone());
         let store = self.store;
         self.mark(attempt.dispatch, async move { store.give_back(&attempt, Some(reason), until).await });
@@ -348,12 +356,16 @@ impl<'a, S: Sink> Pass<'a, S> {
     fn marked(&mut self, dispatch: i64) {
         self.in_hand.retain(|taken| *taken != dispatch);
         self.exhausted = false;
+        self.marked_meanwhile = true;
     }
 
     /// Finishes what is in hand: publishes get their grace, marks theirs.
     async fn drain(&mut self) -> Result<(), store::Error> {
         if let Some(taking) = self.taking.take() {
-            self.taken.extend(taking.await?);
+            // What comes later than this has lost an attempt, and is sent after the next start.
+            if let Ok(taken) = tokio::time::timeout(RECORD_GRACE, taking).await {
+                self.taken.extend(taken?);
+            }
         }
         self.return_taken();
         let deadline = Instant::now() + PUBLISH_GRACE;
@@ -385,3 +397,6 @@ async fn taken<T>(taking: &mut Option<BoxFuture<'_, T>>) -> Option<T> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

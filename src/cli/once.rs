@@ -41,7 +41,7 @@ struct Summary {
     failures: u64,
     surprises: u64,
     stopped_territories: Vec<String>,
-    /// Ended early by a signal or `--max-time`, or a sink in trouble keeps messages waiting.
+    /// Ended early by a signal, `--max-time` or a provider that stays away, or a sink in trouble keeps messages waiting.
     work_left: bool,
 }
 
@@ -59,9 +59,10 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     if args.dry_run {
         return dry_run(context, &settings).await;
     }
-    // Under cron every line is a mail: what a person must know is said once, at the end.
-    let verbosity = if args.cron { i8::MIN } else { context.verbosity() };
-    logging::init(&settings.log, verbosity).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+    // Under cron every line is a mail, and an outage would send one each time: what a person must know is said at the end.
+    if !args.cron {
+        logging::init(&settings.log, context.verbosity()).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+    }
     let lock = match InstanceLock::acquire(&settings.store.path) {
         Err(crate::store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
         other => other?,
@@ -147,17 +148,20 @@ fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
 
 async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Result<bool, Error> {
     let now = Timestamp::now();
-    if done.relay.unanswered > 0 {
+    // What waits for a sink in trouble is due once the sink is, which may be a moment from now.
+    if done.relay.unanswered > 0 || done.relay.blocked {
         return Ok(true);
     }
     for (name, sink) in &settings.sinks {
         let pulled = matches!(sink.kind, crate::settings::SinkKind::Queue);
-        if !pulled && store.next_dispatch_due(name).await?.is_some_and(|due| due <= now) {
+        // While a sink is in trouble its messages' next times lie ahead, and they wait all the same.
+        if !pulled && store.next_dispatch_due(name).await?.is_some_and(|due| due <= now || done.relay.blocked) {
             return Ok(true);
         }
     }
-    if done.sweep.interrupted {
-        return Ok(store.count_due(now).await?.polls > 0);
+    if done.sweep.interrupted || done.sweep.given_up {
+        let due = store.count_due(now).await?;
+        return Ok(due.polls > 0 || due.order_data > 0);
     }
     Ok(false)
 }

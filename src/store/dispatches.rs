@@ -20,7 +20,9 @@ pub struct Attempt {
     /// This attempt's number, from 1.
     pub number: u32,
     pub failing_seconds: i64,
-    /// The attempt before this one.
+    /// The last attempt that counted against the message.
+    pub failed_at: Option<Timestamp>,
+    /// The attempt before this one, whatever it came to.
     pub previous_at: Option<Timestamp>,
 }
 
@@ -123,8 +125,7 @@ impl Store {
         let (sink, in_hand) = (sink.to_owned(), serde_json::Value::from(in_hand).to_string());
         self.write(move |db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT d.id, d.subscription, d.attempts, d.failing_seconds, d.last_attempt_at,
-                        m.id, m.type, m.queued_at, m.body
+                "SELECT {ATTEMPT}
                  FROM dispatches d JOIN messages m ON m.seq = d.message
                  WHERE {ELIGIBLE} AND (d.next_attempt_at <= :now OR d.next_attempt_at > :furthest)
                    AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
@@ -183,16 +184,18 @@ impl Store {
         attempt: &Attempt,
         error: String,
         failing_seconds: i64,
+        now: Timestamp,
         next: Timestamp,
     ) -> Result<()> {
         let dispatch = attempt.dispatch;
         self.write(move |db| {
             db.prepare_cached(
-                "UPDATE dispatches SET next_attempt_at = :next, last_error = :error, failing_seconds = :failing_seconds
+                "UPDATE dispatches SET next_attempt_at = :next, last_error = :error, failing_seconds = :failing_seconds,
+                                       failed_at = :now
                  WHERE id = :id AND state = 'pending'",
             )?
             .execute(named_params! {
-                ":id": dispatch, ":next": next, ":error": error, ":failing_seconds": failing_seconds,
+                ":id": dispatch, ":next": next, ":error": error, ":failing_seconds": failing_seconds, ":now": now,
             })?;
             Ok(())
         })
@@ -315,7 +318,7 @@ impl Store {
     pub async fn retry_message(&self, id: Uuid, sink: Option<String>, now: Timestamp) -> Result<usize> {
         self.write(move |db| {
             Ok(db.execute(
-                "UPDATE dispatches SET state = 'pending', dead_at = NULL, attempts = 0, failing_seconds = 0,
+                "UPDATE dispatches SET state = 'pending', dead_at = NULL, attempts = 0, failing_seconds = 0, failed_at = NULL,
                                        next_attempt_at = :now, leased_until = NULL
                  WHERE message = (SELECT seq FROM messages WHERE id = :id AND body IS NOT NULL)
                    AND state <> 'delivered' AND (:sink IS NULL OR sink = :sink)",
@@ -329,7 +332,7 @@ impl Store {
     pub async fn retry_dead(&self, sink: Option<String>, now: Timestamp) -> Result<Retried> {
         self.write(move |db| {
             let due = db.execute(
-                "UPDATE dispatches SET state = 'pending', dead_at = NULL, attempts = 0, failing_seconds = 0,
+                "UPDATE dispatches SET state = 'pending', dead_at = NULL, attempts = 0, failing_seconds = 0, failed_at = NULL,
                                        next_attempt_at = :now, leased_until = NULL
                  WHERE state = 'dead' AND (:sink IS NULL OR sink = :sink)
                    AND EXISTS (SELECT 1 FROM messages m WHERE m.seq = dispatches.message AND m.body IS NOT NULL)",
@@ -353,8 +356,7 @@ impl Store {
         self.write(move |db| {
             let mut statement = db.prepare_cached(&format!(
                 // In the order of the index: however many wait, only those that are taken are read.
-                "SELECT d.id, d.subscription, d.attempts, d.failing_seconds, d.last_attempt_at,
-                        m.id, m.type, m.queued_at, m.body
+                "SELECT {ATTEMPT}
                  FROM dispatches d JOIN messages m ON m.seq = d.message
                  WHERE {ELIGIBLE} AND m.body IS NOT NULL
                    AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
@@ -421,14 +423,18 @@ fn acknowledge(db: &Connection, sink: &str, id: Uuid, now: Timestamp) -> Result<
     Ok(())
 }
 
+const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
+     m.id, m.type, m.queued_at, m.body";
+
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         dispatch: row.get(0)?,
         subscription: row.get(1)?,
         number: row.get::<_, u32>(2)?.saturating_add(1),
         failing_seconds: row.get(3)?,
-        previous_at: row.get(4)?,
-        message: Message { id: message_id(row, 5)?, event: row.get(6)?, queued_at: row.get(7)?, body: row.get(8)? },
+        failed_at: row.get(4)?,
+        previous_at: row.get(5)?,
+        message: Message { id: message_id(row, 6)?, event: row.get(7)?, queued_at: row.get(8)?, body: row.get(9)? },
     })
 }
 

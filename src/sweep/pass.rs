@@ -34,6 +34,8 @@ const WRITE_WITHIN: Duration = Duration::from_millis(100);
 const RESERVED: usize = 2;
 /// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
 const RECORD_GRACE: Duration = Duration::from_secs(3);
+/// A breaker that is open for this long has seen several probes fail.
+pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -93,6 +95,8 @@ pub(super) struct Pass<'a, P> {
     write_by: Option<Instant>,
     writing: Option<Writing<'a>>,
     report: Report,
+    /// Ends when the provider stays away, rather than wait for it: somebody waits for a one-shot run.
+    pub gives_up: bool,
 }
 
 impl<'a, P: Provider> Pass<'a, P> {
@@ -109,6 +113,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             write_by: None,
             writing: None,
             report: Report::default(),
+            gives_up: false,
         }
     }
 
@@ -131,6 +136,10 @@ impl<'a, P: Provider> Pass<'a, P> {
             let may_start = waiting != Waiting::default();
             if !may_start && self.is_done() {
                 return Ok(());
+            }
+            if self.gives_up && self.provider_stays_away() {
+                self.report.given_up = true;
+                return self.drain().await;
             }
             tokio::select! {
                 biased;
@@ -161,7 +170,11 @@ impl<'a, P: Provider> Pass<'a, P> {
             && self.unwritten.is_empty()
             && self.writing.is_none()
             && self.reading.is_none()
-            && self.queues.are_exhausted()
+            && self.queues.are_exhausted(self.gate)
+    }
+
+    fn provider_stays_away(&self) -> bool {
+        self.shared.budget.state().breaker.is_some_and(|open| open.since.elapsed() >= STAYS_AWAY)
     }
 
     async fn look_again(&mut self) -> Result<(), store::Error> {

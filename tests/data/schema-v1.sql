@@ -123,6 +123,7 @@ CREATE TABLE dispatches (
     last_error            TEXT,
     -- Time in retries, counted like a renewal's patience.
     failing_seconds       INTEGER NOT NULL DEFAULT 0,
+    failed_at             INTEGER,                               -- the last attempt that counted
     leased_until          INTEGER,                               -- built-in queue only
     delivered_at          INTEGER,
     dead_at               INTEGER,

@@ -192,34 +192,34 @@ fn a_limit_at_the_provider_is_kept_and_obeyed() {
 /// Every open question of the reference, answered either way.
 #[test]
 fn a_renewal_is_seen_however_the_provider_spells_it() {
-    let switched: Vec<Box<dyn Fn(&mut Switches)>> = vec![
-        Box::new(|s| s.returned_number = ReturnedNumber::Original),
-        Box::new(|s| s.returned_number = ReturnedNumber::Missing),
-        Box::new(|s| s.generation = GenerationForm::String),
-        Box::new(|s| s.generation = GenerationForm::Missing),
-        Box::new(|s| s.generation = GenerationForm::Null),
-        Box::new(|s| s.result_names = ResultNames::ResponseCode),
-        Box::new(|s| s.technical_status = Some("NEVER HEARD OF".to_owned())),
-        Box::new(|s| s.technical_status = Some("SUSPENDED".to_owned())),
-        Box::new(|s| s.accepted_number = AcceptedNumber::Both),
-        Box::new(|s| s.refresh_token = false),
-        Box::new(|s| s.dates = DateForm::Utc),
-        Box::new(|s| s.dates = DateForm::OffsetWithoutColon),
-        Box::new(|s| s.dates = DateForm::Space),
-        Box::new(|s| s.dates = DateForm::DateOnly),
-        Box::new(|s| s.dates = DateForm::UnixSeconds),
-        Box::new(|s| s.dates = DateForm::UnixMillis),
-        Box::new(|s| s.dates = DateForm::Unreadable),
-        Box::new(|s| s.dates = DateForm::Null),
+    let switched: &[fn(&mut Switches)] = &[
+        |s| s.returned_number = ReturnedNumber::Original,
+        |s| s.returned_number = ReturnedNumber::Missing,
+        |s| s.generation = GenerationForm::String,
+        |s| s.generation = GenerationForm::Missing,
+        |s| s.generation = GenerationForm::Null,
+        |s| s.result_names = ResultNames::ResponseCode,
+        |s| s.technical_status = Some("NEVER HEARD OF".to_owned()),
+        |s| s.technical_status = Some("SUSPENDED".to_owned()),
+        |s| s.accepted_number = AcceptedNumber::Both,
+        |s| s.refresh_token = false,
+        |s| s.dates = DateForm::Utc,
+        |s| s.dates = DateForm::OffsetWithoutColon,
+        |s| s.dates = DateForm::Space,
+        |s| s.dates = DateForm::DateOnly,
+        |s| s.dates = DateForm::UnixSeconds,
+        |s| s.dates = DateForm::UnixMillis,
+        |s| s.dates = DateForm::Unreadable,
+        |s| s.dates = DateForm::Null,
     ];
-    for (n, switch) in switched.into_iter().enumerate() {
+    for (n, switch) in switched.iter().enumerate() {
         let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
         let site = Setup::new(&sandbox).webhook(&receiver).install();
         site.track("A", order(&sandbox, "A"));
         let mut work = site.work();
         let start = sandbox.now();
         work.pass(start);
-        sandbox.switch(|switches| switch(switches));
+        sandbox.switch(switch);
         sandbox.renew("A", None).unwrap();
         work.pass(start + 5 * HOUR);
         work.pass(start + 10 * HOUR);

@@ -3,6 +3,7 @@
 
 mod answers;
 mod clocks;
+mod commands;
 mod crashes;
 mod fake_receiver;
 mod files;

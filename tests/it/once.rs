@@ -95,3 +95,17 @@ fn without_a_sink_messages_wait_in_the_queue() {
     site.catch_up();
     assert_eq!(site.texts("SELECT sink || ' ' || state FROM dispatches"), ["queue pending"]);
 }
+
+#[test]
+fn an_outage_of_the_provider_sends_no_mail_each_time() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    for n in 0..15 {
+        let number = format!("N{n}");
+        site.track(&number, order(&sandbox, &number));
+    }
+    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    let finished = site.command(&["once", "--cron", "--max-time", "2s"]);
+    assert!(matches!(finished.code, Some(69 | 75)), "{finished:?}");
+    assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""));
+}

@@ -88,9 +88,24 @@ fn logs_and_the_process_list_hold_no_secret_key_or_customer() {
 
     let finished = site.command(&["once", "-vvv", "--max-time", "1s"]);
     assert_none(&canaries, &(finished.stdout + &finished.stderr), "once");
-    assert_none(&canaries, &site.texts("SELECT last_detail FROM subscriptions").concat(), "what explain shows");
-    assert_none(&canaries, &site.texts("SELECT last_detail FROM renewals").concat(), "what explain shows");
-    assert_none(&canaries, &site.texts("SELECT last_error FROM dispatches").concat(), "what queue shows");
+    let id = delivered.id.as_str();
+    for arguments in [
+        &["list"][..],
+        &["explain", "A"],
+        &["queue", "list"],
+        &["queue", "dead"],
+        &["queue", "show", id],
+        &["check"],
+        &["check", "--online"],
+        &["explain", "NOBODY"],
+    ] {
+        for format in [&["-vvv"][..], &["--json"]] {
+            let finished = site.command(&[arguments, format].concat());
+            assert_none(&canaries, &(finished.stdout + &finished.stderr), &arguments.join(" "));
+        }
+    }
+    let revealed = site.command(&["queue", "show", id, "--reveal"]).expect_code(0);
+    assert!(revealed.stdout.contains(canaries.last().unwrap()), "where it is asked for: {}", revealed.stdout);
 }
 
 /// The key where the provider puts it into a text of its own: codes' messages are shown, remarks are not.
@@ -204,8 +219,23 @@ fn hostile_text_reaches_no_terminal_raw() {
         let finished = site.command(&[&["once", "--max-time", "1s"], arguments].concat());
         assert_clean(&(finished.stdout + &finished.stderr), &arguments.join(" "));
     }
-    for text in site.texts("SELECT last_detail FROM subscriptions UNION ALL SELECT last_detail FROM renewals") {
-        assert_clean(&text, "a stored detail");
+    for arguments in [
+        &["list"][..],
+        &["queue", "list"],
+        &["queue", "dead"],
+        &["explain", "CODE"],
+        &["explain", "FOREIGN"],
+        &["explain", "STATUS"],
+        &["explain", "ORDER"],
+        &["explain", "GAVE-UP"],
+        &["explain", "\u{202e}NUMBER"],
+        &["explain", "\u{1b}[2J"],
+        &["queue", "show", &failed.id],
+        &["queue", "show", &failed.id, "--reveal"],
+        &["untrack", "\u{202e}NUMBER"],
+    ] {
+        let finished = site.command(arguments);
+        assert_clean(&(finished.stdout + &finished.stderr), &format!("{arguments:?}"));
     }
 }
 

@@ -1,0 +1,270 @@
+//! The commands a person or a script uses beside the daemon, on one database with it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use renewald::sandbox::{NewOrder, Script, Step};
+use serde_json::{Value, json};
+
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{DAY, Daemon, HOUR, PATIENCE, Setup, Site, keys_of, number, numbers, order, sandbox};
+
+fn json_of(site: &Site, arguments: &[&str]) -> Value {
+    let finished = site.command(&[arguments, &["--json"]].concat()).expect_code(0);
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stdout))
+}
+
+/// One JSON value a line.
+fn lines_of(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[test]
+fn tracked_in_each_of_three_ways_everything_arrives() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let mut setup = Setup::new(&sandbox).webhook(&receiver);
+    setup.territories.truncate(1);
+    let site = setup.install();
+
+    let id = order(&sandbox, "BY-HAND").to_string();
+    let expires = "2030-01-01T00:00:00Z";
+    let metadata = r#"{"customer": 17}"#;
+    let track = ["track", "BY-HAND", &id, "--generation", "0", "--expires-at", expires, "--metadata", metadata];
+    site.command(&track).expect_code(0);
+    site.command(&track).expect_code(0); // is left alone
+
+    let answer = sandbox.create_order(NewOrder { subscriptions: 2, ..NewOrder::new("BY-ORDER") }).unwrap();
+    fs::write(site.path("order.json"), serde_json::to_string(&answer).unwrap()).unwrap();
+    site.command(&["track", "--from-order", "order.json"]).expect_code(0);
+
+    let ids = [order(&sandbox, "BY-FILE,1"), order(&sandbox, "BY \"FILE\" 2")];
+    let csv = format!(
+        "partner_order_number,subscription_id,generation,metadata.shop\n\"BY-FILE,1\",{},0,north\n\"BY \"\"FILE\"\" 2\",{},0,\n",
+        ids[0], ids[1]
+    );
+    fs::write(site.path("all.csv"), csv).unwrap();
+    site.command(&["import", "all.csv"]).expect_code(0);
+    site.command(&["import", "all.csv"]).expect_code(0); // already tracked: left alone and counted
+    assert_eq!(json_of(&site, &["list"])["items"].as_array().unwrap().len(), 5);
+
+    ["BY-HAND", "BY-ORDER", "BY-FILE,1", "BY \"FILE\" 2"].iter().for_each(|n| sandbox.renew(n, None).unwrap());
+    site.catch_up();
+    let mut arrived = numbers(&receiver.messages());
+    arrived.sort();
+    assert_eq!(arrived, ["BY \"FILE\" 2-1", "BY-FILE,1-1", "BY-HAND-1", "BY-ORDER-1", "BY-ORDER-1"]);
+    let by_hand = receiver.messages().into_iter().find(|message| number(message) == "BY-HAND-1").unwrap();
+    assert_eq!(by_hand.data()["subscription"]["metadata"], json!({"customer": 17}));
+}
+
+#[test]
+fn what_cannot_be_tracked_is_refused_with_its_reason() {
+    let mut setup = Setup::new(&sandbox());
+    setup.territories.truncate(1);
+    let site = setup.install();
+    let long = "x".repeat(256);
+    for number in ["", ".", "..", "a\nb", "a\u{1b}[2J", "a\u{7f}", &long] {
+        let finished = site.command(&["track", number, "7", "--generation", "0"]).expect_code(65);
+        assert!(finished.stderr.contains("partner order number"), "{finished:?}");
+        assert!(!finished.stderr.contains('\u{1b}'), "{finished:?}");
+    }
+    site.command(&["track", "A", "7"]).expect_code(64); // the generation is never guessed
+    site.command(&["track", "A", "7", "--generation", "0", "--adopt"]).expect_code(64);
+    site.command(&["track", "A", "0", "--generation", "0"]).expect_code(65);
+    site.command(&["track", "A", "7", "--generation", "0", "--metadata", "[1]"]).expect_code(65);
+    assert_eq!(json_of(&site, &["list"]), json!({"items": [], "next_cursor": null}));
+}
+
+#[test]
+fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
+    let mut setup = Setup::new(&sandbox());
+    setup.territories.truncate(1);
+    let site = setup.install();
+    let csv = "partner_order_number,subscription_id,generation\nA,1,0\n..,2,0\nB,x,0\nC,3,\nA,1,0\nD,4,0\n";
+    fs::write(site.path("bad.csv"), csv).unwrap();
+    let finished = site.command(&["import", "bad.csv"]).expect_code(65);
+    for line in ["3", "4", "5", "6"] {
+        assert!(finished.stderr.lines().any(|told| told.contains(line)), "line {line} in {}", finished.stderr);
+    }
+    assert_eq!(json_of(&site, &["list"])["items"], json!([]), "nothing was imported");
+    site.command(&["import", "bad.csv", "--skip-bad"]);
+    let listed = json_of(&site, &["list"]);
+    let tracked: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|item| &item["partner_order_number"]).collect();
+    assert!(tracked.contains(&&json!("D")) && !tracked.contains(&&json!("..")), "{tracked:?}");
+}
+
+#[test]
+fn a_running_daemon_notices_at_once_what_a_command_tracks_or_asks_for() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let mut setup = Setup::new(&sandbox).webhook(&receiver);
+    setup.territories.truncate(1);
+    let site = setup.install();
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("started");
+    let id = order(&sandbox, "A").to_string();
+    let begun = Instant::now();
+    site.command(&["track", "A", &id, "--generation", "0"]).expect_code(0);
+    sandbox
+        .wait_for(|request| request.status == Some(200) && request.subscription_id.is_some(), PATIENCE)
+        .expect("asked");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Its interval is four hours, but a person asks.
+    sandbox.renew("A", None).unwrap();
+    site.command(&["poll", "A"]).expect_code(0);
+    assert_eq!(number(&receiver.next_message()), "A-1");
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+}
+
+#[test]
+fn the_built_in_queue_hands_out_leases_and_takes_acknowledgements() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    let ids = [order(&sandbox, "A"), order(&sandbox, "B")];
+    site.track("A", ids[0]);
+    site.track("B", ids[1]);
+    sandbox.renew_times("A", None, 2).unwrap();
+    sandbox.renew("B", None).unwrap();
+    site.catch_up();
+
+    let pull = || lines_of(&site.command(&["queue", "pull"]).expect_code(0).stdout);
+    let first = pull();
+    let mut got: Vec<_> = first.iter().map(|event| event["data"]["partner_order_number"].as_str().unwrap()).collect();
+    got.sort();
+    assert_eq!(got, ["A-1", "B-1"], "A-2 waits for A-1");
+    for event in &first {
+        let id = event["data"]["subscription"]["subscription_id"].as_i64().unwrap();
+        assert_eq!(keys_of(event), sandbox.expected_keys(event["data"]["partner_order_number"].as_str().unwrap(), id));
+    }
+    assert_eq!(pull().len(), 0, "both are leased");
+
+    let ids: Vec<_> = first.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    site.command(&[&["queue", "ack"], &ids[..]].concat()).expect_code(0);
+    site.command(&[&["queue", "ack"], &ids[..]].concat()).expect_code(0); // again
+    site.command(&["queue", "ack", "00000000-0000-4000-8000-000000000000"]).expect_code(65);
+    let second = pull();
+    assert_eq!(second.len(), 1);
+    assert_eq!(second[0]["data"]["partner_order_number"], "A-2");
+    assert_eq!(pull().len(), 0);
+}
+
+#[test]
+fn a_lease_that_ends_hands_the_same_message_out_again() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    site.catch_up();
+    let first = site.command(&["queue", "pull", "--lease", "1s"]).expect_code(0).stdout;
+    let again = site.command(&["queue", "pull", "--wait", "20s"]).expect_code(0).stdout;
+    assert_eq!(first, again);
+    // The first consumer was slow, and is still right.
+    let id = lines_of(&first)[0]["id"].as_str().unwrap().to_owned();
+    site.command(&["queue", "ack", &id]).expect_code(0);
+}
+
+#[test]
+fn refetch_accepts_a_jump_and_sends_a_generation_again() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    let id = order(&sandbox, "A");
+    site.track("A", id);
+    sandbox.renew_times("A", None, 30).unwrap();
+    site.catch_up();
+    assert_eq!(receiver.messages().len(), 0, "a jump above max_generation_jump is a surprise");
+    site.command(&["refetch", "A", "--generation", "30"]).expect_code(0);
+    site.catch_up();
+    let first = receiver.next_message();
+    assert_eq!(number(&first), "A-30");
+    site.command(&["refetch", "A", "--generation", "30"]).expect_code(0);
+    site.catch_up();
+    let again = receiver.next_message();
+    assert_eq!(
+        (number(&again), again.data()["revision"].as_i64()),
+        ("A-30".to_owned(), Some(first.data()["revision"].as_i64().unwrap() + 1))
+    );
+    assert_ne!(again.id, first.id, "asked for on purpose: another message");
+}
+
+#[test]
+fn an_abandoned_renewal_is_reopened_by_refetch() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    sandbox.script("A-1", Script::codes([1062]));
+    site.command(&["once"]).expect_code(1);
+    assert_eq!(receiver.next_message().data()["reason"], "refused");
+    site.command(&["refetch", "A", "--generation", "1"]).expect_code(0);
+    site.catch_up();
+    assert_eq!(receiver.next_message().json()["type"], "renewald.renewal.ready.v1");
+}
+
+#[test]
+fn untrack_drops_what_waits_and_leaves_what_is_queued() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    for number in ["QUEUED", "WAITS"] {
+        site.track(number, order(&sandbox, number));
+        sandbox.renew(number, None).unwrap();
+    }
+    sandbox.script("WAITS-1", Script::steps([Step::order(1051).forever()]));
+    receiver.answer(Answer::Status(503));
+    let now = sandbox.now();
+    site.work().pass(now);
+    for number in ["QUEUED", "WAITS"] {
+        site.command(&["untrack", number]).expect_code(0);
+        site.command(&["untrack", number]); // twice changes nothing
+    }
+    sandbox.script("WAITS-1", Script::default());
+    receiver.answer(Answer::Status(200));
+    sandbox.clear_requests();
+    site.work().pass(now + 2 * DAY);
+    let last = receiver.messages().pop().unwrap();
+    assert_eq!(number(&last), "QUEUED-1");
+    assert_eq!(sandbox.requests().len(), 0, "nobody is asked any more");
+    assert_eq!(site.texts("SELECT state FROM renewals WHERE order_number = 'WAITS-1'"), ["dropped"]);
+}
+
+#[test]
+fn dead_messages_are_listed_and_sent_again_by_retry() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Status(422)));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    let start = sandbox.now();
+    let mut work = site.work();
+    work.pass(start);
+    assert!((0..60).any(|days| work.relay(start + days * DAY + HOUR).dead == 1));
+    drop(work);
+    let dead = json_of(&site, &["queue", "dead"]);
+    let id = dead["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(id, receiver.messages()[0].id);
+    receiver.answer(Answer::Status(200));
+    site.command(&["queue", "retry", &id]).expect_code(0);
+    site.catch_up();
+    assert_eq!(receiver.messages().pop().unwrap().id, id);
+    assert_eq!(json_of(&site, &["queue", "dead"])["items"], json!([]));
+}
+
+#[test]
+fn a_name_that_is_not_unique_is_answered_with_the_candidates() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("PAIR", 11);
+    site.track("PAIR", 12);
+    let finished = site.command(&["explain", "PAIR"]).expect_code(65);
+    assert!(finished.stderr.contains("11") && finished.stderr.contains("12"), "{finished:?}");
+    site.command(&["explain", "PAIR", "--subscription-id", "12"]).expect_code(0);
+    site.command(&["explain", "12"]).expect_code(0);
+    site.command(&["explain", "PAIR-3", "--subscription-id", "12"]).expect_code(0);
+    site.command(&["explain", "NOBODY"]).expect_code(65);
+}
+
+#[test]
+fn the_demo_tells_of_a_happy_end() {
+    let site = Setup::new(&sandbox()).install();
+    let finished = site.command(&["demo", "--dir", "demo", "--json"]).expect_code(0);
+    let summary: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(summary["ok"], true, "{summary}");
+}
