@@ -388,7 +388,9 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
     Ok(match &configured.kind {
         SinkKind::Webhook { url, signing_secret, signing_secret_previous, ca_file, proxy } => {
             let secrets = [signing_secret, signing_secret_previous];
-            let secrets = secrets.into_iter().flatten().map(|s| s.read()).collect::<Result<Vec<SecretString>, _>>()?;
+            // Judged here, so that the error names the key.
+            let read = |secret: &settings::Secret| secret.read_signing_key().and_then(|_| secret.read());
+            let secrets = secrets.into_iter().flatten().map(read).collect::<Result<Vec<SecretString>, _>>()?;
             let config = webhook::WebhookConfig {
                 url: url.clone(),
                 secrets,
