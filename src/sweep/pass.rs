@@ -62,11 +62,13 @@ impl<P> Copy for Shared<'_, P> {}
 /// What came of it.
 enum Done {
     Poll {
+        started: Instant,
         before: Subscription,
         answer: Result<Status, ProviderError>,
     },
     /// Recorded already.
     OrderData {
+        started: Instant,
         asked: DueRenewal,
         answer: Result<OrderData, ProviderError>,
         settling: Result<Settling, store::Error>,
@@ -232,16 +234,16 @@ impl<'a, P: Provider> Pass<'a, P> {
 
     async fn take(&mut self, done: Done) -> Result<(), store::Error> {
         match done {
-            Done::Poll { before, answer } => {
+            Done::Poll { started, before, answer } => {
                 self.ordinary -= usize::from(before.lane != Lane::AskedFor);
-                self.shared.tell_breaker(answer.as_ref().err());
+                self.shared.tell_breaker(started, answer.as_ref().err());
                 self.report.polls += 1;
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
                 self.polled(before, &answer).await
             }
-            Done::OrderData { asked, answer, settling } => {
-                self.shared.tell_breaker(answer.as_ref().err());
+            Done::OrderData { started, asked, answer, settling } => {
+                self.shared.tell_breaker(started, answer.as_ref().err());
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
                 self.queues.settled(&asked);
@@ -373,14 +375,16 @@ impl<'a, P: Provider> Pass<'a, P> {
 
 impl<'a, P: Provider> Shared<'a, P> {
     async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
+        let started = Instant::now();
         let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
         let settling = self.settle(&asked, &answer).await;
-        Done::OrderData { asked, answer, settling }
+        Done::OrderData { started, asked, answer, settling }
     }
 
     async fn poll(self, before: Subscription, slot: Slot) -> Done {
+        let started = Instant::now();
         let answer = self.status(&before, slot).await;
-        Done::Poll { before, answer }
+        Done::Poll { started, before, answer }
     }
 
     /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
@@ -426,11 +430,11 @@ impl<'a, P: Provider> Shared<'a, P> {
         }
     }
 
-    fn tell_breaker(&self, error: Option<&ProviderError>) {
+    fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>) {
         let provider = &self.account.name;
         let opened = match error {
             Some(ProviderError::Unauthorized { .. }) => self.budget.report_lockout(),
-            Some(error) if error.is_outage() => self.budget.report_outage(),
+            Some(error) if error.is_outage() => self.budget.report_outage(started),
             // Everything else, 429 included, is an answer.
             _ => {
                 if self.budget.report_success() {
