@@ -54,6 +54,8 @@ pub enum Error {
     /// The whole transaction failed with another unit, or at its commit.
     #[error("the database could not commit: {0}")]
     Commit(String),
+    #[error("cannot start a thread for the database")]
+    Thread(#[source] std::io::Error),
     #[error("the store is closed")]
     Closed,
 }
@@ -99,8 +101,8 @@ impl Store {
         let (writer, lock) = file::open(path, access)?;
         let reader = file::open_reader(path)?;
         Ok(Self {
-            writer: thread::Worker::writing(writer, lock),
-            reader: thread::Worker::reading(reader),
+            writer: thread::Worker::writing(writer, lock)?,
+            reader: thread::Worker::reading(reader)?,
             path: path.to_owned(),
         })
     }

@@ -1,7 +1,9 @@
 //! What a command works with: settings, store, and the ways to answer.
 
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::{Error, Exit, Global};
@@ -56,6 +58,22 @@ impl Context {
     /// Whether a progress bar has a place to be seen.
     pub fn shows_progress(&self) -> bool {
         !self.global.json && self.global.quiet == 0 && std::io::stderr().is_terminal()
+    }
+
+    /// A progress bar on stderr, or one that nobody sees. In `template`, `{rate}` is what was done each second.
+    pub fn bar(&self, length: u64, template: &str) -> ProgressBar {
+        if !self.shows_progress() {
+            return ProgressBar::hidden();
+        }
+        // Our templates are constants; a plain bar is as good if the crate should ever think otherwise.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // A bar that cannot be written is not worth failing for.
+            write!(out, "{:.0}", state.per_sec()).ok();
+        });
+        let bar = ProgressBar::new(length).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
     }
 
     /// For the log filter: -1 per `-q`, +1 per `-v`.

@@ -5,12 +5,10 @@ mod duplicates;
 mod rows;
 mod source;
 
-use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -120,7 +118,7 @@ impl Import<'_> {
 
     /// Reads the whole file and changes nothing.
     fn check(&self) -> Result<Checked, Error> {
-        let bar = self.bar(self.source.bytes(), "checking {wide_bar} {bytes} of {total_bytes}, {eta} left");
+        let bar = self.context.bar(self.source.bytes(), "checking {wide_bar} {bytes} of {total_bytes}, {eta} left");
         let mut rows = match self.rows()? {
             Ok(rows) => rows,
             Err(HeaderProblems(problems)) => return Ok(unusable_header(problems)),
@@ -148,7 +146,8 @@ impl Import<'_> {
 
     /// Tracks the good rows. Cut short, the import may be run again.
     async fn write(&self, store: &Store, checked: Checked) -> Result<Answer, Error> {
-        let bar = self.bar(checked.good, "importing {wide_bar} {human_pos} of {human_len}, {rate}/s, {eta} left");
+        let bar =
+            self.context.bar(checked.good, "importing {wide_bar} {human_pos} of {human_len}, {rate}/s, {eta} left");
         let skip_bad = self.args.skip_bad;
         let mut writing = Writing { store, update: self.args.update, chunks: JoinSet::new(), bar };
         let mut answer = Answer { bad: checked.bad.len() as u64, bad_lines: checked.bad, ..Answer::default() };
@@ -208,21 +207,6 @@ impl Import<'_> {
 
     fn unreadable(&self, error: &std::io::Error) -> Error {
         Error::bad_input(format!("cannot read {}: {error}", self.source.name()))
-    }
-
-    /// A bar on stderr, or one that nobody sees.
-    fn bar(&self, length: u64, template: &str) -> ProgressBar {
-        if !self.context.shows_progress() {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // A bar that cannot be written is not worth failing for.
-            write!(out, "{:.0}", state.per_sec()).ok();
-        });
-        let bar = ProgressBar::new(length).with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{Context, Error, Exit};
@@ -61,7 +60,10 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     }
     // Under cron every line is a mail, and an outage would send one each time: what a person must know is said at the end.
     if !args.cron {
-        logging::init(&settings.log, context.verbosity()).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+        // A bar has the terminal to itself, but for what needs a look.
+        let bar_is_shown = context.shows_progress() && context.global.verbose == 0;
+        let verbosity = context.verbosity().saturating_sub(i8::from(bar_is_shown));
+        logging::init(&settings.log, verbosity).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
     }
     let lock = match InstanceLock::acquire(&settings.store.path) {
         Err(crate::store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
@@ -72,16 +74,11 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     let mut worker = Worker::new(settings.clone(), store.clone())?;
     let limit = args.max_time.map(|limit| stop_after(limit, signals.shutdown.clone()));
 
-    let bar = progress_bar(context, &store, &settings).await?;
-    let tick = |polls| {
-        if let Some(bar) = &bar {
-            bar.set_position(polls);
-        }
-    };
-    let done = worker.catch_up(&signals.shutdown, &tick).await;
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
+    let horizon = Timestamp::now() + Rules::from_settings(&settings).every / 8;
+    let due = if context.shows_progress() { store.count_due(horizon).await?.polls } else { 0 };
+    let bar = context.bar(u64::try_from(due).unwrap_or(0), "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left");
+    let done = worker.catch_up(&signals.shutdown, &|polls| bar.set_position(polls)).await;
+    bar.finish_and_clear();
     if let Some(limit) = limit {
         limit.abort();
     }
@@ -171,18 +168,6 @@ fn stop_after(limit: Duration, shutdown: Shutdown) -> tokio::task::JoinHandle<()
         tokio::time::sleep(limit).await;
         shutdown.request();
     })
-}
-
-async fn progress_bar(context: &Context, store: &Store, settings: &Settings) -> Result<Option<ProgressBar>, Error> {
-    if !context.shows_progress() {
-        return Ok(None);
-    }
-    let horizon = Timestamp::now() + Rules::from_settings(settings).every / 8;
-    let due = store.count_due(horizon).await?.polls;
-    let bar = ProgressBar::new(u64::try_from(due).unwrap_or(0));
-    // The template is a constant of ours; a plain bar is as good if the crate should ever think otherwise.
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} polls, {per_sec}, {eta} left");
-    Ok(Some(style.map_or(bar.clone(), |style| bar.with_style(style))))
 }
 
 /// What a person has to know now and did not have to know after the last run, or the other way round.

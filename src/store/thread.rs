@@ -33,15 +33,15 @@ pub(super) struct Worker {
 
 impl Worker {
     /// `lock` is released only after the connection is closed.
-    pub fn writing(connection: Connection, lock: Option<InstanceLock>) -> Self {
+    pub fn writing(connection: Connection, lock: Option<InstanceLock>) -> Result<Self> {
         Self::spawn("store-writer", connection, lock)
     }
 
-    pub fn reading(connection: Connection) -> Self {
+    pub fn reading(connection: Connection) -> Result<Self> {
         Self::spawn("store-reader", connection, None)
     }
 
-    fn spawn(name: &str, connection: Connection, lock: Option<InstanceLock>) -> Self {
+    fn spawn(name: &str, connection: Connection, lock: Option<InstanceLock>) -> Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
@@ -53,8 +53,8 @@ impl Worker {
                 // The other side may have stopped waiting.
                 end.send(()).ok();
             })
-            .expect("a process that cannot start two threads at its start cannot run");
-        Self { jobs, ended: Arc::new(Mutex::new(Some(ended))) }
+            .map_err(Error::Thread)?;
+        Ok(Self { jobs, ended: Arc::new(Mutex::new(Some(ended))) })
     }
 
     pub async fn close(self) {
@@ -163,21 +163,27 @@ fn commit(db: &Connection, mut group: Vec<Box<dyn Unit>>) {
 }
 
 fn transaction(db: &Connection, group: &mut [Box<dyn Unit>]) -> rusqlite::Result<()> {
+    // A savepoint keeps a copy of every page that its unit changes; one that is alone is undone with the transaction.
+    let alone = group.len() == 1;
     db.execute_batch("BEGIN IMMEDIATE")?;
     for unit in group.iter_mut() {
-        db.prepare_cached("SAVEPOINT unit")?.execute([])?;
-        let done = catch_unwind(AssertUnwindSafe(|| unit.run(db)));
-        if db.is_autocommit() {
-            // SQLite has undone everything (disk full, input/output error).
+        if !alone {
+            db.prepare_cached("SAVEPOINT unit")?.execute([])?;
+        }
+        let failed = !matches!(catch_unwind(AssertUnwindSafe(|| unit.run(db))), Ok(Ok(())));
+        // In autocommit mode SQLite has undone everything by itself (disk full, input/output error).
+        if db.is_autocommit() || (alone && failed) {
             return Err(rusqlite::Error::SqliteFailure(
                 rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
                 Some("the transaction was rolled back after a failed write".into()),
             ));
         }
-        if !matches!(done, Ok(Ok(()))) {
+        if failed {
             db.prepare_cached("ROLLBACK TO unit")?.execute([])?;
         }
-        db.prepare_cached("RELEASE unit")?.execute([])?;
+        if !alone {
+            db.prepare_cached("RELEASE unit")?.execute([])?;
+        }
     }
     db.execute_batch("COMMIT")
 }
