@@ -109,9 +109,9 @@ impl Budget {
         self.shared.changed.notify_waiters();
     }
 
-    /// A request ended in an outage. True when this opened the breaker, so that it is logged once.
-    pub fn report_outage(&self) -> bool {
-        self.report(|breaker, now| breaker.outage(now, jitter()))
+    /// A request sent at `started` ended in an outage. True when this opened the breaker, so that it is logged once.
+    pub fn report_outage(&self, started: Instant) -> bool {
+        self.report(|breaker, now| breaker.outage(started, now, jitter()))
     }
 
     /// A request ended in an outage that will not pass by itself (our credentials are refused): opens the breaker at once.
@@ -122,7 +122,7 @@ impl Budget {
 
     /// The provider answered, whatever it said. True when this closed the breaker.
     pub fn report_success(&self) -> bool {
-        self.report(|breaker, _| breaker.success())
+        self.report(|breaker, now| breaker.success(now))
     }
 
     pub fn state(&self) -> State {

@@ -9,6 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clock::{StepDetector, Timestamp};
@@ -28,9 +29,13 @@ const TICK: Duration = Duration::from_secs(30);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How often old payloads are looked for.
 const WIPE_EVERY: Duration = Duration::from_secs(3600);
+/// A clock further ahead of the last run's than this is not believed before it is seen again.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
 const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
+/// What closing the store gets when we drain: a statement waits far longer for another process's transaction.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
 
@@ -120,7 +125,7 @@ impl Worker {
     pub async fn relay(&mut self, now: &(dyn Fn() -> Timestamp + Sync)) -> Result<relay::Report, store::Error> {
         let mut total = relay::Report::default();
         for relay in &mut self.relays {
-            total.add(relay.pass(now, &Shutdown::manual()).await?);
+            total.add(relay.pass(now, None, &Shutdown::manual()).await?);
         }
         Ok(total)
     }
@@ -154,7 +159,9 @@ impl Worker {
         let drained = join(tasks, &shutdown).await;
         helpers.shutdown().await;
         schedule.shutdown();
-        self.store.close().await;
+        if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
+            tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
+        }
         drained
     }
 
@@ -194,7 +201,8 @@ impl Worker {
     }
 
     async fn wipe_now(&self) -> Result<(), store::Error> {
-        wipe(&self.store, &self.settings, Timestamp::now()).await
+        let now = Timestamp::now();
+        if is_believable(&self.store, now).await? { wipe(&self.store, &self.settings, now).await } else { Ok(()) }
     }
 }
 
@@ -227,14 +235,15 @@ async fn sweep_until_quiet(
     let clock = &Timestamp::now;
     sweeper.prepare(Timestamp::now()).await?;
     let mut total = sweeper.pass(clock, Scope::CatchUp, None, shutdown, progress).await?;
-    let deadline = Timestamp::now() + CATCH_UP_WAIT;
-    while let Some(due) = sweeper.next_renewal_due().await?.filter(|due| *due <= deadline) {
-        if shutdown.is_requested() || Timestamp::now() > deadline {
-            break;
-        }
+    // On the monotonic clock: a wall clock set back meanwhile must not make it wait for a year.
+    let deadline = Instant::now() + CATCH_UP_WAIT;
+    while !shutdown.is_requested() && !total.given_up {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let due = sweeper.next_renewal_due().await?.map(|due| due.since(Timestamp::now()));
+        let Some(wait) = due.filter(|wait| !left.is_zero() && *wait <= left) else { break };
         tokio::select! {
             () = shutdown.requested() => break,
-            () = tokio::time::sleep(due.since(Timestamp::now())) => {}
+            () = tokio::time::sleep(wait) => {}
         }
         total.add(&sweeper.pass(clock, Scope::OrderData, None, shutdown, &|_| {}).await?);
     }
@@ -251,20 +260,22 @@ async fn publish_until_quiet(
     let mut total = relay::Report::default();
     let mut deadline = None;
     loop {
+        let report = relay.pass(&Timestamp::now, Some(&bell), shutdown).await?;
+        // Not before the pass, which may have heard the bell that tells of it.
         let done = swept.is_requested();
-        let report = relay.pass(&Timestamp::now, shutdown).await?;
         total.add(report);
         total.blocked = report.blocked;
         let now = Timestamp::now();
-        let end = *deadline.get_or_insert(now + CATCH_UP_WAIT);
+        let end = *deadline.get_or_insert(Instant::now() + CATCH_UP_WAIT);
         if !done {
             deadline = None; // the time begins when the sweep is over
         }
-        let due = relay.next_due().await?.filter(|due| *due <= end);
-        if shutdown.is_requested() || (done && (due.is_none() || now > end)) {
+        let left = end.saturating_duration_since(Instant::now());
+        let due = relay.next_due().await?.map(|due| due.since(now)).filter(|wait| *wait <= left);
+        if shutdown.is_requested() || (done && (due.is_none() || left.is_zero())) {
             return Ok(total);
         }
-        let wait = due.map_or(CATCH_UP_WAIT, |due| due.since(now).max(Duration::from_millis(200)));
+        let wait = due.map_or(CATCH_UP_WAIT, |due| due.max(Duration::from_millis(200)));
         tokio::select! {
             () = shutdown.requested() => {}
             () = bell.notified() => {}
@@ -287,19 +298,28 @@ async fn watch_others(store: Store, bells: Vec<Arc<Notify>>, mut seen: Option<i6
 /// Wipes payloads that nobody needs any more, hourly, unless the clock was stepped within the last day.
 async fn wipe_old(store: Store, settings: Arc<Settings>) {
     let mut clock = StepDetector::start();
-    let mut not_before = tokio::time::Instant::now();
+    let mut not_before = Instant::now();
     loop {
         tokio::time::sleep(WIPE_EVERY).await;
         if clock.has_stepped(WIPE_STEP) {
-            not_before = tokio::time::Instant::now() + NO_WIPE_AFTER_STEP;
+            not_before = Instant::now() + NO_WIPE_AFTER_STEP;
         }
-        if tokio::time::Instant::now() < not_before {
-            continue;
-        }
-        if let Err(error) = wipe(&store, &settings, Timestamp::now()).await {
+        let now = Timestamp::now();
+        let wiped = async {
+            let believable = is_believable(&store, now).await?;
+            if believable && Instant::now() >= not_before { wipe(&store, &settings, now).await } else { Ok(()) }
+        };
+        if let Err(error) = wiped.await {
             tracing::warn!(error = %crate::chain(&error), "could not wipe old payloads; tried again in an hour");
         }
     }
+}
+
+/// Whether the clock agrees with what the last run noted: what is wiped under a wrong one is gone. A machine that was off
+/// for longer keeps its payloads until the next look.
+async fn is_believable(store: &Store, now: Timestamp) -> Result<bool, store::Error> {
+    let before = store.note_time(now).await?;
+    Ok(before.is_some_and(|before| now + WIPE_STEP >= before && now <= before + LONGEST_ABSENCE))
 }
 
 async fn wipe(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), store::Error> {
@@ -368,7 +388,9 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
     Ok(match &configured.kind {
         SinkKind::Webhook { url, signing_secret, signing_secret_previous, ca_file, proxy } => {
             let secrets = [signing_secret, signing_secret_previous];
-            let secrets = secrets.into_iter().flatten().map(|s| s.read()).collect::<Result<Vec<SecretString>, _>>()?;
+            // Judged here, so that the error names the key.
+            let read = |secret: &settings::Secret| secret.read_signing_key().and_then(|_| secret.read());
+            let secrets = secrets.into_iter().flatten().map(read).collect::<Result<Vec<SecretString>, _>>()?;
             let config = webhook::WebhookConfig {
                 url: url.clone(),
                 secrets,

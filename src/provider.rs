@@ -141,7 +141,8 @@ pub enum Error {
     /// 400, 405, 415, 422, a redirect: our request or the contract is wrong; asking again soon changes nothing.
     #[error("provider rejected the request with {status}")]
     Rejected { status: u16 },
-    /// The token service refused us, or the API refused a fresh token. Concerns the whole provider.
+    /// The token service refused us. Concerns the whole provider; an API that refuses a fresh token may have one territory in
+    /// mind, so that is a [`Verdict`] of class [`Class::Configuration`] with code 401.
     #[error(
         "provider does not accept our credentials ({reason}); check realm, client_secret_file and whether this server's address is allowed"
     )]

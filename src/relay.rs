@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Timestamp;
 use crate::retry;
+use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::sink::{Failure, Sink};
 use crate::store::{self, Attempt, SinkState, Store};
@@ -86,11 +87,8 @@ impl<S: Sink> Relay<S> {
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<Report, store::Error> {
         let mut total = Report::default();
         while !shutdown.is_requested() {
-            let wait = match self.pass(&Timestamp::now, &shutdown).await {
-                Ok(report) => {
-                    total.add(report);
-                    self.until_next_due(Timestamp::now()).await?
-                }
+            let wait = match self.round(&mut total, &bell, &shutdown).await {
+                Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
                     store::outlast(&self.store, &error, &self.route.name, &shutdown).await;
                     Duration::ZERO
@@ -104,6 +102,17 @@ impl<S: Sink> Relay<S> {
             }
         }
         Ok(total)
+    }
+
+    /// Passes, and says how long there is nothing to do.
+    async fn round(
+        &mut self,
+        total: &mut Report,
+        bell: &Notify,
+        shutdown: &Shutdown,
+    ) -> Result<Duration, store::Error> {
+        total.add(self.pass(&Timestamp::now, Some(bell), shutdown).await?);
+        self.until_next_due(Timestamp::now()).await
     }
 
     /// How long until something is to be published or the sink is to be probed; at most half a minute.
@@ -127,6 +136,7 @@ impl<S: Sink> Relay<S> {
     pub async fn pass(
         &mut self,
         now: &(dyn Fn() -> Timestamp + Sync),
+        bell: Option<&Notify>,
         shutdown: &Shutdown,
     ) -> Result<Report, store::Error> {
         let state = match self.state.take() {
@@ -148,7 +158,7 @@ impl<S: Sink> Relay<S> {
             in_hand: Vec::new(),
             report: Report::default(),
         };
-        let worked = pass.work(shutdown).await;
+        let worked = pass.work(bell, shutdown).await;
         let (state, report) = (pass.state, pass.report);
         self.state = Some(state);
         worked.map(|()| Report { blocked: self.is_blocked(now()), ..report })
@@ -186,7 +196,7 @@ struct Pass<'a, S> {
 }
 
 impl<'a, S: Sink> Pass<'a, S> {
-    async fn work(&mut self, shutdown: &Shutdown) -> Result<(), store::Error> {
+    async fn work(&mut self, bell: Option<&Notify>, shutdown: &Shutdown) -> Result<(), store::Error> {
         loop {
             if blocks(&self.state, (self.now)()) {
                 self.return_taken();
@@ -205,6 +215,8 @@ impl<'a, S: Sink> Pass<'a, S> {
                     self.taking = None;
                     self.took(taken?);
                 }
+                // What was queued while a slow publish is under way does not wait for it.
+                () = rung(bell) => self.exhausted = false,
             }
         }
     }
@@ -317,8 +329,9 @@ impl<'a, S: Sink> Pass<'a, S> {
         retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Result<(), store::Error> {
-        let others = blocks(&self.state, now);
-        let failures = if others { self.state.failures } else { self.state.failures.saturating_add(1) };
+        // Others that were under way failed a moment ago: the same trouble once more.
+        let others = self.state.blocked_until.filter(|_| blocks(&self.state, now));
+        let failures = if others.is_some() { self.state.failures } else { self.state.failures.saturating_add(1) };
         let until = now + retry::with_retry_after(retry::sink(failures), retry_after);
         if self.state.blocked_since.is_none() {
             tracing::error!(sink = %self.route.name, %reason, "sink is in trouble: its messages wait");
@@ -327,7 +340,8 @@ impl<'a, S: Sink> Pass<'a, S> {
         }
         self.state.failures = failures;
         self.state.blocked_since.get_or_insert(now);
-        self.state.blocked_until = self.state.blocked_until.max(Some(until));
+        // What was set under a wrong clock must not outlast this: it would hold nothing back, for as long as it lies ahead.
+        self.state.blocked_until = others.max(Some(until));
         self.state.last_error = Some(reason.clone());
         let store = self.store;
         self.mark(attempt.dispatch, async move { store.give_back(&attempt, Some(reason), until).await });
@@ -357,7 +371,10 @@ impl<'a, S: Sink> Pass<'a, S> {
     /// Finishes what is in hand: publishes get their grace, marks theirs.
     async fn drain(&mut self) -> Result<(), store::Error> {
         if let Some(taking) = self.taking.take() {
-            self.taken.extend(taking.await?);
+            // What comes later than this has lost an attempt, and is sent after the next start.
+            if let Ok(taken) = tokio::time::timeout(RECORD_GRACE, taking).await {
+                self.taken.extend(taken?);
+            }
         }
         self.return_taken();
         let deadline = Instant::now() + PUBLISH_GRACE;
@@ -389,3 +406,6 @@ async fn taken<T>(taking: &mut Option<BoxFuture<'_, T>>) -> Option<T> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

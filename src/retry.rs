@@ -33,7 +33,7 @@ const SINK_MAX: Duration = Duration::from_secs(5 * 60);
 const POLL: [Duration; 4] =
     [Duration::from_secs(10), MINUTE, Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
 
-/// A subscription refused with 70, 71 or 403; the last one repeats.
+/// A subscription refused with 70, 71, 401 or 403; the last one repeats.
 const REFUSED: [Duration; 3] = [HOUR, Duration::from_secs(4 * 3600), DAY];
 
 /// One request this often to a territory that refuses every subscription.
@@ -102,7 +102,7 @@ pub fn table() -> String {
     let rows = [
         ("A subscription: no usable answer", format!("{}, then its interval", list(&POLL)), "never".to_owned()),
         (
-            "A subscription: refused (70, 71, 403)",
+            "A subscription: refused (70, 71, 401, 403)",
             format!("{}, then every {}", list(&REFUSED[..2]), shown(REFUSED[2])),
             "never".to_owned(),
         ),

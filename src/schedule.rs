@@ -77,6 +77,14 @@ async fn start_crate(ticks: Arc<Notify>, period: Duration) -> Result<JobSchedule
     Ok(scheduler)
 }
 
+/// The next ring of a bell, if there is one; else never.
+pub(crate) async fn rung(bell: Option<&Notify>) {
+    match bell {
+        Some(bell) => bell.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::time::Instant;

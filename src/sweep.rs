@@ -68,6 +68,8 @@ pub struct Report {
     pub stopped_territories: Vec<String>,
     /// Shutdown was requested, or the time was up, with due work left.
     pub interrupted: bool,
+    /// A one-shot run's provider stayed away so long that the rest was left for the next run.
+    pub given_up: bool,
 }
 
 impl Report {
@@ -83,6 +85,7 @@ impl Report {
         self.surprises += other.surprises;
         self.stopped_territories = other.stopped_territories.clone();
         self.interrupted |= other.interrupted;
+        self.given_up |= other.given_up;
     }
 }
 
@@ -99,6 +102,8 @@ pub struct Sweeper<P> {
     bells: Bells,
     choice: Choice,
     gate: Gate,
+    /// The operator was told of an answer outside the contract, and none inside it has come since.
+    contract_broken: bool,
 }
 
 /// Where a pass is told of progress: polls answered so far. For progress bars.
@@ -113,7 +118,17 @@ impl<P: Provider> Sweeper<P> {
         settings: Arc<Settings>,
         bells: Bells,
     ) -> Self {
-        Self { store, provider, budget, account, settings, bells, choice: Choice::default(), gate: Gate::default() }
+        Self {
+            store,
+            provider,
+            budget,
+            account,
+            settings,
+            bells,
+            choice: Choice::default(),
+            gate: Gate::default(),
+            contract_broken: false,
+        }
     }
 
     pub fn account(&self) -> &Account {
@@ -125,15 +140,10 @@ impl<P: Provider> Sweeper<P> {
     /// # Errors
     /// Only a store that will not work again by itself; everything else is logged and tried again.
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<(), store::Error> {
-        let mut clock = StepDetector::start();
-        self.prepare(Timestamp::now()).await?;
+        let mut clock = None;
         while !shutdown.is_requested() {
-            if clock.has_stepped(CLOCK_STEP) {
-                tracing::warn!(provider = %self.account.name, "the clock was stepped; due times are checked");
-                self.prepare(Timestamp::now()).await?;
-            }
-            let wait = match self.pass(&Timestamp::now, Scope::Due, Some(&bell), &shutdown, &|_| {}).await {
-                Ok(_) => self.until_next_due(Timestamp::now()).await?,
+            let wait = match self.round(&mut clock, &bell, &shutdown).await {
+                Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
                     store::outlast(&self.store, &error, &self.account.name, &shutdown).await;
                     Duration::ZERO
@@ -149,9 +159,32 @@ impl<P: Provider> Sweeper<P> {
         Ok(())
     }
 
+    /// Prepares where that is called for, passes, and says how long there is nothing to do. `clock` is empty until a preparation
+    /// has succeeded.
+    async fn round(
+        &mut self,
+        clock: &mut Option<StepDetector>,
+        bell: &Notify,
+        shutdown: &Shutdown,
+    ) -> Result<Duration, store::Error> {
+        if clock.as_mut().is_some_and(|clock| clock.has_stepped(CLOCK_STEP)) {
+            tracing::warn!(provider = %self.account.name, "the clock was stepped; due times are checked");
+            *clock = None;
+        }
+        if clock.is_none() {
+            let started = StepDetector::start();
+            self.prepare(Timestamp::now()).await?;
+            *clock = Some(started);
+        }
+        self.pass(&Timestamp::now, Scope::Due, Some(bell), shutdown, &|_| {}).await?;
+        self.until_next_due(Timestamp::now()).await
+    }
+
     /// Once before the first pass, and after a step of the clock.
     pub async fn prepare(&mut self, now: Timestamp) -> Result<(), store::Error> {
-        self.gate.load(&self.store, &self.account.name).await?;
+        let configured = self.settings.providers.get(&self.account.name).map(|provider| &provider.territories);
+        let is_configured = |territory: &str| configured.is_some_and(|known| known.contains_key(territory));
+        self.gate.load(&self.store, &self.account.name, is_configured).await?;
         let healed = self.store.heal_due_times(&self.account.name, &self.account.rules, now).await?;
         if healed > 0 {
             tracing::warn!(provider = %self.account.name, healed, "due times set under a wrong clock are due now");
@@ -163,15 +196,19 @@ impl<P: Provider> Sweeper<P> {
         let name = &self.account.name;
         let territories = self.open_territories().await?;
         let poll = self.store.next_poll_due(name, territories).await?;
-        let renewal = self.store.next_renewal_due(name).await?;
+        let renewal = self.next_renewal_due().await?;
         let due = poll.into_iter().chain(renewal).min();
         // Rounded up: `now` may be nearly a second old, and due times are whole seconds.
         Ok(due.map_or(LONGEST_WAIT, |due| due.since(now).max(Duration::from_millis(200)).min(LONGEST_WAIT)))
     }
 
-    /// When the next waiting renewal is asked for its order data.
+    /// When the next waiting renewal is asked for its order data. Those of a stopped territory wait for its next probe, however
+    /// long they have been due: nobody may wait for them in a loop.
     pub async fn next_renewal_due(&self) -> Result<Option<Timestamp>, store::Error> {
-        self.store.next_renewal_due(&self.account.name).await
+        match self.gate.closed() {
+            none if none.is_empty() => self.store.next_renewal_due(&self.account.name).await,
+            closed => self.store.next_renewal_due_outside(&self.account.name, closed).await,
+        }
     }
 
     async fn open_territories(&self) -> Result<Vec<String>, store::Error> {
@@ -221,8 +258,12 @@ impl<P: Provider> Sweeper<P> {
             bells: &self.bells,
             now,
         };
-        let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, queues);
+        let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, &mut self.contract_broken, queues);
+        pass.gives_up = scope != Scope::Due;
         pass.work(bell, shutdown, progress).await?;
         Ok(pass.finish())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ const PROBE_LOST_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct Breaker {
     /// Outages since the last success.
     pub failures: u32,
+    last_success: Option<Instant>,
     open: Option<Open>,
 }
 
@@ -55,8 +56,13 @@ impl Breaker {
         }
     }
 
-    /// Counts an outage; true when this one opened the breaker. `jitter` lies between -1 and 1.
-    pub fn outage(&mut self, now: Instant, jitter: f64) -> bool {
+    /// Counts the outage of a request that was sent at `started`; true when this one opened the breaker. `jitter` lies between
+    /// -1 and 1.
+    pub fn outage(&mut self, started: Instant, now: Instant, jitter: f64) -> bool {
+        // Slow failures come in together, behind the fast answers of requests sent later: they tell of no outage.
+        if self.open.is_none() && self.last_success.is_some_and(|success| started < success) {
+            return false;
+        }
         self.failures = self.failures.saturating_add(1);
         match &mut self.open {
             None if self.failures < OPENS_AFTER => false,
@@ -79,12 +85,13 @@ impl Breaker {
     /// As [`outage`](Self::outage), but this one is enough.
     pub fn lockout(&mut self, now: Instant, jitter: f64) -> bool {
         self.failures = self.failures.max(OPENS_AFTER - 1);
-        self.outage(now, jitter)
+        self.outage(now, now, jitter)
     }
 
     /// True when it closed the breaker.
-    pub fn success(&mut self) -> bool {
+    pub fn success(&mut self, now: Instant) -> bool {
         self.failures = 0;
+        self.last_success = Some(now);
         self.open.take().is_some()
     }
 }

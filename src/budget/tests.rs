@@ -199,16 +199,16 @@ async fn odd_rates_are_survived() {
 
 fn open(budget: &Budget) {
     for _ in 0..9 {
-        assert!(!budget.report_outage());
+        assert!(!budget.report_outage(Instant::now()));
     }
-    assert!(budget.report_outage());
+    assert!(budget.report_outage(Instant::now()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn ten_outages_in_a_row_open_the_breaker() {
     let budget = Budget::new(10.0);
     for _ in 0..9 {
-        budget.report_outage();
+        budget.report_outage(Instant::now());
     }
     assert!(!budget.report_success());
     open(&budget);
@@ -227,8 +227,8 @@ async fn probes_go_out_one_by_one_with_growing_pauses() {
         let waited = (probe - reported).as_secs_f64();
         assert!((pause * 0.9..=pause * 1.1 + 0.002).contains(&waited), "{waited} for {pause}");
         assert!(timeout(Duration::from_secs(30), budget.slot()).await.is_err(), "a second probe");
-        assert!(!budget.report_outage());
-        assert!(!budget.report_outage(), "a straggler");
+        assert!(!budget.report_outage(Instant::now()));
+        assert!(!budget.report_outage(Instant::now()), "a straggler");
     }
 }
 
@@ -264,4 +264,16 @@ async fn a_probe_may_take_what_it_needs() {
     take(&budget, 1).await;
     let token = timeout(SECOND, budget.follow_up()).await;
     assert!(token.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_failures_of_requests_sent_before_a_success_tell_of_no_outage() {
+    let budget = Budget::new(0.0);
+    let started = Instant::now();
+    advance(Duration::from_secs(30)).await;
+    budget.report_success();
+    for _ in 0..100 {
+        assert!(!budget.report_outage(started));
+    }
+    assert!(budget.state().breaker.is_none());
 }

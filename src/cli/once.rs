@@ -41,7 +41,7 @@ struct Summary {
     failures: u64,
     surprises: u64,
     stopped_territories: Vec<String>,
-    /// Ended early by a signal or `--max-time`, or a sink in trouble keeps messages waiting.
+    /// Ended early by a signal, `--max-time` or a provider that stays away, or a sink in trouble keeps messages waiting.
     work_left: bool,
 }
 
@@ -154,12 +154,14 @@ async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Re
     }
     for (name, sink) in &settings.sinks {
         let pulled = matches!(sink.kind, crate::settings::SinkKind::Queue);
-        if !pulled && store.next_dispatch_due(name).await?.is_some_and(|due| due <= now) {
+        // While a sink is in trouble its messages' next times lie ahead, and they wait all the same.
+        if !pulled && store.next_dispatch_due(name).await?.is_some_and(|due| due <= now || done.relay.blocked) {
             return Ok(true);
         }
     }
-    if done.sweep.interrupted {
-        return Ok(store.count_due(now).await?.polls > 0);
+    if done.sweep.interrupted || done.sweep.given_up {
+        let due = store.count_due(now).await?;
+        return Ok(due.polls > 0 || due.order_data > 0);
     }
     Ok(false)
 }

@@ -164,8 +164,6 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
         A::read(&answer.body)
     } else if let (400.., Some(verdict)) = (answer.status, wire::refusal(answer.status, &answer.body, A::class)) {
         Ok(A::refused(verdict))
-    } else if answer.status == 401 {
-        Err(Error::Unauthorized { reason: "the API refused a fresh token".to_owned() })
     } else {
         Err(answer.failure())
     };

@@ -106,12 +106,16 @@ impl Attempt<'_> {
         if order.partner_order_number.as_deref().is_some_and(|returned| returned != asked.order_number) {
             return self.not_ours("answered for another order number");
         }
-        if matches!(order.verdict.class, Class::NotFound | Class::Configuration | Class::Permanent) {
+        if matches!(order.verdict.class, Class::NotFound | Class::Configuration) {
             return self.settle(&order.verdict, None);
         }
         let Some(ours) = ours(asked, order) else {
             return self.not_ours("the answer holds another subscription's lines only");
         };
+        // Only now: another's cancelled order ends nothing of ours.
+        if order.verdict.class == Class::Permanent {
+            return self.settle(&order.verdict, None);
+        }
         let (verdict, dropped) = combine(&order.verdict, &ours);
         if verdict.class != Class::Success {
             return self.settle(&verdict, partial_delivery(verdict.class, &ours, order));
@@ -241,19 +245,23 @@ fn ours<'a>(asked: Asked<'_>, order: &'a OrderData) -> Option<Ours<'a>> {
 }
 
 /// The class that counts, over the order level and our lines and items; and the permanent code of what was left out, if other
-/// parts are ready without it.
+/// parts are ready without it. A permanent code speaks for its own line or item only.
 fn combine(order: &Verdict, ours: &Ours<'_>) -> (Verdict, Option<Verdict>) {
     let mut worst = order.clone();
     let mut dropped = None;
     let mut ready = 0;
-    for part in ours.lines.iter().map(|(line, items)| worst_of(line, items)) {
-        match part.class {
-            Class::Permanent => dropped = Some(part.clone()),
-            Class::Success => ready += 1,
-            _ => {}
-        }
-        if part.class != Class::Permanent && severity(part.class) > severity(worst.class) {
-            worst = part.clone();
+    for (line, items) in &ours.lines {
+        // A line's own code concerns all of its items.
+        let parts = match (line.verdict.class, items.is_empty()) {
+            (Class::Permanent, _) | (_, true) => vec![&line.verdict],
+            _ => items.iter().map(|item| worse(&line.verdict, &item.verdict)).collect(),
+        };
+        for part in parts {
+            match part.class {
+                Class::Permanent => dropped = Some(part.clone()),
+                Class::Success => ready += 1,
+                _ => worst = worse(&worst, part).clone(),
+            }
         }
     }
     match dropped {
@@ -262,11 +270,9 @@ fn combine(order: &Verdict, ours: &Ours<'_>) -> (Verdict, Option<Verdict>) {
     }
 }
 
-fn worst_of<'a>(line: &'a OrderLine, items: &[&'a LineItem]) -> &'a Verdict {
-    items
-        .iter()
-        .map(|item| &item.verdict)
-        .fold(&line.verdict, |worst, next| if severity(next.class) > severity(worst.class) { next } else { worst })
+/// The worse of two; the first where they are alike.
+fn worse<'a>(one: &'a Verdict, other: &'a Verdict) -> &'a Verdict {
+    if severity(other.class) > severity(one.class) { other } else { one }
 }
 
 /// Among those that pass by themselves the most patient wins: the others are given up sooner.
@@ -470,6 +476,26 @@ mod tests {
         assert_eq!((failed.reason, failed.code), (FailReason::Partial, Some(1020)));
         assert_eq!(delivery.warnings, [Warning::Partial]);
         assert_eq!(outcome(&first(order(vec![dead]))), "given up", "no key of a cancelled line goes out");
+    }
+
+    #[test]
+    fn a_permanent_code_of_another_subscriptions_order_ends_nothing_of_ours() {
+        let cancelled = |lines| OrderData { verdict: verdict(Class::Permanent, 1062), ..order(lines) };
+        assert_eq!(outcome(&first(cancelled(vec![line(vec![item(Some(7), "another's")])]))), "not_found");
+        let clash = Asked { original_of_another: true, ..ASKED };
+        let step = decide(clash, &Patience::default(), &Ok(cancelled(Vec::new())), &rules(), NOW);
+        assert_eq!(outcome(&step), "not_found", "the number is another's original, and so may be the order");
+    }
+
+    #[test]
+    fn a_permanent_item_takes_neither_ready_nor_waiting_items_of_its_line_along() {
+        let dead = || LineItem { verdict: verdict(Class::Permanent, 1062), ..item(Some(OURS), "dead") };
+        let step = first(order(vec![line(vec![dead(), item(Some(OURS), "good")])]));
+        assert_eq!(keys(&step), ["good"]);
+        assert!(matches!(step, Step::Deliver { partial: Some(_), .. }));
+        let late = LineItem { verdict: verdict(Class::Waiting, 1051), ..item(Some(OURS), "") };
+        let step = first(order(vec![line(vec![dead(), late]), line(vec![item(Some(OURS), "good")])]));
+        assert_eq!(outcome(&step), "waiting", "a key that is still to come is waited for");
     }
 
     #[test]

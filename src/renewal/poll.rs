@@ -85,16 +85,16 @@ impl Poll<'_> {
         match observed {
             Ok(observed) => {
                 self.expiry(status);
-                self.generation(&observed);
+                self.generation(&observed, status.expires_at);
                 self.status(status);
+                self.end_of_term(status);
             }
-            // Nothing in an answer about another order is used.
+            // Nothing in an answer about another order is used, its status least of all: it could end ours.
             Err(_) => self.surprise(format!(
                 "answered for the foreign number {:?}",
                 clip(status.partner_order_number.as_deref().unwrap_or_default())
             )),
         }
-        self.end_of_term(status);
         self.due_after(self.rules.interval(self.after.pace));
     }
 
@@ -117,7 +117,7 @@ impl Poll<'_> {
         }
     }
 
-    fn generation(&mut self, observed: &Observed) {
+    fn generation(&mut self, observed: &Observed, expires_at: Option<Timestamp>) {
         let seen = observed.generation;
         let Some(known) = self.before.generation else {
             self.after.generation = Some(seen); // adopted: noted, nothing delivered
@@ -137,23 +137,28 @@ impl Poll<'_> {
             self.surprise(format!("generation field and order number disagree; {seen} was taken"));
         }
         if jump > 0 {
-            self.renewed(known, seen);
+            self.renewed(known, seen, expires_at);
         }
     }
 
-    /// Each generation was paid for and has its own keys, so none is skipped.
-    fn renewed(&mut self, known: i64, seen: i64) {
+    /// Each generation was paid for and has its own keys, so none is skipped. `expires_at` is what this very answer tells: what
+    /// was known before it is the end of a term that is over.
+    fn renewed(&mut self, known: i64, seen: i64, expires_at: Option<Timestamp>) {
         let after = &mut self.after;
         let late = self.before.expires_at.map(|end| self.now.as_unix() - end.as_unix());
         self.renewals = (known + 1..=seen)
             .map(|generation| NewRenewal {
                 generation,
                 order_number: number::order_number(&after.partner_order_number, generation),
-                expires_at: after.expires_at.filter(|_| generation == seen && after.expiry_reported),
+                expires_at: expires_at.filter(|_| generation == seen),
                 // Only the oldest was due at the expiry we knew.
                 seconds_after_expiry: late.filter(|_| generation == known + 1),
             })
             .collect();
+        if expires_at.is_none() {
+            // The term that was known has been renewed; when the new one ends is not known, so nothing is told of it.
+            after.not_renewed_term = after.expires_at;
+        }
         after.generation = Some(seen);
         after.state = if after.state == State::Ended { State::Watching } else { after.state };
         after.ended_at = None;
@@ -519,6 +524,27 @@ mod tests {
         assert_eq!(renewed.renewals.len(), 1);
         let last = decide_at(&ended.after, cancelled(), NOW + 360 * DAY).after;
         assert_eq!(last.due_at, None, "not asked beyond a year");
+    }
+
+    #[test]
+    fn the_status_in_an_answer_about_another_order_ends_nothing() {
+        let foreign = || Status { technical_status: Some("Canceled".into()), ..answer("OTHER", 0) };
+        let before = Subscription { expires_at: Some(NOW - 31 * DAY), ..watched(0) };
+        let first = decide_at(&before, foreign(), NOW).after;
+        assert_eq!((first.terminal_since, first.pace), (None, Pace::Regular));
+        let second = decide_at(&first, foreign(), NOW + 2 * DAY);
+        assert_eq!(second.after.state, State::Watching);
+        assert!(second.events.is_empty(), "{:?}", second.events);
+    }
+
+    #[test]
+    fn a_renewal_whose_answer_names_no_expiry_passes_on_no_old_one() {
+        let undated = |generation| Status { expires_at: None, ..answer("PARTNER689", generation) };
+        let before = Subscription { expires_at: Some(NOW - DAY), ..watched(0) };
+        let renewed = decide_at(&before, undated(1), NOW);
+        assert_eq!(renewed.renewals[0].expires_at, None, "the end of the old term");
+        let later = decide_at(&renewed.after, undated(1), NOW + 20 * DAY);
+        assert!(later.events.is_empty(), "it was renewed: {:?}", later.events);
     }
 
     #[test]

@@ -292,6 +292,14 @@ fn webhook(section: &mut Section) -> SinkKind {
         section.required_url("url", "the address that messages are sent to").map(String::from).unwrap_or_default();
     let signing_secret = section.secret("signing_secret");
     let signing_secret_previous = section.secret("signing_secret_previous");
+    // One in a file is judged by the command that reads it.
+    for (key, secret) in [("signing_secret", &signing_secret), ("signing_secret_previous", &signing_secret_previous)] {
+        if let Some(secret @ Secret::Inline(_)) = secret
+            && secret.read_signing_key().is_err()
+        {
+            section.problem(key, "must be whsec_ followed by the base64 of 24 to 64 bytes");
+        }
+    }
     if signing_secret.is_none() {
         if signing_secret_previous.is_some() {
             section.problem("signing_secret_previous_file", "needs signing_secret_file, the current secret, beside it");

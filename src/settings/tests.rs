@@ -514,6 +514,8 @@ fn signing_secrets_have_a_form() {
         assert!(matches!(key(bad), Err(SecretError::NotASigningSecret { .. })), "{bad}");
     }
     assert!(key(&format!("whsec_{}", "A".repeat(88))).is_err()); // 66 bytes
+    let inline = "[sinks.s]\nkind = 'webhook'\nurl = 'https://x.example'\nsigning_secret = 'whsec_abc'";
+    assert!(refused(inline).contains("sinks.s.signing_secret: must be whsec_"));
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Store {
             }
             for alert in &change.raised {
                 db.execute(
-                    "INSERT INTO alerts (kind, subject, text, raised_at) VALUES (:kind, :subject, :text, :now)",
+                    "INSERT INTO alerts (kind, subject, text, raised_at) VALUES (:kind, :subject, :text, :now)
+                     ON CONFLICT (kind, subject) DO NOTHING",
                     named_params! {
                         ":kind": alert.kind, ":subject": alert.subject, ":text": alert.text, ":now": now,
                     },

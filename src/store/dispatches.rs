@@ -105,6 +105,9 @@ const ELIGIBLE: &str = "d.sink = :sink AND d.state = 'pending'
          WHERE e.sink = d.sink AND e.subscription = d.subscription AND e.state = 'pending' AND e.ordered = 1
            AND e.message < d.message))";
 
+/// Bodies taken at once; one more may begin below it. A licence file may have 16 MiB.
+const MOST_BODY_BYTES: usize = 16 << 20;
+
 /// The furthest ahead that a next attempt is ever set; what lies beyond was written under a wrong clock.
 const FURTHEST: Duration = Duration::from_secs(27 * 3600);
 /// A lease that began further ahead than this was given under a wrong clock, and is over. Small corrections of the clock end none.
@@ -124,21 +127,11 @@ impl Store {
     ) -> Result<Vec<Attempt>> {
         let (sink, in_hand) = (sink.to_owned(), serde_json::Value::from(in_hand).to_string());
         self.write(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {ATTEMPT}
-                 FROM dispatches d JOIN messages m ON m.seq = d.message
-                 WHERE {ELIGIBLE} AND (d.next_attempt_at <= :now OR d.next_attempt_at > :furthest)
-                   AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
-                 ORDER BY d.next_attempt_at, d.id LIMIT :limit"
-            ))?;
-            let rows = statement.query_map(
-                named_params! {
-                    ":sink": sink, ":now": now, ":furthest": now + FURTHEST, ":in_hand": in_hand,
-                    ":limit": limit as i64,
-                },
-                attempt,
-            )?;
-            let attempts = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut attempts = due(db, "d.next_attempt_at <= :bound", now, &sink, &in_hand, limit)?;
+            if attempts.len() < limit {
+                let left = limit - attempts.len();
+                attempts.extend(due(db, "d.next_attempt_at > :bound", now + FURTHEST, &sink, &in_hand, left)?);
+            }
             let mut take = db.prepare_cached(
                 "UPDATE dispatches SET attempts = :number, last_attempt_at = :now, next_attempt_at = :next
                  WHERE id = :id AND state = 'pending'",
@@ -421,6 +414,33 @@ fn acknowledge(db: &Connection, sink: &str, id: Uuid, now: Timestamp) -> Result<
     )?
     .execute(named_params! { ":id": id.to_string(), ":sink": sink, ":now": now })?;
     Ok(())
+}
+
+/// Reads what is due by one end of the index or beyond legal delays by the other, and no more bodies than memory should hold.
+fn due(
+    db: &Connection,
+    range: &str,
+    bound: Timestamp,
+    sink: &str,
+    in_hand: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<Attempt>> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {ATTEMPT}
+         FROM dispatches d JOIN messages m ON m.seq = d.message
+         WHERE {ELIGIBLE} AND {range}
+           AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
+         ORDER BY d.next_attempt_at, d.id LIMIT :limit"
+    ))?;
+    let mut rows = statement
+        .query(named_params! { ":sink": sink, ":bound": bound, ":in_hand": in_hand, ":limit": limit as i64 })?;
+    let (mut attempts, mut body_bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()?.filter(|_| body_bytes < MOST_BODY_BYTES) {
+        let attempt = attempt(row)?;
+        body_bytes += attempt.message.body.len();
+        attempts.push(attempt);
+    }
+    Ok(attempts)
 }
 
 const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \

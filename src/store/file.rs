@@ -178,6 +178,7 @@ fn prepare(db: &mut Connection, found: i64) -> Result<()> {
          PRAGMA cell_size_check = ON;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -4096;
+         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 16777216;",
     )?;
     migrations::migrate(db, found)

@@ -195,12 +195,18 @@ impl Store {
         let provider = provider.to_owned();
         let ahead = |pace| now + rules.interval(pace).max(25 * HOUR) + HOUR;
         let (regular, monthly) = (ahead(Pace::Regular).max(ahead(Pace::Daily)), ahead(Pace::Monthly));
+        let soonest = regular.min(monthly);
         let order_data = now + rules.retry_max.mul_f64(1.2).max(25 * HOUR);
         self.write(move |db| {
             let polls = db.execute(
                 "UPDATE subscriptions SET due_at = :now
-                 WHERE provider = :provider AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END",
-                named_params! { ":provider": provider, ":now": now, ":monthly": monthly, ":regular": regular },
+                 WHERE provider = :provider AND due_at > :soonest
+                   AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END",
+                named_params! {
+                    ":provider": provider, ":now": now, ":monthly": monthly, ":regular": regular,
+                    // Said beside the other, so that the index alone rules nearly all of them out.
+                    ":soonest": soonest,
+                },
             )?;
             let renewals = db.execute(
                 "UPDATE renewals SET next_attempt_at = :now
@@ -296,7 +302,7 @@ fn is_quiet(record: &PollRecord) -> bool {
 fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE subscriptions SET due_at = ?1, last_asked_at = ?2, last_answer_at = ?3
-         WHERE id = ?4 AND state = ?5 AND generation IS ?6",
+         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7",
     )?
     .execute((
         after.due_at,
@@ -305,6 +311,7 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
         before.row,
         before.state,
         before.generation,
+        &before.territory,
     ))
 }
 
@@ -317,7 +324,8 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
              status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
              surprises = :surprises, not_renewed_term = :not_renewed_term
-         WHERE id = :id AND state = :expected_state AND generation IS :expected_generation",
+         WHERE id = :id AND state = :expected_state AND generation IS :expected_generation
+           AND territory = :expected_territory",
     )?
     .execute(named_params! {
         ":state": after.state, ":generation": after.generation, ":expires_at": after.expires_at,
@@ -329,5 +337,6 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         ":terminal_since": after.terminal_since, ":surprise": after.surprise, ":surprises": after.surprises,
         ":not_renewed_term": after.not_renewed_term,
         ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,
+        ":expected_territory": before.territory,
     })
 }

@@ -141,6 +141,22 @@ impl Store {
         .await
     }
 
+    /// As [`Store::next_renewal_due`], leaving out those of the `closed` territories.
+    pub async fn next_renewal_due_outside(&self, provider: &str, closed: Vec<String>) -> Result<Option<Timestamp>> {
+        let (provider, closed) = (provider.to_owned(), serde_json::Value::from(closed).to_string());
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT min(r.next_attempt_at) FROM renewals r
+                     WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
+                       AND NOT EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = r.subscription
+                                       AND s.territory IN (SELECT value FROM json_each(:closed)))",
+                )?
+                .query_row(named_params! { ":provider": provider, ":closed": closed }, |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// All renewals of one territory that wait for the same order number: one answer serves them all.
     pub async fn waiting_for(&self, provider: &str, territory: &str, order_number: &str) -> Result<Vec<DueRenewal>> {
         let (provider, territory) = (provider.to_owned(), territory.to_owned());

@@ -196,12 +196,13 @@ impl Store {
         .await
     }
 
-    /// A subscription's metadata, as JSON.
-    pub async fn metadata(&self, row: i64) -> Result<String> {
+    /// A subscription's metadata, as JSON; `None` when it was forgotten meanwhile.
+    pub async fn metadata(&self, row: i64) -> Result<Option<String>> {
         self.read(move |db| {
             Ok(db
                 .prepare_cached("SELECT metadata FROM subscriptions WHERE id = :id")?
-                .query_row(named_params! { ":id": row }, |row| row.get(0))?)
+                .query_row(named_params! { ":id": row }, |row| row.get(0))
+                .optional()?)
         })
         .await
     }
@@ -253,20 +254,28 @@ impl Store {
     /// The pairs of provider and territory that subscriptions are filed under.
     pub async fn territories_in_use(&self) -> Result<Vec<(String, String)>> {
         self.read(|db| {
-            // Steps from one pair to the next along the index: a handful of look-ups, however many rows there are.
-            let mut next = db.prepare_cached(
+            // Steps from one pair to the next along the index: a handful of look-ups, however many rows there are. Not with
+            // `(provider, territory) > (..)`: for that SQLite reads every row of the pair it starts from.
+            let mut next_territory = db.prepare_cached(
                 "SELECT provider, territory FROM subscriptions
-                 WHERE due_at IS NOT NULL AND (provider, territory) > (:provider, :territory)
-                 ORDER BY provider, territory LIMIT 1",
+                 WHERE due_at IS NOT NULL AND provider = :provider AND territory > :territory
+                 ORDER BY territory LIMIT 1",
             )?;
+            let mut next_provider = db.prepare_cached(
+                "SELECT provider, territory FROM subscriptions
+                 WHERE due_at IS NOT NULL AND provider > :provider ORDER BY provider, territory LIMIT 1",
+            )?;
+            let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
             let mut pairs: Vec<(String, String)> = Vec::new();
             loop {
                 let (provider, territory) = pairs.last().cloned().unwrap_or_default();
-                let found = next
-                    .query_row(named_params! { ":provider": provider, ":territory": territory }, |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })
+                let within = next_territory
+                    .query_row(named_params! { ":provider": provider, ":territory": territory }, pair)
                     .optional()?;
+                let found = match within {
+                    Some(pair) => Some(pair),
+                    None => next_provider.query_row(named_params! { ":provider": provider }, pair).optional()?,
+                };
                 match found {
                     Some(pair) => pairs.push(pair),
                     None => return Ok(pairs),
@@ -343,11 +352,12 @@ fn track(db: &Connection, new: &NewSubscription, update: bool, now: Timestamp) -
 }
 
 /// Watches an untracked subscription again. Renewals that were dropped meanwhile are wanted again where the caller says that it has
-/// only an earlier generation; an adopting caller wants none of them.
+/// only an earlier generation; an adopting caller wants none of them, nor of those that came since: the first poll notes what is.
 fn revive_row(db: &Connection, row: i64, generation: Option<i64>, now: Timestamp) -> Result<()> {
     db.execute(
-        "UPDATE subscriptions SET state = 'watching', due_at = :now, lane = 2, pace = 'regular', terminal_since = NULL,
-             generation = CASE WHEN :generation IS NULL THEN generation
+        "UPDATE subscriptions SET state = 'watching', due_at = :now, pace = 'regular', terminal_since = NULL,
+             lane = CASE WHEN :generation IS NULL THEN 0 ELSE 2 END,
+             generation = CASE WHEN :generation IS NULL THEN NULL
                                ELSE max(coalesce(generation, 0), :generation) END
          WHERE id = :id AND state = 'untracked'",
         named_params! { ":id": row, ":now": now, ":generation": generation },

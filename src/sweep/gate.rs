@@ -32,11 +32,18 @@ pub(super) enum Change {
 }
 
 impl Gate {
-    /// Knows again what was stopped before a restart.
-    pub async fn load(&mut self, store: &Store, provider: &str) -> Result<(), store::Error> {
-        for StoppedTerritory { territory, .. } in
-            store.stopped_territories().await?.into_iter().filter(|stopped| stopped.provider == provider)
-        {
+    /// Knows again what was stopped before a restart. One that was taken out of the settings since is nobody's trouble any more,
+    /// and nothing would ever open it.
+    pub async fn load(
+        &mut self,
+        store: &Store,
+        provider: &str,
+        is_configured: impl Fn(&str) -> bool,
+    ) -> Result<(), store::Error> {
+        for StoppedTerritory { provider: of, territory, .. } in store.stopped_territories().await? {
+            if of != provider || !is_configured(&territory) {
+                continue;
+            }
             self.0.entry(territory).or_default().next_probe.get_or_insert_with(Instant::now);
         }
         Ok(())
@@ -80,6 +87,11 @@ impl Gate {
                 if known.next_probe.take().is_some() { Change::Opened } else { Change::None }
             }
         }
+    }
+
+    /// Those that no request may go to now.
+    pub fn closed(&self) -> Vec<String> {
+        self.0.keys().filter(|territory| !self.admits(territory)).cloned().collect()
     }
 
     pub fn stopped(&self) -> Vec<String> {

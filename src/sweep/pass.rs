@@ -20,12 +20,13 @@ use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::clock::Timestamp;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
 use crate::renewal::{Outcome, Subscription, number, poll};
+use crate::schedule::rung;
 use crate::settings::Settings;
 use crate::signals::Shutdown;
 use crate::store::{self, DueRenewal, PollRecord, Recorded, Store};
 
 /// Results that share a commit at the least, while there is more to come.
-const BATCH: usize = 128;
+const BATCH: usize = 512;
 /// Results held in memory at the most; then no new request is sent until a commit is through.
 const MOST_UNWRITTEN: usize = 4096;
 /// A result does not wait longer than this for others to share its commit.
@@ -34,6 +35,8 @@ const WRITE_WITHIN: Duration = Duration::from_millis(100);
 const RESERVED: usize = 2;
 /// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
 const RECORD_GRACE: Duration = Duration::from_secs(3);
+/// A breaker that is open for this long has seen several probes fail.
+pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -59,11 +62,13 @@ impl<P> Copy for Shared<'_, P> {}
 /// What came of it.
 enum Done {
     Poll {
+        started: Instant,
         before: Subscription,
         answer: Result<Status, ProviderError>,
     },
     /// Recorded already.
     OrderData {
+        started: Instant,
         asked: DueRenewal,
         answer: Result<OrderData, ProviderError>,
         settling: Result<Settling, store::Error>,
@@ -83,6 +88,7 @@ pub(super) struct Pass<'a, P> {
     shared: Shared<'a, P>,
     choice: &'a mut Choice,
     gate: &'a mut Gate,
+    contract_broken: &'a mut bool,
     queues: Queues,
     reading: Option<Reading>,
     in_flight: FuturesUnordered<BoxFuture<'a, Done>>,
@@ -93,14 +99,23 @@ pub(super) struct Pass<'a, P> {
     write_by: Option<Instant>,
     writing: Option<Writing<'a>>,
     report: Report,
+    /// Ends when the provider stays away, rather than wait for it: somebody waits for a one-shot run.
+    pub gives_up: bool,
 }
 
 impl<'a, P: Provider> Pass<'a, P> {
-    pub fn new(shared: Shared<'a, P>, choice: &'a mut Choice, gate: &'a mut Gate, queues: Queues) -> Self {
+    pub fn new(
+        shared: Shared<'a, P>,
+        choice: &'a mut Choice,
+        gate: &'a mut Gate,
+        contract_broken: &'a mut bool,
+        queues: Queues,
+    ) -> Self {
         Self {
             shared,
             choice,
             gate,
+            contract_broken,
             queues,
             reading: None,
             in_flight: FuturesUnordered::new(),
@@ -109,6 +124,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             write_by: None,
             writing: None,
             report: Report::default(),
+            gives_up: false,
         }
     }
 
@@ -131,6 +147,10 @@ impl<'a, P: Provider> Pass<'a, P> {
             let may_start = waiting != Waiting::default();
             if !may_start && self.is_done() {
                 return Ok(());
+            }
+            if self.gives_up && self.provider_stays_away() {
+                self.report.given_up = true;
+                return self.drain().await;
             }
             tokio::select! {
                 biased;
@@ -161,7 +181,11 @@ impl<'a, P: Provider> Pass<'a, P> {
             && self.unwritten.is_empty()
             && self.writing.is_none()
             && self.reading.is_none()
-            && self.queues.are_exhausted()
+            && self.queues.are_exhausted(self.gate)
+    }
+
+    fn provider_stays_away(&self) -> bool {
+        self.shared.budget.state().breaker.is_some_and(|open| open.since.elapsed() >= STAYS_AWAY)
     }
 
     async fn look_again(&mut self) -> Result<(), store::Error> {
@@ -210,16 +234,16 @@ impl<'a, P: Provider> Pass<'a, P> {
 
     async fn take(&mut self, done: Done) -> Result<(), store::Error> {
         match done {
-            Done::Poll { before, answer } => {
+            Done::Poll { started, before, answer } => {
                 self.ordinary -= usize::from(before.lane != Lane::AskedFor);
-                self.shared.tell_breaker(answer.as_ref().err());
+                self.shared.tell_breaker(started, answer.as_ref().err());
                 self.report.polls += 1;
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
                 self.polled(before, &answer).await
             }
-            Done::OrderData { asked, answer, settling } => {
-                self.shared.tell_breaker(answer.as_ref().err());
+            Done::OrderData { started, asked, answer, settling } => {
+                self.shared.tell_breaker(started, answer.as_ref().err());
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
                 self.queues.settled(&asked);
@@ -252,6 +276,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             Ok(_) => self.succeeded(&before.territory).await?,
             Err(_) => {}
         }
+        self.tell_of_the_contract(answer);
         log_poll(&before, &decision);
         self.report.surprises += u64::from(decision.new_surprise);
         let messages = match decision.events.as_slice() {
@@ -264,6 +289,20 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.write_by.get_or_insert_with(|| Instant::now() + WRITE_WITHIN);
         self.unwritten.push(PollRecord { before, after: decision.after, renewals: decision.renewals, messages });
         Ok(())
+    }
+
+    /// Answers that cannot be used may mean that the provider has changed its API: said once, until one can be used again.
+    fn tell_of_the_contract(&mut self, answer: &Result<Status, ProviderError>) {
+        match answer {
+            Ok(_) => *self.contract_broken = false,
+            Err(error @ (ProviderError::Unreadable { .. } | ProviderError::Rejected { .. })) => {
+                if !std::mem::replace(self.contract_broken, true) {
+                    tracing::error!(provider = %self.shared.account.name, error = %crate::chain(error),
+                        "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     async fn refused(&mut self, territory: &str, subscription: i64, reason: &str) -> Result<(), store::Error> {
@@ -336,14 +375,16 @@ impl<'a, P: Provider> Pass<'a, P> {
 
 impl<'a, P: Provider> Shared<'a, P> {
     async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
+        let started = Instant::now();
         let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
         let settling = self.settle(&asked, &answer).await;
-        Done::OrderData { asked, answer, settling }
+        Done::OrderData { started, asked, answer, settling }
     }
 
     async fn poll(self, before: Subscription, slot: Slot) -> Done {
+        let started = Instant::now();
         let answer = self.status(&before, slot).await;
-        Done::Poll { before, answer }
+        Done::Poll { started, before, answer }
     }
 
     /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
@@ -357,8 +398,12 @@ impl<'a, P: Provider> Shared<'a, P> {
         let suffixed = number::order_number(original, generation);
         let slot = self.budget.follow_up().await;
         // Rare, and boxed so that it does not double the size of every poll.
-        let again = Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await;
-        Ok(again.ok().filter(|again| again.verdict.class == Class::Success).unwrap_or(status))
+        match Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await {
+            Ok(again) if again.verdict.class == Class::Success => Ok(again),
+            // Not known to be unknown: nobody answered the second question.
+            Err(error) if error.is_outage() || matches!(error, ProviderError::TooManyRequests { .. }) => Err(error),
+            Ok(_) | Err(_) => Ok(status),
+        }
     }
 
     /// Writes records in key order: the rows one commit touches then lie side by side.
@@ -385,11 +430,11 @@ impl<'a, P: Provider> Shared<'a, P> {
         }
     }
 
-    fn tell_breaker(&self, error: Option<&ProviderError>) {
+    fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>) {
         let provider = &self.account.name;
         let opened = match error {
             Some(ProviderError::Unauthorized { .. }) => self.budget.report_lockout(),
-            Some(error) if error.is_outage() => self.budget.report_outage(),
+            Some(error) if error.is_outage() => self.budget.report_outage(started),
             // Everything else, 429 included, is an answer.
             _ => {
                 if self.budget.report_success() {
@@ -441,6 +486,11 @@ fn log_poll(before: &Subscription, decision: &poll::Decision) {
     }
     match after.last_outcome {
         Some(Outcome::Ok) | None => {}
+        Some(Outcome::NotFound) => {
+            tracing::warn!(%order, subscription = after.subscription_id, territory = %after.territory,
+                detail = after.last_detail.as_deref().unwrap_or_default(),
+                "the provider does not know this subscription; it is asked daily");
+        }
         Some(outcome) => {
             tracing::debug!(%order, subscription = after.subscription_id, territory = %after.territory, %outcome,
                 detail = after.last_detail.as_deref().unwrap_or_default(), "no usable answer");
@@ -463,13 +513,6 @@ async fn next<T>(place: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn rung(bell: Option<&Notify>) {
-    match bell {
-        Some(bell) => bell.notified().await,
         None => std::future::pending().await,
     }
 }

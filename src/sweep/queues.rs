@@ -167,9 +167,10 @@ impl Queues {
         }
     }
 
-    /// Whether every queue is empty, and the store has no more.
-    pub fn are_exhausted(&self) -> bool {
-        self.renewals.exhausted && self.lanes.iter().all(|lane| lane.queue.exhausted)
+    /// Whether the store has no more of what may be asked. However many wait in a territory that is stopped, a pass does not
+    /// wait for its next probe.
+    pub fn are_exhausted(&self, gate: &Gate) -> bool {
+        self.renewals.exhausted && self.lanes.iter().all(|lane| lane.queue.exhausted || !gate.admits(&lane.territory))
     }
 
     /// What waits for a slot, in territories that may be asked.

@@ -143,7 +143,8 @@ impl<P> Shared<'_, P> {
             if sinks.is_empty() {
                 continue;
             }
-            let metadata = self.store.metadata(after.row).await?;
+            // Forgotten while it was asked: what the poll found has nowhere to go either.
+            let Some(metadata) = self.store.metadata(after.row).await? else { return Ok(Vec::new()) };
             let about = about(
                 &self.account.name,
                 &after.territory,

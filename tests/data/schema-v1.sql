@@ -157,6 +157,12 @@ CREATE TABLE sinks (
     CHECK ((blocked_since IS NULL) = (blocked_until IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- When renewald last looked at the clock: a time far from it is not believed where something would be lost by it.
+CREATE TABLE clock (
+    only                  INTEGER PRIMARY KEY CHECK (only = 1),
+    seen_at               INTEGER NOT NULL
+) STRICT;
+
 -- What a person was told and is not over yet.
 CREATE TABLE alerts (
     kind                  TEXT    NOT NULL,

@@ -255,9 +255,10 @@ async fn a_401_is_repeated_once_with_a_new_token() {
 }
 
 #[tokio::test]
-async fn a_second_401_is_the_whole_providers_trouble() {
+async fn a_second_401_is_a_refusal_and_no_outage_of_the_provider() {
     let fake = picky(&[]).await;
-    assert!(matches!(status(&fake.client()).await, Err(Error::Unauthorized { .. })));
+    let verdict = status(&fake.client()).await.unwrap().verdict;
+    assert_eq!((verdict.class, verdict.code), (Class::Configuration, 401));
     assert_eq!((fake.seen("/iam").len(), fake.seen("/connect").len()), (2, 2));
 }
 

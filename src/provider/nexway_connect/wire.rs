@@ -120,8 +120,8 @@ impl Answer for OrderData {
     }
 }
 
-/// Why an answer with a 4xx or 5xx status was refused, as far as its body or a 403 tells: a business code (section 3.1), our
-/// territory, or an order that does not exist. A 404 without the platform's body is a wrong address instead, which
+/// Why an answer with a 4xx or 5xx status was refused, as far as its body or its status tells: a business code (section
+/// 3.1), our territory (a 401 that a new token did not cure, or 403), or an order that does not exist. A 404 without the platform's body is a wrong address instead, which
 /// must not pass for a missing order.
 pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) -> Option<Verdict> {
     let code = i64::from(http_status);
@@ -131,7 +131,7 @@ pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) ->
     let message = || message([&body.message, &body.error]);
     match (business, http_status) {
         (Some(verdict), _) => Some(verdict),
-        (None, 403) => Some(Verdict { class: Class::Configuration, code, message: message() }),
+        (None, 401 | 403) => Some(Verdict { class: Class::Configuration, code, message: message() }),
         (None, 404) if platform => Some(Verdict { class: Class::NotFound, code, message: message() }),
         _ => None,
     }

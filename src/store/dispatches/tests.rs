@@ -287,7 +287,7 @@ async fn a_retried_message_has_all_its_attempts_again() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop", "queue"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 77, T0 + HOUR).await.unwrap();
+    fixture.store.mark_failed(&attempt, "400".to_owned(), 77, T0, T0 + HOUR).await.unwrap();
     let attempt = fixture.take(10, T0 + HOUR).await.remove(0);
     fixture.store.mark_dead(attempt.dispatch, "400".to_owned(), T0 + HOUR).await.unwrap();
     assert!(fixture.acknowledge(&[id], T0).await.is_empty());
@@ -336,11 +336,81 @@ async fn payloads_that_somebody_still_waits_for_are_kept() {
     let attempt = fixture.take(10, T0).await.remove(0);
     fixture.store.mark_delivered(attempt.dispatch, T0 + DAY).await.unwrap();
     assert_eq!(fixture.store.wipe_payloads(T0, T0, sinks(), T0 + DAY).await.unwrap(), Purged::default());
+    let dead_only = fixture.store.wipe_payloads(T0, T0 + YEAR, sinks(), T0 + DAY).await.unwrap();
+    assert_eq!(dead_only, Purged::default(), "what was received is not lost, however short dead_retention is");
     let purged = fixture.store.wipe_payloads(T0 + DAY, T0, sinks(), T0 + 2 * DAY).await.unwrap();
     assert_eq!(purged, Purged { delivered: 1, undelivered: 0 });
     assert!(fixture.store.message_body(nobodys).await.unwrap().is_some());
     let row = fixture.store.message(waiting).await.unwrap().unwrap();
     assert_eq!((row.wiped_at, row.body_bytes > 0), (Some(T0 + 2 * DAY), true));
+}
+
+#[tokio::test]
+async fn wiping_gives_the_space_back() {
+    let fixture = Fixture::new().await;
+    let before = fixture.subscription("A").await.subscription;
+    let mut message = new_message(before.row, "renewal.ready", &["shop"]);
+    message.message.body = vec![b'x'; 1 << 20];
+    let record = PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![message] };
+    fixture.store.record_polls(vec![record], T0).await.unwrap();
+    let attempt = fixture.take(10, T0).await.remove(0);
+    fixture.store.mark_delivered(attempt.dispatch, T0).await.unwrap();
+    fixture.store.wipe_payloads(T0, T0, vec!["shop".to_owned()], T0 + DAY).await.unwrap();
+    let free = |db: &Connection| Ok(db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))?);
+    assert_eq!(fixture.store.read(free).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_subscription_forgotten_meanwhile_has_no_metadata_and_that_is_no_error() {
+    let fixture = Fixture::new().await;
+    let row = fixture.subscription("A").await.subscription.row;
+    assert_eq!(fixture.store.metadata(row).await.unwrap().as_deref(), Some("{}"));
+    fixture.store.forget(row).await.unwrap();
+    assert_eq!(fixture.store.metadata(row).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_answer_from_a_territory_that_was_corrected_meanwhile_is_dropped() {
+    let fixture = Fixture::new().await;
+    let before = fixture.subscription("A").await.subscription;
+    let corrected = NewSubscription {
+        provider: "nexway".to_owned(),
+        territory: "us".to_owned(),
+        partner_order_number: "A".to_owned(),
+        subscription_id: 1,
+        generation: Some(0),
+        expires_at: None,
+        metadata: None,
+        tracked_by: "track",
+    };
+    fixture.store.track(vec![corrected], true, T0).await.unwrap();
+    for refusals in [0, 1] {
+        let after = crate::renewal::Subscription { refusals, due_at: Some(T0 + DAY), ..before.clone() };
+        let record = PollRecord { before: before.clone(), after, renewals: vec![], messages: vec![] };
+        let recorded = fixture.store.record_polls(vec![record], T0).await.unwrap();
+        assert_eq!(recorded, [crate::store::Recorded::Overtaken]);
+    }
+    assert_eq!(fixture.subscription("A").await.subscription.due_at, Some(T0), "the right territory is asked at once");
+}
+
+#[tokio::test]
+async fn every_pair_of_provider_and_territory_is_found() {
+    let fixture = Fixture::new().await;
+    let new = |provider: &str, territory: &str, subscription_id| NewSubscription {
+        provider: provider.to_owned(),
+        territory: territory.to_owned(),
+        partner_order_number: "C".to_owned(),
+        subscription_id,
+        generation: Some(0),
+        expires_at: None,
+        metadata: None,
+        tracked_by: "track",
+    };
+    let more = vec![new("nexway", "us", 3), new("acme", "us", 4), new("zeta", "de", 5), new("nexway", "us", 6)];
+    fixture.store.track(more, false, T0).await.unwrap();
+    let pairs = fixture.store.territories_in_use().await.unwrap();
+    let pairs: Vec<_> = pairs.iter().map(|(provider, territory)| (provider.as_str(), territory.as_str())).collect();
+    assert_eq!(pairs, [("acme", "us"), ("nexway", "eu"), ("nexway", "us"), ("zeta", "de")]);
 }
 
 #[tokio::test]

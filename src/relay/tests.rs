@@ -1,0 +1,75 @@
+//! Passes against a real file, with a sink that is in trouble.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::delivery::Message;
+use crate::store::{Access, NewMessage, NewSubscription, PollRecord};
+
+/// 2026-11-21T20:00:00Z
+const T0: Timestamp = Timestamp::constant(1_795_291_200);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+#[derive(Default)]
+struct Down(AtomicUsize);
+
+impl Sink for Down {
+    async fn publish(&self, _: &Message) -> Result<(), Failure> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(Failure::Sink { reason: "answered 503".to_owned(), retry_after: None })
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Tracks three subscriptions, each with a message for `shop`.
+async fn queue(store: &Store) {
+    let new = |subscription_id| NewSubscription {
+        provider: "nexway".to_owned(),
+        territory: "eu".to_owned(),
+        partner_order_number: "P".to_owned(),
+        subscription_id,
+        generation: Some(0),
+        expires_at: None,
+        metadata: None,
+        tracked_by: "track",
+    };
+    store.track(vec![new(1), new(2), new(3)], false, T0).await.unwrap();
+    for row in store.list(crate::store::ListFilter { limit: 10, ..Default::default() }, T0).await.unwrap().items {
+        let before = row.subscription;
+        let id = uuid::Uuid::from_u128(before.row as u128);
+        let message = NewMessage {
+            message: Message { id, event: "renewal.ready".to_owned(), queued_at: T0, body: b"{}".to_vec() },
+            subscription: before.row,
+            territory: "eu".to_owned(),
+            generation: 1,
+            keys_hash: String::new(),
+            sinks: vec!["shop".to_owned()],
+        };
+        let record = PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![message] };
+        store.record_polls(vec![record], T0).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_back_off_from_a_wrong_clock_is_replaced_and_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue(&store).await;
+    let wrong = SinkState {
+        sink: "shop".to_owned(),
+        failures: 1,
+        blocked_since: Some(T0 + YEAR),
+        blocked_until: Some(T0 + YEAR),
+        ..SinkState::default()
+    };
+    store.record_sink_state(wrong).await.unwrap();
+    let route = Route { name: "shop".to_owned(), concurrency: 8, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let mut relay = Relay::new(store.clone(), Down::default(), route);
+    let report = relay.pass(&|| T0, None, &Shutdown::manual()).await.unwrap();
+    assert!(report.blocked);
+    assert_eq!(relay.sink.0.load(Ordering::Relaxed), 1, "one probe, not one after the other");
+    assert!(store.sink_state("shop").await.unwrap().blocked_until.unwrap() < T0 + Duration::from_secs(60));
+}
