@@ -15,4 +15,5 @@ mod order_data;
 mod renewals;
 mod secrecy;
 mod sinks;
+mod status;
 mod webhook;
