@@ -2,6 +2,7 @@
 //! sockets, with real files.
 
 mod answers;
+mod budget;
 mod clocks;
 mod commands;
 mod crashes;
