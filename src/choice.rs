@@ -51,7 +51,7 @@ pub struct Waiting {
 }
 
 /// Of this many slots one belongs to the other lane while somebody waits there: 5 %.
-const OTHERS_SHARE: u32 = 20;
+pub(crate) const OTHERS_SHARE: u32 = 20;
 
 /// Hands out slots one by one and remembers what the shares need: two small counters.
 #[derive(Clone, Debug, Default)]

@@ -15,6 +15,7 @@ pub mod refetch;
 pub mod run;
 pub mod sandbox;
 pub mod schema;
+pub mod status;
 mod table;
 pub mod track;
 pub mod untrack;
@@ -81,6 +82,8 @@ pub enum Command {
     List(list::ListArgs),
     /// Tell all that is known of a subscription, and what comes next
     Explain(explain::ExplainArgs),
+    /// Tell how everything stands, and whether the budget is enough
+    Status(status::StatusArgs),
     /// Look at messages, send them again, take them
     Queue(queue::QueueArgs),
     /// Print the JSON Schema of the messages
@@ -208,6 +211,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Refetch(args) => refetch::run(args, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
         Command::Schema => schema::run(context),
     }

@@ -20,6 +20,7 @@
 //! | [`signals`] | drain, exit at once, poll now |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
 //! | [`choice`] | which request is next; no I/O |
+//! | [`forecast`] | how much of the budget is needed, and what follows; no I/O |
 //! | [`budget`] | evenly spaced requests, slow-down on 429, circuit breaker |
 //! | [`relay`] | publishes what is due for one sink |
 //! | [`provider`] | the trait, and Nexway Connect |
@@ -52,6 +53,7 @@ pub mod cli;
 pub mod clock;
 pub mod daemon;
 pub mod delivery;
+pub mod forecast;
 pub mod logging;
 pub mod provider;
 pub mod relay;

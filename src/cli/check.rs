@@ -6,23 +6,21 @@ mod files;
 mod online;
 
 use std::io::IsTerminal;
-use std::ops::Add;
 
 use crate::budget::Budget;
 use crate::cli::{Context, Error, Exit};
 use crate::daemon;
-use crate::renewal::{DAY, Pace, Rules};
+use crate::forecast::{Forecast, Load};
+use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
-use crate::store::Store;
+use crate::store::{Store, counts_of};
 use crate::text::visible;
 
 /// What `init` writes where only the operator knows better.
 const PLACEHOLDER: &str = "CHANGE-ME";
 /// Requests in flight that ordinary polls never use.
 const KEPT_IN_FLIGHT: usize = 2;
-/// A budget used above this has no room for a day of errors and retries.
-const FULL: f64 = 0.8;
 
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
@@ -197,39 +195,14 @@ async fn receiver(name: &str, configured: &Sink, online: bool, findings: &mut Fi
 }
 
 async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
-    let asked = store.count_asked().await?;
+    let groups = store.subscription_groups().await?;
     let rules = Rules::from_settings(settings);
     for (name, provider) in &settings.providers {
-        let paces: Vec<_> =
-            asked.iter().filter(|(of, ..)| of == name).map(|(_, pace, count)| (*pace, *count)).collect();
-        let (level, text) = judge_capacity(&paces, &rules, provider.requests_per_second);
-        findings.add(&format!("capacity {name}"), level, text);
+        let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+        let level = if forecast.load() == Load::Fits { Level::Ok } else { Level::Warning };
+        findings.add(&format!("capacity {name}"), level, forecast.to_text());
     }
     Ok(())
-}
-
-/// What the watched subscriptions need, against what the rate holds.
-fn judge_capacity(paces: &[(Pace, i64)], rules: &Rules, requests_per_second: f64) -> (Level, String) {
-    let a_day = |(pace, count): &(Pace, i64)| *count as f64 * DAY.as_secs_f64() / rules.interval(*pace).as_secs_f64();
-    let subscriptions: i64 = paces.iter().map(|(_, count)| count).sum();
-    // Not `sum`, which makes -0 of nothing.
-    let needed = paces.iter().map(a_day).fold(0.0, f64::add);
-    let need = format!("{subscriptions} subscriptions need {needed:.0} requests a day");
-    if requests_per_second <= 0.0 {
-        return (Level::Ok, format!("{need}; no limit is set"));
-    }
-    let held = requests_per_second * DAY.as_secs_f64();
-    let share = needed / held;
-    let text = format!("{need}, {:.1} % of the {held:.0} that {requests_per_second} a second hold", share * 100.0);
-    if share > 1.0 {
-        let others = settings::format_duration(rules.every.mul_f64(share));
-        let every = settings::format_duration(rules.every);
-        let what_follows = format!(
-            "{text}: more than it holds; those near their expiry are still asked every {every}, the others about every {others}"
-        );
-        return (Level::Warning, what_follows);
-    }
-    (if share > FULL { Level::Warning } else { Level::Ok }, text)
 }
 
 /// What the store holds for providers, territories and sinks that the settings do not have, and what has stopped.

@@ -458,7 +458,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     })
 }
 
-fn sink_state(row: &Row<'_>) -> rusqlite::Result<SinkState> {
+pub(super) fn sink_state(row: &Row<'_>) -> rusqlite::Result<SinkState> {
     Ok(SinkState {
         sink: row.get(0)?,
         failures: row.get(1)?,

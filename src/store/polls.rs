@@ -129,20 +129,7 @@ impl Store {
         .await
     }
 
-    /// How many subscriptions of each provider are asked at each pace. Looks at all of them: for a person, not for a loop.
-    pub async fn count_asked(&self) -> Result<Vec<(String, Pace, i64)>> {
-        self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT provider, pace, count(*) FROM subscriptions WHERE due_at IS NOT NULL
-                 GROUP BY provider, pace ORDER BY provider, pace",
-            )?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
-    }
-
-    /// The watched subscription that was asked last, or one that never was; as [`Store::count_asked`], not for a loop.
+    /// The watched subscription that was asked last, or one that never was; looks at all of them: not for a loop.
     pub async fn last_asked(&self, provider: &str, territories: Vec<String>) -> Result<Option<Subscription>> {
         let provider = provider.to_owned();
         self.read(move |db| {

@@ -97,6 +97,8 @@ pub struct Setup {
     /// Of the provider.
     pub timeout: &'static str,
     pub concurrency: usize,
+    /// 0 = no limit.
+    pub requests_per_second: f64,
     /// Of every sink.
     pub sink_timeout: &'static str,
     pub log_level: &'static str,
@@ -120,6 +122,7 @@ impl Setup {
             retry_first: "1s",
             timeout: "20s",
             concurrency: 16,
+            requests_per_second: 0.0,
             sink_timeout: "15s",
             log_level: "debug",
             territories: of_sandbox.territories.into_iter().collect(),
@@ -153,13 +156,14 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self { api_url, iam_url, every, retry_first, timeout, concurrency, log_level, .. } = self;
+        let Self { api_url, iam_url, every, retry_first, timeout, concurrency, requests_per_second, log_level, .. } =
+            self;
         let mut text = format!(
             "[store]\npath = \"renewald.db\"\n\
              [poll]\nevery = \"{every}\"\n\
              [order_data]\nretry_first = \"{retry_first}\"\n\
              [providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\
-             realm = \"sandbox\"\nclient_secret_file = \"client\"\nrequests_per_second = 0\n\
+             realm = \"sandbox\"\nclient_secret_file = \"client\"\nrequests_per_second = {requests_per_second:?}\n\
              concurrency = {concurrency}\ntimeout = \"{timeout}\"\nconnect_timeout = \"1s\"\n\
              [admin]\nlisten = \"\"\n\
              [log]\nlevel = \"{log_level}\"\nformat = \"text\"\n"
@@ -323,6 +327,11 @@ impl Site {
         let mut statement = db.prepare(query).expect("a query");
         let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).expect("rows");
         rows.map(|row| row.expect("text").unwrap_or_default()).collect()
+    }
+
+    /// Changes the database behind the back of all.
+    pub fn execute(&self, statements: &str) {
+        self.connect().execute_batch(statements).expect("statements");
     }
 
     fn connect(&self) -> Connection {

@@ -2,6 +2,7 @@
 //! sockets, with real files.
 
 mod answers;
+mod budget;
 mod clocks;
 mod commands;
 mod crashes;
@@ -15,4 +16,5 @@ mod order_data;
 mod renewals;
 mod secrecy;
 mod sinks;
+mod status;
 mod webhook;

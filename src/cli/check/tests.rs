@@ -2,26 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use super::*;
 use crate::clock::Timestamp;
 use crate::sandbox::{Endpoint, NewOrder, Options, Sandbox};
 use crate::store::{Access, NewSubscription};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn rules() -> Rules {
-    Rules {
-        every: 4 * HOUR,
-        window_before: 72 * HOUR,
-        window_after: 336 * HOUR,
-        ended_after: 720 * HOUR,
-        max_generation_jump: 24,
-        retry_first: Duration::from_secs(10),
-        retry_max: 4 * HOUR,
-    }
-}
 
 fn load(dir: &Path, text: &str) -> Loaded {
     let path = dir.join("renewald.toml");
@@ -54,22 +39,6 @@ fn tracked(provider: &str, territory: &str, number: &str, subscription_id: i64) 
 fn texts(findings: &Findings, level: Level) -> Vec<String> {
     let of_level = findings.items.iter().filter(|item| item.level == level);
     of_level.map(|item| format!("{}: {}", item.what, item.text)).collect()
-}
-
-#[test]
-fn capacity_is_told_as_a_share_of_the_budget() {
-    let judge = |count, rate| judge_capacity(&[(Pace::Regular, count), (Pace::Daily, 0)], &rules(), rate);
-    let (level, text) = judge(600, 5.0);
-    assert_eq!(level, Level::Ok);
-    assert!(text.contains("need 3600 requests a day, 0.8 % of the 432000"), "{text}");
-    assert_eq!(judge(57_000, 5.0).0, Level::Ok);
-    assert_eq!(judge(60_000, 5.0).0, Level::Warning, "83 %");
-    let (level, text) = judge(144_000, 5.0);
-    assert_eq!(level, Level::Warning);
-    assert!(text.contains("more than it holds") && text.ends_with("every 4h, the others about every 8h"), "{text}");
-    assert!(judge(1_000_000, 0.0).1.contains("no limit"));
-    let slow = judge_capacity(&[(Pace::Daily, 30), (Pace::Monthly, 30)], &rules(), 5.0).1;
-    assert!(slow.starts_with("60 subscriptions need 31 requests a day"), "{slow}");
 }
 
 #[test]

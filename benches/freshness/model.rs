@@ -1,0 +1,123 @@
+//! What happens at the provider: when each subscription really renews. Nothing here knows how renewald asks.
+
+use renewald::clock::Timestamp;
+use renewald::provider::{Status, Verdict};
+
+pub const DAY: f64 = 86_400.0;
+pub const YEAR: f64 = 365.0 * DAY;
+pub const MONTH: f64 = YEAR / 12.0;
+
+/// Renewals that keep to the expiry come between these, from it.
+const ON_TIME: (f64, f64) = (-2.0 * DAY, 1.0 * DAY);
+/// The rest come at any time of their term.
+const AT_RANDOM: f64 = 0.02;
+const NEVER: f64 = 0.1;
+
+/// The second 0 of every simulation.
+const BEGIN: i64 = 1_800_000_000;
+
+pub fn timestamp(seconds: f64) -> Timestamp {
+    Timestamp::from_unix(BEGIN + seconds as i64)
+}
+
+/// A small generator, the same numbers on every machine (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// At least 0, less than 1.
+    pub fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn between(&mut self, from: f64, to: f64) -> f64 {
+        from + (to - from) * self.share()
+    }
+}
+
+/// One subscription as the provider knows it. Times are seconds since the beginning.
+pub struct Truth {
+    pub generation: i64,
+    pub expires: f64,
+    /// `None`: never. It stays active all the same, so that it costs polls like any other.
+    renews: Option<f64>,
+    /// The last renewal, until somebody has seen it.
+    pub unseen: Option<Renewal>,
+}
+
+#[derive(Clone, Copy)]
+pub struct Renewal {
+    pub at: f64,
+    pub on_time: bool,
+}
+
+impl Truth {
+    pub fn new(expires: f64, term: f64, random: &mut Random) -> Self {
+        let mut truth = Self { generation: 0, expires, renews: None, unseen: None };
+        if random.share() >= NEVER {
+            truth.renews = Some(truth.draw(0.0, term, random));
+        }
+        truth
+    }
+
+    fn draw(&self, now: f64, term: f64, random: &mut Random) -> f64 {
+        if random.share() < AT_RANDOM {
+            random.between(now.max(self.expires - term), self.expires)
+        } else {
+            (self.expires + random.between(ON_TIME.0, ON_TIME.1)).max(now)
+        }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, now: f64, term: f64, random: &mut Random) {
+        while let Some(at) = self.renews.filter(|at| *at <= now) {
+            self.generation += 1;
+            // The first of several unseen ones is the one that waits longest.
+            self.unseen.get_or_insert(Renewal { at, on_time: at >= self.expires + ON_TIME.0 });
+            self.expires += term;
+            self.renews = Some(self.draw(at, term, random));
+        }
+    }
+
+    pub fn status(&self, number: &str) -> Status {
+        Status {
+            verdict: Verdict::success(),
+            partner_order_number: Some(if self.generation == 0 {
+                number.to_owned()
+            } else {
+                format!("{number}-{}", self.generation)
+            }),
+            generation: Some(self.generation),
+            technical_status: Some("ACTIVE".to_owned()),
+            expires_at: Some(timestamp(self.expires)),
+        }
+    }
+}
+
+/// From the renewal to the answer that showed it, in seconds.
+#[derive(Default)]
+pub struct Delays(Vec<f64>);
+
+impl Delays {
+    pub fn add(&mut self, delay: f64) {
+        self.0.push(delay);
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = (sorted.len() as f64 * share).ceil() as usize;
+        sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+}

@@ -1,0 +1,294 @@
+//! One case: the real choice, decisions and statements, in virtual time. What is modelled is the provider, and a pass without
+//! its sockets: answers are there at once, slots come as the budget gives them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use renewald::choice::{Choice, Lane, Waiting, Want};
+use renewald::renewal::{Rules, Subscription, poll};
+use renewald::store::{Access, DuePage, DueRenewal, NewSubscription, PollRecord, Settled, Settlement, Store};
+
+use crate::model::{DAY, Delays, Random, Renewal, Truth, YEAR, timestamp};
+
+pub struct Case {
+    pub name: &'static str,
+    pub count: usize,
+    pub term: f64,
+    /// Days before and after the expiry.
+    pub window: (u64, u64),
+    /// Subscriptions and rate are divided by this.
+    pub scale: usize,
+    /// Measured, after the warm-up.
+    pub days: u64,
+    /// One day of these holds a tenth of the year's expiries; only its renewals are measured.
+    pub peak: bool,
+}
+
+#[derive(Default)]
+pub struct Outcome {
+    pub on_time: Delays,
+    pub early: Delays,
+    pub all: Delays,
+    /// The same renewals, were everybody asked in turn.
+    pub in_turn: Delays,
+}
+
+/// The account's, and what the budget really gives of it (`src/budget/pace.rs`).
+const RATE: f64 = 10.0;
+const SPACING: f64 = 1.005;
+const EVERY: u64 = 4 * 3600;
+/// As in `src/sweep`.
+const PAGE: usize = 500;
+const LOOK_AGAIN: f64 = 30.0;
+/// The import is over by then. Monthly terms get two of them and a window more: those that never renew are then among the
+/// others, where years of them would be.
+const WARM_UP_DAYS: f64 = 10.0;
+/// Renewals of the last days are not measured: they may not have been seen.
+const TAIL_DAYS: f64 = 10.0;
+
+const NAME: &str = "bench";
+const TERRITORY: &str = "eu";
+
+pub fn simulate(case: &Case) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    // Where a commit need not reach a disk: virtual time does not wait for one.
+    let memory = std::path::Path::new("/dev/shm");
+    let directory =
+        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a directory");
+    runtime.block_on(async {
+        let store = Store::open(&directory.path().join("renewald.db"), Access::Command).expect("a store");
+        let mut simulation = Simulation::new(case, store).await;
+        simulation.run().await;
+        simulation.finish().await
+    })
+}
+
+/// The defaults, but for the window.
+pub fn rules(window: (u64, u64)) -> Rules {
+    let day = |days: u64| Duration::from_secs(days * 86_400);
+    Rules {
+        every: Duration::from_secs(EVERY),
+        window_before: day(window.0),
+        window_after: day(window.1),
+        ended_after: day(30),
+        max_generation_jump: 24,
+        retry_first: Duration::from_secs(10),
+        retry_max: Duration::from_secs(EVERY),
+    }
+}
+
+struct Queue<T> {
+    rows: VecDeque<T>,
+    after: (i64, i64),
+    exhausted: bool,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { rows: VecDeque::new(), after: (i64::MIN, i64::MIN), exhausted: false }
+    }
+}
+
+struct Simulation<'a> {
+    case: &'a Case,
+    store: Store,
+    rules: Rules,
+    random: Random,
+    truths: Vec<Truth>,
+    choice: Choice,
+    lanes: [Queue<Subscription>; 3],
+    renewals: Queue<DueRenewal>,
+    unwritten: Vec<PollRecord>,
+    page: usize,
+    now: f64,
+    /// Renewals between these are measured.
+    measured: (f64, f64),
+    outcome: Outcome,
+}
+
+impl<'a> Simulation<'a> {
+    async fn new(case: &'a Case, store: Store) -> Self {
+        let rules = rules(case.window);
+        let mut random = Random(case.count as u64);
+        let first_terms = if case.term < YEAR { 2.0 * case.term } else { WARM_UP_DAYS * DAY };
+        let warm_up = first_terms + case.window.1 as f64 * DAY;
+        let measured = (warm_up, warm_up + case.days as f64 * DAY);
+        let peak_day = warm_up + 5.0 * DAY;
+        let truths: Vec<_> = (0..case.count / case.scale)
+            .map(|_| {
+                let in_peak = case.peak && random.share() < 0.1;
+                let (from, length) = if in_peak { (peak_day, DAY) } else { (0.0, case.term) };
+                Truth::new(from + length * random.share(), case.term, &mut random)
+            })
+            .collect();
+        let measured = if case.peak { (peak_day - 2.0 * DAY, peak_day + 2.0 * DAY) } else { measured };
+        let simulation = Self {
+            case,
+            store,
+            rules,
+            random,
+            truths,
+            choice: Choice::default(),
+            lanes: Default::default(),
+            renewals: Queue::default(),
+            unwritten: Vec::new(),
+            page: (PAGE / case.scale).max(4),
+            now: 0.0,
+            measured,
+            outcome: Outcome::default(),
+        };
+        simulation.import().await;
+        simulation
+    }
+
+    /// All of them at once, as a reseller begins.
+    async fn import(&self) {
+        let mut new = self.truths.iter().enumerate().map(|(at, truth)| NewSubscription {
+            provider: NAME.to_owned(),
+            territory: TERRITORY.to_owned(),
+            partner_order_number: format!("BENCH{at}"),
+            subscription_id: at as i64 + 1,
+            generation: Some(0),
+            expires_at: Some(timestamp(truth.expires)),
+            metadata: None,
+            tracked_by: "import",
+        });
+        loop {
+            let chunk: Vec<_> = new.by_ref().take(1000).collect();
+            if chunk.is_empty() {
+                return;
+            }
+            self.store.track(chunk, false, timestamp(0.0)).await.expect("tracked");
+        }
+    }
+
+    async fn run(&mut self) {
+        let spacing = SPACING * self.case.scale as f64 / RATE;
+        let end = self.measured.1 + TAIL_DAYS * DAY;
+        let mut look_again = 0.0;
+        while self.now < end {
+            if self.now >= look_again {
+                look_again = self.now + LOOK_AGAIN;
+                self.look_again().await;
+            }
+            self.fill().await;
+            let waits = |lane: Lane| !self.lanes[lane as usize].rows.is_empty();
+            let waiting = Waiting {
+                asked_for: waits(Lane::AskedFor),
+                order_data: !self.renewals.rows.is_empty(),
+                urgent: waits(Lane::Urgent),
+                other: waits(Lane::Other),
+            };
+            match self.choice.next(waiting) {
+                Some(Want::Poll(lane)) => self.poll(lane),
+                Some(Want::OrderData) => self.order_data().await,
+                None => {
+                    self.now = look_again;
+                    continue;
+                }
+            }
+            self.now += spacing;
+        }
+    }
+
+    async fn look_again(&mut self) {
+        self.write().await;
+        self.store.promote_urgent(NAME, &self.rules, timestamp(self.now)).await.expect("promoted");
+        self.lanes = Default::default();
+        self.renewals = Queue::default();
+    }
+
+    async fn write(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        let mut records = std::mem::take(&mut self.unwritten);
+        records.sort_unstable_by_key(|record| record.before.row);
+        self.store.record_polls(records, timestamp(self.now)).await.expect("recorded");
+    }
+
+    async fn fill(&mut self) {
+        for lane in [Lane::Urgent, Lane::Other] {
+            let queue = &mut self.lanes[lane as usize];
+            if queue.exhausted || !queue.rows.is_empty() {
+                continue;
+            }
+            let page = DuePage {
+                provider: NAME.to_owned(),
+                territory: TERRITORY.to_owned(),
+                lane,
+                until: timestamp(self.now),
+                after: queue.after,
+                limit: self.page,
+            };
+            let rows = self.store.due_subscriptions(page).await.expect("a page");
+            queue.exhausted = rows.len() < self.page;
+            if let Some(last) = rows.last() {
+                queue.after = (last.due_at.expect("it is due").as_unix(), last.row);
+            }
+            queue.rows = rows.into();
+        }
+        let queue = &mut self.renewals;
+        if !queue.exhausted && queue.rows.is_empty() {
+            let due = self.store.due_renewals(NAME, timestamp(self.now), queue.after, self.page).await.expect("a page");
+            queue.exhausted = due.len() < self.page;
+            if let Some(last) = due.last() {
+                queue.after = (last.next_attempt_at.as_unix(), last.row);
+            }
+            queue.rows = due.into();
+        }
+    }
+
+    fn poll(&mut self, lane: Lane) {
+        let Some(before) = self.lanes[lane as usize].rows.pop_front() else { return };
+        let truth = &mut self.truths[before.row as usize - 1];
+        truth.advance(self.now, self.case.term, &mut self.random);
+        if let Some(renewal) = truth.unseen.take() {
+            self.outcome.seen(renewal, self.now, before.row, self.measured, self.case);
+        }
+        let status = Ok(truth.status(&before.partner_order_number));
+        let decision = poll::decide(&before, &status, &self.rules, timestamp(self.now));
+        let record = PollRecord { before, after: decision.after, renewals: decision.renewals, messages: Vec::new() };
+        self.unwritten.push(record);
+    }
+
+    /// It is ready at once: that costs most while polls wait.
+    async fn order_data(&mut self) {
+        let Some(renewal) = self.renewals.rows.pop_front() else { return };
+        let at = timestamp(self.now);
+        let outcome = Settled::Queued { messages: Vec::new() };
+        let settlement = Settlement { renewal, outcome, at, polls_resume_at: at + self.rules.every };
+        self.store.settle_renewals(vec![settlement]).await.expect("settled");
+    }
+
+    /// What nobody has seen by the end counts with the age it has reached.
+    async fn finish(mut self) -> Outcome {
+        for (at, truth) in self.truths.iter_mut().enumerate() {
+            truth.advance(self.now, self.case.term, &mut self.random);
+            if let Some(renewal) = truth.unseen {
+                self.outcome.seen(renewal, self.now, at as i64 + 1, self.measured, self.case);
+            }
+        }
+        self.store.close().await;
+        self.outcome
+    }
+}
+
+impl Outcome {
+    fn seen(&mut self, renewal: Renewal, now: f64, row: i64, measured: (f64, f64), case: &Case) {
+        if renewal.at < measured.0 || renewal.at >= measured.1 {
+            return;
+        }
+        let delay = now - renewal.at;
+        self.all.add(delay);
+        if renewal.on_time {
+            self.on_time.add(delay)
+        } else {
+            self.early.add(delay)
+        }
+        // Asked in turn, each has its place in a round as long as all take, and not shorter than the interval.
+        let round = (case.count as f64 * SPACING / RATE).max(EVERY as f64);
+        let place = round * Random(row as u64).share();
+        self.in_turn.add((place - renewal.at).rem_euclid(round));
+    }
+}

@@ -1,0 +1,69 @@
+//! `status` for a person: what is well in one line each, what is not with what it means.
+
+use std::fmt::Write;
+
+use super::{Account, Receiver, Status};
+use crate::cli::table::{bold, relative, roughly};
+use crate::clock::Timestamp;
+use crate::text::visible;
+
+pub fn of(status: &Status) -> String {
+    let mut text = String::new();
+    let database = &status.database;
+    let running = if status.running { "running" } else { "not running: nobody asks and nothing is delivered" };
+    line(&mut text, "instance", running);
+    line(&mut text, "database", &format!("{}, {:.1} MB", database.path, database.bytes as f64 / 1e6));
+    for (name, account) in &status.providers {
+        text.push_str(&format!("\n{}\n", bold(&format!("provider {}", visible(name)))));
+        describe(&mut text, account, status.at);
+    }
+    text.push_str(&format!("\n{}\n", bold("sinks")));
+    for receiver in &status.sinks {
+        line(&mut text, &receiver.sink, &sink(receiver, status.at));
+    }
+    text
+}
+
+fn describe(text: &mut String, account: &Account, now: Timestamp) {
+    let states: Vec<_> = account.subscriptions.iter().filter(|(_, count)| **count > 0).collect();
+    let states: Vec<_> = states.into_iter().rev().map(|(state, count)| format!("{count} {state}")).collect();
+    line(text, "subscriptions", if states.is_empty() { "none".to_owned() } else { states.join(", ") }.as_str());
+    let late = &account.late;
+    if late.overdue > 0 {
+        line(text, "overdue", &format!("{}: see `renewald list --overdue`", late.overdue));
+    }
+    if late.delayed > 0 {
+        let wait = roughly(account.forecast.other_wait());
+        line(text, "delayed", &format!("{} by the budget; each is asked about every {wait}", late.delayed));
+    }
+    if late.refused > 0 {
+        line(text, "refused", &format!("{}: wrong territory, secret or address", late.refused));
+    }
+    let waiting = &account.waiting;
+    let oldest =
+        waiting.oldest_detected_at.map_or(String::new(), |at| format!(", the oldest seen {}", relative(at, now)));
+    line(text, "order data", &format!("{} renewals wait for it{oldest}", waiting.renewals));
+    for stopped in &account.stopped_territories {
+        let since = relative(stopped.stopped_at, now);
+        line(text, "stopped", &format!("territory {}, {since}: {}", stopped.territory, stopped.reason));
+    }
+    line(text, "budget", &account.forecast.to_text());
+}
+
+fn sink(receiver: &Receiver, now: Timestamp) -> String {
+    let mut told = format!("{} pending, {} dead", receiver.pending, receiver.dead);
+    if let Some(at) = receiver.last_success_at {
+        told.push_str(&format!(", last success {}", relative(at, now)));
+    }
+    if let Some(since) = receiver.blocked_since {
+        let error = receiver.last_error.as_deref().unwrap_or("unknown");
+        told.push_str(&format!("; in trouble since {}: {error}", relative(since, now)));
+    }
+    told
+}
+
+/// The names stand in a column of their own.
+fn line(text: &mut String, name: &str, told: &str) {
+    // Writing to a string cannot fail.
+    writeln!(text, "{:<14}{}", visible(name), visible(told)).ok();
+}

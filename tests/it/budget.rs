@@ -1,0 +1,144 @@
+//! The provider's budget over real sockets: never above the rate, whatever happens, and nobody forgotten.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use renewald::clock::Timestamp;
+use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox, Script};
+
+use crate::harness::{Daemon, HOUR, PATIENCE, Setup, Site, Track, order, sandbox};
+
+const RATE: f64 = 20.0;
+
+/// `count` subscriptions named `prefix` and a number, tracked in this order.
+fn track_many(site: &Site, sandbox: &Sandbox, prefix: &str, count: usize) -> Vec<String> {
+    let numbers: Vec<_> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    let ids: Vec<_> = numbers.iter().map(|number| order(sandbox, number)).collect();
+    site.track_all(numbers.iter().zip(ids).map(|(number, id)| Track::new(number, id)));
+    numbers
+}
+
+fn limited(sandbox: &Sandbox, rate: f64) -> Setup {
+    Setup::new(sandbox).with(|setup| setup.requests_per_second = rate)
+}
+
+/// Waits until so many requests have arrived in all.
+fn arrived(sandbox: &Sandbox, count: u64) -> Request {
+    sandbox.wait_for(|request| request.seq + 1 >= count, PATIENCE).expect("requests go on")
+}
+
+fn polls(sandbox: &Sandbox) -> Vec<Request> {
+    sandbox.requests().into_iter().filter(|request| request.endpoint == Endpoint::Status).collect()
+}
+
+#[test]
+fn no_second_holds_more_than_the_rate_across_a_new_token_a_restart_and_an_outage() {
+    let sandbox = sandbox();
+    let site = limited(&sandbox, RATE).install();
+    track_many(&site, &sandbox, "N", 200);
+    let daemon = Daemon::spawn(&site);
+    arrived(&sandbox, 20);
+    sandbox.expire_tokens(true);
+    arrived(&sandbox, 45);
+    daemon.kill();
+    let daemon = Daemon::spawn(&site);
+    arrived(&sandbox, 70);
+    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    daemon.wait_for_log("provider does not answer");
+    sandbox.clear_faults();
+    daemon.wait_for_log("provider answers again");
+    arrived(&sandbox, sandbox.request_count() + 30);
+    assert!(sandbox.busiest_second() <= RATE as usize, "{} in one second", sandbox.busiest_second());
+    let tokens = sandbox.requests().iter().filter(|request| request.endpoint == Endpoint::Token).count();
+    assert!(tokens >= 3, "the token service counts too; it was asked {tokens} times");
+}
+
+#[test]
+fn what_a_person_asks_for_is_answered_within_a_second_while_all_other_polls_stall() {
+    let sandbox = sandbox();
+    let site = limited(&sandbox, 5.0).install();
+    for number in track_many(&site, &sandbox, "STALLS", 60) {
+        sandbox.fault(Fault::new(FaultKind::Hold).number(number));
+    }
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+    }
+    let _daemon = Daemon::spawn(&site);
+    // A token and four polls: every slot is taken as it comes. Then: every connection that polls may take is.
+    for (asked_before, number) in [(5, "A"), (15, "B")] {
+        arrived(&sandbox, asked_before);
+        site.command(&["poll", number]).expect_code(0);
+        let asked = Instant::now();
+        let answered =
+            |request: &Request| request.partner_order_number.as_deref() == Some(number) && request.status == Some(200);
+        let request = sandbox.wait_for(answered, PATIENCE).expect("it is answered");
+        let waited = request.at.saturating_duration_since(asked);
+        assert!(waited < Duration::from_secs(1), "{number} waited {waited:?}");
+    }
+}
+
+#[test]
+fn a_storm_of_429_halves_the_rate_once() {
+    let sandbox = sandbox();
+    let site = limited(&sandbox, RATE).install();
+    track_many(&site, &sandbox, "N", 200);
+    let _daemon = Daemon::spawn(&site);
+    arrived(&sandbox, 30);
+    let too_many = FaultKind::Status { status: 429, body: ErrorBody::default(), retry_after: None };
+    sandbox.fault(Fault::new(too_many).at(Endpoint::Status).times(3));
+    let refused = sandbox.wait_for(|request| request.status == Some(429), PATIENCE).expect("it is answered 429");
+    arrived(&sandbox, refused.seq + 35);
+    let requests = sandbox.requests();
+    let length = |from: usize, to: usize| requests[to].at.duration_since(requests[from].at).as_secs_f64();
+    let refused = refused.seq as usize;
+    let slower = length(refused + 8, refused + 28) / length(refused - 21, refused - 1);
+    assert!((1.7..2.6).contains(&slower), "{slower} times as slow");
+}
+
+#[test]
+fn renewals_that_wait_for_their_order_data_leave_every_other_request_to_polls() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    let renewed = track_many(&site, &sandbox, "R", 100);
+    for number in &renewed {
+        sandbox.renew(number, None).unwrap();
+        sandbox.script(format!("{number}-1"), Script::codes([1051; 8]));
+    }
+    let mut work = site.work();
+    let now = Timestamp::now();
+    assert_eq!(work.sweep(now).renewals, 100);
+    track_many(&site, &sandbox, "N", 100);
+    sandbox.clear_requests();
+    let report = work.sweep(now + 5 * HOUR);
+    assert_eq!((report.polls, report.calls), (100, 200), "those that wait are not polled");
+    let first: Vec<_> = sandbox.requests().into_iter().take(100).map(|request| request.endpoint).collect();
+    let polls = first.iter().filter(|endpoint| **endpoint == Endpoint::Status).count();
+    assert!((35..=65).contains(&polls), "{polls} polls among the first 100 requests");
+}
+
+#[test]
+fn nobody_is_asked_twice_within_the_interval_and_nobody_is_forgotten() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    let numbers = track_many(&site, &sandbox, "N", 130);
+    let mut work = site.work();
+    let begin = Timestamp::now();
+    let step = HOUR / 4;
+    let mut asked: HashMap<String, Vec<u32>> = HashMap::new();
+    for at in 0..96 {
+        sandbox.clear_requests();
+        work.sweep(begin + at * step);
+        for request in polls(&sandbox) {
+            let number = request.partner_order_number.expect("a number").to_string();
+            asked.entry(number).or_default().push(at);
+        }
+    }
+    for number in &numbers {
+        let times = &asked[number];
+        let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]) * step).collect();
+        // The second poll comes earlier, so that an import does not stay together.
+        assert!(gaps[0] >= 2 * HOUR && gaps[0] <= 4 * HOUR + step, "{number}: {gaps:?}");
+        assert!(gaps[1..].iter().all(|gap| *gap >= 4 * HOUR && *gap <= 4 * HOUR + step), "{number}: {gaps:?}");
+        assert!(times.last().is_some_and(|last| *last >= 96 - 17), "{number}: {times:?}");
+    }
+}
