@@ -132,7 +132,7 @@ fn peak_megabytes() -> f64 {
 fn daemon(fake: &Child, database: &Database, requests_per_second: f64) -> Child {
     let settings = pass::settings(database.directory(), &fake.address, requests_per_second);
     let process = Command::new(env!("CARGO_BIN_EXE_renewald"))
-        .args(["-q", "--config"])
+        .args(["-qq", "--config"])
         .arg(settings)
         .arg("run")
         .stdin(Stdio::null())
