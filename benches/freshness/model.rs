@@ -62,7 +62,10 @@ impl Truth {
     pub fn new(expires: f64, term: f64, random: &mut Random) -> Self {
         let mut truth = Self { generation: 0, expires, renews: None, unseen: None };
         if random.share() >= NEVER {
-            truth.renews = Some(truth.draw(0.0, term, random));
+            truth.renews = Some(truth.draw(f64::MIN, term, random));
+            // What is past by the beginning is not news: else all that renews at random would do so after it.
+            truth.advance(0.0, term, random);
+            (truth.generation, truth.unseen) = (0, None);
         }
         truth
     }

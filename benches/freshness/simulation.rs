@@ -42,9 +42,9 @@ const PAGE: usize = 500;
 const LOOK_AGAIN: f64 = 30.0;
 /// The import is over by then. Monthly terms get two of them and a window more: those that never renew are then among the
 /// others, where years of them would be.
-const WARM_UP_DAYS: f64 = 10.0;
+const WARM_UP_DAYS: f64 = 8.0;
 /// Renewals of the last days are not measured: they may not have been seen.
-const TAIL_DAYS: f64 = 10.0;
+const TAIL_DAYS: f64 = 8.0;
 
 const NAME: &str = "bench";
 const TERRITORY: &str = "eu";
