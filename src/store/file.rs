@@ -16,6 +16,10 @@ use super::{Access, Error, Result};
 /// this, it holds the setup lock.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// Who finds the instance lock taken looks again so often: [`InstanceLock::is_held`] takes it for a moment only.
+const LOOKS: u32 = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
 /// The kernel lock that `run` and `once` hold from before the database is opened until after it is closed. The file stays:
 /// deleting it would let two processes lock two different files of one name.
 #[derive(Debug)]
@@ -27,14 +31,19 @@ impl InstanceLock {
     /// Takes `<db>.lock`, or says at once that somebody else has it ([`Error::Locked`]).
     pub fn acquire(database: &Path) -> Result<Self> {
         let file = lock_file(database, "lock")?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: database.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(Error::File { path: beside(database, "lock"), source }),
+        for _ in 0..LOOKS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_LOOKS),
+                Err(TryLockError::Error(source)) => {
+                    return Err(Error::File { path: beside(database, "lock"), source });
+                }
+            }
         }
+        Err(Error::Locked { path: database.to_owned() })
     }
 
-    /// Whether some process holds it now.
+    /// Whether some process holds it now. To see that, it is taken for a moment.
     pub fn is_held(database: &Path) -> bool {
         matches!(Self::acquire(database), Err(Error::Locked { .. }))
     }
