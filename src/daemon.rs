@@ -151,13 +151,13 @@ impl Worker {
             let (bell, shutdown) = (self.bells.get(relay.name()).cloned().unwrap_or_default(), shutdown.clone());
             tasks.spawn(async move { Ok(relay.run(bell, shutdown).await?) });
         }
-        let mut helpers = JoinSet::new();
-        helpers.spawn(watch_others(self.store.clone(), all.clone(), seen));
-        helpers.spawn(wipe_old(self.store.clone(), self.settings.clone()));
-        helpers.spawn(obey(signals.reload, signals.poll_now, all));
+        let mut beside = JoinSet::new();
+        beside.spawn(watch_others(self.store.clone(), all.clone(), seen));
+        beside.spawn(wipe_old(self.store.clone(), self.settings.clone()));
+        beside.spawn(obey(signals.reload, signals.poll_now, all));
 
         let drained = join(tasks, &shutdown).await;
-        helpers.shutdown().await;
+        beside.shutdown().await;
         schedule.shutdown();
         if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
             tracing::warn!("another process holds the database: ended without closing it, nothing is lost");

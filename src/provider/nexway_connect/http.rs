@@ -11,11 +11,9 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::provider::Error;
+use crate::retry;
 
 pub(super) const MIB: usize = 1 << 20;
-
-/// A `Retry-After` above this says nothing.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct Http {
     pub client: reqwest::Client,
@@ -103,17 +101,10 @@ fn body_error(error: reqwest::Error) -> Error {
     }
 }
 
-/// Both forms of `Retry-After`; a date counts from the answer's own `Date`, so that our clock does not matter. What is
-/// malformed, past or longer than a day is none.
+/// A date in it counts from the answer's own `Date`, so that our clock does not matter.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let pause = if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Duration::from_secs(text.parse().ok()?)
-    } else {
-        let now = date(headers, DATE).unwrap_or_else(Timestamp::now);
-        Some(date(headers, RETRY_AFTER)?.since(now)).filter(|pause| !pause.is_zero())?
-    };
-    Some(pause).filter(|pause| *pause <= LONGEST_RETRY_AFTER)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    retry::parse_retry_after(text, date(headers, DATE).unwrap_or_else(Timestamp::now))
 }
 
 fn date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
