@@ -333,7 +333,7 @@ impl<'a, P: Provider> Pass<'a, P> {
     fn write(&mut self) {
         if self.writing.is_none() && !self.unwritten.is_empty() {
             self.write_by = None;
-            let records = std::mem::take(&mut self.unwritten);
+            let records = std::mem::replace(&mut self.unwritten, Vec::with_capacity(BATCH));
             self.writing = Some(Box::pin(self.shared.record(records)));
         }
     }
@@ -408,7 +408,8 @@ impl<'a, P: Provider> Shared<'a, P> {
 
     /// Writes records in key order: the rows one commit touches then lie side by side.
     async fn record(self, mut records: Vec<PollRecord>) -> Result<Written, store::Error> {
-        records.sort_unstable_by_key(|record| record.before.row);
+        // By cached key, so that each record moves once: they are large.
+        records.sort_by_cached_key(|record| record.before.row);
         let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
         let found: Vec<_> = records.iter().map(Found::of).collect();
         let written = self.store.record_polls(records, (self.now)()).await?;
