@@ -185,7 +185,8 @@ fn a_limit_at_the_provider_is_kept_and_obeyed() {
     }
     site.catch_up();
     assert_eq!(receiver.messages().len(), 10);
-    assert!(sandbox.busiest_second() <= 9, "{} in one second", sandbox.busiest_second());
+    // The provider's limit. At 9 a second the tenth is sent 1.005 s after the first, and stamped on arrival.
+    assert!(sandbox.busiest_second() <= 10, "{} in one second", sandbox.busiest_second());
     assert!(sandbox.requests().iter().all(|request| request.status != Some(429)));
 }
 

@@ -48,7 +48,9 @@ fn no_second_holds_more_than_the_rate_across_a_new_token_a_restart_and_an_outage
     sandbox.clear_faults();
     daemon.wait_for_log("provider answers again");
     arrived(&sandbox, sandbox.request_count() + 30);
-    assert!(sandbox.busiest_second() <= RATE as usize, "{} in one second", sandbox.busiest_second());
+    // Sent 1.005 / rate apart, but stamped on arrival: a machine that pauses for a moment may push one more into a second. A burst
+    // after any of the above would bring several.
+    assert!(sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", sandbox.busiest_second());
     let tokens = sandbox.requests().iter().filter(|request| request.endpoint == Endpoint::Token).count();
     assert!(tokens >= 3, "the token service counts too; it was asked {tokens} times");
 }
