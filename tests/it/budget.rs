@@ -1,7 +1,7 @@
 //! The provider's budget over real sockets: never above the rate, whatever happens, and nobody forgotten.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use renewald::clock::Timestamp;
 use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox, Script};
@@ -56,7 +56,7 @@ fn no_second_holds_more_than_the_rate_across_a_new_token_a_restart_and_an_outage
 }
 
 #[test]
-fn what_a_person_asks_for_is_answered_within_a_second_of_the_budget_while_all_other_polls_stall() {
+fn what_a_person_asks_for_is_answered_within_a_second_while_all_other_polls_stall() {
     let sandbox = sandbox();
     let site = limited(&sandbox, 5.0).install();
     for number in track_many(&site, &sandbox, "STALLS", 60) {
@@ -74,15 +74,13 @@ fn what_a_person_asks_for_is_answered_within_a_second_of_the_budget_while_all_ot
         let answered =
             |request: &Request| request.partner_order_number.as_deref() == Some(number) && request.status == Some(200);
         let request = sandbox.wait_for(answered, PATIENCE).expect("it is answered");
-        // A second of the budget holds five requests, however slow the machine.
-        let first = |other: &&Request| other.at > asked && other.seq < request.seq;
-        let before = sandbox.requests().iter().filter(first).count();
-        assert!(before <= 5, "{number} waited for {before} others");
+        let waited = request.at.saturating_duration_since(asked);
+        assert!(waited < Duration::from_secs(1), "{number} waited {waited:?}");
     }
 }
 
 #[test]
-fn a_storm_of_429_slows_the_requests_down() {
+fn a_storm_of_429_halves_the_rate_once() {
     let sandbox = sandbox();
     let site = limited(&sandbox, RATE).install();
     track_many(&site, &sandbox, "N", 200);
@@ -96,8 +94,7 @@ fn a_storm_of_429_slows_the_requests_down() {
     let length = |from: usize, to: usize| requests[to].at.duration_since(requests[from].at).as_secs_f64();
     let refused = refused.seq as usize;
     let slower = length(refused + 8, refused + 28) / length(refused - 21, refused - 1);
-    // Exact in the unit tests, whose clock stands still; here a machine may pause at any moment.
-    assert!(slower > 1.2, "{slower} times as slow");
+    assert!((1.7..2.6).contains(&slower), "{slower} times as slow");
 }
 
 #[test]
