@@ -1,13 +1,14 @@
 //! Settings: read once, checked whole (design section 7). The only place that reads the environment.
 //!
 //! `source` finds and layers file and environment, `reader` takes typed values out of them and collects mistakes,
-//! `rules` knows every key. Secrets are only located here; whoever needs one calls [`Secret::read`].
+//! `rules` knows every key, `sinks` those of each kind of sink. Secrets are only located here; whoever needs one calls [`Secret::read`].
 
 mod duration;
 mod problem;
 mod reader;
 mod rules;
 mod secret;
+pub mod sinks;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use secret::{Secret, SecretError};
+pub use sinks::{Sink, SinkKind};
 
 /// Where settings are looked for when neither `--config` nor `$RENEWALD_CONFIG` names a file.
 pub const USUAL_FILES: [&str; 2] = ["renewald.toml", "/etc/renewald/renewald.toml"];
@@ -117,37 +119,6 @@ pub enum ProviderKind {
     NexwayConnect,
 }
 
-/// One receiver of messages.
-#[derive(Clone, Debug)]
-pub struct Sink {
-    pub kind: SinkKind,
-    /// Without prefix and version: `renewal.ready`; `None` = all.
-    pub events: Option<Vec<String>>,
-    /// Empty = all.
-    pub territories: Vec<String>,
-    pub concurrency: usize,
-    pub timeout: Duration,
-    pub max_attempts: u32,
-}
-
-/// One kind, with the keys that only it has.
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
-pub enum SinkKind {
-    Webhook {
-        url: String,
-        signing_secret: Option<Secret>,
-        signing_secret_previous: Option<Secret>,
-        ca_file: Option<PathBuf>,
-        proxy: Option<String>,
-    },
-    File {
-        path: PathBuf,
-    },
-    Stdout,
-    Queue,
-}
-
 /// Health, metrics and API.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -192,21 +163,8 @@ impl Settings {
     pub fn secrets(&self) -> Vec<&Secret> {
         let providers = self.providers.values();
         let of_providers = providers.flat_map(|p| std::iter::once(&p.client_secret).chain(p.territories.values()));
-        let of_sinks = self.sinks.values().flat_map(|sink| match &sink.kind {
-            SinkKind::Webhook { signing_secret, signing_secret_previous, .. } => {
-                signing_secret.iter().chain(signing_secret_previous)
-            }
-            SinkKind::File { .. } | SinkKind::Stdout | SinkKind::Queue => None.iter().chain(&None),
-        });
+        let of_sinks = self.sinks.values().flat_map(|sink| sink.kind.secrets());
         of_providers.chain(of_sinks).chain(&self.admin.token).collect()
-    }
-}
-
-impl Sink {
-    /// Whether a message of this event and territory is meant for the sink.
-    pub fn takes(&self, event: &str, territory: &str) -> bool {
-        self.events.as_ref().is_none_or(|events| events.iter().any(|taken| taken == event))
-            && (self.territories.is_empty() || self.territories.iter().any(|taken| taken == territory))
     }
 }
 

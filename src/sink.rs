@@ -105,6 +105,7 @@ mod tests {
             event: "renewal.ready".to_owned(),
             queued_at: Timestamp::from_unix(0),
             body: body.into(),
+            replays: 0,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 /// Why no client could be prepared: always the settings or this machine, never the other side.
@@ -19,6 +19,8 @@ pub enum Error {
     NoCertificate { path: PathBuf },
     #[error("a certificate in the CA file {} cannot be used", path.display())]
     BadCertificate { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the client certificate or key {} cannot be used", path.display())]
+    BadIdentity { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the proxy is not a usable URL")] // which is not repeated: it may hold a password
     Proxy(#[source] reqwest::Error),
     #[error("TLS cannot be set up")]
@@ -39,12 +41,7 @@ pub fn install_crypto_provider() {
 /// is used; an empty `proxy` means none at all.
 pub fn client_builder(ca_file: Option<&Path>, proxy: Option<&str>) -> Result<reqwest::ClientBuilder, Error> {
     install_crypto_provider();
-    let roots = trusted_roots(ca_file)?;
-    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Setup)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = client_config(ca_file, None)?;
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
@@ -56,6 +53,35 @@ pub fn client_builder(ca_file: Option<&Path>, proxy: Option<&str>) -> Result<req
         Some("") => Ok(builder.no_proxy()),
         Some(url) => Ok(builder.proxy(reqwest::Proxy::all(url).map_err(|error| Error::Proxy(error.without_url()))?)),
     }
+}
+
+/// TLS as a client that trusts `ca_file` beside the system's authorities, and shows `identity` to a server that asks for it.
+pub fn client_config(ca_file: Option<&Path>, identity: Option<&Identity>) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Setup)?
+        .with_root_certificates(trusted_roots(ca_file)?);
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(Identity { certificate, key }) => {
+            let bad = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| Error::BadIdentity {
+                path: path.to_owned(),
+                source,
+            };
+            let chain = CertificateDer::pem_file_iter(certificate)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|error| bad(certificate, error.into()))?;
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, error.into()))?;
+            builder.with_client_auth_cert(chain, private).map_err(|error| bad(certificate, error.into()))
+        }
+    }
+}
+
+/// A client certificate with its chain, and its private key: two PEM files.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// A system without any certificate is no error here: plain HTTP on the loopback interface needs none, and everything

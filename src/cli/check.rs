@@ -124,13 +124,10 @@ fn secrets(settings: &Settings, findings: &mut Findings) {
     let signing: Vec<&Secret> = settings
         .sinks
         .values()
-        .filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook { signing_secret, signing_secret_previous, .. } => {
-                Some(signing_secret.iter().chain(signing_secret_previous))
-            }
-            _ => None,
+        .flat_map(|sink| match &sink.kind {
+            SinkKind::Webhook(webhook) => webhook.signing_secrets(),
+            _ => Vec::new(),
         })
-        .flatten()
         .collect();
     for secret in settings.secrets() {
         let signs = signing.iter().any(|one| std::ptr::eq(*one, secret));

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::{Uuid, uuid};
 
@@ -54,7 +54,7 @@ pub enum EndReason {
 }
 
 /// The subscription as every message shows it.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct About {
     pub provider: String,
     pub territory: String,
@@ -157,6 +157,8 @@ pub struct Message {
     pub queued_at: Timestamp,
     /// The CloudEvent, structured JSON on one line without its end.
     pub body: Vec<u8>,
+    /// How often it was sent again on purpose (`renewald queue replay`), the present sending included.
+    pub replays: i64,
 }
 
 impl Message {
@@ -167,7 +169,7 @@ impl Message {
             specversion: "1.0",
             id,
             source: format!("/renewald/{}/{}", about.provider, about.territory),
-            r#type: format!("renewald.{}.v1", event.name()),
+            r#type: cloud_event_type(event.name()),
             subject: format!("{}/{}", about.partner_order_number, about.subscription_id),
             time: queued_at,
             datacontenttype: "application/json",
@@ -176,7 +178,30 @@ impl Message {
         // Licences may be files of many megabytes: room for them once, rather than copied as the body grows.
         let mut body = Vec::with_capacity(2048 + serial_bytes(event));
         serde_json::to_writer(&mut body, &cloud_event).expect("text keys and valid JSON, written to memory");
-        Self { id, event: event.name().to_owned(), queued_at, body }
+        Self { id, event: event.name().to_owned(), queued_at, body, replays: 0 }
+    }
+
+    /// The CloudEvent's `type`.
+    pub fn cloud_event_type(&self) -> String {
+        cloud_event_type(&self.event)
+    }
+
+    /// What a broker that drops repeated messages is told: a repeat on purpose is not to be dropped.
+    pub fn deduplication_id(&self) -> String {
+        if self.replays == 0 { self.id.to_string() } else { format!("{}/{}", self.id, self.replays) }
+    }
+
+    /// Whom it is about, read from the body: for sinks that route by it.
+    pub fn about(&self) -> Result<About, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Body {
+            data: Subject,
+        }
+        #[derive(Deserialize)]
+        struct Subject {
+            subscription: About,
+        }
+        serde_json::from_slice(&self.body).map(|body: Body| body.data.subscription)
     }
 }
 
@@ -184,6 +209,10 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({}, {}, {} bytes)", self.id, self.event, self.body.len())
     }
+}
+
+fn cloud_event_type(event: &str) -> String {
+    format!("renewald.{event}.v1")
 }
 
 fn id(about: &About, event: &Event) -> Uuid {

@@ -41,7 +41,7 @@ async fn queue(store: &Store) {
         let before = row.subscription;
         let id = uuid::Uuid::from_u128(before.row as u128);
         let message = NewMessage {
-            message: Message { id, event: "renewal.ready".to_owned(), queued_at: T0, body: b"{}".to_vec() },
+            message: Message { id, event: "renewal.ready".to_owned(), queued_at: T0, body: b"{}".to_vec(), replays: 0 },
             subscription: before.row,
             territory: "eu".to_owned(),
             generation: 1,

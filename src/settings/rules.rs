@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use config::{Map, Value};
 
-use super::problem::nearest;
 use super::reader::{Report, Section};
-use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, ProviderKind, Secret, Settings, Sink, SinkKind, Store};
-use super::{DEFAULT_EVENTS, EVENTS};
+use super::sinks;
+use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, ProviderKind, Secret, Settings, Store};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -20,29 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// A request that takes longer will not end well any more.
-const TIMEOUTS: RangeInclusive<Duration> = SECOND..=Duration::from_secs(600);
-
-/// The kinds of sinks, each with the keys that only it has.
-const SINK_KINDS: [(&str, &[&str]); 4] = [
-    (
-        "webhook",
-        &[
-            "url",
-            "signing_secret",
-            "signing_secret_file",
-            "signing_secret_previous",
-            "signing_secret_previous_file",
-            "ca_file",
-            "proxy",
-        ],
-    ),
-    ("file", &["path"]),
-    ("stdout", &[]),
-    ("queue", &[]),
-];
-
-/// Kinds that the documentation names and this version lacks.
-const OTHER_SINK_KINDS: [&str; 5] = ["amqp", "nats", "redis", "smtp", "exec"];
+pub(super) const TIMEOUTS: RangeInclusive<Duration> = SECOND..=Duration::from_secs(600);
 
 /// Everything at once; the result counts only if the report holds no problem.
 pub(super) fn settings(values: Map<String, Value>, report: &mut Report) -> Settings {
@@ -52,7 +29,7 @@ pub(super) fn settings(values: Map<String, Value>, report: &mut Report) -> Setti
     let order_data = order_data(root.section("order_data"));
     let providers = providers(root.section("providers"));
     let territories: BTreeSet<_> = providers.values().flat_map(|provider| provider.territories.keys()).collect();
-    let sinks = sinks(root.section("sinks"), &territories);
+    let sinks = sinks::read(root.section("sinks"), &territories);
     let admin = admin(root.section("admin"));
     let log = log(root.section("log"));
     root.finish();
@@ -189,7 +166,7 @@ fn requests_per_second(section: &mut Section) -> f64 {
     rate
 }
 
-fn concurrency(section: &mut Section, default: i64) -> usize {
+pub(super) fn concurrency(section: &mut Section, default: i64) -> usize {
     let concurrency = section.integer("concurrency", default, 1..=1_024);
     usize::try_from(concurrency).unwrap_or(1)
 }
@@ -216,129 +193,6 @@ fn territories(mut section: Section) -> BTreeMap<String, Secret> {
 /// Takes the place of a secret whose absence has been reported.
 fn stand_in() -> Secret {
     Secret::Inline(String::new().into())
-}
-
-fn sinks(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
-    let mut sinks = BTreeMap::new();
-    for name in section.names() {
-        check_name(&mut section, &name);
-        sinks.insert(name.clone(), sink(section.section(&name), territories));
-    }
-    section.finish();
-    if sinks.is_empty() {
-        sinks.insert("queue".to_owned(), implied_queue());
-    }
-    sinks
-}
-
-/// The embedded default: every setting as if a sink of kind `queue` were written without any.
-fn implied_queue() -> Sink {
-    Sink {
-        kind: SinkKind::Queue,
-        events: Some(default_events()),
-        territories: Vec::new(),
-        concurrency: 8,
-        timeout: 15 * SECOND,
-        max_attempts: 36,
-    }
-}
-
-fn default_events() -> Vec<String> {
-    DEFAULT_EVENTS.map(str::to_owned).to_vec()
-}
-
-fn sink(mut section: Section, territories: &BTreeSet<&String>) -> Sink {
-    let events = events(&mut section);
-    let territories = sink_territories(&mut section, territories);
-    let concurrency = concurrency(&mut section, 8);
-    let timeout = section.duration("timeout", 15 * SECOND, TIMEOUTS);
-    let max_attempts = u32::try_from(section.integer("max_attempts", 36, 1..=10_000)).unwrap_or(36);
-    let kind = sink_kind(section);
-    Sink { kind, events, territories, concurrency, timeout, max_attempts }
-}
-
-fn sink_kind(mut section: Section) -> SinkKind {
-    let names = SINK_KINDS.map(|(name, _)| name);
-    let name = section.required("kind", &format!("one of {}", names.join(", "))).unwrap_or_default();
-    let kind = match name.as_str() {
-        "webhook" => webhook(&mut section),
-        "file" => {
-            let path = section.required("path", "the file to append messages to").unwrap_or_default();
-            SinkKind::File { path: section.report.origins.directory().join(path) }
-        }
-        "stdout" => SinkKind::Stdout,
-        "queue" => SinkKind::Queue,
-        other => {
-            if OTHER_SINK_KINDS.contains(&other) {
-                section
-                    .problem("kind", format!("{other} is not built into this version; built in: {}", names.join(", ")));
-            } else if !other.is_empty() {
-                let near = nearest(other, names).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-                section.problem("kind", format!("{other:?} is unknown{near}; known are {}", names.join(", ")));
-            }
-            section.ignore_rest();
-            SinkKind::Queue
-        }
-    };
-    section.finish_with(|key| {
-        let (owner, _) = SINK_KINDS.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("a key of kind {owner:?}; this sink is of kind {name:?}"))
-    });
-    kind
-}
-
-fn webhook(section: &mut Section) -> SinkKind {
-    let url =
-        section.required_url("url", "the address that messages are sent to").map(String::from).unwrap_or_default();
-    let signing_secret = section.secret("signing_secret");
-    let signing_secret_previous = section.secret("signing_secret_previous");
-    // One in a file is judged by the command that reads it.
-    for (key, secret) in [("signing_secret", &signing_secret), ("signing_secret_previous", &signing_secret_previous)] {
-        if let Some(secret @ Secret::Inline(_)) = secret
-            && secret.read_signing_key().is_err()
-        {
-            section.problem(key, "must be whsec_ followed by the base64 of 24 to 64 bytes");
-        }
-    }
-    if signing_secret.is_none() {
-        if signing_secret_previous.is_some() {
-            section.problem("signing_secret_previous_file", "needs signing_secret_file, the current secret, beside it");
-        } else {
-            let text = "none given: messages are sent unsigned, and the receiver cannot tell them from forged ones";
-            section.warning("signing_secret_file", text);
-        }
-    }
-    SinkKind::Webhook {
-        url,
-        signing_secret,
-        signing_secret_previous,
-        ca_file: section.path("ca_file"),
-        proxy: section.proxy(),
-    }
-}
-
-fn events(section: &mut Section) -> Option<Vec<String>> {
-    let Some(events) = section.list("events") else {
-        return Some(default_events());
-    };
-    if events.is_empty() {
-        section
-            .problem("events", "names no event: nothing would be sent; name some, \"*\" for all, or remove the sink");
-    }
-    for event in events.iter().filter(|event| *event != "*" && !EVENTS.contains(&event.as_str())) {
-        let near = nearest(event, EVENTS).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-        section.problem("events", format!("unknown event {event:?}{near}; known are {}, \"*\"", EVENTS.join(", ")));
-    }
-    if events.iter().any(|event| event == "*") { None } else { Some(events) }
-}
-
-fn sink_territories(section: &mut Section, known: &BTreeSet<&String>) -> Vec<String> {
-    let territories = section.list("territories").unwrap_or_default();
-    for name in territories.iter().filter(|name| *name != "*" && !known.contains(name)) {
-        let list = known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-        section.problem("territories", format!("unknown territory {name:?}; configured are: {list}"));
-    }
-    if territories.iter().any(|name| name == "*") { Vec::new() } else { territories }
 }
 
 fn admin(mut section: Section) -> Admin {
@@ -402,7 +256,7 @@ fn check_coverage(settings: &Settings, report: &mut Report) {
     }
 }
 
-fn check_name(section: &mut Section, name: &str) {
+pub(super) fn check_name(section: &mut Section, name: &str) {
     let bytes = name.as_bytes();
     let regular = bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if !(regular && bytes.len() <= 32 && bytes.first().is_some_and(u8::is_ascii_lowercase)) {

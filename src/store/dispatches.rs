@@ -444,7 +444,7 @@ fn due(
 }
 
 const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
-     m.id, m.type, m.queued_at, m.body";
+     m.id, m.type, m.queued_at, m.body, d.replays";
 
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
@@ -454,7 +454,13 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         failing_seconds: row.get(3)?,
         failed_at: row.get(4)?,
         previous_at: row.get(5)?,
-        message: Message { id: message_id(row, 6)?, event: row.get(7)?, queued_at: row.get(8)?, body: row.get(9)? },
+        message: Message {
+            id: message_id(row, 6)?,
+            event: row.get(7)?,
+            queued_at: row.get(8)?,
+            body: row.get(9)?,
+            replays: row.get(10)?,
+        },
     })
 }
 

@@ -125,6 +125,7 @@ CREATE TABLE dispatches (
     failing_seconds       INTEGER NOT NULL DEFAULT 0,
     failed_at             INTEGER,                               -- the last attempt that counted
     leased_until          INTEGER,                               -- built-in queue only
+    replays               INTEGER NOT NULL DEFAULT 0,            -- sent again on purpose, so many times
     delivered_at          INTEGER,
     dead_at               INTEGER,
     UNIQUE (message, sink),                                      -- queueing twice is harmless

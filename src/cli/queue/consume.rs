@@ -132,6 +132,7 @@ mod tests {
             event: "renewal.ready".to_owned(),
             queued_at: Timestamp::from_unix(0),
             body: body.to_vec(),
+            replays: 0,
         };
         let until = Timestamp::from_unix(0);
         let leased = [

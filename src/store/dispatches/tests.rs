@@ -83,7 +83,7 @@ fn new_message(subscription: i64, event: &str, sinks: &[&str]) -> NewMessage {
     let id = Uuid::new_v5(&Uuid::nil(), &count.to_be_bytes());
     let body = format!("{{\"id\":\"{id}\"}}").into_bytes();
     NewMessage {
-        message: Message { id, event: event.to_owned(), queued_at: T0, body },
+        message: Message { id, event: event.to_owned(), queued_at: T0, body, replays: 0 },
         subscription,
         territory: "eu".to_owned(),
         generation: 1,

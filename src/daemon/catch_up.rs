@@ -1,0 +1,115 @@
+//! The one-shot run: the daemon's own passes, once, and what they came to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Worker, wipe};
+use crate::clock::Timestamp;
+use crate::provider::nexway_connect::NexwayConnect;
+use crate::relay::{self, Relay};
+use crate::signals::Shutdown;
+use crate::sink::Configured;
+use crate::store;
+use crate::sweep::{self, Progress, Scope, Sweeper};
+
+/// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
+
+/// What a one-shot run did.
+#[derive(Clone, Debug, Default)]
+pub struct CaughtUp {
+    pub sweep: sweep::Report,
+    pub relay: relay::Report,
+}
+
+impl Worker {
+    /// One catch-up pass: everybody due is asked once, everything found is handed over, what is due within two minutes is waited
+    /// for. `shutdown` ends it early.
+    pub async fn catch_up(&mut self, shutdown: &Shutdown, progress: Progress<'_>) -> Result<CaughtUp, store::Error> {
+        let swept = Shutdown::manual();
+        let Self { bells, relays, sweepers, .. } = self;
+        let bells = &*bells;
+        let publishing = try_join_all(relays.iter_mut().map(|relay| {
+            let bell = bells.get(relay.name()).cloned().unwrap_or_default();
+            publish_until_quiet(relay, bell, &swept, shutdown)
+        }));
+        let sweeping = async {
+            let done = join_all(sweepers.iter_mut().map(|s| sweep_until_quiet(s, shutdown, progress))).await;
+            swept.request();
+            bells.values().for_each(|bell| bell.notify_one());
+            done
+        };
+        let (sweeps, relays) = tokio::join!(sweeping, publishing);
+        let mut result = CaughtUp::default();
+        for report in sweeps {
+            let report = report?;
+            let stopped = [result.sweep.stopped_territories.clone(), report.stopped_territories.clone()].concat();
+            result.sweep.add(&report);
+            result.sweep.stopped_territories = stopped;
+        }
+        relays?.into_iter().for_each(|report| result.relay.add(report));
+        wipe::now(&self.store, &self.settings).await?;
+        Ok(result)
+    }
+}
+
+async fn sweep_until_quiet(
+    sweeper: &mut Sweeper<NexwayConnect>,
+    shutdown: &Shutdown,
+    progress: Progress<'_>,
+) -> Result<sweep::Report, store::Error> {
+    let clock = &Timestamp::now;
+    sweeper.prepare(Timestamp::now()).await?;
+    let mut total = sweeper.pass(clock, Scope::CatchUp, None, shutdown, progress).await?;
+    // On the monotonic clock: a wall clock set back meanwhile must not make it wait for a year.
+    let deadline = Instant::now() + CATCH_UP_WAIT;
+    while !shutdown.is_requested() && !total.given_up {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let due = sweeper.next_renewal_due().await?.map(|due| due.since(Timestamp::now()));
+        let Some(wait) = due.filter(|wait| !left.is_zero() && *wait <= left) else { break };
+        tokio::select! {
+            () = shutdown.requested() => break,
+            () = tokio::time::sleep(wait) => {}
+        }
+        total.add(&sweeper.pass(clock, Scope::OrderData, None, shutdown, &|_| {}).await?);
+    }
+    Ok(total)
+}
+
+/// Publishes while the sweep goes on, and after it until nothing is due within the time a one-shot run waits.
+async fn publish_until_quiet(
+    relay: &mut Relay<Configured>,
+    bell: Arc<Notify>,
+    swept: &Shutdown,
+    shutdown: &Shutdown,
+) -> Result<relay::Report, store::Error> {
+    let mut total = relay::Report::default();
+    let mut deadline = None;
+    loop {
+        let report = relay.pass(&Timestamp::now, Some(&bell), shutdown).await?;
+        // Not before the pass, which may have heard the bell that tells of it.
+        let done = swept.is_requested();
+        total.add(report);
+        total.blocked = report.blocked;
+        let now = Timestamp::now();
+        let end = *deadline.get_or_insert(Instant::now() + CATCH_UP_WAIT);
+        if !done {
+            deadline = None; // the time begins when the sweep is over
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        let due = relay.next_due().await?.map(|due| due.since(now)).filter(|wait| *wait <= left);
+        if shutdown.is_requested() || (done && (due.is_none() || left.is_zero())) {
+            return Ok(total);
+        }
+        let wait = due.map_or(CATCH_UP_WAIT, |due| due.max(Duration::from_millis(200)));
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = bell.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

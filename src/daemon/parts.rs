@@ -1,0 +1,79 @@
+//! Puts the parts together as the settings have them: sweepers, clients, sinks. Secrets are read here; nothing is asked or sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Error;
+use crate::budget::Budget;
+use crate::provider::nexway_connect::{self, NexwayConnect};
+use crate::renewal::Rules;
+use crate::settings::{self, ProviderKind, Settings, SinkKind};
+use crate::sink::Configured;
+use crate::sink::file::FileSink;
+use crate::sink::stdout::StdoutSink;
+use crate::sink::webhook::{Webhook, WebhookConfig};
+use crate::store::Store;
+use crate::sweep::{Account, Bells, Sweeper};
+
+pub(super) fn sweeper(
+    name: &str,
+    provider: &settings::Provider,
+    settings: &Arc<Settings>,
+    store: &Store,
+    bells: &Bells,
+) -> Result<Sweeper<NexwayConnect>, Error> {
+    let budget = Budget::new(provider.requests_per_second);
+    let client = client(name, provider, budget.clone())?;
+    let account =
+        Account { name: name.to_owned(), concurrency: provider.concurrency, rules: Rules::from_settings(settings) };
+    Ok(Sweeper::new(store.clone(), client, budget, account, settings.clone(), bells.clone()))
+}
+
+/// The account's client, its secrets read. Nothing is asked yet.
+pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Result<NexwayConnect, Error> {
+    let ProviderKind::NexwayConnect = provider.kind;
+    let territories = provider
+        .territories
+        .iter()
+        .map(|(name, secret)| Ok((name.clone(), secret.read()?)))
+        .collect::<Result<_, Error>>()?;
+    let config = nexway_connect::Config {
+        api_url: provider.api_url.clone(),
+        iam_url: provider.iam_url.clone(),
+        realm: provider.realm.clone(),
+        client_secret: provider.client_secret.read()?,
+        territories,
+        timeout: provider.timeout,
+        connect_timeout: provider.connect_timeout,
+        ca_file: provider.ca_file.clone(),
+        proxy: provider.proxy.clone(),
+        concurrency: provider.concurrency,
+    };
+    NexwayConnect::new(&config, budget).map_err(|source| Error::Provider { name: name.to_owned(), source })
+}
+
+/// The sink as configured; `None` for the built-in queue, whose messages wait in the store until somebody pulls them.
+pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured>, Error> {
+    let timeout = configured.timeout;
+    let failed = |reason: String| Error::Sink { name: name.to_owned(), reason };
+    Ok(Some(match &configured.kind {
+        SinkKind::Webhook(settings) => {
+            let webhook = Webhook::new(webhook(settings, timeout)?);
+            Configured::Webhook(webhook.map_err(|error| failed(crate::chain(&error)))?)
+        }
+        SinkKind::File { path } => Configured::File(FileSink::new(path.clone(), timeout)),
+        SinkKind::Stdout if settings::is_journal(std::io::stdout()) => {
+            return Err(failed("stdout is the journal: licence keys would land in a log".into()));
+        }
+        SinkKind::Stdout => Configured::Stdout(StdoutSink::new(timeout).map_err(|error| failed(error.to_string()))?),
+        SinkKind::Queue => return Ok(None),
+    }))
+}
+
+fn webhook(settings: &settings::sinks::Webhook, timeout: Duration) -> Result<WebhookConfig, Error> {
+    // Judged here, so that the error names the key.
+    let read = |secret: &settings::Secret| secret.read_signing_key().and_then(|_| secret.read());
+    let secrets = settings.signing_secrets().into_iter().map(read).collect::<Result<_, _>>()?;
+    let (url, ca_file, proxy) = (settings.url.clone(), settings.ca_file.clone(), settings.proxy.clone());
+    Ok(WebhookConfig { url, secrets, timeout, ca_file, proxy })
+}

@@ -1,0 +1,64 @@
+//! Wipes payloads that nobody needs any more, and only under a clock that can be believed: what is wiped is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::{StepDetector, Timestamp};
+use crate::settings::Settings;
+use crate::store::{self, Store};
+
+/// How often old payloads are looked for.
+const WIPE_EVERY: Duration = Duration::from_secs(3600);
+/// A clock further ahead of the last run's than this is not believed before it is seen again.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
+const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
+const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
+
+/// Hourly, unless the clock was stepped within the last day.
+pub(super) async fn hourly(store: Store, settings: Arc<Settings>) {
+    let mut clock = StepDetector::start();
+    let mut not_before = Instant::now();
+    loop {
+        tokio::time::sleep(WIPE_EVERY).await;
+        if clock.has_stepped(WIPE_STEP) {
+            not_before = Instant::now() + NO_WIPE_AFTER_STEP;
+        }
+        let now = Timestamp::now();
+        let wiped = async {
+            let believable = is_believable(&store, now).await?;
+            if believable && Instant::now() >= not_before { wipe(&store, &settings, now).await } else { Ok(()) }
+        };
+        if let Err(error) = wiped.await {
+            tracing::warn!(error = %crate::chain(&error), "could not wipe old payloads; tried again in an hour");
+        }
+    }
+}
+
+/// Once, if the clock can be believed.
+pub(super) async fn now(store: &Store, settings: &Settings) -> Result<(), store::Error> {
+    let now = Timestamp::now();
+    if is_believable(store, now).await? { wipe(store, settings, now).await } else { Ok(()) }
+}
+
+/// Whether the clock agrees with what the last run noted: what is wiped under a wrong one is gone. A machine that was off
+/// for longer keeps its payloads until the next look.
+async fn is_believable(store: &Store, now: Timestamp) -> Result<bool, store::Error> {
+    let before = store.note_time(now).await?;
+    Ok(before.is_some_and(|before| now + WIPE_STEP >= before && now <= before + LONGEST_ABSENCE))
+}
+
+async fn wipe(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), store::Error> {
+    let configured = settings.sinks.keys().cloned().collect();
+    let (delivered, dead) = (now - settings.store.retention, now - settings.store.dead_retention);
+    let purged = store.wipe_payloads(delivered, dead, configured, now).await?;
+    if purged.undelivered > 0 {
+        tracing::error!(messages = purged.undelivered, "wiped payloads that nobody received: dead_retention is over");
+    }
+    if purged.delivered > 0 {
+        tracing::info!(messages = purged.delivered, "wiped delivered payloads");
+    }
+    Ok(())
+}

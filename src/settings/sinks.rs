@@ -1,0 +1,154 @@
+//! The receivers of messages: what every sink has, and what each kind adds in a file of its own below.
+
+mod webhook;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use webhook::Webhook;
+
+use super::problem::nearest;
+use super::reader::Section;
+use super::rules::{SECOND, TIMEOUTS, check_name, concurrency};
+use super::{DEFAULT_EVENTS, EVENTS, Secret};
+
+/// One receiver of messages.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    pub kind: SinkKind,
+    /// Without prefix and version: `renewal.ready`; `None` = all.
+    pub events: Option<Vec<String>>,
+    /// Empty = all.
+    pub territories: Vec<String>,
+    pub concurrency: usize,
+    pub timeout: Duration,
+    pub max_attempts: u32,
+}
+
+/// One kind, with the keys that only it has.
+#[derive(Clone, Debug)]
+pub enum SinkKind {
+    Webhook(Webhook),
+    File { path: PathBuf },
+    Stdout,
+    Queue,
+}
+
+impl Sink {
+    /// Whether a message of this event and territory is meant for the sink.
+    pub fn takes(&self, event: &str, territory: &str) -> bool {
+        self.events.as_ref().is_none_or(|events| events.iter().any(|taken| taken == event))
+            && (self.territories.is_empty() || self.territories.iter().any(|taken| taken == territory))
+    }
+}
+
+impl SinkKind {
+    /// Every secret that this sink uses.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::Webhook(webhook) => webhook.signing_secrets(),
+            Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
+        }
+    }
+}
+
+/// The kinds of sinks, each with the keys that only it has.
+const KINDS: [(&str, &[&str]); 4] = [("webhook", webhook::KEYS), ("file", &["path"]), ("stdout", &[]), ("queue", &[])];
+
+/// Kinds that the documentation names and this version lacks.
+const OTHER_KINDS: [&str; 5] = ["amqp", "nats", "redis", "smtp", "exec"];
+
+/// All of them, and the built-in queue where there is none.
+pub(super) fn read(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
+    let mut sinks = BTreeMap::new();
+    for name in section.names() {
+        check_name(&mut section, &name);
+        sinks.insert(name.clone(), sink(section.section(&name), territories));
+    }
+    section.finish();
+    if sinks.is_empty() {
+        sinks.insert("queue".to_owned(), implied_queue());
+    }
+    sinks
+}
+
+/// The embedded default: every setting as if a sink of kind `queue` were written without any.
+fn implied_queue() -> Sink {
+    Sink {
+        kind: SinkKind::Queue,
+        events: Some(default_events()),
+        territories: Vec::new(),
+        concurrency: 8,
+        timeout: 15 * SECOND,
+        max_attempts: 36,
+    }
+}
+
+fn default_events() -> Vec<String> {
+    DEFAULT_EVENTS.map(str::to_owned).to_vec()
+}
+
+fn sink(mut section: Section, known: &BTreeSet<&String>) -> Sink {
+    let events = events(&mut section);
+    let territories = territories(&mut section, known);
+    let concurrency = concurrency(&mut section, 8);
+    let timeout = section.duration("timeout", 15 * SECOND, TIMEOUTS);
+    let max_attempts = u32::try_from(section.integer("max_attempts", 36, 1..=10_000)).unwrap_or(36);
+    let kind = kind(section);
+    Sink { kind, events, territories, concurrency, timeout, max_attempts }
+}
+
+fn kind(mut section: Section) -> SinkKind {
+    let names = KINDS.map(|(name, _)| name);
+    let name = section.required("kind", &format!("one of {}", names.join(", "))).unwrap_or_default();
+    let kind = match name.as_str() {
+        "webhook" => SinkKind::Webhook(webhook::read(&mut section)),
+        "file" => {
+            let path = section.required("path", "the file to append messages to").unwrap_or_default();
+            SinkKind::File { path: section.report.origins.directory().join(path) }
+        }
+        "stdout" => SinkKind::Stdout,
+        "queue" => SinkKind::Queue,
+        other => {
+            if OTHER_KINDS.contains(&other) {
+                section
+                    .problem("kind", format!("{other} is not built into this version; built in: {}", names.join(", ")));
+            } else if !other.is_empty() {
+                let near = nearest(other, names).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+                section.problem("kind", format!("{other:?} is unknown{near}; known are {}", names.join(", ")));
+            }
+            section.ignore_rest();
+            SinkKind::Queue
+        }
+    };
+    section.finish_with(|key| {
+        let (owner, _) = KINDS.iter().find(|(_, keys)| keys.contains(&key))?;
+        Some(format!("a key of kind {owner:?}; this sink is of kind {name:?}"))
+    });
+    kind
+}
+
+fn events(section: &mut Section) -> Option<Vec<String>> {
+    let Some(events) = section.list("events") else {
+        return Some(default_events());
+    };
+    if events.is_empty() {
+        section
+            .problem("events", "names no event: nothing would be sent; name some, \"*\" for all, or remove the sink");
+    }
+    for event in events.iter().filter(|event| *event != "*" && !EVENTS.contains(&event.as_str())) {
+        let near = nearest(event, EVENTS).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+        section.problem("events", format!("unknown event {event:?}{near}; known are {}, \"*\"", EVENTS.join(", ")));
+    }
+    if events.iter().any(|event| event == "*") { None } else { Some(events) }
+}
+
+fn territories(section: &mut Section, known: &BTreeSet<&String>) -> Vec<String> {
+    let territories = section.list("territories").unwrap_or_default();
+    for name in territories.iter().filter(|name| *name != "*" && !known.contains(name)) {
+        let list = known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        section.problem("territories", format!("unknown territory {name:?}; configured are: {list}"));
+    }
+    if territories.iter().any(|name| name == "*") { Vec::new() } else { territories }
+}
