@@ -29,6 +29,7 @@ fn message(body: &str) -> Message {
         event: "renewal.ready".to_owned(),
         queued_at: Timestamp::from_unix(1_795_291_200),
         body: body.into(),
+        replays: 0,
     }
 }
 
