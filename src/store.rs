@@ -10,6 +10,7 @@ mod file;
 mod messages;
 mod migrations;
 mod overview;
+mod pausing;
 mod polls;
 mod renewals;
 mod subscriptions;
@@ -24,6 +25,7 @@ pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retr
 pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
+pub use pausing::Paused;
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
 pub use subscriptions::{ListFilter, Listed, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
