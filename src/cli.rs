@@ -1,14 +1,19 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
+pub mod backup;
 pub mod check;
+pub mod completions;
 pub mod context;
 pub mod demo;
 pub mod explain;
+pub mod export;
 pub mod import;
 pub mod init;
 pub mod list;
+pub mod man;
 mod naming;
 pub mod once;
+pub mod pause;
 pub mod poll;
 pub mod queue;
 pub mod refetch;
@@ -74,20 +79,32 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Stop watching a subscription
     Untrack(untrack::UntrackArgs),
+    /// Stop asking about subscriptions until they are resumed; what is queued is still delivered
+    Pause(pause::PauseArgs),
+    /// Ask about paused subscriptions again
+    Resume(pause::PauseArgs),
     /// Ask the provider about subscriptions now
     Poll(poll::PollArgs),
     /// Ask for a generation's order data again, or accept a jump
     Refetch(refetch::RefetchArgs),
     /// List subscriptions, 50 at a time
     List(list::ListArgs),
+    /// Write all subscriptions as JSON lines, which `import` restores
+    Export(export::ExportArgs),
     /// Tell all that is known of a subscription, and what comes next
     Explain(explain::ExplainArgs),
     /// Tell how everything stands, and whether the budget is enough
     Status(status::StatusArgs),
     /// Look at messages, send them again, take them
     Queue(queue::QueueArgs),
+    /// Copy the database while a daemon works on it
+    Backup(backup::BackupArgs),
     /// Print the JSON Schema of the messages
     Schema,
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(man::ManArgs),
 }
 
 /// How a command ends (design section 6; README, "Exit codes").
@@ -207,12 +224,18 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Track(args) => track::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Untrack(args) => untrack::run(args, context).await,
+        Command::Pause(args) => pause::pause(args, context).await,
+        Command::Resume(args) => pause::resume(args, context).await,
         Command::Poll(args) => poll::run(args, context).await,
         Command::Refetch(args) => refetch::run(args, context).await,
         Command::List(args) => list::run(args, context).await,
+        Command::Export(args) => export::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
+        Command::Backup(args) => backup::run(args, context).await,
         Command::Schema => schema::run(context),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Man(args) => man::run(args, context),
     }
 }

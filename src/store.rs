@@ -5,7 +5,9 @@
 //! connection. The statements are in the files below, each beside the method that runs it; decisions are elsewhere.
 
 mod alerts;
+mod backup;
 mod dispatches;
+mod export;
 mod file;
 mod messages;
 mod migrations;
@@ -21,7 +23,9 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 pub use alerts::{Alert, AlertChange, DueCounts};
+pub use backup::{Copy, verify as verify_copy};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
+pub use export::Exported;
 pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
@@ -53,6 +57,8 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    #[error("{} is not whole: SQLite finds faults in it", path.display())]
+    Incomplete { path: PathBuf },
     #[error("the database refused")]
     Sqlite(#[from] rusqlite::Error),
     /// The whole transaction failed with another unit, or at its commit.

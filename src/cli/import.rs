@@ -2,7 +2,7 @@
 //! chunks, so that a bad line is found before anything is changed and memory stays small.
 
 mod duplicates;
-mod rows;
+pub(super) mod rows;
 mod source;
 
 use std::io::Write;
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::track::{ADOPT, NEVER_GUESSED};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
+use crate::renewal::State;
 use crate::settings::Settings;
 use crate::store::{self, NewSubscription, Store, Tracked};
 use duplicates::Identities;
@@ -30,8 +31,8 @@ const SHOWN: usize = 100;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ImportArgs {
-    /// CSV with a header, or JSON lines; - for stdin. Fields: partner_order_number, subscription_id, generation, and if you like
-    /// provider, territory, expires_at, metadata.KEY
+    /// CSV with a header, or JSON lines as `export` writes them; - for stdin. Fields: partner_order_number, subscription_id,
+    /// generation, and if you like provider, territory, expires_at, state, metadata.KEY
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What the file is, where its name does not say it
@@ -127,7 +128,7 @@ impl Import<'_> {
         let mut identities = Identities::default();
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
-                Ok(new) => identities.add(&new, line),
+                Ok((new, _)) => identities.add(&new, line),
                 Err(reason) => checked.bad.push(BadLine { line, reason }),
             }
             bar.set_position(rows.bytes_read());
@@ -220,12 +221,12 @@ struct Writing<'a> {
 
 impl Writing<'_> {
     /// Hands a chunk to the store, once there are not too many before it.
-    async fn begin(&mut self, chunk: Vec<NewSubscription>, answer: &mut Answer) -> Result<(), Error> {
+    async fn begin(&mut self, chunk: Vec<(NewSubscription, State)>, answer: &mut Answer) -> Result<(), Error> {
         while self.chunks.len() >= UNDER_WAY {
             self.one(answer).await?;
         }
         let (store, update) = (self.store.clone(), self.update);
-        self.chunks.spawn(async move { store.track(chunk, update, Timestamp::now()).await });
+        self.chunks.spawn(async move { store.track_in(chunk, update, Timestamp::now()).await });
         // Lets it reach the store before this thread is busy reading again.
         tokio::task::yield_now().await;
         Ok(())

@@ -28,6 +28,7 @@ pub struct Sink {
 
 /// One kind, with the keys that only it has.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
 pub enum SinkKind {
     Webhook(Webhook),
     File { path: PathBuf },

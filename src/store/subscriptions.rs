@@ -131,7 +131,17 @@ impl Store {
     /// Tracks subscriptions, all of them or none, and says for each what happened. The identity is (provider, partner order
     /// number, subscription id); one that is tracked already is left alone unless `update`, which changes its attributes.
     pub async fn track(&self, new: Vec<NewSubscription>, update: bool, now: Timestamp) -> Result<Vec<Tracked>> {
-        self.write(move |db| new.iter().map(|one| track(db, one, update, now)).collect()).await
+        self.track_in(new.into_iter().map(|one| (one, State::Watching)).collect(), update, now).await
+    }
+
+    /// As [`Store::track`], each in the state that an export gave it. One that is tracked already keeps its own.
+    pub async fn track_in(
+        &self,
+        new: Vec<(NewSubscription, State)>,
+        update: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Tracked>> {
+        self.write(move |db| new.iter().map(|(one, state)| track(db, one, *state, update, now)).collect()).await
     }
 
     /// Stops watching: waiting renewals are dropped, what is queued is still delivered. Untracking twice changes nothing.
@@ -297,26 +307,30 @@ impl Store {
     }
 }
 
-fn track(db: &Connection, new: &NewSubscription, update: bool, now: Timestamp) -> Result<Tracked> {
+fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now: Timestamp) -> Result<Tracked> {
     let metadata = new.metadata.as_ref().map(Metadata::as_json);
     let adopt = new.generation.is_none();
     let inserted = db
         .prepare_cached(
             "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, expires_at,
-                                        metadata, tracked_at, tracked_by, lane, due_at)
+                                        metadata, tracked_at, tracked_by, lane, state, due_at, ended_at, pace)
              VALUES (:provider, :number, :subscription_id, :territory, :generation, :expires_at,
-                     coalesce(:metadata, '{}'), :now, :tracked_by, :lane, :now)
+                     coalesce(:metadata, '{}'), :now, :tracked_by, :lane, :state,
+                     CASE WHEN :state IN ('watching', 'ended') THEN :now END,
+                     CASE WHEN :state = 'ended' THEN :now END,
+                     CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END)
              ON CONFLICT (partner_order_number, subscription_id, provider) DO NOTHING",
         )?
         .execute(named_params! {
             ":provider": new.provider, ":number": new.partner_order_number, ":subscription_id": new.subscription_id,
             ":territory": new.territory, ":generation": new.generation, ":expires_at": new.expires_at,
             ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by, ":lane": if adopt { 0 } else { 2 },
+            ":state": state,
         })?;
     if inserted == 1 {
         return Ok(Tracked::Added);
     }
-    let (row, state): (i64, State) = db
+    let (row, stands): (i64, State) = db
         .prepare_cached(
             "SELECT id, state FROM subscriptions
              WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
@@ -328,7 +342,7 @@ fn track(db: &Connection, new: &NewSubscription, update: bool, now: Timestamp) -
             },
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-    let revive = state == State::Untracked;
+    let revive = stands == State::Untracked && state != State::Untracked;
     if revive {
         revive_row(db, row, new.generation, now)?;
     }

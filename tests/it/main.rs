@@ -12,6 +12,7 @@ mod harness;
 mod instances;
 mod numbers;
 mod once;
+mod operating;
 mod order_data;
 mod renewals;
 mod secrecy;

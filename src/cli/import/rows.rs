@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::super::{naming, track};
+use crate::renewal::State;
 use crate::settings::{Settings, nearest};
 use crate::store::{Metadata, NewSubscription};
 use crate::text::visible;
@@ -15,8 +16,10 @@ use crate::text::visible;
 /// Longer lines of JSON are not read.
 const MOST_LINE_BYTES: u64 = 1 << 20;
 const METADATA: &str = "metadata.";
-const NAMES: [&str; 6] =
-    ["partner_order_number", "subscription_id", "generation", "provider", "territory", "expires_at"];
+/// In place of a generation: the first poll notes it, as with `--adopt`.
+pub const ADOPTED: &str = "adopt";
+const NAMES: [&str; 7] =
+    ["partner_order_number", "subscription_id", "generation", "provider", "territory", "expires_at", "state"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -50,6 +53,7 @@ enum Column {
     Provider,
     Territory,
     ExpiresAt,
+    State,
     Metadata(String),
 }
 
@@ -62,6 +66,7 @@ impl Column {
             "provider" => Self::Provider,
             "territory" => Self::Territory,
             "expires_at" => Self::ExpiresAt,
+            "state" => Self::State,
             _ => match name.strip_prefix(METADATA).filter(|key| !key.is_empty()) {
                 Some(key) => Self::Metadata(key.to_owned()),
                 None => return Err(unknown(name)),
@@ -86,6 +91,7 @@ struct Fields<'a> {
     provider: Option<Cow<'a, str>>,
     territory: Option<Cow<'a, str>>,
     expires_at: Option<Cow<'a, str>>,
+    state: Option<Cow<'a, str>>,
     metadata: Option<Map<String, Value>>,
 }
 
@@ -98,6 +104,7 @@ impl<'a> Fields<'a> {
             Column::Provider => &mut self.provider,
             Column::Territory => &mut self.territory,
             Column::ExpiresAt => &mut self.expires_at,
+            Column::State => &mut self.state,
             Column::Metadata(key) => return self.set_metadata(key, Value::String(text.into_owned())),
         };
         *field = Some(text);
@@ -122,8 +129,8 @@ enum Lines<'a> {
     Json(JsonLines<'a>),
 }
 
-/// A row, or all that is wrong with it.
-pub type Row = Result<NewSubscription, String>;
+/// What a row wants tracked, and in which state: `watching` unless it says otherwise; or all that is wrong with it.
+pub type Row = Result<(NewSubscription, State), String>;
 
 impl<'a> Rows<'a> {
     /// Reads the header, if there is one. A row without generation is a bad one unless `adopt`.
@@ -179,6 +186,7 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     };
     let subscription_id = subscription_id.map_err(|reason| reasons.push(reason));
     let generation = match &fields.generation {
+        Some(generation) if generation == ADOPTED => Ok(None),
         Some(generation) => track::generation(generation).map(Some),
         None if adopt => Ok(None),
         None => {
@@ -191,9 +199,11 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     let place = place.map_err(|reason| reasons.push(reason));
     let expires_at = fields.expires_at.as_deref().map(track::expiry).transpose();
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
-    match (number, subscription_id, generation, place, expires_at) {
-        (Ok(number), Ok(subscription_id), Ok(generation), Ok((provider, territory)), Ok(expires_at)) => {
-            Ok(NewSubscription {
+    let state = fields.state.as_deref().map_or(Ok(State::Watching), str::parse);
+    let state = state.map_err(|reason| reasons.push(format!("state: {reason}")));
+    match (number, subscription_id, generation, place, expires_at, state) {
+        (Ok(number), Ok(subscription_id), Ok(generation), Ok((provider, territory)), Ok(expires_at), Ok(state)) => {
+            let new = NewSubscription {
                 provider,
                 territory,
                 partner_order_number: number,
@@ -202,7 +212,8 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
                 expires_at,
                 metadata: fields.metadata.map(Metadata::from_object),
                 tracked_by: "import",
-            })
+            };
+            Ok((new, state))
         }
         _ => Err(reasons.join("; ")),
     }

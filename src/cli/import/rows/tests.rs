@@ -15,7 +15,8 @@ fn settings(dir: &Path) -> Settings {
     Settings::load(Some(&file)).unwrap().settings
 }
 
-/// Every row of a file as `line: number/id/generation territory expiry metadata`, or `line: ! reasons`.
+/// Every row of a file as `line: number/id/generation territory expiry metadata`, with its state unless it is watched; or
+/// `line: ! reasons`.
 fn read(text: impl AsRef<[u8]>, format: Format, adopt: bool) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path());
@@ -29,14 +30,15 @@ fn read(text: impl AsRef<[u8]>, format: Format, adopt: bool) -> Vec<String> {
     let mut shown = Vec::new();
     while let Some((line, row)) = rows.next().unwrap() {
         shown.push(match row {
-            Ok(new) => format!(
-                "{line}: {}/{}/{} {} {} {}",
+            Ok((new, state)) => format!(
+                "{line}: {}/{}/{} {} {} {}{}",
                 new.partner_order_number,
                 new.subscription_id,
                 new.generation.map_or("-".into(), |generation| generation.to_string()),
                 new.territory,
                 new.expires_at.map_or("-".into(), |at| at.to_string()),
                 new.metadata.as_ref().map_or("-", Metadata::as_json),
+                if state == State::Watching { String::new() } else { format!(" {state}") },
             ),
             Err(reason) => format!("{line}: ! {reason}"),
         });
@@ -107,6 +109,18 @@ fn adopted_rows_need_no_generation() {
     assert_eq!(read(text, Format::Csv, true), ["2: A/1/- eu - -"]);
     let text = format!("{HEADER}\nA,1,,eu\nB,1,2,eu\n");
     assert_eq!(read(text, Format::Csv, true), ["2: A/1/- eu - -", "3: B/1/2 eu - -"]);
+}
+
+#[test]
+fn what_an_export_says_is_taken() {
+    let text = "{\"partner_order_number\":\"A\",\"subscription_id\":1,\"generation\":\"adopt\",\"territory\":\"eu\",\"state\":\"paused\"}
+{\"partner_order_number\":\"A\",\"subscription_id\":2,\"generation\":1,\"territory\":\"eu\",\"state\":\"asleep\"}";
+    assert_eq!(
+        read(text, Format::Jsonl, false),
+        ["1: A/1/- eu - - paused", "2: ! state: \"asleep\" is none of watching, paused, ended, untracked"]
+    );
+    let text = format!("{HEADER},state\nA,1,adopt,eu,ended\nB,2,0,eu,\n");
+    assert_eq!(read(text, Format::Csv, false), ["2: A/1/- eu - - ended", "3: B/2/0 eu - -"]);
 }
 
 #[test]

@@ -1,0 +1,61 @@
+//! `renewald backup`: a copy of the database, and whether it is whole.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::naming;
+use super::{Context, Error, Exit};
+use crate::store::{self, Copy};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct BackupArgs {
+    /// A new file; it is readable by its owner only, and holds licence keys
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Open the copy afterwards, look whether it is whole, and count what it holds
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// What `backup --json` prints.
+#[derive(Serialize)]
+struct Answer {
+    file: String,
+    /// `null` without `--verify`.
+    verified: Option<Copy>,
+}
+
+pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit, Error> {
+    let (_, store) = naming::open(context)?;
+    let copied = store.backup(args.file.clone()).await;
+    store.close().await;
+    copied.map_err(explained)?;
+    let verified = args.verify.then(|| store::verify_copy(&args.file)).transpose()?;
+    if context.global.json {
+        context.print_json(&Answer { file: args.file.display().to_string(), verified })?;
+    } else if context.global.quiet == 0 {
+        context.print(&format!("{}: {}", args.file.display(), to_text(verified)))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn explained(error: store::Error) -> Error {
+    match &error {
+        store::Error::File { path, source } if source.kind() == std::io::ErrorKind::AlreadyExists => Error::new(
+            Exit::CannotCreate,
+            format!("{} is there already: a backup takes no file's place", path.display()),
+        ),
+        _ => error.into(),
+    }
+}
+
+fn to_text(verified: Option<Copy>) -> String {
+    match verified {
+        None => "copied; --verify looks whether a copy is whole".to_owned(),
+        Some(Copy { subscriptions, renewals, messages, dispatches, bytes }) => format!(
+            "copied and whole, {bytes} bytes: {subscriptions} subscriptions, {renewals} renewals, {messages} messages, \
+             {dispatches} dispatches"
+        ),
+    }
+}

@@ -1,0 +1,152 @@
+//! What an operator does beside the running daemon: pause, export, back up, ask for pages and completions.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{DAY, Daemon, Setup, Site, Track, eventually, order, sandbox};
+
+fn exported(site: &Site) -> Vec<Value> {
+    let text = site.command(&["export"]).expect_code(0).stdout;
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn one_territory(sandbox: &renewald::sandbox::Sandbox) -> Setup {
+    Setup::new(sandbox).with(|setup| setup.territories.truncate(1))
+}
+
+#[test]
+fn an_export_is_restored_exactly() {
+    let sandbox = sandbox();
+    let site = one_territory(&sandbox).install();
+    let ids = ["A-2024-1", "B", "C", "D"].map(|number| order(&sandbox, number));
+    site.track_all([
+        Track { metadata: r#"{"z": [1, 2.50], "a": "\u202e<b>"}"#, ..Track::new("A-2024-1", ids[0]) },
+        Track { generation: Some(3), ..Track::new("B", ids[1]) },
+        Track { generation: None, ..Track::new("C", ids[2]) },
+        Track::new("D", ids[3]),
+    ]);
+    site.command(&["pause", "B"]).expect_code(0);
+    site.command(&["untrack", "D"]).expect_code(0);
+    let before = exported(&site);
+    assert_eq!(before[0]["metadata"], json!({"z": [1, 2.50], "a": "\u{202e}<b>"}));
+    assert_eq!(before[1]["state"], "paused");
+    assert_eq!(before[2]["generation"], "adopt");
+
+    let finished = site.command(&["export", "--output", "all.jsonl"]).expect_code(0);
+    assert_eq!(finished.stdout, "");
+    assert_eq!(fs::metadata(site.path("all.jsonl")).unwrap().permissions().mode() & 0o777, 0o600);
+    site.command(&["export", "--output", "all.jsonl"]).expect_code(73);
+
+    let restored = one_territory(&sandbox).install();
+    fs::copy(site.path("all.jsonl"), restored.path("all.jsonl")).unwrap();
+    restored.command(&["import", "all.jsonl"]).expect_code(0);
+    assert_eq!(exported(&restored), before);
+}
+
+/// Who restores an export has none of the messages that waited: those renewals must be found again.
+#[test]
+fn what_was_not_handed_over_is_found_again_after_a_restore() {
+    let (sandbox, silent, receiver) = (sandbox(), FakeReceiver::start(), FakeReceiver::start());
+    silent.answer(Answer::Status(503));
+    let site = one_territory(&sandbox).webhook(&silent).install();
+    site.track("PARTNER689", order(&sandbox, "PARTNER689"));
+    sandbox.renew("PARTNER689", None).unwrap();
+    let mut work = site.work();
+    work.pass(renewald::clock::Timestamp::now());
+    drop(work);
+    assert_eq!(site.value::<i64>("SELECT generation FROM subscriptions"), 1);
+    site.command(&["export", "--output", "all.jsonl"]).expect_code(0);
+
+    let restored = one_territory(&sandbox).webhook(&receiver).install();
+    fs::copy(site.path("all.jsonl"), restored.path("all.jsonl")).unwrap();
+    restored.command(&["import", "all.jsonl"]).expect_code(0);
+    restored.catch_up();
+    assert_eq!(receiver.messages().len(), 1);
+    assert_eq!(receiver.messages()[0].id, silent.messages()[0].id, "the same message for whoever has it already");
+}
+
+#[test]
+fn a_backup_is_made_beside_the_daemon_and_can_be_worked_with() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = one_territory(&sandbox).webhook(&receiver).install();
+    site.track("PARTNER689", order(&sandbox, "PARTNER689"));
+    sandbox.renew("PARTNER689", None).unwrap();
+    let daemon = Daemon::spawn(&site);
+    receiver.next_message();
+    eventually("the delivery is noted", || {
+        (site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'delivered'") == 1).then_some(())
+    });
+    let finished = site.command(&["backup", "copy.db", "--verify", "--json"]).expect_code(0);
+    let answer: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(answer["verified"]["subscriptions"], 1);
+    assert_eq!(answer["verified"]["dispatches"], 1);
+    let copy = site.path("copy.db");
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = site.command(&["backup", "copy.db"]).expect_code(73);
+    assert!(refused.stderr.contains("there already"), "{refused:?}");
+    site.command(&["backup", "no/such/directory/copy.db"]).expect_code(73);
+    drop(daemon);
+
+    let left: Vec<_> = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("partial")), "{left:?}");
+    // In the place of the database it goes on where the copy was made.
+    for name in ["renewald.db", "renewald.db-wal", "renewald.db-shm"] {
+        fs::remove_file(site.path(name)).ok();
+    }
+    fs::rename(copy, site.database()).unwrap();
+    sandbox.renew("PARTNER689", None).unwrap();
+    site.let_pass(DAY);
+    site.catch_up();
+    assert_eq!(receiver.messages().len(), 2, "-1 is not sent again, -2 is new");
+}
+
+#[test]
+fn a_damaged_copy_is_not_called_whole() {
+    let site = one_territory(&sandbox()).install();
+    site.track_all((1..2_000).map(|id| Track::new("PARTNER", id)));
+    site.command(&["backup", "copy.db", "--verify"]).expect_code(0);
+    let mut bytes = fs::read(site.path("copy.db")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4096].fill(0xa5);
+    fs::write(site.path("copy.db"), bytes).unwrap();
+    assert!(renewald::store::verify_copy(&site.path("copy.db")).is_err());
+}
+
+#[test]
+fn a_paused_subscription_is_not_asked_until_it_is_resumed() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = one_territory(&sandbox).webhook(&receiver).install();
+    site.track("PARTNER689", order(&sandbox, "PARTNER689"));
+    site.command(&["pause", "PARTNER689"]).expect_code(0);
+    site.command(&["pause", "PARTNER689"]).expect_code(0); // was paused already
+    sandbox.renew("PARTNER689", None).unwrap();
+    site.command(&["poll", "PARTNER689"]).expect_code(65);
+    site.catch_up();
+    assert_eq!(receiver.messages().len(), 0);
+    // The daemon acts on what another process has written.
+    let _daemon = Daemon::spawn(&site);
+    let answer = site.command(&["resume", "PARTNER689-1", "--json"]).expect_code(0);
+    let answer: Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert_eq!(answer["subscriptions"][0]["outcome"], "resumed");
+    receiver.next_message();
+    site.command(&["untrack", "PARTNER689"]).expect_code(0);
+    site.command(&["resume", "PARTNER689"]).expect_code(65);
+}
+
+#[test]
+fn pages_and_completions_name_every_command() {
+    let site = one_territory(&sandbox()).install();
+    fs::create_dir(site.path("man")).unwrap();
+    site.command(&["man", "--dir", "man"]).expect_code(0);
+    let pages: Vec<_> = fs::read_dir(site.path("man")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    for command in ["renewald.1", "renewald-run.1", "renewald-queue-pull.1", "renewald-backup.1"] {
+        assert!(pages.iter().any(|page| page == command), "{command} is not among {pages:?}");
+    }
+    assert!(site.command(&["man"]).expect_code(0).stdout.contains("renewald\\-track"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(site.command(&["completions", shell]).expect_code(0).stdout.contains("refetch"), "{shell}");
+    }
+}
