@@ -1,12 +1,12 @@
-//! What `status` shows: everything counted. Each statement looks at all rows of its table: for a person, not for a loop.
+//! What `status` shows, counted. Which subscriptions are late is in `late.rs`.
 
 use rusqlite::named_params;
 
 use super::{Result, SinkState, Store};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
-use crate::forecast::{Counts, Forecast};
-use crate::renewal::{Pace, Rules, State};
+use crate::forecast::Counts;
+use crate::renewal::{Pace, State};
 
 /// How many subscriptions of one provider are alike.
 #[derive(Clone, Debug)]
@@ -35,17 +35,6 @@ pub fn counts_of(groups: &[Group], provider: &str) -> Counts {
     counts
 }
 
-/// Watched subscriptions of one provider that need a look, or patience.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Late {
-    /// Last answer older than 1.1 × its interval, and not because the budget is too small.
-    pub overdue: i64,
-    /// As old, but no older than the budget makes one expect.
-    pub delayed: i64,
-    /// The provider refused the last request.
-    pub refused: i64,
-}
-
 /// Renewals whose order data is awaited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Waiting {
@@ -54,11 +43,12 @@ pub struct Waiting {
 }
 
 impl Store {
+    /// From counts that the database keeps itself: however many subscriptions there are, a handful of rows is read.
     pub async fn subscription_groups(&self) -> Result<Vec<Group>> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT provider, state, pace, lane, due_at IS NOT NULL, count(*) FROM subscriptions
-                 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+                "SELECT provider, state, pace, lane, is_asked, count FROM subscription_counts WHERE count > 0
+                 ORDER BY provider, state, pace, lane, is_asked",
             )?;
             let rows = statement.query_map([], |row| {
                 Ok(Group {
@@ -71,40 +61,6 @@ impl Store {
                 })
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
-    }
-
-    /// Tells overdue subscriptions from those that `forecast` makes wait. One that was asked in vain is never merely delayed.
-    pub async fn count_late(&self, provider: &str, rules: &Rules, forecast: &Forecast, now: Timestamp) -> Result<Late> {
-        let provider = provider.to_owned();
-        let late = |wait: std::time::Duration| now - wait.mul_f64(1.1);
-        let (regular, daily) = (rules.interval(Pace::Regular), rules.interval(Pace::Daily));
-        let (urgent_wait, other_wait) = (forecast.urgent_wait(), forecast.other_wait());
-        let (regular, daily, urgent_expected, regular_expected, daily_expected) =
-            (late(regular), late(daily), late(urgent_wait), late(other_wait), late(other_wait.max(daily)));
-        self.read(move |db| {
-            Ok(db
-                .prepare_cached(
-                    "SELECT coalesce(sum(late AND NOT expected), 0), coalesce(sum(late AND expected), 0),
-                            coalesce(sum(refused), 0)
-                     FROM (SELECT coalesce(last_outcome = 'refused', 0) AS refused,
-                                  coalesce(last_answer_at, tracked_at) < CASE pace WHEN 'regular' THEN :regular ELSE :daily END
-                                  AND NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id
-                                                  AND r.state = 'awaiting_order_data') AS late,
-                                  failures = 0 AND coalesce(last_answer_at, tracked_at) >=
-                                      CASE WHEN lane = 1 THEN :urgent_expected
-                                           WHEN pace = 'regular' THEN :regular_expected ELSE :daily_expected END AS expected
-                           FROM subscriptions WHERE provider = :provider AND state = 'watching')",
-                )?
-                .query_row(
-                    named_params! {
-                        ":provider": provider, ":regular": regular, ":daily": daily,
-                        ":urgent_expected": urgent_expected, ":regular_expected": regular_expected,
-                        ":daily_expected": daily_expected,
-                    },
-                    |row| Ok(Late { overdue: row.get(0)?, delayed: row.get(1)?, refused: row.get(2)? }),
-                )?)
         })
         .await
     }

@@ -264,33 +264,18 @@ impl Store {
     /// The pairs of provider and territory that subscriptions are filed under.
     pub async fn territories_in_use(&self) -> Result<Vec<(String, String)>> {
         self.read(|db| {
-            // Steps from one pair to the next along the index: a handful of look-ups, however many rows there are. Not with
+            // Steps from one to the next along the index: a handful of look-ups, however many rows there are. Not with
             // `(provider, territory) > (..)`: for that SQLite reads every row of the pair it starts from.
-            let mut next_territory = db.prepare_cached(
-                "SELECT provider, territory FROM subscriptions
-                 WHERE due_at IS NOT NULL AND provider = :provider AND territory > :territory
-                 ORDER BY territory LIMIT 1",
+            let mut next = db.prepare_cached(
+                "SELECT min(provider) FROM subscriptions WHERE due_at IS NOT NULL AND provider > :provider",
             )?;
-            let mut next_provider = db.prepare_cached(
-                "SELECT provider, territory FROM subscriptions
-                 WHERE due_at IS NOT NULL AND provider > :provider ORDER BY provider, territory LIMIT 1",
-            )?;
-            let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            let mut pairs: Vec<(String, String)> = Vec::new();
-            loop {
-                let (provider, territory) = pairs.last().cloned().unwrap_or_default();
-                let within = next_territory
-                    .query_row(named_params! { ":provider": provider, ":territory": territory }, pair)
-                    .optional()?;
-                let found = match within {
-                    Some(pair) => Some(pair),
-                    None => next_provider.query_row(named_params! { ":provider": provider }, pair).optional()?,
-                };
-                match found {
-                    Some(pair) => pairs.push(pair),
-                    None => return Ok(pairs),
-                }
+            let (mut pairs, mut provider) = (Vec::new(), String::new());
+            while let Some(found) = next.query_row(named_params! { ":provider": provider }, |row| row.get(0))? {
+                provider = found;
+                let territories = territories_of(db, &provider)?;
+                pairs.extend(territories.into_iter().map(|territory| (provider.clone(), territory)));
             }
+            Ok(pairs)
         })
         .await
     }
@@ -305,6 +290,21 @@ impl Store {
         })
         .await
     }
+}
+
+/// The territories with subscriptions that are asked.
+pub(super) fn territories_of(db: &Connection, provider: &str) -> rusqlite::Result<Vec<String>> {
+    let mut next = db.prepare_cached(
+        "SELECT min(territory) FROM subscriptions
+         WHERE due_at IS NOT NULL AND provider = ?1 AND territory > ?2",
+    )?;
+    let (mut territories, mut territory) = (Vec::new(), String::new());
+    let parameters = |territory: &str| [provider.to_owned(), territory.to_owned()];
+    while let Some(found) = next.query_row(parameters(&territory), |row| row.get::<_, Option<String>>(0))? {
+        territories.push(found.clone());
+        territory = found;
+    }
+    Ok(territories)
 }
 
 fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now: Timestamp) -> Result<Tracked> {

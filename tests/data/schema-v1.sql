@@ -49,6 +49,43 @@ CREATE INDEX subscriptions_due ON subscriptions (provider, territory, lane, due_
 -- Finds those whose window has opened while they wait among the others.
 CREATE INDEX subscriptions_window ON subscriptions (provider, expires_at) WHERE lane = 2 AND pace = 'regular';
 CREATE INDEX subscriptions_by_id ON subscriptions (subscription_id);
+-- Who needs a look: few rows, so that finding them costs little and healthy ones cost nothing.
+CREATE INDEX subscriptions_failing ON subscriptions (provider) WHERE failures > 0;
+CREATE INDEX subscriptions_slow ON subscriptions (provider, due_at) WHERE pace <> 'regular';
+
+-- How many subscriptions are alike: counting a million of them anew takes too long for `status` and metrics. An uneventful poll
+-- sets none of the columns that the trigger is for, and so costs nothing more; who sets due_at to NULL, or back, sets state with it.
+CREATE TABLE subscription_counts (
+    provider              TEXT    NOT NULL,
+    state                 TEXT    NOT NULL,
+    pace                  TEXT    NOT NULL,
+    lane                  INTEGER NOT NULL,
+    is_asked              INTEGER NOT NULL,                      -- 0: due_at is NULL
+    count                 INTEGER NOT NULL CHECK (count >= 0),
+    PRIMARY KEY (provider, state, pace, lane, is_asked)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER subscriptions_added AFTER INSERT ON subscriptions BEGIN
+    INSERT INTO subscription_counts VALUES (new.provider, new.state, new.pace, new.lane, new.due_at IS NOT NULL, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1;
+END;
+
+CREATE TRIGGER subscriptions_removed AFTER DELETE ON subscriptions BEGIN
+    UPDATE subscription_counts SET count = count - 1
+    WHERE provider = old.provider AND state = old.state AND pace = old.pace AND lane = old.lane
+      AND is_asked = (old.due_at IS NOT NULL);
+END;
+
+CREATE TRIGGER subscriptions_changed AFTER UPDATE OF provider, state, pace, lane ON subscriptions
+WHEN new.state <> old.state OR new.pace <> old.pace OR new.lane <> old.lane OR new.provider <> old.provider
+  OR (new.due_at IS NULL) <> (old.due_at IS NULL)
+BEGIN
+    UPDATE subscription_counts SET count = count - 1
+    WHERE provider = old.provider AND state = old.state AND pace = old.pace AND lane = old.lane
+      AND is_asked = (old.due_at IS NOT NULL);
+    INSERT INTO subscription_counts VALUES (new.provider, new.state, new.pace, new.lane, new.due_at IS NOT NULL, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1;
+END;
 
 -- One generation newly seen. Written before its order data is asked for.
 CREATE TABLE renewals (
