@@ -6,6 +6,7 @@
 
 mod alerts;
 mod dispatches;
+mod erase;
 mod file;
 mod messages;
 mod migrations;
@@ -21,8 +22,9 @@ use rusqlite::Connection;
 
 pub use alerts::{Alert, AlertChange, DueCounts};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
+pub use erase::Erased;
 pub use file::InstanceLock;
-pub use messages::{MessageRow, NewMessage, Purged};
+pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};

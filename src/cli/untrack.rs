@@ -39,7 +39,7 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     // First: a daemon that is at it right now then drops what it learns.
     store.untrack(key, Timestamp::now()).await?;
     if args.forget {
-        store.forget(key).await?;
+        store.forget(key, Timestamp::now()).await?;
     }
     let (outcome, text) = match row.subscription.state {
         _ if args.forget => ("forgotten", "forgotten"),
