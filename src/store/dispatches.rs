@@ -85,7 +85,7 @@ pub struct QueueFilter {
     pub limit: usize,
 }
 
-/// What is left to do for one sink.
+/// What is left to do for one sink. Of the dead only those count that could still be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct QueueDepth {
     pub sink: String,
@@ -161,7 +161,8 @@ impl Store {
                 "SELECT sink, sum(pending), sum(dead) FROM (
                      SELECT sink, count(*) AS pending, 0 AS dead FROM dispatches WHERE state = 'pending' GROUP BY sink
                      UNION ALL
-                     SELECT sink, 0, count(*) FROM dispatches WHERE state = 'dead' GROUP BY sink)
+                     SELECT d.sink, 0, count(*) FROM dispatches d JOIN messages m ON m.seq = d.message
+                     WHERE d.state = 'dead' AND m.wiped_at IS NULL GROUP BY d.sink)
                  GROUP BY sink ORDER BY sink",
             )?;
             let rows = statement
