@@ -33,7 +33,7 @@ impl Store {
     /// meanwhile.
     pub async fn erase(&self) -> Result<Erased> {
         let path = self.path.clone();
-        match self.writer.outside(move |db| rewrite(db, &path)).await {
+        match self.writer.outside(move |db| rewrite(db, &path, IN_MEMORY_BYTES)).await {
             Ok(()) => {}
             Err(error @ Error::Sqlite(_)) if error.is_transient() => {
                 return Ok(Erased::NotFromTheFile(crate::chain(&error)));
@@ -51,10 +51,10 @@ impl Store {
     }
 }
 
-fn rewrite(db: &Connection, path: &std::path::Path) -> Result<()> {
+fn rewrite(db: &Connection, path: &std::path::Path, in_memory_bytes: i64) -> Result<()> {
     let bytes: i64 =
         db.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| row.get(0))?;
-    if bytes <= IN_MEMORY_BYTES {
+    if bytes <= in_memory_bytes {
         return Ok(db.execute_batch("VACUUM")?);
     }
     // On the disk that holds the database anyway, and where only its owner looks.
@@ -174,5 +174,22 @@ mod tests {
         store.forget(row(&store, 7).await, T0).await.unwrap();
         assert_eq!(store.erase().await.unwrap(), Erased::Completely);
         assert_eq!((pragmas().await.unwrap(), std::fs::metadata(store.path()).unwrap().len()), before);
+    }
+
+    #[tokio::test]
+    async fn a_large_file_is_copied_beside_itself_and_no_copy_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        store.track((0..1000).map(|n| subscription(n, 300)).collect(), false, T0).await.unwrap();
+        let path = store.path().to_owned();
+        store.writer.outside(move |db| rewrite(db, &path, 0)).await.unwrap();
+        let restored =
+            store.writer.outside(|db| Ok(db.query_row("PRAGMA temp_store", [], |row| row.get::<_, i64>(0))?));
+        assert_eq!(restored.await.unwrap(), 2, "in memory again");
+        assert_eq!(row(&store, 999).await, 1000);
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["renewald.db", "renewald.db-shm", "renewald.db-wal", "renewald.db.setup.lock"]);
     }
 }

@@ -64,7 +64,7 @@ impl Store {
     async fn give_space_back(&self) -> Result<()> {
         let mut left = i64::MAX;
         loop {
-            let free = self.write(|db| give_back(db)).await?;
+            let free = self.write(give_back).await?;
             // A file that was made without the room for it stays as it is.
             if free == 0 || free >= left {
                 return Ok(());
