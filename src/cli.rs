@@ -1,8 +1,10 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
+mod audit;
 pub mod check;
 pub mod context;
 pub mod demo;
+mod erasing;
 pub mod explain;
 pub mod import;
 pub mod init;

@@ -13,6 +13,7 @@ mod instances;
 mod numbers;
 mod once;
 mod order_data;
+mod queue;
 mod renewals;
 mod secrecy;
 mod sinks;
