@@ -14,6 +14,7 @@ mod numbers;
 mod once;
 mod order_data;
 mod queue;
+mod removal;
 mod renewals;
 mod secrecy;
 mod sinks;
