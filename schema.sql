@@ -1,10 +1,11 @@
 -- What a new database gets. Older files are brought here by the numbered steps in src/store/migrations.rs, and a test
 -- compares the two. All times are Unix seconds, UTC; the words are those of the README.
+-- AUTOINCREMENT where a row can be forgotten: whoever still has it in hand must never meet another one under its number.
 
 -- One subscription that somebody asked us to watch. Rows are never deleted by the daemon. Its checks say OR where IN would read
 -- better: SQLite builds a temporary index for each row that it holds against a list of three or more.
 CREATE TABLE subscriptions (
-    id                    INTEGER PRIMARY KEY,
+    id                    INTEGER PRIMARY KEY AUTOINCREMENT,
     provider              TEXT    NOT NULL,
     partner_order_number  TEXT    NOT NULL CHECK (length(CAST(partner_order_number AS BLOB)) BETWEEN 1 AND 255),
     subscription_id       INTEGER NOT NULL CHECK (subscription_id > 0),
@@ -89,7 +90,7 @@ END;
 
 -- One generation newly seen. Written before its order data is asked for.
 CREATE TABLE renewals (
-    id                    INTEGER PRIMARY KEY,
+    id                    INTEGER PRIMARY KEY AUTOINCREMENT,
     subscription          INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
     provider              TEXT    NOT NULL,
     generation            INTEGER NOT NULL CHECK (generation >= 0), -- 0 only by refetch
@@ -148,7 +149,7 @@ CREATE INDEX messages_kept ON messages (queued_at) WHERE body IS NOT NULL;
 
 -- One message for one sink.
 CREATE TABLE dispatches (
-    id                    INTEGER PRIMARY KEY,
+    id                    INTEGER PRIMARY KEY AUTOINCREMENT,
     message               INTEGER NOT NULL REFERENCES messages (seq) ON DELETE CASCADE,
     sink                  TEXT    NOT NULL,
     subscription          INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
@@ -163,6 +164,8 @@ CREATE TABLE dispatches (
     failed_at             INTEGER,                               -- the last attempt that counted
     leased_until          INTEGER,                               -- built-in queue only
     replays               INTEGER NOT NULL DEFAULT 0,            -- sent again on purpose, so many times
+    replayed_at           INTEGER,                               -- when a person last asked for that
+    first_delivered_at    INTEGER,                               -- of one that was sent again
     delivered_at          INTEGER,
     dead_at               INTEGER,
     UNIQUE (message, sink),                                      -- queueing twice is harmless
@@ -174,6 +177,21 @@ CREATE INDEX dispatches_due ON dispatches (sink, next_attempt_at) WHERE state = 
 CREATE INDEX dispatches_order ON dispatches (sink, subscription, message) WHERE state = 'pending' AND ordered = 1;
 CREATE INDEX dispatches_of ON dispatches (subscription);
 CREATE INDEX dispatches_dead ON dispatches (sink, dead_at) WHERE state = 'dead';
+
+-- What is left of the dispatches of a forgotten subscription: the ledger, without a word about the customer. Only who knows the
+-- subscription's numbers can tell a message's id.
+CREATE TABLE forgotten (
+    message_id            TEXT    NOT NULL,
+    type                  TEXT    NOT NULL,
+    generation            INTEGER NOT NULL,
+    queued_at             INTEGER NOT NULL,
+    keys_hash             TEXT    NOT NULL,
+    sink                  TEXT,                                  -- NULL: it was meant for none
+    delivered_at          INTEGER,                               -- for the first time; NULL: never
+    forgotten_at          INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX forgotten_messages ON forgotten (message_id);
 
 -- What stops asking or publishing as a whole, so that a restart and another process know of it.
 CREATE TABLE territories (

@@ -1,10 +1,12 @@
 //! The command line: what the commands share. Each command is one thin file below.
 
+mod audit;
 pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod context;
 pub mod demo;
+mod erasing;
 pub mod explain;
 pub mod export;
 pub mod import;

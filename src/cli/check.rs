@@ -219,7 +219,11 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
         let what = format!("sink {}", depth.sink);
         let kept = settings::format_duration(settings.store.dead_retention);
         if !settings.sinks.contains_key(&depth.sink) && depth.pending > 0 {
-            let text = format!("not in the settings, and {} messages wait for it; wiped after {kept}", depth.pending);
+            let text = format!(
+                "not in the settings, and {} messages wait for it: `renewald queue move` gives them to another, `queue purge` \
+                 removes them; wiped after {kept}",
+                depth.pending
+            );
             findings.warning(&what, text);
         }
         if depth.dead > 0 {

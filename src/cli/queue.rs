@@ -1,10 +1,17 @@
-//! `renewald queue`: looks at the outbox, sends again what is dead, and hands messages to scripts.
+//! `renewald queue`: looks at the outbox, sends again, moves and removes what is in it, and hands messages to scripts.
 //!
 //! `pull` and `ack` serve sinks of kind `queue`; the others look at every sink, also at one that is no longer configured.
 
+mod backfill;
 mod consume;
-mod look;
+mod list;
+mod probe;
+mod purge;
+mod relocate;
+mod replay;
 mod retry;
+mod select;
+mod show;
 
 use uuid::Uuid;
 
@@ -21,13 +28,23 @@ pub struct QueueArgs {
 #[derive(Debug, clap::Subcommand)]
 enum QueueCommand {
     /// List messages and where they are, oldest first
-    List(look::ListArgs),
+    List(list::ListArgs),
     /// List what was given up, with the reason
-    Dead(look::DeadArgs),
+    Dead(list::DeadArgs),
     /// Tell all of one message
-    Show(look::ShowArgs),
+    Show(show::ShowArgs),
     /// Send messages again that are dead, or waiting for their next attempt
     Retry(retry::RetryArgs),
+    /// Send again what was delivered: the same body, the same id
+    Replay(replay::ReplayArgs),
+    /// Send a sink what was queued before it was there
+    Backfill(backfill::BackfillArgs),
+    /// Move what waits for a sink that is no longer in the settings to another
+    Move(relocate::MoveArgs),
+    /// Remove payloads, keys included, from the outbox and from the file
+    Purge(purge::PurgeArgs),
+    /// Send one message to a sink that says it is a test
+    Test(probe::TestArgs),
     /// Take messages from a sink of kind `queue`: one CloudEvent a line
     Pull(consume::PullArgs),
     /// Say that messages arrived, so that they are not handed out again
@@ -36,10 +53,15 @@ enum QueueCommand {
 
 pub async fn run(args: QueueArgs, context: &Context) -> Result<Exit, Error> {
     match args.command {
-        QueueCommand::List(args) => look::list(args, context).await,
-        QueueCommand::Dead(args) => look::dead(args, context).await,
-        QueueCommand::Show(args) => look::show(args, context).await,
+        QueueCommand::List(args) => list::list(args, context).await,
+        QueueCommand::Dead(args) => list::dead(args, context).await,
+        QueueCommand::Show(args) => show::show(args, context).await,
         QueueCommand::Retry(args) => retry::run(args, context).await,
+        QueueCommand::Replay(args) => replay::run(args, context).await,
+        QueueCommand::Backfill(args) => backfill::run(args, context).await,
+        QueueCommand::Move(args) => relocate::run(args, context).await,
+        QueueCommand::Purge(args) => purge::run(args, context).await,
+        QueueCommand::Test(args) => probe::run(args, context).await,
         QueueCommand::Pull(args) => consume::pull(args, context).await,
         QueueCommand::Ack(args) => consume::acknowledge(args, context).await,
     }

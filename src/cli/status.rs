@@ -53,6 +53,8 @@ struct Account {
 #[derive(Serialize)]
 struct Receiver {
     sink: String,
+    /// Not when it was taken out of the settings with something left for it.
+    configured: bool,
     pending: i64,
     dead: i64,
     /// Set while the sink itself is in trouble.
@@ -129,6 +131,7 @@ fn receivers(settings: &Settings, depths: Vec<QueueDepth>, states: Vec<SinkState
         let depth = depths.iter().find(|depth| depth.sink == sink);
         let state = states.iter().find(|state| state.sink == sink).cloned().unwrap_or_default();
         Receiver {
+            configured: settings.sinks.contains_key(&sink),
             pending: depth.map_or(0, |depth| depth.pending),
             dead: depth.map_or(0, |depth| depth.dead),
             blocked_since: state.blocked_since,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::naming::{self, Narrow};
-use super::{Context, Error, Exit};
+use super::{Context, Error, Exit, audit, erasing};
 use crate::clock::Timestamp;
 use crate::renewal::State;
 
@@ -14,7 +14,7 @@ pub struct UntrackArgs {
     pub name: String,
     #[command(flatten)]
     pub narrow: Narrow,
-    /// Remove all that is stored of it too, messages that were not delivered yet included
+    /// Remove all that is stored of it too, messages that were not delivered yet included; the ledger keeps times and hashes
     #[arg(long)]
     pub forget: bool,
 }
@@ -30,17 +30,23 @@ struct Answer<'a> {
     outcome: &'static str,
     /// Renewals whose order data was awaited, and is not asked for any more.
     dropped_renewals: u32,
+    #[serde(flatten)]
+    erased: erasing::Outcome,
 }
 
 pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
-    let (_, store) = naming::open(context)?;
+    let (settings, store) = naming::open(context)?;
     let row = naming::resolve(&store, &args.name, &args.narrow).await?;
     let key = row.subscription.row;
     // First: a daemon that is at it right now then drops what it learns.
     store.untrack(key, Timestamp::now()).await?;
+    let mut erased = erasing::Outcome::default();
     if args.forget {
-        store.forget(key).await?;
+        store.forget(key, Timestamp::now()).await?;
+        audit::record(context, &settings, "forgot a subscription with all its messages")?;
+        erased = erasing::erase(&store).await?;
     }
+    store.close().await;
     let (outcome, text) = match row.subscription.state {
         _ if args.forget => ("forgotten", "forgotten"),
         State::Untracked => ("already_untracked", "was untracked already"),
@@ -54,15 +60,19 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
             subscription_id: row.subscription.subscription_id,
             outcome,
             dropped_renewals: row.waiting,
+            erased: erased.clone(),
         })?;
     } else {
         context.print(&format!("{}: {text}", naming::label(&row)))?;
         if row.waiting > 0 {
             context.print(&format!("{} waiting for order data dropped", renewals(row.waiting)))?;
         }
+        if !erased.to_text().is_empty() {
+            context.print(erased.to_text())?;
+        }
     }
-    store.close().await;
-    Ok(Exit::Done)
+    erased.complain(context);
+    Ok(erased.exit())
 }
 
 fn renewals(count: u32) -> String {

@@ -68,7 +68,9 @@ impl Store {
             let mut sinks = db.prepare_cached(
                 "SELECT 'sink', sink, 'in trouble: ' || coalesce(last_error, '') FROM sinks WHERE blocked_since IS NOT NULL
                  UNION ALL
-                 SELECT 'dead', sink, count(*) || ' messages nobody received' FROM dispatches WHERE state = 'dead' GROUP BY sink
+                 SELECT 'dead', d.sink, count(*) || ' messages nobody received'
+                 FROM dispatches d JOIN messages m ON m.seq = d.message
+                 WHERE d.state = 'dead' AND m.wiped_at IS NULL GROUP BY d.sink
                  ORDER BY 1, 2",
             )?;
             let rows =

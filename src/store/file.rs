@@ -14,7 +14,7 @@ use super::{Access, Error, Result};
 
 /// How long a statement waits for another process's transaction. Ours last milliseconds; a migration takes no part in
 /// this, it holds the setup lock.
-const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// Who finds the instance lock taken looks again so often: [`InstanceLock::is_held`] takes it for a moment only.
 const LOOKS: u32 = 3;

@@ -1,4 +1,8 @@
-//! The outbox: messages with their dispatches, and what is kept of them.
+//! The outbox: messages with their dispatches, and what is kept of them. Payloads are removed in the files below: by age, or
+//! because a person asks for it.
+
+mod purge;
+mod wipe;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use uuid::Uuid;
@@ -7,6 +11,9 @@ use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
 use crate::delivery::Message;
+
+pub use purge::{ForgottenRow, PurgeFilter, Purgeable};
+pub use wipe::Purged;
 
 /// A message to be queued with one dispatch for each sink.
 #[derive(Clone, Debug)]
@@ -39,19 +46,10 @@ pub struct MessageRow {
     pub wiped_at: Option<Timestamp>,
 }
 
-/// What a round of wiping removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Every dispatch delivered.
-    pub delivered: usize,
-    /// Dead, or left behind by a sink that is no longer configured: nobody received these.
-    pub undelivered: usize,
-}
-
-const COLUMNS: &str = "m.id, m.seq, m.type, s.provider, m.territory, s.partner_order_number, s.subscription_id, \
+pub(super) const COLUMNS: &str = "m.id, m.seq, m.type, s.provider, m.territory, s.partner_order_number, s.subscription_id, \
      m.generation, m.queued_at, m.body_bytes, m.keys_hash, m.wiped_at";
 
-fn message_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     Ok(MessageRow {
         id: message_id(row, 0)?,
         seq: row.get(1)?,
@@ -113,51 +111,6 @@ impl Store {
                 named_params! { ":now": now },
             )?;
             Ok(before)
-        })
-        .await
-    }
-
-    /// Wipes payloads: those with every dispatch delivered before `delivered_before`, and those whose dispatches are dead, or are for
-    /// none of the `configured` sinks, since before `dead_before`. A message that was never given a dispatch is kept. What was
-    /// left behind is dead from then on: a sink of that name has nothing to send when it comes back, nor to wait for.
-    pub async fn wipe_payloads(
-        &self,
-        delivered_before: Timestamp,
-        dead_before: Timestamp,
-        configured: Vec<String>,
-        now: Timestamp,
-    ) -> Result<Purged> {
-        let configured = serde_json::Value::from(configured).to_string();
-        self.write(move |db| {
-            let delivered = db.execute(
-                "UPDATE messages SET body = NULL, wiped_at = :now
-                 WHERE body IS NOT NULL AND queued_at <= :before
-                   AND EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq)
-                   AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq
-                                   AND (d.state <> 'delivered' OR d.delivered_at > :before))",
-                named_params! { ":now": now, ":before": delivered_before },
-            )?;
-            let undelivered = db.execute(
-                "UPDATE messages SET body = NULL, wiped_at = :now
-                 WHERE body IS NOT NULL AND queued_at <= :before
-                   AND EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq AND d.state <> 'delivered')
-                   AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq
-                       AND ((d.state = 'pending' AND d.sink IN (SELECT value FROM json_each(:configured)))
-                            OR d.delivered_at > :before OR d.dead_at > :before))",
-                named_params! { ":now": now, ":before": dead_before, ":configured": configured },
-            )?;
-            db.execute(
-                "UPDATE dispatches SET state = 'dead', dead_at = :now, leased_until = NULL,
-                                       last_error = 'its sink was not configured until the payload was wiped'
-                 WHERE state = 'pending' AND sink NOT IN (SELECT value FROM json_each(:configured))
-                   AND EXISTS (SELECT 1 FROM messages m WHERE m.seq = dispatches.message AND m.body IS NULL)",
-                named_params! { ":now": now, ":configured": configured },
-            )?;
-            // Frees one page a step, however many it was told.
-            let mut vacuum = db.prepare_cached("PRAGMA incremental_vacuum(1000)")?;
-            let mut freed = vacuum.query([])?;
-            while freed.next()?.is_some() {}
-            Ok(Purged { delivered, undelivered })
         })
         .await
     }

@@ -112,7 +112,7 @@ mod tests {
         store.untrack(row, NOW).await.unwrap();
         assert_eq!(store.pause(row).await.unwrap(), Paused::Not(State::Untracked));
         assert_eq!(store.resume(row, NOW).await.unwrap(), Paused::Not(State::Untracked));
-        store.forget(row).await.unwrap();
+        store.forget(row, NOW).await.unwrap();
         assert_eq!(store.pause(row).await.unwrap(), Paused::Gone);
     }
 }

@@ -161,17 +161,6 @@ impl Store {
         .await
     }
 
-    /// Removes a subscription with its renewals, messages and dispatches, delivered or not.
-    pub async fn forget(&self, row: i64) -> Result<()> {
-        self.write(move |db| {
-            db.execute("DELETE FROM subscriptions WHERE id = :id", named_params! { ":id": row })?;
-            Ok(())
-        })
-        .await?;
-        // The log would keep the deleted pages until it is next written over.
-        self.writer.outside(|db| Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)).await
-    }
-
     /// The subscriptions that a name may mean.
     pub async fn find(&self, named: Named) -> Result<Vec<SubscriptionRow>> {
         self.read(move |db| {

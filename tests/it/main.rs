@@ -14,6 +14,8 @@ mod numbers;
 mod once;
 mod operating;
 mod order_data;
+mod queue;
+mod removal;
 mod renewals;
 mod secrecy;
 mod sinks;

@@ -166,6 +166,11 @@ impl Story<'_> {
             (state, ..) => state.to_owned(),
         };
         self.fact(&format!("  to {}", dispatch.sink), &what);
+        if let Some(at) = dispatch.replayed_at {
+            let first =
+                dispatch.first_delivered_at.map_or(String::new(), |at| format!("; first delivered {}", self.when(at)));
+            self.fact("", &format!("sent again {}, last {}{first}", times(dispatch.replays.into()), self.when(at)));
+        }
     }
 
     /// Those about the subscription and not about a renewal, or whose renewal is not known any more.

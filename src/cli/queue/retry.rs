@@ -38,7 +38,7 @@ pub async fn run(args: RetryArgs, context: &Context) -> Result<Exit, Error> {
     let settings = context.settings()?.settings;
     let store = context.store(&settings)?;
     if let Some(sink) = args.sink.as_deref() {
-        super::look::known_sink(&store, &settings, sink).await?;
+        super::select::known(&store, &settings, sink).await?;
     }
     let answer = if args.all_dead {
         let Retried { due, wiped } = store.retry_dead(args.sink, Timestamp::now()).await?;

@@ -59,6 +59,12 @@ fn sink(receiver: &Receiver, now: Timestamp) -> String {
         let error = receiver.last_error.as_deref().unwrap_or("unknown");
         told.push_str(&format!("; in trouble since {}: {error}", relative(since, now)));
     }
+    if !receiver.configured {
+        told.push_str(&format!(
+            "; not in the settings: `renewald queue move --from {} --to …` or `purge`",
+            receiver.sink
+        ));
+    }
     told
 }
 

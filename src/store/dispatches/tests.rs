@@ -1,10 +1,16 @@
 //! Dispatches against real files: order, leases, attempts, and clocks that jump.
 
+use std::time::Duration;
+
+use rusqlite::Connection;
+
 use super::*;
 use crate::renewal::poll::NewRenewal;
 use crate::store::{
     Access, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement, SubscriptionRow,
 };
+
+mod by_hand;
 
 /// 2026-11-21T20:00:00Z
 const T0: Timestamp = Timestamp::from_unix(1_795_291_200);
@@ -365,7 +371,7 @@ async fn a_subscription_forgotten_meanwhile_has_no_metadata_and_that_is_no_error
     let fixture = Fixture::new().await;
     let row = fixture.subscription("A").await.subscription.row;
     assert_eq!(fixture.store.metadata(row).await.unwrap().as_deref(), Some("{}"));
-    fixture.store.forget(row).await.unwrap();
+    fixture.store.forget(row, T0).await.unwrap();
     assert_eq!(fixture.store.metadata(row).await.unwrap(), None);
 }
 

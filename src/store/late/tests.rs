@@ -95,7 +95,7 @@ async fn counts_are_kept_whatever_is_done_to_subscriptions() {
     let path = dir.path().join("renewald.db");
     let store = mixed(&path).await;
     store.untrack(1, NOW).await.unwrap();
-    store.forget(2).await.unwrap();
+    store.forget(2, NOW).await.unwrap();
     store.pause(4).await.unwrap();
     store.resume(17, NOW).await.unwrap();
     store.ask_now(5, NOW).await.unwrap();

@@ -125,6 +125,10 @@ fn dispatch(sink: &str, state: &str) -> DispatchRow {
         leased_until: None,
         delivered_at: (state == "delivered").then(|| at(-2 * DAY + 65)),
         dead_at: (state == "dead").then(|| at(-HOUR)),
+        replays: 0,
+        replayed_at: None,
+        first_delivered_at: None,
+        wiped_at: None,
         row: 1,
     }
 }

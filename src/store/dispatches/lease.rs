@@ -1,0 +1,90 @@
+//! The built-in queue: messages handed to a consumer for a while, and taken off it.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, named_params};
+use uuid::Uuid;
+
+use super::super::{Result, Store};
+use super::Leased;
+use super::take::{ATTEMPT, ELIGIBLE, attempt};
+use crate::clock::Timestamp;
+
+/// A lease that began further ahead than this was given under a wrong clock, and is over. Small corrections of the clock end none.
+const CLOCK_STEP: Duration = Duration::from_secs(60);
+
+impl Store {
+    /// Leases up to `max` messages of a built-in queue, longest queued first. Until the lease is over nobody else gets them,
+    /// nor a later `renewal.*` of their subscriptions. The leases are on disk when this returns.
+    pub async fn lease(&self, sink: &str, max: usize, lease: Duration, now: Timestamp) -> Result<Vec<Leased>> {
+        let sink = sink.to_owned();
+        let until = now + lease;
+        self.write(move |db| {
+            let mut statement = db.prepare_cached(&format!(
+                // In the order of the index: however many wait, only those that are taken are read.
+                "SELECT {ATTEMPT}
+                 FROM dispatches d JOIN messages m ON m.seq = d.message
+                 WHERE {ELIGIBLE} AND m.body IS NOT NULL
+                   AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
+                 ORDER BY d.next_attempt_at, d.id LIMIT :max"
+            ))?;
+            let rows = statement
+                .query_map(
+                    named_params! {
+                        ":sink": sink, ":now": now, ":max": max as i64, ":clock_step": CLOCK_STEP.as_secs() as i64,
+                    },
+                    attempt,
+                )?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut take = db.prepare_cached(
+                "UPDATE dispatches SET leased_until = :until, last_attempt_at = :now, attempts = :number
+                 WHERE id = :id AND state = 'pending'",
+            )?;
+            for row in &rows {
+                take.execute(named_params! {
+                    ":until": until, ":now": now, ":id": row.dispatch, ":number": row.number,
+                })?;
+            }
+            Ok(rows.into_iter().map(|row| Leased { message: row.message, until }).collect())
+        })
+        .await
+    }
+
+    /// Marks leased messages of a built-in queue delivered; the lease may be over. Acknowledging twice changes nothing.
+    /// Returns the ids that this queue does not know; if there are any, nothing is acknowledged.
+    pub async fn acknowledge(&self, sink: &str, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<Uuid>> {
+        let sink = sink.to_owned();
+        self.write(move |db| {
+            let known = |id: &Uuid| -> Result<bool> {
+                Ok(db
+                    .prepare_cached(
+                        "SELECT 1 FROM dispatches d JOIN messages m ON m.seq = d.message
+                         WHERE m.id = :id AND d.sink = :sink",
+                    )?
+                    .exists(named_params! { ":id": id.to_string(), ":sink": sink })?)
+            };
+            let mut unknown = Vec::new();
+            for id in &ids {
+                if !known(id)? {
+                    unknown.push(*id);
+                }
+            }
+            if unknown.is_empty() {
+                for id in &ids {
+                    acknowledge(db, &sink, *id, now)?;
+                }
+            }
+            Ok(unknown)
+        })
+        .await
+    }
+}
+
+fn acknowledge(db: &Connection, sink: &str, id: Uuid, now: Timestamp) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE dispatches SET state = 'delivered', delivered_at = :now, leased_until = NULL, last_error = NULL
+         WHERE state = 'pending' AND sink = :sink AND message = (SELECT seq FROM messages WHERE id = :id)",
+    )?
+    .execute(named_params! { ":id": id.to_string(), ":sink": sink, ":now": now })?;
+    Ok(())
+}
