@@ -30,6 +30,7 @@
 //! | [`delivery`] | what the customer gets, the message and its id |
 //! | [`retry`] | when to try again |
 //! | [`clock`] | time; the only look at the system's clock |
+//! | [`metrics`], [`pulse`] | what the loops count, and whether they still turn |
 //! | [`tls`], [`text`] | HTTP clients; making foreign text safe to show |
 //! | [`sandbox`] | a fake provider with state, a clock of its own and faults |
 //!
@@ -55,7 +56,9 @@ pub mod daemon;
 pub mod delivery;
 pub mod forecast;
 pub mod logging;
+pub mod metrics;
 pub mod provider;
+pub mod pulse;
 pub mod relay;
 pub mod renewal;
 pub mod retry;

@@ -153,13 +153,20 @@ impl Store {
 const WRITE_PROBE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Nothing can be written, which `who` noticed by `error`: returns once it can, or shutdown is requested.
-pub async fn outlast(store: &Store, error: &Error, who: &str, shutdown: &crate::signals::Shutdown) {
+pub async fn outlast(
+    store: &Store,
+    error: &Error,
+    who: &str,
+    pulse: &crate::pulse::Pulse,
+    shutdown: &crate::signals::Shutdown,
+) {
     tracing::error!(who, error = %crate::chain(error), "cannot write to the database: nothing is asked or published until it works again");
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
             () = tokio::time::sleep(WRITE_PROBE) => {}
         }
+        pulse.turn();
         if store.probe_write().await.is_ok() {
             tracing::info!(who, "writing to the database works again");
             return;
