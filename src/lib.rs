@@ -31,6 +31,7 @@
 //! | [`retry`] | when to try again |
 //! | [`clock`] | time; the only look at the system's clock |
 //! | [`metrics`], [`pulse`] | what the loops count, and whether they still turn |
+//! | [`view`] | the objects that `--json` and the API show |
 //! | [`tls`], [`text`] | HTTP clients; making foreign text safe to show |
 //! | [`sandbox`] | a fake provider with state, a clock of its own and faults |
 //!
@@ -71,6 +72,7 @@ pub mod store;
 pub mod sweep;
 pub mod text;
 pub mod tls;
+pub mod view;
 
 /// An error with its causes, for one line of a log or a message: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {
