@@ -4,6 +4,7 @@
 //! `rules` knows every key, `sinks` those of each kind of sink. Secrets are only located here; whoever needs one calls [`Secret::read`].
 
 mod duration;
+mod places;
 mod problem;
 mod reader;
 mod rules;

@@ -7,6 +7,7 @@
 mod alerts;
 mod dispatches;
 mod file;
+mod identity;
 mod messages;
 mod migrations;
 mod overview;
@@ -23,6 +24,7 @@ use rusqlite::Connection;
 pub use alerts::{Alert, AlertChange, DueCounts};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
 pub use file::InstanceLock;
+pub use identity::Identity;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
 pub use pausing::Paused;
