@@ -4,6 +4,7 @@ pub mod check;
 pub mod context;
 pub mod demo;
 pub mod explain;
+pub mod healthcheck;
 pub mod import;
 pub mod init;
 pub mod list;
@@ -86,6 +87,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Look at messages, send them again, take them
     Queue(queue::QueueArgs),
+    /// Ask the running daemon whether it does its work: exit 0 when it does
+    Healthcheck,
     /// Print the JSON Schema of the messages
     Schema,
 }
@@ -155,11 +158,24 @@ impl From<crate::settings::Problems> for Error {
     }
 }
 
+impl From<crate::admin::Error> for Error {
+    fn from(error: crate::admin::Error) -> Self {
+        use crate::admin::Error as Admin;
+        let exit = match error {
+            Admin::Store(error) => return error.into(),
+            Admin::Secret(_) => Exit::Settings,
+            Admin::Listen { .. } | Admin::Thread(_) => Exit::CannotCreate,
+        };
+        Self::new(exit, crate::chain(&error))
+    }
+}
+
 impl From<crate::daemon::Error> for Error {
     fn from(error: crate::daemon::Error) -> Self {
         use crate::daemon::Error as Daemon;
         match error {
             Daemon::Store(error) => error.into(),
+            Daemon::Admin(error) => error.into(),
             Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
                 Self::new(Exit::Settings, crate::chain(&error))
             }
@@ -213,6 +229,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
+        Command::Healthcheck => healthcheck::run(context).await,
         Command::Schema => schema::run(context),
     }
 }

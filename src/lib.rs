@@ -7,7 +7,8 @@
 //!
 //! # The map
 //!
-//! Arrows point one way: `cli → daemon → sweep, relay → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! Arrows point one way: `cli → daemon, admin → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! [`admin`] works from store and settings alone: it sees neither sweep nor relay.
 //! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store.
 //!
 //! | Module | Owns |
@@ -16,6 +17,7 @@
 //! | [`settings`] | settings, read once and checked whole; the only reader of the environment |
 //! | [`logging`] | log lines to stderr |
 //! | [`daemon`] | `run` and `once`: the same passes |
+//! | [`admin`] | health, metrics and the JSON API, over HTTP |
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
 //! | [`signals`] | drain, exit at once, poll now |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
@@ -49,6 +51,7 @@
 //!
 //! `once` takes the same path exactly once, from step 2.
 
+pub mod admin;
 pub mod budget;
 pub mod choice;
 pub mod cli;

@@ -7,6 +7,7 @@
 mod alerts;
 mod dispatches;
 mod file;
+mod gauges;
 mod identity;
 mod messages;
 mod migrations;
@@ -24,6 +25,7 @@ use rusqlite::Connection;
 pub use alerts::{Alert, AlertChange, DueCounts};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
 pub use file::InstanceLock;
+pub use gauges::{Answers, DispatchCounts};
 pub use identity::Identity;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
@@ -115,6 +117,12 @@ impl Store {
 
     pub fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// The same store with a reading connection of its own: its long queries hold up nobody else's.
+    pub fn beside(&self) -> Result<Self> {
+        let reader = thread::Worker::reading(file::open_reader(&self.path)?)?;
+        Ok(Self { writer: self.writer.clone(), reader, path: self.path.clone() })
     }
 
     /// Waits until everything queued is committed and both connections are closed.
