@@ -12,6 +12,7 @@ mod files;
 mod harness;
 mod http;
 mod instances;
+mod metrics;
 mod numbers;
 mod once;
 mod order_data;
