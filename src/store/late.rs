@@ -13,7 +13,7 @@ use crate::forecast::Forecast;
 use crate::renewal::{Pace, Rules};
 
 /// Watched subscriptions of one provider that need a look, or patience.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Late {
     /// Last answer older than 1.1 × its interval, and not because the budget is too small.
     pub overdue: i64,

@@ -36,7 +36,7 @@ pub fn counts_of(groups: &[Group], provider: &str) -> Counts {
 }
 
 /// Renewals whose order data is awaited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Waiting {
     pub renewals: i64,
     pub oldest_detected_at: Option<Timestamp>,

@@ -6,6 +6,7 @@ use crate::cli::table::{Table, relative, when};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::store::{DispatchRow, QueueFilter};
+use crate::view::DispatchPage;
 
 /// What a list and its next page begin with.
 #[derive(Debug, clap::Args)]
@@ -47,14 +48,6 @@ pub struct DeadArgs {
     page: PageArgs,
 }
 
-/// What `queue list --json` and `queue dead --json` print.
-#[derive(serde::Serialize)]
-struct Page {
-    items: Vec<DispatchRow>,
-    /// For `--cursor`; `null` on the last page.
-    next_cursor: Option<String>,
-}
-
 pub async fn list(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let page = page(args.page, args.state, context).await?;
     print_page(page, context, &["id", "type", "subscription", "gen", "sink", "state"], |row, now| {
@@ -89,7 +82,7 @@ pub async fn dead(args: DeadArgs, context: &Context) -> Result<Exit, Error> {
     )
 }
 
-async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Result<Page, Error> {
+async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Result<DispatchPage, Error> {
     let after = match &args.cursor {
         None => 0,
         Some(cursor) => {
@@ -121,11 +114,11 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
     let more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| more).map(|last| last.row.to_string());
-    Ok(Page { items, next_cursor })
+    Ok(DispatchPage { items, next_cursor })
 }
 
 fn print_page(
-    page: Page,
+    page: DispatchPage,
     context: &Context,
     header: &[&str],
     cells: impl Fn(&DispatchRow, Timestamp) -> Vec<String>,

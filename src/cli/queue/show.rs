@@ -1,6 +1,5 @@
 //! `queue show`: all of one message. Its body, and the keys in it, only with `--reveal`.
 
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::list::progress;
@@ -10,6 +9,7 @@ use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::store::{DispatchRow, ForgottenRow, MessageRow, QueueFilter};
 use crate::text::visible;
+use crate::view::{self, Shown};
 
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
@@ -19,16 +19,6 @@ pub struct ShowArgs {
     /// Show the body too, licence keys included
     #[arg(long)]
     reveal: bool,
-}
-
-/// What `queue show --json` prints.
-#[derive(serde::Serialize)]
-struct Shown {
-    message: MessageRow,
-    dispatches: Vec<DispatchRow>,
-    /// The CloudEvent as stored. Only with `--reveal`; then `null` when it is wiped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Option<Box<RawValue>>>,
 }
 
 /// What `queue show --json` prints of a message whose subscription was forgotten.
@@ -53,7 +43,7 @@ pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
     let body = if args.reveal { store.message_body(id).await? } else { None };
     store.close().await;
     if context.global.json {
-        let body = body.map(raw).transpose()?;
+        let body = body.map(view::event).transpose().map_err(|text| Error::new(Exit::Internal, text))?;
         context.print_json(&Shown { message, dispatches, body: args.reveal.then_some(body) })?;
     } else {
         context.print(&describe(&message, &dispatches, Timestamp::now()))?;
@@ -89,11 +79,6 @@ fn show_forgotten(id: Uuid, forgotten: Vec<ForgottenRow>, context: &Context) -> 
 /// Lines with a name in front of each.
 fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{}{}\n", bold(&format!("{name:<14}")), visible(value))).collect()
-}
-
-fn raw(body: Vec<u8>) -> Result<Box<RawValue>, Error> {
-    let broken = || Error::new(Exit::Internal, "the stored body is not JSON");
-    String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok()).ok_or_else(broken)
 }
 
 fn describe(message: &MessageRow, dispatches: &[DispatchRow], now: Timestamp) -> String {
