@@ -1,11 +1,17 @@
 //! The receivers of messages: what every sink has, and what each kind adds in a file of its own below.
 
+mod exec;
+mod redis;
+mod smtp;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use exec::Exec;
+pub use redis::Redis;
+pub use smtp::Smtp;
 pub use webhook::Webhook;
 
 use super::problem::nearest;
@@ -30,6 +36,9 @@ pub struct Sink {
 #[derive(Clone, Debug)]
 pub enum SinkKind {
     Webhook(Webhook),
+    Redis(Redis),
+    Smtp(Box<Smtp>),
+    Exec(Exec),
     File { path: PathBuf },
     Stdout,
     Queue,
@@ -48,16 +57,26 @@ impl SinkKind {
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
             Self::Webhook(webhook) => webhook.signing_secrets(),
-            Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
+            Self::Redis(redis) => redis.password.iter().collect(),
+            Self::Smtp(smtp) => smtp.password.iter().collect(),
+            Self::Exec(_) | Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
         }
     }
 }
 
 /// The kinds of sinks, each with the keys that only it has.
-const KINDS: [(&str, &[&str]); 4] = [("webhook", webhook::KEYS), ("file", &["path"]), ("stdout", &[]), ("queue", &[])];
+const KINDS: [(&str, &[&str]); 7] = [
+    ("webhook", webhook::KEYS),
+    ("redis", redis::KEYS),
+    ("smtp", smtp::KEYS),
+    ("exec", exec::KEYS),
+    ("file", &["path"]),
+    ("stdout", &[]),
+    ("queue", &[]),
+];
 
 /// Kinds that the documentation names and this version lacks.
-const OTHER_KINDS: [&str; 5] = ["amqp", "nats", "redis", "smtp", "exec"];
+const OTHER_KINDS: [&str; 2] = ["amqp", "nats"];
 
 /// All of them, and the built-in queue where there is none.
 pub(super) fn read(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
@@ -104,6 +123,9 @@ fn kind(mut section: Section) -> SinkKind {
     let name = section.required("kind", &format!("one of {}", names.join(", "))).unwrap_or_default();
     let kind = match name.as_str() {
         "webhook" => SinkKind::Webhook(webhook::read(&mut section)),
+        "redis" => SinkKind::Redis(redis::read(&mut section)),
+        "smtp" => SinkKind::Smtp(Box::new(smtp::read(&mut section))),
+        "exec" => SinkKind::Exec(exec::read(&mut section)),
         "file" => {
             let path = section.required("path", "the file to append messages to").unwrap_or_default();
             SinkKind::File { path: section.report.origins.directory().join(path) }
