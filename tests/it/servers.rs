@@ -6,6 +6,8 @@
 pub mod authority;
 pub mod nats;
 pub mod rabbitmq;
+pub mod redis;
+pub mod smtp;
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -164,8 +164,11 @@ fn transport(error: &Error) -> String {
     if error.is_response() {
         return "hung up, or answered what is not SMTP".to_owned();
     }
-    let text = without_control_characters(&said(error));
-    if text.is_empty() { error.to_string() } else { text.chars().take(TEXT_CHARS).collect() }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    without_control_characters(&innermost.to_string()).chars().take(TEXT_CHARS).collect()
 }
 
 /// The status code of RFC 3463: `5.1.1`
