@@ -32,7 +32,7 @@ pub trait Sink: Send + Sync {
 /// A sink of any kind that pushes, as the settings have it.
 pub enum Configured {
     Webhook(webhook::Webhook),
-    Redis(redis::Redis),
+    Redis(Box<redis::Redis>),
     Smtp(Box<smtp::Smtp>),
     Exec(exec::Exec),
     File(file::FileSink),

@@ -66,7 +66,7 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
         }
         SinkKind::Redis(settings) => {
             let redis = Redis::new(redis(settings, timeout)?);
-            Configured::Redis(redis.map_err(|error| failed(crate::chain(&error)))?)
+            Configured::Redis(Box::new(redis.map_err(|error| failed(crate::chain(&error)))?))
         }
         SinkKind::Smtp(settings) => {
             let smtp = Smtp::new(smtp(settings, configured)?);

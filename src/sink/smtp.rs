@@ -85,33 +85,33 @@ impl Smtp {
     }
 
     async fn send(&self, letter: &Letter) -> Result<(), Failure> {
-        let sink = |reason| Failure::Sink { reason, retry_after: None };
-        if let Some(mut connection) = self.take_idle() {
-            match self.send_over(&mut connection, letter).await {
-                // Closed while nobody looked.
-                Err(Trouble::Lost(_)) => {}
-                Err(Trouble::Failed(failure)) => return self.keep_after(connection, failure).await,
-                Ok(()) => return Ok(self.keep(connection)),
+        if let Some(connection) = self.take_idle() {
+            match self.send_over(connection, letter).await {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Failed(failure)) => return Err(failure),
+                Err(Trouble::Lost(_)) => {} // closed while nobody looked
             }
         }
-        let mut connection = self.server.connect().await.map_err(sink)?;
-        match self.send_over(&mut connection, letter).await {
-            Ok(()) => Ok(self.keep(connection)),
-            Err(Trouble::Failed(failure)) => self.keep_after(connection, failure).await,
-            Err(Trouble::Lost(reason)) => Err(sink(reason)),
-        }
+        let sink = |reason| Failure::Sink { reason, retry_after: None };
+        let connection = self.server.connect().await.map_err(sink)?;
+        self.send_over(connection, letter).await.map_err(|trouble| match trouble {
+            Trouble::Failed(failure) => failure,
+            Trouble::Lost(reason) => sink(reason),
+        })
     }
 
-    async fn send_over(&self, connection: &mut AsyncSmtpConnection, letter: &Letter) -> Result<(), Trouble> {
-        hand_over(connection, &self.writer.from.email, letter).await
-    }
-
-    /// A server that has refused one mail takes the next over the same connection.
-    async fn keep_after(&self, mut connection: AsyncSmtpConnection, failure: Failure) -> Result<(), Failure> {
-        if forget(&mut connection).await.is_ok() {
+    /// Keeps the connection where it can serve the next mail, too.
+    async fn send_over(&self, mut connection: AsyncSmtpConnection, letter: &Letter) -> Result<(), Trouble> {
+        let outcome = hand_over(&mut connection, &self.writer.from.email, letter).await;
+        let is_usable = match &outcome {
+            Ok(()) => true,
+            Err(Trouble::Failed(_)) => forget(&mut connection).await.is_ok(),
+            Err(Trouble::Lost(_)) => false,
+        };
+        if is_usable {
             self.keep(connection);
         }
-        Err(failure)
+        outcome
     }
 
     fn take_idle(&self) -> Option<AsyncSmtpConnection> {

@@ -155,9 +155,9 @@ fn a_refused_recipient_is_final_and_holds_up_nobody() {
             "A dead 1 refused RCPT: 550 5.1.1",
             "A dead 1 refused RCPT: 550 5.1.1",
             "B dead 1 refused the mail: 554 5.7.1",
-            "C dead 1 to:1: prints something that this message does not have",
-            "D dead 1 the recipient (to) is not one mail address",
-            "E dead 1 the recipient (to) is not one mail address",
+            "C dead 1 no recipient: to:1: prints what this message or its metadata does not have",
+            "D dead 1 no recipient: to is not one mail address for this subscription's metadata",
+            "E dead 1 no recipient: to is not one mail address for this subscription's metadata",
             "F delivered 1 ",
         ]
     );

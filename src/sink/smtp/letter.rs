@@ -43,7 +43,9 @@ impl Writer {
         let attachments = attachments(&body);
         let fields = fields(message, body, None);
         let fill = |part| self.templates.fill(part, &fields).map_err(refused);
-        let recipient = recipient(&fill(Part::To)?).map_err(refused)?;
+        let filled = self.templates.fill(Part::To, &fields);
+        let recipient = filled.and_then(|filled| recipient(&filled));
+        let recipient = recipient.map_err(|reason| refused(format!("no recipient: {reason}")))?;
         let subject: String = one_line(&fill(Part::Subject)?).chars().take(SUBJECT_CHARS).collect();
         let text = SinglePart::plain(readable(&fill(Part::Text)?));
         let html = match self.templates.has(Part::Html) {
@@ -97,12 +99,12 @@ fn attach(mail: MultiPart, attachments: Vec<SinglePart>) -> MultiPart {
 fn recipient(filled: &str) -> Result<Address, String> {
     let filled = filled.trim();
     if filled.is_empty() {
-        return Err("the recipient (to) is empty".to_owned());
+        return Err("to is empty for this subscription's metadata".to_owned());
     }
     let odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"' | '\\');
     match filled.parse::<Address>() {
         Ok(address) if !filled.contains(odd) => Ok(address),
-        _ => Err("the recipient (to) is not one mail address".to_owned()),
+        _ => Err("to is not one mail address for this subscription's metadata".to_owned()),
     }
 }
 
