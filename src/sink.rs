@@ -4,7 +4,6 @@
 
 pub mod exec;
 pub mod file;
-pub mod pattern;
 pub mod redis;
 pub mod smtp;
 pub mod stdout;
@@ -75,6 +74,11 @@ pub enum Failure {
     /// About this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+}
+
+/// Without the parser's words, which may quote the body.
+fn unreadable(_: serde_json::Error) -> Failure {
+    Failure::Final { reason: "the body is not a message of ours".to_owned() }
 }
 
 /// The message as one JSON line, its end included.

@@ -17,6 +17,7 @@ use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
 use crate::store::Store;
 use crate::sweep::{Account, Bells, Sweeper};
+use crate::tls;
 
 pub(super) fn sweeper(
     name: &str,
@@ -92,13 +93,17 @@ fn webhook(settings: &settings::sinks::Webhook, timeout: Duration) -> Result<Web
 
 fn redis(settings: &settings::sinks::Redis, timeout: Duration) -> Result<RedisConfig, Error> {
     let wait = Replicas { count: settings.wait_replicas, timeout: settings.wait_timeout };
+    let identity = match &settings.tls.identity {
+        Some(identity) => Some(tls::Identity { certificate: identity.certificate.clone(), key: identity.key.path()? }),
+        None => None,
+    };
     Ok(RedisConfig {
         url: settings.url.clone(),
         stream: settings.stream.clone(),
         user: settings.user.clone(),
         password: settings.password.as_ref().map(settings::Secret::read).transpose()?,
-        ca_file: settings.ca_file.clone(),
-        identity: settings.identity.clone(),
+        ca_file: settings.tls.ca.clone(),
+        identity,
         wait: (wait.count > 0).then_some(wait),
         max_len: settings.max_len,
         timeout,
@@ -112,8 +117,10 @@ fn smtp(settings: &settings::sinks::Smtp, sink: &settings::Sink) -> Result<SmtpC
         port: settings.port,
         encryption: settings.encryption,
         ca_file: settings.ca_file.clone(),
-        user: settings.user.clone(),
-        password: settings.password.as_ref().map(settings::Secret::read).transpose()?,
+        account: match &settings.account {
+            Some((user, password)) => Some((user.clone(), password.read()?)),
+            None => None,
+        },
         from: settings.from.clone(),
         reply_to: settings.reply_to.clone(),
         templates: settings.templates.clone(),

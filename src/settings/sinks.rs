@@ -1,5 +1,6 @@
 //! The receivers of messages: what every sink has, and what each kind adds in a file of its own below.
 
+pub mod broker;
 mod exec;
 mod redis;
 mod smtp;
@@ -57,8 +58,8 @@ impl SinkKind {
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
             Self::Webhook(webhook) => webhook.signing_secrets(),
-            Self::Redis(redis) => redis.password.iter().collect(),
-            Self::Smtp(smtp) => smtp.password.iter().collect(),
+            Self::Redis(redis) => redis.secrets(),
+            Self::Smtp(smtp) => smtp.account.iter().map(|(_, password)| password).collect(),
             Self::Exec(_) | Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
         }
     }
@@ -145,8 +146,9 @@ fn kind(mut section: Section) -> SinkKind {
         }
     };
     section.finish_with(|key| {
-        let (owner, _) = KINDS.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("a key of kind {owner:?}; this sink is of kind {name:?}"))
+        let owners = KINDS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(owner, _)| format!("{owner:?}"));
+        let owners = owners.collect::<Vec<_>>().join(", ");
+        (!owners.is_empty()).then(|| format!("a key of kind {owners}; this sink is of kind {name:?}"))
     });
     kind
 }

@@ -182,7 +182,7 @@ renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolu
 renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, redis, smtp, exec, file, stdout, queue
 renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.ended, subscription.not_renewed, "*"
 renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
-renewald.toml:26: sinks.log.url: a key of kind "webhook"; this sink is of kind "file"
+renewald.toml:26: sinks.log.url: a key of kind "webhook", "redis"; this sink is of kind "file"
 renewald.toml:28: sinks.mail.kind: nats is not built into this version; built in: webhook, redis, smtp, exec, file, stdout, queue
 renewald.toml:31: admin.listen: must be an IP address and port such as "127.0.0.1:9464", "unix:/absolute/path", or "" for none
 renewald.toml:33: log.level: "inof" is unknown; known are error, warn, info, debug, trace, and directives such as "info,renewald::sweep=debug"
@@ -438,7 +438,7 @@ fn names_are_checked_everywhere() {
 
 fn secret_in(dir: &TempDir, name: &str, credentials: Option<PathBuf>) -> Secret {
     let secrets = dir.path().join("secrets");
-    Secret::File { name: name.into(), key: "admin.token_file".to_owned(), secrets, credentials }
+    Secret::File { name: name.into(), key: "admin.token_file".to_owned(), secrets, credentials, lines: false }
 }
 
 #[test]

@@ -14,16 +14,15 @@ use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, IntoConnectionI
 use secrecy::{ExposeSecret, SecretString};
 
 use self::answer::{Permitted, permitted, reason};
-use super::pattern::Pattern;
-use super::{Failure, Sink};
-use crate::delivery::Message;
+use super::{Failure, Sink, unreadable};
+use crate::delivery::{AddressTemplate, Message};
 use crate::tls::{self, Identity};
 
 pub struct RedisConfig {
     /// `redis://`, `rediss://` or `unix://`, without user and password.
     pub url: String,
     /// The stream's key.
-    pub stream: Pattern,
+    pub stream: AddressTemplate,
     pub user: Option<String>,
     pub password: Option<SecretString>,
     pub ca_file: Option<PathBuf>,
@@ -58,7 +57,7 @@ pub enum Error {
 
 pub struct Redis {
     client: Client,
-    stream: Pattern,
+    stream: AddressTemplate,
     wait: Option<Replicas>,
     max_len: Option<u64>,
     timeout: Duration,
@@ -135,12 +134,12 @@ impl Redis {
     async fn look(&self) -> Result<(), String> {
         let mut connection = self.connection().await?;
         // An id that no entry may have: the server looks at everything else first, and adds nothing.
-        let key = self.stream.fill_with("provider", "territory", "renewald.renewal.ready.v1");
+        let key = self.stream.filled("renewald.renewal.ready.v1", "provider", "territory");
         let answered = redis::cmd("XADD").arg(&key).arg("0-0").arg("id").arg("check").exec_async(&mut connection).await;
         match permitted(answered) {
             Permitted::Yes => {}
             // The placeholders' names were made up here.
-            Permitted::NotThisKey(_) if self.stream.fixed().is_none() => {}
+            Permitted::NotThisKey(_) if !self.stream.is_fixed() => {}
             Permitted::NotThisKey(reason) | Permitted::No(reason) => return Err(reason),
         }
         // Whoever may only add may not be allowed to ask.
@@ -159,7 +158,7 @@ impl Redis {
 
 impl Sink for Redis {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
-        let key = self.stream.fill(message)?;
+        let key = self.stream.render(message).map_err(unreadable)?;
         let sink = |reason| Failure::Sink { reason, retry_after: None };
         self.within(self.append(&key, message)).await.map_err(sink)
     }
@@ -214,7 +213,7 @@ mod tests {
     fn config(url: &str) -> RedisConfig {
         RedisConfig {
             url: url.to_owned(),
-            stream: Pattern::parse("renewals").unwrap(),
+            stream: AddressTemplate::parse("renewals").unwrap(),
             user: Some("shop".to_owned()),
             password: Some("hush".to_owned().into()),
             ca_file: None,

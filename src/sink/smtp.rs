@@ -42,8 +42,8 @@ pub struct SmtpConfig {
     pub port: u16,
     pub encryption: Encryption,
     pub ca_file: Option<PathBuf>,
-    pub user: Option<String>,
-    pub password: Option<SecretString>,
+    /// User and password.
+    pub account: Option<(String, SecretString)>,
     pub from: Mailbox,
     pub reply_to: Option<Mailbox>,
     pub templates: Sources,
@@ -77,9 +77,8 @@ impl Smtp {
         let templates = Templates::parse(&config.templates).map_err(Error::Template)?;
         templates.try_on(config.events.iter().map(String::as_str)).map_err(Error::Template)?;
         let security = security(&config)?;
-        let SmtpConfig { host, port, user, password, from, reply_to, timeout, .. } = config;
-        let credentials =
-            user.zip(password).map(|(user, secret)| Credentials::new(user, secret.expose_secret().to_owned()));
+        let SmtpConfig { host, port, account, from, reply_to, timeout, .. } = config;
+        let credentials = account.map(|(user, password)| Credentials::new(user, password.expose_secret().to_owned()));
         let server = Server { host, port, security, credentials };
         Ok(Self { server, writer: Writer { from, reply_to, templates }, timeout, idle: Mutex::default() })
     }

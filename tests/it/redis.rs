@@ -268,7 +268,7 @@ fn mistakes_in_its_settings_are_named() {
         ("url = \"redis://h:99999\"", "url: not a URL"),
         (
             "url = \"redis://h\"\nstream = \"{teritory}\"",
-            "stream: {teritory} is unknown; known are {provider}, {territory}, {type}",
+            "stream: unknown placeholder \"{teritory}\"; known are {type}, {provider}, {territory}",
         ),
         ("url = \"redis://h\"\nuser = \"u\"", "password_file: missing; user needs a password"),
         ("url = \"redis://h\"\nca_file = \"ca.pem\"", "url: is not encrypted, but certificates are given"),

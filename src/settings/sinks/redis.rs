@@ -1,29 +1,33 @@
 //! The keys of a sink of kind `redis`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
 
+use super::broker::{self, TlsFiles};
+use crate::delivery::AddressTemplate;
 use crate::settings::Secret;
-use crate::settings::reader::{Section, is_loopback_host};
+use crate::settings::reader::{Section, is_loopback};
 use crate::settings::rules::SECOND;
-use crate::sink::pattern::Pattern;
-use crate::tls::Identity;
 
 #[derive(Clone, Debug)]
 pub struct Redis {
     /// `redis`, `rediss` or `unix`; without user and password.
     pub url: String,
-    pub stream: Pattern,
+    pub stream: AddressTemplate,
     pub user: Option<String>,
     pub password: Option<Secret>,
-    pub ca_file: Option<PathBuf>,
-    pub identity: Option<Identity>,
+    pub tls: TlsFiles,
     /// How many replicas must have a message before it counts as delivered; 0 = do not ask.
     pub wait_replicas: u32,
     pub wait_timeout: Duration,
     pub max_len: Option<u64>,
+}
+
+impl Redis {
+    pub fn secrets(&self) -> Vec<&Secret> {
+        self.password.iter().chain(self.tls.secret()).collect()
+    }
 }
 
 pub(super) const KEYS: &[&str] = &[
@@ -32,9 +36,9 @@ pub(super) const KEYS: &[&str] = &[
     "user",
     "password",
     "password_file",
-    "ca_file",
-    "client_certificate_file",
-    "client_key_file",
+    broker::CA_FILE,
+    broker::CERTIFICATE_FILE,
+    broker::KEY_FILE,
     "wait_replicas",
     "wait_timeout",
     "max_len",
@@ -49,18 +53,17 @@ pub(super) fn read(section: &mut Section) -> Redis {
         section.problem("password_file", "missing; user needs a password: name the file that holds it");
     }
     let redis = Redis {
-        stream: stream(section),
+        stream: broker::template(section, "stream", AddressTemplate::literal("renewald")),
         user,
         password,
-        ca_file: section.path("ca_file"),
-        identity: identity(section),
+        tls: TlsFiles::read(section),
         wait_replicas: u32::try_from(section.integer("wait_replicas", 0, 0..=100)).unwrap_or(0),
         wait_timeout: section.duration("wait_timeout", SECOND, SECOND..=600 * SECOND),
         max_len: max_len(section),
         url,
     };
     let plain = !redis.url.is_empty() && !redis.url.starts_with("rediss:");
-    if plain && (redis.ca_file.is_some() || redis.identity.is_some()) {
+    if plain && !redis.tls.is_empty() {
         section.problem("url", "is not encrypted, but certificates are given; write rediss:// instead of redis://");
     }
     redis
@@ -72,7 +75,7 @@ fn url(section: &mut Section) -> String {
     };
     match check_url(&text) {
         Ok(url) => {
-            if url.scheme() == "redis" && !url.host_str().is_some_and(is_loopback_host) {
+            if url.scheme() == "redis" && !is_loopback(&url) {
                 section.warning("url", "redis:// sends the password and licence keys in plain text; use rediss://");
             }
             text
@@ -103,30 +106,6 @@ fn check_url(text: &str) -> Result<Url, &'static str> {
         "unix" if url.has_host() || url.path().len() < 2 => Err("a socket is written unix:///run/redis/redis.sock"),
         "unix" => Ok(url),
         _ => Err("must begin with rediss://, redis:// or unix://"),
-    }
-}
-
-fn stream(section: &mut Section) -> Pattern {
-    let text = section.text("stream").ok().flatten().unwrap_or_else(|| "renewald".to_owned());
-    Pattern::parse(&text).unwrap_or_else(|reason| {
-        section.problem("stream", reason);
-        Pattern::default()
-    })
-}
-
-fn identity(section: &mut Section) -> Option<Identity> {
-    let (certificate, key) = (section.path("client_certificate_file"), section.path("client_key_file"));
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
-        (None, None) => None,
-        (Some(_), None) => {
-            section.problem("client_key_file", "missing; client_certificate_file needs its private key");
-            None
-        }
-        (None, Some(_)) => {
-            section.problem("client_certificate_file", "missing; client_key_file is the key of a certificate");
-            None
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lettre::message::Mailbox;
 
+use super::broker;
 use crate::settings::Secret;
 use crate::settings::problem::{nearest, shown};
 use crate::settings::reader::{Section, is_loopback_host};
@@ -16,9 +17,8 @@ pub struct Smtp {
     pub port: u16,
     pub encryption: Encryption,
     pub ca_file: Option<PathBuf>,
-    /// Never without a password.
-    pub user: Option<String>,
-    pub password: Option<Secret>,
+    /// User and password.
+    pub account: Option<(String, Secret)>,
     pub from: Mailbox,
     pub reply_to: Option<Mailbox>,
     pub templates: Sources,
@@ -28,7 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "host",
     "port",
     "tls",
-    "ca_file",
+    broker::CA_FILE,
     "user",
     "password",
     "password_file",
@@ -54,11 +54,11 @@ pub(super) fn read(section: &mut Section) -> Smtp {
         Encryption::None => 25,
     };
     let port = u16::try_from(section.integer("port", usual, 1..=65_535)).unwrap_or_default();
-    let ca_file = section.path("ca_file");
+    let ca_file = section.path(broker::CA_FILE);
     if ca_file.is_some() && encryption == Encryption::None {
         section.problem("ca_file", "is of no use with tls = \"none\"");
     }
-    let (user, password) = account(section);
+    let account = broker::account(section);
     let from = match section.required("from", "the sender, such as \"Acme <licences@acme.example>\"") {
         Some(text) => mailbox(section, "from", &text),
         None => None,
@@ -66,7 +66,7 @@ pub(super) fn read(section: &mut Section) -> Smtp {
     let reply_to = section.text("reply_to").ok().flatten().and_then(|text| mailbox(section, "reply_to", &text));
     let templates = templates(section);
     let from = from.unwrap_or_else(stand_in);
-    Smtp { host, port, encryption, ca_file, user, password, from, reply_to, templates }
+    Smtp { host, port, encryption, ca_file, account, from, reply_to, templates }
 }
 
 fn host(section: &mut Section) -> String {
@@ -94,18 +94,6 @@ fn encryption(section: &mut Section, host: &str) -> Encryption {
             Encryption::Starttls
         }
     }
-}
-
-fn account(section: &mut Section) -> (Option<String>, Option<Secret>) {
-    let given = section.has("password") || section.has("password_file");
-    let (user, password) = (section.text("user").ok().flatten(), section.secret("password"));
-    if user.is_some() && !given {
-        section.problem("password_file", "missing; user needs a password: name the file that holds it");
-    }
-    if user.is_none() && password.is_some() {
-        section.problem("user", "missing; a password needs the user that it belongs to");
-    }
-    (user, password)
 }
 
 fn mailbox(section: &mut Section, key: &str, text: &str) -> Option<Mailbox> {

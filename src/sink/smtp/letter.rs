@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use super::template::{Part, Templates, fields};
 use crate::clock::Timestamp;
 use crate::delivery::{Message, without_control_characters};
-use crate::sink::{Failure, pattern};
+use crate::sink::{Failure, unreadable};
 
 /// What a mail server may cut, or refuse.
 const SUBJECT_CHARS: usize = 250;
@@ -39,7 +39,7 @@ impl Writer {
     /// Whatever is wrong is final: the message will not change. The reason quotes neither address nor text.
     pub fn write(&self, message: &Message, now: Timestamp) -> Result<Letter, Failure> {
         let refused = |reason| Failure::Final { reason };
-        let body: Json = serde_json::from_slice(&message.body).map_err(pattern::unreadable)?;
+        let body: Json = serde_json::from_slice(&message.body).map_err(unreadable)?;
         let attachments = attachments(&body);
         let fields = fields(message, body, None);
         let fill = |part| self.templates.fill(part, &fields).map_err(refused);
