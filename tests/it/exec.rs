@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
@@ -17,12 +18,12 @@ use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_f
 
 const CUSTOMER: &str = "CANARY-customer";
 
-/// Writes a shell script that may be run.
+/// Writes a shell script that may be run. By another process: what a thread of ours starts meanwhile would hold the file open
+/// for writing, and the kernel starts no such file.
 fn script(path: &Path, text: &str) {
-    let part = path.with_extension("part");
-    fs::write(&part, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&part, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(part, path).unwrap();
+    let write = "printf '%s\\n' '#!/bin/sh' \"$1\" > \"$0.part\" && chmod 755 \"$0.part\" && mv \"$0.part\" \"$0\"";
+    let written = Command::new("sh").args(["-c", write]).arg(path).arg(text).status();
+    assert!(written.expect("a shell").success());
 }
 
 /// A site whose sink runs `deliver` in its directory with these arguments.
@@ -268,7 +269,7 @@ async fn a_child_may_leave_its_input_and_its_output_alone() {
     place.sink("sleep 600 <&0 & echo $! > DIR/background", patience).publish(&message(large)).await.unwrap();
     let background = place.process("background");
     assert!(is_alive(background), "a child that has ended by itself leaves it alone");
-    let killed = std::process::Command::new("sh").args(["-c", "kill -9 \"$0\"", &background.to_string()]).status();
+    let killed = Command::new("sh").args(["-c", "kill -9 \"$0\"", &background.to_string()]).status();
     assert!(killed.unwrap().success());
 }
 

@@ -114,6 +114,22 @@ fn the_stream_may_be_named_by_what_a_message_is_about() {
     assert_eq!(redis.length("r:nexway:eu:renewald.renewal.ready.v1"), 1);
 }
 
+#[test]
+fn a_socket_and_another_database_will_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("redis.sock").display().to_string();
+    let arguments = |port: u16| ["--port", &port.to_string(), "--unixsocket", &socket].map(str::to_owned).to_vec();
+    let Some(redis) = Redis::with(arguments) else { return };
+    let sandbox = sandbox();
+    let by_number = format!("kind = \"redis\"\nurl = \"{}/3\"", redis.url());
+    let by_socket = format!("url = \"unix://{socket}\"");
+    let site = setup(&sandbox, &by_socket).sink("other", &by_number).install();
+    renewed(&sandbox, &site);
+    site.catch_up();
+    assert_eq!(redis.length("renewald"), 1);
+    assert_eq!(redis.cli(&["-n", "3", "XLEN", "renewald"]), "1");
+}
+
 /// Relays once; the sink must be blocked for this reason, and the message lose no attempt.
 fn assert_blocked(site: &Site, now: Timestamp, reason: &str) {
     let (_, report) = site.work().pass(now);

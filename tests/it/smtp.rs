@@ -1,6 +1,7 @@
 //! The mail sink against a private mail server, its mails read by Python's own email package.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 
 use renewald::sandbox::{NewOrder, Sandbox, Script, Variant};
 use serde_json::json;
@@ -264,6 +265,19 @@ fn a_server_that_is_down_gets_the_mail_when_it_is_back() {
     assert_eq!(server.count(), 3);
 }
 
+#[test]
+fn a_server_that_never_answers_costs_the_timeout() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(); // the kernel connects, and nobody reads
+    let sandbox = sandbox();
+    let port = silent.local_addr().unwrap().port();
+    let table = format!("kind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\n{FROM}{TO}");
+    let site = Setup::new(&sandbox).with(|setup| setup.sink_timeout = "1s").sink("mail", &table).install();
+    renewed(&sandbox, &site, "A", &to("a@example.com"));
+    let (_, report) = site.work().pass(sandbox.now());
+    assert_eq!((report.dead, report.blocked, last_error(&site).as_str()), (0, true, "no answer within 1s"));
+    assert_eq!(site.value::<i64>("SELECT attempts FROM dispatches"), 0);
+}
+
 const HOSTILE: &str =
     "x\r\nBcc: eve@evil.example\r\nX-Evil: 1\r\n\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n\u{0}\u{1b}[31m\u{202e}";
 
@@ -334,6 +348,7 @@ fn mistakes_in_its_settings_are_named() {
         (format!("host = \"h\"\n{FROM}"), "to: missing; give the recipient"),
         (format!("host = \"h\"\n{TO}"), "from: missing; give the sender"),
         (format!("host = \"h\"\n{TO}from = \"a@example.com, b@example.com\""), "from: is not one mail address"),
+        (format!("host = \"h\"\n{FROM}to = \"nobody\""), "to: is neither one mail address nor a template"),
         (format!("{least}reply_to = \"nobody\""), "reply_to: is not one mail address"),
         (format!("{least}tls = \"ssl\""), "tls: \"ssl\" is unknown; known are starttls, tls, none"),
         (format!("{least}user = \"u\""), "password_file: missing; give the name of the file"),

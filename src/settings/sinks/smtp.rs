@@ -108,6 +108,9 @@ fn mailbox(section: &mut Section, key: &str, text: &str) -> Option<Mailbox> {
 
 fn templates(section: &mut Section) -> Sources {
     let to = section.required("to", "the recipient, such as \"{metadata.email}\"").unwrap_or_default();
+    if !to.is_empty() && !to.contains('{') && to.parse::<lettre::Address>().is_err() {
+        section.problem("to", "is neither one mail address nor a template such as \"{metadata.email}\"");
+    }
     let to = checked(section, "to", Source { name: "to".to_owned(), text: with_double_braces(&to) });
     let built_in = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
     let subject = inline(section, "subject").unwrap_or_else(|| built_in("subject", DEFAULT_SUBJECT));

@@ -79,30 +79,54 @@ impl Templates {
 
     /// Fills one part. The error quotes nothing of the message.
     pub fn fill(&self, part: Part, fields: &Value) -> Result<String, String> {
-        self.fill_as(part, fields, false)
+        self.render(part, fields).map_err(|error| describe(self.name(part), &error, false))
     }
 
-    fn fill_as(&self, part: Part, fields: &Value, is_sample: bool) -> Result<String, String> {
-        let name = self.names.iter().find(|(known, _)| *known == part).map_or(part.key(), |(_, name)| name);
-        let template = self.environment.get_template(part.key());
-        template.and_then(|template| template.render(fields)).map_err(|error| describe(name, &error, is_sample))
+    fn render(&self, part: Part, fields: &Value) -> Result<String, minijinja::Error> {
+        self.environment.get_template(part.key())?.render(fields)
     }
 
-    /// Fills everything with a made-up message of each event. The reseller's own metadata can be anything there.
+    fn name(&self, part: Part) -> &str {
+        self.names.iter().find(|(known, _)| *known == part).map_or(part.key(), |(_, name)| name)
+    }
+
+    /// Fills everything with a made-up message of each event. Only what is wrong whatever the metadata may hold is an error.
     pub fn try_on<'a>(&self, events: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
         for event in events {
             let message = sample::message(event);
             let body = serde_json::from_slice(&message.body).map_err(|error| error.to_string())?;
             let fields = fields(&message, body, Some(Value::from_object(Anything)));
-            for (part, _) in &self.names {
-                // What metadata really holds is known only from a message.
-                if let Err(error) = self.fill_as(*part, &fields, true) {
-                    return Err(format!("{error}; tried on a {event}: ask with {{% if %}}, or leave it out of events"));
+            for (part, name) in &self.names {
+                match self.render(*part, &fields) {
+                    Err(error) if is_mistake(error.kind()) => {
+                        let error = describe(name, &error, true);
+                        let advice = "ask with {% if %}, or leave it out of events";
+                        return Err(format!("{error}; tried on a {event}: {advice}"));
+                    }
+                    Ok(_) | Err(_) => {}
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether an error is the template's own: [`Anything`] can be everything but a list or a number.
+fn is_mistake(kind: ErrorKind) -> bool {
+    use ErrorKind::{
+        MissingArgument, TemplateNotFound, TooManyArguments, UndefinedError, UnknownFilter, UnknownFunction,
+        UnknownTest,
+    };
+    matches!(
+        kind,
+        UndefinedError
+            | UnknownFilter
+            | UnknownFunction
+            | UnknownTest
+            | MissingArgument
+            | TooManyArguments
+            | TemplateNotFound
+    )
 }
 
 /// What one template is checked for when the settings are read.
@@ -273,7 +297,12 @@ mod tests {
 
     #[test]
     fn metadata_may_be_anything_when_tried() {
-        let text = "{{ metadata.a.b }} {% if metadata.c %}{{ metadata.d | upper }}{% endif %}";
-        Templates::parse(&sources("{metadata.email}", text)).unwrap().try_on(["renewal.ready"]).unwrap();
+        for text in [
+            "{{ metadata.a.b }} {% if metadata.c %}{{ metadata.d | upper }}{% endif %}",
+            "{% for one in metadata.list %}{{ one.name }}{% endfor %}",
+            "{{ metadata.price * 2 }} {{ metadata.names | join(', ') }} {{ metadata['e-mail'] }}",
+        ] {
+            Templates::parse(&sources("{metadata.email}", text)).unwrap().try_on(["renewal.ready"]).unwrap();
+        }
     }
 }
