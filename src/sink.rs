@@ -2,7 +2,10 @@
 //!
 //! Each kind is one file below. Retries, order and back-off belong to [`crate::relay`].
 
+pub mod exec;
 pub mod file;
+pub mod redis;
+pub mod smtp;
 pub mod stdout;
 pub mod webhook;
 
@@ -28,6 +31,9 @@ pub trait Sink: Send + Sync {
 /// A sink of any kind that pushes, as the settings have it.
 pub enum Configured {
     Webhook(webhook::Webhook),
+    Redis(Box<redis::Redis>),
+    Smtp(Box<smtp::Smtp>),
+    Exec(exec::Exec),
     File(file::FileSink),
     Stdout(stdout::StdoutSink),
 }
@@ -36,6 +42,9 @@ impl Sink for Configured {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         match self {
             Self::Webhook(sink) => sink.publish(message).await,
+            Self::Redis(sink) => sink.publish(message).await,
+            Self::Smtp(sink) => sink.publish(message).await,
+            Self::Exec(sink) => sink.publish(message).await,
             Self::File(sink) => sink.publish(message).await,
             Self::Stdout(sink) => sink.publish(message).await,
         }
@@ -44,6 +53,9 @@ impl Sink for Configured {
     async fn check(&self) -> Result<(), String> {
         match self {
             Self::Webhook(sink) => sink.check().await,
+            Self::Redis(sink) => sink.check().await,
+            Self::Smtp(sink) => sink.check().await,
+            Self::Exec(sink) => sink.check().await,
             Self::File(sink) => sink.check().await,
             Self::Stdout(sink) => sink.check().await,
         }
@@ -62,6 +74,11 @@ pub enum Failure {
     /// About this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+}
+
+/// Without the parser's words, which may quote the body.
+fn unreadable(_: serde_json::Error) -> Failure {
+    Failure::Final { reason: "the body is not a message of ours".to_owned() }
 }
 
 /// The message as one JSON line, its end included.

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -77,6 +79,21 @@ pub fn client_config(ca_file: Option<&Path>, identity: Option<&Identity>) -> Res
     }
 }
 
+/// The authorities that [`client_config`] trusts, as PEM: for clients that set up TLS by themselves.
+pub fn trusted_pem(ca_file: Option<&Path>) -> Result<Vec<u8>, Error> {
+    let mut trusted = Vec::new();
+    if let Some(path) = ca_file {
+        add_file(&mut RootCertStore::empty(), path)?; // the client's own errors name no file
+        trusted = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    }
+    let usable = |certificate: &CertificateDer| RootCertStore::empty().add(certificate.clone()).is_ok();
+    for certificate in rustls_native_certs::load_native_certs().certs.iter().filter(|one| usable(one)) {
+        let encoded = BASE64_STANDARD.encode(certificate);
+        trusted.extend(format!("\n-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n").into_bytes());
+    }
+    Ok(trusted)
+}
+
 /// A client certificate with its chain, and its private key: two PEM files.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -134,6 +151,19 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), AUTHORITY).unwrap();
         assert_eq!(trusted_roots(Some(file.path())).unwrap().len(), system + 1);
+    }
+
+    #[test]
+    fn the_trusted_authorities_are_the_same_as_pem() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), AUTHORITY).unwrap();
+        for ca_file in [None, Some(file.path())] {
+            let pem = trusted_pem(ca_file).unwrap();
+            let read = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().unwrap();
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(read);
+            assert_eq!(roots.len(), trusted_roots(ca_file).unwrap().len());
+        }
     }
 
     #[test]

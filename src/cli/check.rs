@@ -178,7 +178,7 @@ async fn receiver(name: &str, configured: &Sink, online: bool, findings: &mut Fi
     };
     let Some(sink) = sink else { return findings.ok(&what, "built-in queue, read with: renewald queue pull") };
     // A file is looked at without asking anybody.
-    let looks = online || matches!(configured.kind, SinkKind::File { .. });
+    let looks = online || matches!(configured.kind, SinkKind::File { .. } | SinkKind::Exec(_));
     match (&configured.kind, looks) {
         (SinkKind::Stdout, _) => {
             findings.warning(&what, "licence keys go to standard output; `run` refuses when that is the journal");

@@ -9,11 +9,15 @@ use crate::provider::nexway_connect::{self, NexwayConnect};
 use crate::renewal::Rules;
 use crate::settings::{self, ProviderKind, Settings, SinkKind};
 use crate::sink::Configured;
+use crate::sink::exec::{Exec, ExecConfig};
 use crate::sink::file::FileSink;
+use crate::sink::redis::{Redis, RedisConfig, Replicas};
+use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
 use crate::store::Store;
 use crate::sweep::{Account, Bells, Sweeper};
+use crate::tls;
 
 pub(super) fn sweeper(
     name: &str,
@@ -61,6 +65,15 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
             let webhook = Webhook::new(webhook(settings, timeout)?);
             Configured::Webhook(webhook.map_err(|error| failed(crate::chain(&error)))?)
         }
+        SinkKind::Redis(settings) => {
+            let redis = Redis::new(redis(settings, timeout)?);
+            Configured::Redis(Box::new(redis.map_err(|error| failed(crate::chain(&error)))?))
+        }
+        SinkKind::Smtp(settings) => {
+            let smtp = Smtp::new(smtp(settings, configured)?);
+            Configured::Smtp(Box::new(smtp.map_err(|error| failed(crate::chain(&error)))?))
+        }
+        SinkKind::Exec(settings) => Configured::Exec(Exec::new(exec(settings, timeout))),
         SinkKind::File { path } => Configured::File(FileSink::new(path.clone(), timeout)),
         SinkKind::Stdout if settings::is_journal(std::io::stdout()) => {
             return Err(failed("stdout is the journal: licence keys would land in a log".into()));
@@ -76,4 +89,47 @@ fn webhook(settings: &settings::sinks::Webhook, timeout: Duration) -> Result<Web
     let secrets = settings.signing_secrets().into_iter().map(read).collect::<Result<_, _>>()?;
     let (url, ca_file, proxy) = (settings.url.clone(), settings.ca_file.clone(), settings.proxy.clone());
     Ok(WebhookConfig { url, secrets, timeout, ca_file, proxy })
+}
+
+fn redis(settings: &settings::sinks::Redis, timeout: Duration) -> Result<RedisConfig, Error> {
+    let wait = Replicas { count: settings.wait_replicas, timeout: settings.wait_timeout };
+    let identity = match &settings.tls.identity {
+        Some(identity) => Some(tls::Identity { certificate: identity.certificate.clone(), key: identity.key.path()? }),
+        None => None,
+    };
+    Ok(RedisConfig {
+        url: settings.url.clone(),
+        stream: settings.stream.clone(),
+        user: settings.user.clone(),
+        password: settings.password.as_ref().map(settings::Secret::read).transpose()?,
+        ca_file: settings.tls.ca.clone(),
+        identity,
+        wait: (wait.count > 0).then_some(wait),
+        max_len: settings.max_len,
+        timeout,
+    })
+}
+
+fn smtp(settings: &settings::sinks::Smtp, sink: &settings::Sink) -> Result<SmtpConfig, Error> {
+    let all = || settings::EVENTS.map(str::to_owned).to_vec();
+    Ok(SmtpConfig {
+        host: settings.host.clone(),
+        port: settings.port,
+        encryption: settings.encryption,
+        ca_file: settings.ca_file.clone(),
+        account: match &settings.account {
+            Some((user, password)) => Some((user.clone(), password.read()?)),
+            None => None,
+        },
+        from: settings.from.clone(),
+        reply_to: settings.reply_to.clone(),
+        templates: settings.templates.clone(),
+        events: sink.events.clone().unwrap_or_else(all),
+        timeout: sink.timeout,
+    })
+}
+
+fn exec(settings: &settings::sinks::Exec, timeout: Duration) -> ExecConfig {
+    let settings::sinks::Exec { program, arguments, environment } = settings.clone();
+    ExecConfig { program, arguments, environment, timeout }
 }

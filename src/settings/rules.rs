@@ -200,7 +200,7 @@ fn admin(mut section: Section) -> Admin {
     let otherwise = if section.has("listen") { "" } else { "127.0.0.1:9464" };
     let listen = section.text("listen").ok().flatten().unwrap_or_else(|| otherwise.to_owned());
     let token = section.secret("token");
-    let reveal = section.boolean("reveal", false);
+    let reveal = section.flag("reveal", false);
     if let Some(path) = listen.strip_prefix("unix:") {
         if !path.starts_with('/') {
             section.problem("listen", "the socket's path must be absolute: \"unix:/run/renewald/admin.sock\"");

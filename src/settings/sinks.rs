@@ -1,11 +1,18 @@
 //! The receivers of messages: what every sink has, and what each kind adds in a file of its own below.
 
+pub mod broker;
+mod exec;
+mod redis;
+mod smtp;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use exec::Exec;
+pub use redis::Redis;
+pub use smtp::Smtp;
 pub use webhook::Webhook;
 
 use super::problem::nearest;
@@ -31,6 +38,9 @@ pub struct Sink {
 #[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
 pub enum SinkKind {
     Webhook(Webhook),
+    Redis(Redis),
+    Smtp(Box<Smtp>),
+    Exec(Exec),
     File { path: PathBuf },
     Stdout,
     Queue,
@@ -49,16 +59,26 @@ impl SinkKind {
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
             Self::Webhook(webhook) => webhook.signing_secrets(),
-            Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
+            Self::Redis(redis) => redis.secrets(),
+            Self::Smtp(smtp) => smtp.account.iter().map(|(_, password)| password).collect(),
+            Self::Exec(_) | Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
         }
     }
 }
 
 /// The kinds of sinks, each with the keys that only it has.
-const KINDS: [(&str, &[&str]); 4] = [("webhook", webhook::KEYS), ("file", &["path"]), ("stdout", &[]), ("queue", &[])];
+const KINDS: [(&str, &[&str]); 7] = [
+    ("webhook", webhook::KEYS),
+    ("redis", redis::KEYS),
+    ("smtp", smtp::KEYS),
+    ("exec", exec::KEYS),
+    ("file", &["path"]),
+    ("stdout", &[]),
+    ("queue", &[]),
+];
 
 /// Kinds that the documentation names and this version lacks.
-const OTHER_KINDS: [&str; 5] = ["amqp", "nats", "redis", "smtp", "exec"];
+const OTHER_KINDS: [&str; 2] = ["amqp", "nats"];
 
 /// All of them, and the built-in queue where there is none.
 pub(super) fn read(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
@@ -105,6 +125,9 @@ fn kind(mut section: Section) -> SinkKind {
     let name = section.required("kind", &format!("one of {}", names.join(", "))).unwrap_or_default();
     let kind = match name.as_str() {
         "webhook" => SinkKind::Webhook(webhook::read(&mut section)),
+        "redis" => SinkKind::Redis(redis::read(&mut section)),
+        "smtp" => SinkKind::Smtp(Box::new(smtp::read(&mut section))),
+        "exec" => SinkKind::Exec(exec::read(&mut section)),
         "file" => {
             let path = section.required("path", "the file to append messages to").unwrap_or_default();
             SinkKind::File { path: section.report.origins.directory().join(path) }
@@ -124,8 +147,9 @@ fn kind(mut section: Section) -> SinkKind {
         }
     };
     section.finish_with(|key| {
-        let (owner, _) = KINDS.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("a key of kind {owner:?}; this sink is of kind {name:?}"))
+        let owners = KINDS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(owner, _)| format!("{owner:?}"));
+        let owners = owners.collect::<Vec<_>>().join(", ");
+        (!owners.is_empty()).then(|| format!("a key of kind {owners}; this sink is of kind {name:?}"))
     });
     kind
 }

@@ -151,7 +151,7 @@ kind = "file"
 path = "out.jsonl"
 url = "https://shop.example"
 [sinks.mail]
-kind = "smtp"
+kind = "nats"
 server = "mail.example"
 [admin]
 listen = "localhost:9464"
@@ -179,11 +179,11 @@ renewald.toml:13: providers.Nexway.client_secret: given twice: providers.Nexway.
 renewald.toml:15: providers.Nexway.concurrency: must be a whole number from 1 to 1024
 renewald.toml:16: providers.Nexway.requests_per_second: must be a number from 0.001 to 10000, or 0 for no limit
 renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolute path, or a bare file name that is looked up in secrets/ beside the settings file
-renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, file, stdout, queue
+renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, redis, smtp, exec, file, stdout, queue
 renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.ended, subscription.not_renewed, "*"
 renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
-renewald.toml:26: sinks.log.url: a key of kind "webhook"; this sink is of kind "file"
-renewald.toml:28: sinks.mail.kind: smtp is not built into this version; built in: webhook, file, stdout, queue
+renewald.toml:26: sinks.log.url: a key of kind "webhook", "redis"; this sink is of kind "file"
+renewald.toml:28: sinks.mail.kind: nats is not built into this version; built in: webhook, redis, smtp, exec, file, stdout, queue
 renewald.toml:31: admin.listen: must be an IP address and port such as "127.0.0.1:9464", "unix:/absolute/path", or "" for none
 renewald.toml:33: log.level: "inof" is unknown; known are error, warn, info, debug, trace, and directives such as "info,renewald::sweep=debug"
 renewald.toml:34: log.format: "xml" is unknown; known are auto, text, json
@@ -438,7 +438,7 @@ fn names_are_checked_everywhere() {
 
 fn secret_in(dir: &TempDir, name: &str, credentials: Option<PathBuf>) -> Secret {
     let secrets = dir.path().join("secrets");
-    Secret::File { name: name.into(), key: "admin.token_file".to_owned(), secrets, credentials }
+    Secret::File { name: name.into(), key: "admin.token_file".to_owned(), secrets, credentials, lines: false }
 }
 
 #[test]

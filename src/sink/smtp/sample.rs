@@ -1,0 +1,83 @@
+//! Made-up messages of every type, for trying templates: made of the real types, so that they have every field.
+
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::delivery::{
+    About, Delivery, DownloadManager, EndReason, Event, FailReason, File, LicenceKey, Line, Message, Serial,
+};
+
+const THEN: Timestamp = Timestamp::from_unix(1_795_291_200);
+
+/// `event` is one of [`crate::delivery::EVENTS`]; any other is taken for the last of them.
+pub fn message(event: &str) -> Message {
+    let about = About {
+        provider: "provider".to_owned(),
+        territory: "eu".to_owned(),
+        partner_order_number: "ORDER".to_owned(),
+        subscription_id: 1,
+        metadata: RawValue::NULL.to_owned(),
+    };
+    Message::new(&about, &sample(event), THEN)
+}
+
+fn sample(event: &str) -> Event {
+    let (generation, revision, partner_order_number) = (1, 0, "ORDER-1".to_owned());
+    match event {
+        "renewal.ready" => Event::RenewalReady {
+            generation,
+            revision,
+            partner_order_number,
+            detected_at: THEN,
+            expires_at: Some(THEN),
+            delivery: delivery(),
+        },
+        "renewal.failed" => Event::RenewalFailed {
+            generation,
+            revision,
+            partner_order_number,
+            code: Some(1062),
+            reason: FailReason::Refused,
+            provider_message: "a text".to_owned(),
+        },
+        "subscription.status_changed" => Event::StatusChanged {
+            generation,
+            change: 1,
+            from: Some("ACTIVE".to_owned()),
+            to: Some("EXPIRED".to_owned()),
+        },
+        "subscription.ended" => Event::Ended { generation, change: 1, reason: EndReason::Expired },
+        _ => Event::NotRenewed { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) },
+    }
+}
+
+fn delivery() -> Delivery {
+    let serial = |encoding: &str| Serial {
+        data: LicenceKey::new("AAAA".to_owned()),
+        encoding: encoding.to_owned(),
+        charset: "utf-8".to_owned(),
+        file_name: "licence.key".to_owned(),
+    };
+    let link = || "https://download.example/".to_owned();
+    let file = File {
+        label: "Setup".to_owned(),
+        r#type: "install".to_owned(),
+        url: link(),
+        size: Some(1.5),
+        group: String::new(),
+    };
+    let line = Line {
+        product_ref: Some(1),
+        remark: "a remark".to_owned(),
+        digital_locker_link: link(),
+        download_until: Some("2026-12-12".to_owned()),
+        serials: vec![serial("text"), serial("base64")],
+        files: vec![file],
+    };
+    Delivery {
+        order_number: Some(1),
+        lines: vec![line],
+        download_manager: Some(DownloadManager { pc: Some(link()), mac: Some(link()) }),
+        warnings: vec![],
+    }
+}

@@ -1,0 +1,67 @@
+//! A thousand messages for one sink, and whether all of them arrived as they must.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use renewald::sandbox::Sandbox;
+
+use crate::harness::{Site, Track, eventually, order};
+
+/// So many subscriptions, and so many renewals of each.
+pub const SUBSCRIPTIONS: u32 = 250;
+pub const RENEWALS: u32 = 4;
+
+/// Tracks them, with an address each, and queues a message for every renewal. Nothing is sent.
+pub fn thousand(sandbox: &Sandbox, site: &Site) {
+    let tracks = (0..SUBSCRIPTIONS).map(|n| (format!("A{n}"), format!("{{\"email\": \"a{n}@example.com\"}}")));
+    let tracks: Vec<_> = tracks.map(|(number, metadata)| (order(sandbox, &number), number, metadata)).collect();
+    site.track_all(tracks.iter().map(|(id, number, metadata)| Track { metadata, ..Track::new(number, *id) }));
+    for (_, number, _) in &tracks {
+        sandbox.renew_times(number, None, RENEWALS).expect("an order of ours");
+    }
+    site.work().sweep(sandbox.now());
+    assert_eq!(site.value::<u32>("SELECT count(*) FROM dispatches WHERE state = 'pending'"), SUBSCRIPTIONS * RENEWALS);
+}
+
+/// Waits until so many are marked as delivered, as long as there are more and more.
+pub fn wait_for_delivered(site: &Site, count: u32) {
+    let mut known = delivered(site);
+    while known < count {
+        known = eventually("more than before are delivered", || Some(delivered(site)).filter(|now| *now > known));
+    }
+}
+
+pub fn delivered(site: &Site) -> u32 {
+    site.value("SELECT count(*) FROM dispatches WHERE state = 'delivered'")
+}
+
+/// What arrived, by message id and number, in its order: nothing is missing, each subscription's renewals came one after the
+/// other, and what came twice has the same id.
+pub fn assert_complete(arrived: &[(String, String)]) {
+    let mut numbers: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut in_order: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (id, number) in arrived {
+        match numbers.insert(id, number) {
+            Some(before) => assert_eq!(before, number, "one id, two renewals"),
+            None => {
+                let (original, generation) = number.split_once('-').expect("a renewal's number");
+                in_order.entry(original).or_default().push(generation);
+            }
+        }
+    }
+    let distinct: BTreeSet<_> = numbers.values().collect();
+    assert_eq!(distinct.len(), numbers.len(), "one renewal, two ids");
+    assert_eq!(in_order.len(), SUBSCRIPTIONS as usize);
+    let expected: Vec<_> = (1..=RENEWALS).map(|n| n.to_string()).collect();
+    for (original, generations) in in_order {
+        assert_eq!(generations, expected, "{original}");
+    }
+}
+
+/// The block for this kind of sink in the README, without its header.
+pub fn readme_example(kind: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let is_it = |block: &&str| block.starts_with("[sinks.") && block.contains(&format!("\nkind = \"{kind}\"\n"));
+    let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(is_it).expect("the README has an example");
+    block.split_once('\n').expect("a header").1.to_owned()
+}

@@ -1,0 +1,383 @@
+//! The mail sink against a private mail server, its mails read by Python's own email package.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+
+use renewald::sandbox::{NewOrder, Sandbox, Script, Variant};
+use serde_json::json;
+
+use crate::harness::{Daemon, Finished, HOUR, Setup, Site, Track, eventually, new_order, order, sandbox};
+use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_for_delivered};
+use crate::servers::authority::Authority;
+use crate::servers::smtp::{Mail, Smtp};
+
+const PASSWORD: &str = "CANARY-smtp-password";
+const FROM: &str = "from = \"Acme <licences@acme.example>\"\n";
+const TO: &str = "to = \"{metadata.email}\"\n";
+
+fn setup(sandbox: &Sandbox, table: &str) -> Setup {
+    let mut setup = Setup::new(sandbox).sink("mail", &format!("kind = \"smtp\"\n{table}"));
+    setup.log_level = "trace";
+    setup
+}
+
+/// In plain text, to the address in the metadata.
+fn plain(server: &Smtp, more: &str) -> String {
+    format!("host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n{FROM}{TO}{more}\n", server.port())
+}
+
+/// Tracks a subscription that was renewed once.
+fn renewed(sandbox: &Sandbox, site: &Site, number: &str, metadata: &str) -> i64 {
+    let id = order(sandbox, number);
+    site.track_all([Track { metadata, ..Track::new(number, id) }]);
+    sandbox.renew(number, None).unwrap();
+    id
+}
+
+fn to(address: &str) -> String {
+    json!({"email": address}).to_string()
+}
+
+fn secret(site: &Site, name: &str, secret: &str) {
+    fs::write(site.path("secrets").join(name), secret).unwrap();
+}
+
+fn last_error(site: &Site) -> String {
+    site.value("SELECT coalesce((SELECT last_error FROM sinks), '')")
+}
+
+/// `state attempts error` of each subscription's dispatch.
+fn states(site: &Site) -> Vec<String> {
+    site.texts(
+        "SELECT partner_order_number || ' ' || d.state || ' ' || d.attempts || ' ' || coalesce(d.last_error, '')
+         FROM dispatches d JOIN subscriptions s ON s.id = d.subscription ORDER BY partner_order_number, d.id",
+    )
+}
+
+fn assert_none(canaries: &[&str], finished: &Finished) {
+    for canary in canaries {
+        assert!(!finished.stderr.contains(canary) && !finished.stdout.contains(canary), "{canary}: {finished:?}");
+    }
+}
+
+fn names(mail: &Mail) -> Vec<&str> {
+    mail.headers.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn the_readmes_example_mails_the_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(authority) = Authority::create(dir.path()) else { return };
+    let options = json!({"user": "licences@acme.example", "password": PASSWORD,
+                         "certificate": authority.file("server.pem"), "key": authority.file("server.key")});
+    let Some(server) = Smtp::with(options) else { return };
+    let sandbox = sandbox();
+    let example = readme_example("smtp").replace("mail.acme.example", "localhost");
+    let addresses = format!("port = {}\nca_file = \"{}\"\n", server.port(), authority.file("authority.pem"));
+    let site = setup(&sandbox, &(example.replace("kind = \"smtp\"\n", "") + &addresses)).install();
+    secret(&site, "smtp-password", PASSWORD);
+    let id = renewed(&sandbox, &site, "A", &to("customer@example.com"));
+    let checked = site.command(&["check", "--online"]).expect_code(0);
+    assert!(checked.stdout.contains("sink mail: would take messages"), "{checked:?}");
+    let finished = site.catch_up();
+
+    let [mail] = &server.mails()[..] else { panic!("one mail: {:?}", server.mails()) };
+    assert_eq!(
+        (mail.envelope.from.as_str(), &mail.envelope.to[..]),
+        ("licences@acme.example", &["customer@example.com".to_owned()][..])
+    );
+    assert!(mail.envelope.tls);
+    assert_eq!(
+        names(mail),
+        [
+            "From",
+            "To",
+            "Subject",
+            "Message-ID",
+            "Date",
+            "Auto-Submitted",
+            "MIME-Version",
+            "Content-Type",
+            "Content-Transfer-Encoding"
+        ]
+    );
+    assert_eq!(mail.header("From"), "Acme <licences@acme.example>");
+    assert_eq!(mail.header("Subject"), "Your renewal A-1");
+    assert_eq!(site.texts("SELECT id FROM messages").len(), 1);
+    assert!(site.texts("SELECT CAST(body AS TEXT) FROM messages")[0].contains(mail.id()), "{mail:?}");
+    let keys = sandbox.expected_keys("A-1", id);
+    let text = mail.text.as_deref().unwrap();
+    assert!(keys.iter().all(|key| text.contains(key)), "{text}");
+    let mut canaries: Vec<_> = keys.iter().map(String::as_str).collect();
+    canaries.extend([PASSWORD, "customer@example.com"]);
+    assert_none(&canaries, &finished);
+    assert_none(&canaries, &checked);
+}
+
+#[test]
+fn a_server_killed_among_a_thousand_messages_loses_none() {
+    let Some(mut server) = Smtp::new() else { return };
+    let sandbox = sandbox();
+    let text = "subject = \"{{ id }} {{ data.partner_order_number }}\"\ntext = \"{{ data.lines[0].serials[0].data }}\"";
+    let table = plain(&server, &format!("{text}\nevents = [\"renewal.ready\"]"));
+    let site = setup(&sandbox, &table).with(|setup| setup.log_level = "info").install();
+    thousand(&sandbox, &site);
+    let daemon = Daemon::spawn(&site);
+    eventually("some have arrived", || (server.count() >= 50).then_some(()));
+    server.stop();
+    daemon.wait_for_log("sink is in trouble");
+    assert!(delivered(&site) < 1000, "it was killed among them");
+    server.start();
+    wait_for_delivered(&site, 1000);
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    let mails = server.mails();
+    let arrived: Vec<_> = mails.iter().map(|mail| mail.header("Subject").split_once(' ').unwrap()).collect();
+    assert!(mails.iter().all(|mail| mail.header("Subject").starts_with(mail.id())));
+    assert_complete(&arrived.into_iter().map(|(id, number)| (id.to_owned(), number.to_owned())).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_refused_recipient_is_final_and_holds_up_nobody() {
+    let Some(server) = Smtp::new() else { return };
+    let sandbox = sandbox();
+    let site = setup(&sandbox, &plain(&server, "")).install();
+    renewed(&sandbox, &site, "A", &to("nobody@example.com"));
+    renewed(&sandbox, &site, "B", &to("spam@example.com"));
+    renewed(&sandbox, &site, "C", "{}");
+    renewed(&sandbox, &site, "D", &to("no address"));
+    renewed(&sandbox, &site, "E", &to("a@example.com,b@example.com"));
+    let id = renewed(&sandbox, &site, "F", &to("customer@example.com"));
+    sandbox.renew("A", None).unwrap();
+    let finished = site.start(&["once", "-vvv"]).wait().expect_code(1);
+    assert_eq!(
+        states(&site),
+        [
+            "A dead 1 refused RCPT: 550 5.1.1",
+            "A dead 1 refused RCPT: 550 5.1.1",
+            "B dead 1 refused the mail: 554 5.7.1",
+            "C dead 1 no recipient: to:1: prints what this message or its metadata does not have",
+            "D dead 1 no recipient: to is not one mail address for this subscription's metadata",
+            "E dead 1 no recipient: to is not one mail address for this subscription's metadata",
+            "F delivered 1 ",
+        ]
+    );
+    assert_eq!(server.count(), 1);
+    let keys = sandbox.expected_keys("F-1", id);
+    let mut canaries = vec!["nobody@example.com", "spam@example", "no address", "b@example.com", "customer@"];
+    canaries.extend(keys.iter().map(String::as_str));
+    assert_none(&canaries, &finished);
+    assert_none(&canaries, &site.command(&["queue", "dead"]));
+}
+
+#[test]
+fn other_refusals_are_the_sinks_trouble() {
+    let Some(server) = Smtp::new() else { return };
+    let sandbox = sandbox();
+    for (recipient, reason) in
+        [("later@example.com", "refused RCPT: 450 4.2.0"), ("relay@example.com", "refused RCPT: 530 5.7.0")]
+    {
+        let site = setup(&sandbox, &plain(&server, "")).install();
+        renewed(&sandbox, &site, recipient, &to(recipient));
+        let (_, report) = site.work().pass(sandbox.now());
+        assert_eq!((report.dead, report.blocked, last_error(&site).as_str()), (0, true, reason));
+        assert_eq!(site.value::<i64>("SELECT attempts FROM dispatches"), 0);
+    }
+    let Some(unwelcoming) = Smtp::with(json!({"no_sender": true})) else { return };
+    let site = setup(&sandbox, &plain(&unwelcoming, "")).install();
+    renewed(&sandbox, &site, "S", &to("customer@example.com"));
+    let (_, report) = site.work().pass(sandbox.now());
+    assert_eq!((report.dead, report.blocked), (0, true));
+    let reason = "refused the sender (MAIL FROM): 550 5.7.1 sender <licences@acme.example> is not welcome";
+    assert_eq!(last_error(&site), reason);
+    let checked = site.command(&["check", "--online"]).expect_code(1);
+    assert!(checked.stdout.contains(reason), "{checked:?}");
+}
+
+#[test]
+fn credentials_and_encryption_are_the_sinks_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(authority) = Authority::create(dir.path()) else { return };
+    let files = json!({"certificate": authority.file("server.pem"), "key": authority.file("server.key")});
+    let with = |more: serde_json::Value| {
+        let mut options = files.clone();
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Smtp::with(options)
+    };
+    let account = json!({"user": "shop", "password": PASSWORD});
+    let (Some(starttls), Some(bare)) = (with(account.clone()), Smtp::new()) else { return };
+    let mut implicit = account;
+    implicit["implicit"] = true.into();
+    let Some(implicit) = with(implicit) else { return };
+    let table = |server: &Smtp, more: &str| {
+        format!(
+            "host = \"localhost\"\nport = {}\n{FROM}{TO}user = \"shop\"\npassword_file = \"smtp\"\n{more}",
+            server.port()
+        )
+    };
+    let ca = format!("ca_file = \"{}\"\n", authority.file("authority.pem"));
+    let sandbox = sandbox();
+    for (n, (server, more, password, reason)) in [
+        (&starttls, "", PASSWORD, "no encryption (STARTTLS): invalid peer certificate"),
+        (&starttls, ca.as_str(), "wrong", "does not accept user and password: 535 5.7.8"),
+        (&bare, ca.as_str(), PASSWORD, "no encryption (STARTTLS): STARTTLS is not supported on this server"),
+        (&implicit, &format!("{ca}tls = \"tls\""), "wrong", "does not accept user and password: 535 5.7.8"),
+        (&starttls, &ca, PASSWORD, ""),
+        (&implicit, &format!("{ca}tls = \"tls\""), PASSWORD, ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let site = setup(&sandbox, &table(server, more)).install();
+        secret(&site, "smtp", password);
+        renewed(&sandbox, &site, &format!("N{n}"), &to("customer@example.com"));
+        let (_, report) = site.work().pass(sandbox.now());
+        assert_eq!((report.delivered, report.dead), (u64::from(reason.is_empty()), 0), "{n}: {}", last_error(&site));
+        assert!(last_error(&site).starts_with(reason), "{n}: {}", last_error(&site));
+        let checked = site.command(&["check", "--online"]).expect_code(i32::from(!reason.is_empty()));
+        assert!(checked.stdout.contains(reason), "{checked:?}");
+        assert_none(&[PASSWORD, "wrong"], &checked);
+    }
+    assert!(starttls.mails()[0].envelope.tls && implicit.mails()[0].envelope.tls);
+}
+
+#[test]
+fn a_server_that_is_down_gets_the_mail_when_it_is_back() {
+    let Some(mut server) = Smtp::new() else { return };
+    let sandbox = sandbox();
+    let site = setup(&sandbox, &plain(&server, "")).install();
+    renewed(&sandbox, &site, "A", &to("a@example.com"));
+    let mut work = site.work();
+    assert_eq!(work.pass(sandbox.now()).1.delivered, 1);
+    // Restarted between two mails: the kept connection is dead, and nobody notices.
+    server.stop();
+    server.start();
+    sandbox.renew("A", None).unwrap();
+    let (_, report) = work.pass(sandbox.now() + 5 * HOUR);
+    assert_eq!((report.delivered, report.blocked), (1, false), "{}", last_error(&site));
+    server.stop();
+    sandbox.renew("A", None).unwrap();
+    let (_, report) = work.pass(sandbox.now() + 10 * HOUR);
+    assert_eq!((report.delivered, report.blocked), (0, true));
+    assert!(last_error(&site).starts_with("could not connect: "), "{}", last_error(&site));
+    server.start();
+    assert_eq!(work.relay(sandbox.now() + 11 * HOUR).delivered, 1);
+    assert_eq!(server.count(), 3);
+}
+
+#[test]
+fn a_server_that_never_answers_costs_the_timeout() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(); // the kernel connects, and nobody reads
+    let sandbox = sandbox();
+    let port = silent.local_addr().unwrap().port();
+    let table = format!("kind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\n{FROM}{TO}");
+    let site = Setup::new(&sandbox).with(|setup| setup.sink_timeout = "1s").sink("mail", &table).install();
+    renewed(&sandbox, &site, "A", &to("a@example.com"));
+    let (_, report) = site.work().pass(sandbox.now());
+    assert_eq!((report.dead, report.blocked, last_error(&site).as_str()), (0, true, "no answer within 1s"));
+    assert_eq!(site.value::<i64>("SELECT attempts FROM dispatches"), 0);
+}
+
+const HOSTILE: &str =
+    "x\r\nBcc: eve@evil.example\r\nX-Evil: 1\r\n\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n\u{0}\u{1b}[31m\u{202e}";
+
+#[test]
+fn hostile_text_adds_no_header_and_no_recipient() {
+    let Some(server) = Smtp::new() else { return };
+    let sandbox = sandbox();
+    let texts = r#"
+subject = "For {{ metadata.name }}: {{ data.lines[0].remark }}"
+text = "{{ metadata.name }}|{{ data.lines[0].remark }}|{{ data.lines[0].serials[0].data }}"
+html = "<p>{{ data.lines[0].remark }}</p>"
+events = ["renewal.ready"]"#;
+    let site = setup(&sandbox, &plain(&server, texts)).install();
+    let id = renewed(&sandbox, &site, "A", &json!({"email": "bob@example.com", "name": HOSTILE}).to_string());
+    let item = json!({"subscriptionId": id, "responseCode": 0, "serials": [{"data": "KEY-1", "encoding": "text", "charset": "utf-8"},
+        {"data": "QUFB", "encoding": "base64", "fileName": "../a\r\nX-Evil: 2\".key"}]});
+    let line = json!({"productRef": 1, "remark": format!("<script>{HOSTILE}"), "responseCode": 0, "lineItems": [item]});
+    let body = json!({"partnerOrderNumber": "A-1", "orderNumber": 1, "orderLines": [line], "responseCode": 0});
+    sandbox.script("A-1", Script::order_body(body.to_string()));
+    // Addresses that would say more than an address.
+    for (number, email) in
+        [("B", "bob@example.com\r\nRCPT TO:<eve@evil.example>"), ("C", "bob@example.com> SIZE=1 <x@example.com")]
+    {
+        renewed(&sandbox, &site, number, &to(email));
+    }
+    let (_, report) = site.work().pass(sandbox.now());
+    assert_eq!((report.delivered, report.dead), (1, 2), "{:?}", states(&site));
+
+    let [mail] = &server.mails()[..] else { panic!("one mail: {:?}", server.mails()) };
+    assert_eq!(mail.envelope.to, ["bob@example.com"]);
+    assert_eq!(mail.header("To"), "bob@example.com");
+    assert_eq!(
+        names(mail),
+        ["From", "To", "Subject", "Message-ID", "Date", "Auto-Submitted", "MIME-Version", "Content-Type"]
+    );
+    assert!(mail.header("Subject").starts_with("For x Bcc: eve@evil.example X-Evil: 1 . MAIL FROM:<"), "{mail:?}");
+    assert!(!mail.header("Subject").contains(|c: char| c.is_control() || c == '\u{202e}'), "{mail:?}");
+    let text = mail.text.as_deref().unwrap();
+    assert!(text.contains("\n.\nMAIL FROM:<eve@evil.example>\n") && text.trim_end().ends_with("|KEY-1"), "{text:?}");
+    assert!(mail.html.as_deref().unwrap().starts_with("<p>&lt;script&gt;"), "{mail:?}");
+    let [attached] = &mail.attachments[..] else { panic!("{mail:?}") };
+    assert_eq!((attached.name.as_str(), attached.content.as_str()), ("_a X-Evil_ 2_.key", "AAA"));
+}
+
+#[test]
+fn licence_files_are_attached() {
+    let Some(server) = Smtp::new() else { return };
+    let sandbox = sandbox();
+    let site = setup(&sandbox, &plain(&server, "")).install();
+    let ids = new_order(&sandbox, NewOrder { variant: Variant::KeyFile, ..NewOrder::new("K") });
+    site.track_all([Track { metadata: &to("customer@example.com"), ..Track::new("K", ids[0]) }]);
+    sandbox.renew("K", None).unwrap();
+    site.catch_up();
+    let mails = server.mails();
+    assert_eq!(mails[0].attachments.len(), 1, "{mails:?}");
+    assert!(mails[0].text.as_deref().unwrap().contains("Licence file: attached"), "{mails:?}");
+}
+
+#[test]
+fn mistakes_in_its_settings_are_named() {
+    let sandbox = sandbox();
+    let least = format!("host = \"localhost\"\n{FROM}{TO}");
+    let site = Setup::new(&sandbox).install();
+    fs::write(site.path("mail.txt"), "Hello\n{% for line in data.lines %}\n{{ line.remark }\n").unwrap();
+    for (table, part) in [
+        (format!("{FROM}{TO}"), "host: missing; give the mail server's name"),
+        (format!("host = \"smtp://h\"\n{FROM}{TO}"), "host: must be a name or an address alone"),
+        (format!("host = \"h\"\n{FROM}"), "to: missing; give the recipient"),
+        (format!("host = \"h\"\n{TO}"), "from: missing; give the sender"),
+        (format!("host = \"h\"\n{TO}from = \"a@example.com, b@example.com\""), "from: is not one mail address"),
+        (format!("host = \"h\"\n{FROM}to = \"nobody\""), "to: is neither one mail address nor a template"),
+        (format!("{least}reply_to = \"nobody\""), "reply_to: is not one mail address"),
+        (format!("{least}tls = \"ssl\""), "tls: \"ssl\" is unknown; known are starttls, tls, none"),
+        (format!("{least}user = \"u\""), "password_file: missing; give the name of the file"),
+        (format!("{least}password_file = \"p\""), "user: missing; give the user whose password this is"),
+        (format!("{least}tls = \"none\"\nca_file = \"x\""), "ca_file: is of no use with tls = \"none\""),
+        (format!("{least}subject = \"a {{{{ b\""), "subject: line 1: syntax error"),
+        (format!("{least}text_file = \"mail.txt\""), "text_file: "),
+        (format!("{least}text = \"x\"\ntext_file = \"mail.txt\""), "text: given twice: text and text_file; keep one"),
+        (format!("{least}html_file = \"none.html\""), "html_file: "),
+    ] {
+        site.configure(&setup(&sandbox, &table));
+        let finished = site.command(&["check"]).expect_code(78);
+        assert!(finished.stderr.contains(&format!("sinks.mail.{part}")), "{table}: {}", finished.stderr);
+        assert!(
+            !part.starts_with("text_file") || finished.stderr.contains("mail.txt:3: syntax error"),
+            "{}",
+            finished.stderr
+        );
+    }
+    // Right by itself, but not for every message that comes.
+    site.configure(&setup(&sandbox, &format!("{least}text = \"\"\"one\n{{{{ data.lines[0].remark }}}}\"\"\"")));
+    let checked = site.command(&["check"]).expect_code(1);
+    assert!(
+        checked.stdout.contains("template text:2: ") && checked.stdout.contains("tried on a renewal.failed"),
+        "{checked:?}"
+    );
+    site.command(&["once"]).expect_code(78);
+    let plain = format!("host = \"mail.example\"\ntls = \"none\"\n{FROM}{TO}");
+    site.configure(&setup(&sandbox, &plain));
+    let checked = site.command(&["check"]).expect_code(0);
+    assert!(checked.stdout.contains("tls: \"none\" sends the password and licence keys in plain text"), "{checked:?}");
+}
