@@ -15,6 +15,7 @@ mod once;
 mod order_data;
 mod renewals;
 mod secrecy;
+mod servers;
 mod sinks;
 mod status;
 mod webhook;
