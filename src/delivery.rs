@@ -4,6 +4,7 @@
 //! Licence keys exist in memory only inside these types. A key may also sit in a remark or behind a link, so `Debug`
 //! shows none of those either.
 
+mod address;
 mod message;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use address::AddressTemplate;
+use message::cloud_event_type;
 pub use message::{
     About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, json_schema, without_control_characters,
 };

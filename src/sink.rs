@@ -2,7 +2,9 @@
 //!
 //! Each kind is one file below. Retries, order and back-off belong to [`crate::relay`].
 
+pub mod amqp;
 pub mod file;
+pub mod nats;
 pub mod stdout;
 pub mod webhook;
 
@@ -28,6 +30,8 @@ pub trait Sink: Send + Sync {
 /// A sink of any kind that pushes, as the settings have it.
 pub enum Configured {
     Webhook(webhook::Webhook),
+    Amqp(amqp::Amqp),
+    Nats(Box<nats::Nats>),
     File(file::FileSink),
     Stdout(stdout::StdoutSink),
 }
@@ -36,6 +40,8 @@ impl Sink for Configured {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         match self {
             Self::Webhook(sink) => sink.publish(message).await,
+            Self::Amqp(sink) => sink.publish(message).await,
+            Self::Nats(sink) => sink.publish(message).await,
             Self::File(sink) => sink.publish(message).await,
             Self::Stdout(sink) => sink.publish(message).await,
         }
@@ -44,6 +50,8 @@ impl Sink for Configured {
     async fn check(&self) -> Result<(), String> {
         match self {
             Self::Webhook(sink) => sink.check().await,
+            Self::Amqp(sink) => sink.check().await,
+            Self::Nats(sink) => sink.check().await,
             Self::File(sink) => sink.check().await,
             Self::Stdout(sink) => sink.check().await,
         }
@@ -62,6 +70,18 @@ pub enum Failure {
     /// About this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+}
+
+impl Failure {
+    /// The sink's trouble, with nothing said of when to try again.
+    fn of_sink(reason: String) -> Self {
+        Self::Sink { reason, retry_after: None }
+    }
+
+    /// About this message, likewise.
+    fn of_message(reason: String) -> Self {
+        Self::Message { reason, retry_after: None }
+    }
 }
 
 /// The message as one JSON line, its end included.

@@ -1,5 +1,7 @@
 //! Puts the parts together as the settings have them: sweepers, clients, sinks. Secrets are read here; nothing is asked or sent.
 
+mod brokers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,8 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
             let webhook = Webhook::new(webhook(settings, timeout)?);
             Configured::Webhook(webhook.map_err(|error| failed(crate::chain(&error)))?)
         }
+        SinkKind::Amqp(settings) => Configured::Amqp(brokers::amqp(name, settings, timeout)?),
+        SinkKind::Nats(settings) => Configured::Nats(Box::new(brokers::nats(name, settings, timeout)?)),
         SinkKind::File { path } => Configured::File(FileSink::new(path.clone(), timeout)),
         SinkKind::Stdout if settings::is_journal(std::io::stdout()) => {
             return Err(failed("stdout is the journal: licence keys would land in a log".into()));

@@ -211,7 +211,7 @@ impl fmt::Debug for Message {
     }
 }
 
-fn cloud_event_type(event: &str) -> String {
+pub(super) fn cloud_event_type(event: &str) -> String {
     format!("renewald.{event}.v1")
 }
 

@@ -212,6 +212,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// `true` or `false`, without quotes.
+    pub fn flag(&mut self, key: &str, default: bool) -> bool {
+        match self.take(key).map(|value| value.kind) {
+            None => default,
+            Some(ValueKind::Boolean(flag)) => flag,
+            Some(ValueKind::String(text)) if self.is_variable(key) && matches!(text.as_str(), "true" | "false") => {
+                text == "true"
+            }
+            Some(other) => {
+                self.wrong_type(key, "true or false", &other);
+                default
+            }
+        }
+    }
+
     /// A list of texts; in the environment separated by commas. A single `"*"` needs no brackets.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let wanted = "a list of texts such as [\"a\", \"b\"]";
@@ -294,7 +309,7 @@ impl<'a> Section<'a> {
                 self.warning(key, format!("the secret itself stands here, readable to whoever sees it; {instead}"));
                 Some(Secret::Inline(secret.into()))
             }
-            (None, Some(name)) => self.secret_file(&file_key, PathBuf::from(name)),
+            (None, Some(name)) => self.secret_file(&file_key, PathBuf::from(name), false),
         }
     }
 
@@ -308,7 +323,13 @@ impl<'a> Section<'a> {
         secret
     }
 
-    fn secret_file(&mut self, key: &str, name: PathBuf) -> Option<Secret> {
+    /// A file under `key` that holds a secret of several lines, such as a private key.
+    pub fn secret_lines(&mut self, key: &str) -> Option<Secret> {
+        let name = self.text(key).ok()??;
+        self.secret_file(key, PathBuf::from(name), true)
+    }
+
+    fn secret_file(&mut self, key: &str, name: PathBuf, lines: bool) -> Option<Secret> {
         if !name.is_absolute() && (name.file_name() != Some(name.as_os_str()) || name.as_os_str() == "..") {
             self.problem(
                 key,
@@ -321,6 +342,7 @@ impl<'a> Section<'a> {
             key: self.dotted(key),
             secrets: self.report.origins.directory().join("secrets"),
             credentials: self.report.credentials.clone(),
+            lines,
         })
     }
 
@@ -393,7 +415,7 @@ fn check_url(text: &str) -> Result<Url, String> {
 }
 
 /// Whether the address is this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())

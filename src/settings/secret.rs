@@ -27,6 +27,8 @@ pub enum Secret {
         secrets: PathBuf,
         /// `$CREDENTIALS_DIRECTORY`
         credentials: Option<PathBuf>,
+        /// Whether it may hold several lines, as a private key does.
+        lines: bool,
     },
 }
 
@@ -61,7 +63,8 @@ impl Secret {
         if text.is_empty() {
             return unusable("is empty");
         }
-        if text.contains(char::is_control) {
+        let several = matches!(self, Self::File { lines: true, .. });
+        if text.contains(|c: char| c.is_control() && !(several && matches!(c, '\n' | '\r'))) {
             return unusable("must hold one line of text");
         }
         Ok(text.into())
@@ -91,6 +94,11 @@ impl Secret {
         } else {
             Vec::new()
         }
+    }
+
+    /// The file that would be read, for what reads it by itself.
+    pub fn path(&self) -> Result<PathBuf, SecretError> {
+        self.find()
     }
 
     fn key(&self) -> String {

@@ -1,11 +1,16 @@
 //! The receivers of messages: what every sink has, and what each kind adds in a file of its own below.
 
+pub mod amqp;
+pub mod broker;
+pub mod nats;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use amqp::Amqp;
+pub use nats::Nats;
 pub use webhook::Webhook;
 
 use super::problem::nearest;
@@ -30,6 +35,8 @@ pub struct Sink {
 #[derive(Clone, Debug)]
 pub enum SinkKind {
     Webhook(Webhook),
+    Amqp(Amqp),
+    Nats(Nats),
     File { path: PathBuf },
     Stdout,
     Queue,
@@ -48,16 +55,25 @@ impl SinkKind {
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
             Self::Webhook(webhook) => webhook.signing_secrets(),
+            Self::Amqp(amqp) => amqp.secrets(),
+            Self::Nats(nats) => nats.secrets(),
             Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
         }
     }
 }
 
 /// The kinds of sinks, each with the keys that only it has.
-const KINDS: [(&str, &[&str]); 4] = [("webhook", webhook::KEYS), ("file", &["path"]), ("stdout", &[]), ("queue", &[])];
+const KINDS: [(&str, &[&str]); 6] = [
+    ("webhook", webhook::KEYS),
+    ("amqp", amqp::KEYS),
+    ("nats", nats::KEYS),
+    ("file", &["path"]),
+    ("stdout", &[]),
+    ("queue", &[]),
+];
 
 /// Kinds that the documentation names and this version lacks.
-const OTHER_KINDS: [&str; 5] = ["amqp", "nats", "redis", "smtp", "exec"];
+const OTHER_KINDS: [&str; 3] = ["redis", "smtp", "exec"];
 
 /// All of them, and the built-in queue where there is none.
 pub(super) fn read(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
@@ -104,6 +120,8 @@ fn kind(mut section: Section) -> SinkKind {
     let name = section.required("kind", &format!("one of {}", names.join(", "))).unwrap_or_default();
     let kind = match name.as_str() {
         "webhook" => SinkKind::Webhook(webhook::read(&mut section)),
+        "amqp" => SinkKind::Amqp(amqp::read(&mut section)),
+        "nats" => SinkKind::Nats(nats::read(&mut section)),
         "file" => {
             let path = section.required("path", "the file to append messages to").unwrap_or_default();
             SinkKind::File { path: section.report.origins.directory().join(path) }
@@ -123,8 +141,9 @@ fn kind(mut section: Section) -> SinkKind {
         }
     };
     section.finish_with(|key| {
-        let (owner, _) = KINDS.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("a key of kind {owner:?}; this sink is of kind {name:?}"))
+        let owners = KINDS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(owner, _)| format!("{owner:?}"));
+        let owners = owners.collect::<Vec<_>>().join(", ");
+        (!owners.is_empty()).then(|| format!("a key of kind {owners}; this sink is of kind {name:?}"))
     });
     kind
 }
