@@ -45,6 +45,14 @@ fn missing(program: &str, package: &str) {
     writeln!(std::io::stderr(), "SKIPPED {test}: there is no {program} here; apt-get install {package}").ok();
 }
 
+/// A server that can be killed and started again where it was, with what it had on disk.
+pub trait Restart: Send {
+    /// SIGKILL.
+    fn stop(&mut self);
+    /// Returns once it can be used.
+    fn start(&mut self);
+}
+
 /// A port that was free a moment ago, on loopback.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

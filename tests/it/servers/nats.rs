@@ -5,14 +5,18 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use renewald::tls::Identity;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Server, find, free_port};
+use super::authority::Authority;
+use super::{Restart, Server, find, free_port};
 
 /// A server; `stop` and `start` keep its port and its streams.
 pub struct Nats {
@@ -39,7 +43,31 @@ impl Nats {
         Self::with("")
     }
 
-    pub fn start(&mut self) {
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub fn client(&self) -> Client {
+        self.client_as(&json!({}))
+    }
+
+    /// With these fields in its CONNECT: `user`, `pass`.
+    pub fn client_as(&self, connect: &Value) -> Client {
+        Client::connect(self.port, connect, None)
+    }
+
+    /// Encrypted, with the authority's client certificate.
+    pub fn tls_client(&self, authority: &Authority, connect: &Value) -> Client {
+        let [ca, certificate, key] =
+            ["authority.pem", "client.pem", "client.key"].map(|name| authority.file(name).into());
+        let identity = Identity { certificate, key };
+        let config = renewald::tls::client_config(Some(PathBuf::as_path(&ca)), Some(&identity)).expect("its files");
+        Client::connect(self.port, connect, Some(config))
+    }
+}
+
+impl Restart for Nats {
+    fn start(&mut self) {
         let file = |name: &str| self.dir.path().join(name);
         let configuration = file("nats.conf").display().to_string();
         let server = Server::start(&self.program, &["-c", &configuration], &[], &file("log"));
@@ -49,27 +77,10 @@ impl Nats {
         self.server = Some(server);
     }
 
-    /// SIGKILL, and its log begins anew.
-    pub fn stop(&mut self) {
+    /// Its log begins anew.
+    fn stop(&mut self) {
         self.server = None;
         fs::remove_file(self.dir.path().join("log")).expect("its log");
-    }
-
-    pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub fn client(&self) -> Client {
-        self.client_as(&json!({}))
-    }
-
-    /// With these fields in its CONNECT: `user`, `pass`.
-    pub fn client_as(&self, connect: &Value) -> Client {
-        Client::connect(self.port, connect)
     }
 }
 
@@ -92,16 +103,34 @@ impl Stored {
     }
 }
 
+/// A connection, plain or encrypted.
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
 /// Speaks the text protocol: one request at a time.
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
     requests: Cell<u32>,
 }
 
 impl Client {
-    fn connect(port: u16, connect: &Value) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("NATS listens");
+    fn connect(port: u16, connect: &Value, tls: Option<ClientConfig>) -> Self {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("NATS listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
+        // The server speaks first, in plain text, and only then encrypted.
+        while {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("NATS speaks");
+            byte != *b"\n"
+        } {}
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(config) => {
+                let name = "localhost".try_into().expect("a name");
+                let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+                Box::new(StreamOwned::new(session, stream))
+            }
+        };
         let mut this = Self { reader: BufReader::new(stream), requests: Cell::new(0) };
         let mut connect = connect.clone();
         connect["verbose"] = false.into();
@@ -111,7 +140,8 @@ impl Client {
     }
 
     fn send(&mut self, text: &str) {
-        self.reader.get_mut().write_all(text.as_bytes()).expect("NATS reads");
+        let stream = self.reader.get_mut();
+        stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).expect("NATS reads");
     }
 
     fn line(&mut self) -> String {

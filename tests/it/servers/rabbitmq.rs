@@ -9,7 +9,7 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use serde_json::{Value, json};
 
 use super::authority::Authority;
-use super::{Server, directory_of_all, find, free_port};
+use super::{Restart, Server, directory_of_all, find, free_port};
 
 /// More than this is refused by the server: `max_message_size`.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
@@ -109,22 +109,6 @@ impl RabbitMq {
         ]
     }
 
-    pub fn start(&mut self) {
-        let environment = self.environment();
-        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let server = Server::start(&self.program, &[], &environment, &self.dir.join("log"));
-        server.wait_for_port(self.ports.amqp);
-        server.wait_for_port(self.ports.amqps);
-        server.wait_for_port(self.ports.management);
-        server.wait_until("its API answers", || self.call("GET", "overview", &Value::Null).is_ok());
-        self.server = Some(server);
-    }
-
-    /// SIGKILL.
-    pub fn stop(&mut self) {
-        self.server = None;
-    }
-
     /// Runs `rabbitmqctl`.
     pub fn control(&self, arguments: &[&str]) {
         let program = find("rabbitmqctl", "rabbitmq-server").expect("it comes with the server");
@@ -183,6 +167,23 @@ impl RabbitMq {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(asking)
+    }
+}
+
+impl Restart for RabbitMq {
+    fn start(&mut self) {
+        let environment = self.environment();
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let server = Server::start(&self.program, &[], &environment, &self.dir.join("log"));
+        server.wait_for_port(self.ports.amqp);
+        server.wait_for_port(self.ports.amqps);
+        server.wait_for_port(self.ports.management);
+        server.wait_until("its API answers", || self.call("GET", "overview", &Value::Null).is_ok());
+        self.server = Some(server);
+    }
+
+    fn stop(&mut self) {
+        self.server = None;
     }
 }
 
