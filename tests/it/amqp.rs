@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::brokers::{
     assert_complete, assert_waiting, check, example, last_error, relay_all, renewed, renewed_with, through_an_outage,
 };
-use crate::harness::{HOUR, Setup, Site, sandbox};
+use crate::harness::{Daemon, HOUR, Setup, Site, sandbox};
 use crate::servers::rabbitmq::{MESSAGE_BYTES, RabbitMq, Vhost, alone, shared};
 
 /// As guest, to exchange `renewals` of this vhost, with further keys.
@@ -125,6 +125,24 @@ fn what_is_missing_is_named_and_messages_wait_for_it() {
     vhost.bind("renewals", "q", "renewald.renewal.#");
     relay_all(&mut work, &site, start + 2 * HOUR);
     assert_eq!(bodies(&vhost, "q").len(), 10);
+}
+
+/// lapin prints a returned message with its body, and so with its licence keys, at `warn`.
+#[test]
+fn a_returned_message_is_not_logged_even_where_lapin_is_named() {
+    let Some(server) = shared() else { return };
+    let vhost = server.vhost("returned");
+    vhost.exchange("renewals");
+    let sandbox = sandbox();
+    let setup = setup(&sandbox, &server.url(), &vhost, "exchange = \"renewals\"");
+    let site = setup.with(|setup| setup.log_level = "info,lapin=warn").install();
+    renewed(&sandbox, &site, 1, 1);
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("unroutable (NO_ROUTE)");
+    daemon.terminate();
+    let log = daemon.wait().stderr;
+    let beginning = format!("{:?}", b"{\"specversion"); // as a list of bytes is printed
+    assert!(!log.contains(beginning.trim_end_matches(']')) && !log.contains("specversion"), "{log}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Link {
 
     async fn open(config: &AmqpConfig, server: &Server) -> Result<Self, String> {
         let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
-        let addresses: Vec<SocketAddr> = found.map_err(|error| format!("{}: {error}", server.host))?.collect();
+        let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
         let socket = Socket::default();
         let (kept, host) = (Arc::downgrade(&socket.0), server.host.clone());
         let connector = server.encrypted.then(|| RustlsConnector::from(config.tls.clone()));
