@@ -26,7 +26,7 @@
 //! | [`budget`] | evenly spaced requests, slow-down on 429, circuit breaker |
 //! | [`relay`] | publishes what is due for one sink |
 //! | [`provider`] | the trait, and Nexway Connect |
-//! | [`sink`] | the trait, and webhook, file, stdout |
+//! | [`sink`] | the trait, and webhook, amqp, nats, file, stdout |
 //! | [`store`] | the SQLite file; every SQL statement |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |
 //! | [`delivery`] | what the customer gets, the message and its id |

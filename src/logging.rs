@@ -20,6 +20,9 @@ use crate::text::{is_unsafe, visible};
 /// From quiet to talkative.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
+/// Crates that log at `error` what they also return as an error.
+const QUIET: [&str; 2] = ["lapin", "async_nats"];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("log.level: {0}")]
@@ -45,7 +48,7 @@ pub fn check_level(level: &str) -> Result<(), String> {
 }
 
 /// Other crates are held at `warn` unless a directive names them: at `debug` they print request headers, and with them
-/// tokens and secrets.
+/// tokens and secrets. The brokers' clients are held at nothing: what fails is told by their sinks.
 fn filter(level: &str, verbosity: i8) -> Result<EnvFilter, String> {
     let mut own = position("info")?;
     let mut named = Vec::new();
@@ -60,7 +63,10 @@ fn filter(level: &str, verbosity: i8) -> Result<EnvFilter, String> {
     let own = if verbosity == 0 { own } else { own.saturating_add_signed(verbosity.into()).clamp(1, LEVELS.len() - 1) };
     let others = own.min(position("warn")?);
     let mut directives = vec![LEVELS[others].to_owned(), format!("renewald={}", LEVELS[own])];
+    directives.extend(QUIET.map(|target| format!("{target}=off")));
     directives.extend(named.into_iter().map(str::to_owned));
+    // It prints whole messages, and with them licence keys: whatever is named.
+    directives.push("lapin::returned_messages=off".to_owned());
     EnvFilter::builder()
         .parse(directives.join(","))
         .map_err(|error| format!("not a level nor a list of directives: {error}"))
@@ -279,6 +285,14 @@ mod tests {
         assert_eq!(count("off", 0), 0);
         assert_eq!(count("info,h2=debug", 0), 5);
         assert_eq!(count("warn,renewald::sweep=trace", 0), 4);
+    }
+
+    #[test]
+    fn a_returned_message_is_never_printed() {
+        let returned = || tracing::warn!(target: "lapin::returned_messages", "XXXX-YYYY");
+        for level in ["info", "trace", "lapin=trace", "lapin::returned_messages=trace,info"] {
+            assert_eq!(logged(level, 9, Style::default(), returned), "", "{level}");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! Each kind is one file below. Retries, order and back-off belong to [`crate::relay`].
 
+pub mod amqp;
 pub mod exec;
 pub mod file;
+pub mod nats;
 pub mod redis;
 pub mod smtp;
 pub mod stdout;
@@ -31,6 +33,8 @@ pub trait Sink: Send + Sync {
 /// A sink of any kind that pushes, as the settings have it.
 pub enum Configured {
     Webhook(webhook::Webhook),
+    Amqp(amqp::Amqp),
+    Nats(Box<nats::Nats>),
     Redis(Box<redis::Redis>),
     Smtp(Box<smtp::Smtp>),
     Exec(exec::Exec),
@@ -42,6 +46,8 @@ impl Sink for Configured {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         match self {
             Self::Webhook(sink) => sink.publish(message).await,
+            Self::Amqp(sink) => sink.publish(message).await,
+            Self::Nats(sink) => sink.publish(message).await,
             Self::Redis(sink) => sink.publish(message).await,
             Self::Smtp(sink) => sink.publish(message).await,
             Self::Exec(sink) => sink.publish(message).await,
@@ -53,6 +59,8 @@ impl Sink for Configured {
     async fn check(&self) -> Result<(), String> {
         match self {
             Self::Webhook(sink) => sink.check().await,
+            Self::Amqp(sink) => sink.check().await,
+            Self::Nats(sink) => sink.check().await,
             Self::Redis(sink) => sink.check().await,
             Self::Smtp(sink) => sink.check().await,
             Self::Exec(sink) => sink.check().await,
@@ -74,6 +82,18 @@ pub enum Failure {
     /// About this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+}
+
+impl Failure {
+    /// The sink's trouble, with nothing said of when to try again.
+    fn of_sink(reason: String) -> Self {
+        Self::Sink { reason, retry_after: None }
+    }
+
+    /// About this message, likewise.
+    fn of_message(reason: String) -> Self {
+        Self::Message { reason, retry_after: None }
+    }
 }
 
 /// Without the parser's words, which may quote the body.

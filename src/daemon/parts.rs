@@ -1,5 +1,7 @@
 //! Puts the parts together as the settings have them: sweepers, clients, sinks. Secrets are read here; nothing is asked or sent.
 
+mod brokers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +67,8 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
             let webhook = Webhook::new(webhook(settings, timeout)?);
             Configured::Webhook(webhook.map_err(|error| failed(crate::chain(&error)))?)
         }
+        SinkKind::Amqp(settings) => Configured::Amqp(brokers::amqp(name, settings, timeout)?),
+        SinkKind::Nats(settings) => Configured::Nats(Box::new(brokers::nats(name, settings, timeout)?)),
         SinkKind::Redis(settings) => {
             let redis = Redis::new(redis(settings, timeout)?);
             Configured::Redis(Box::new(redis.map_err(|error| failed(crate::chain(&error)))?))

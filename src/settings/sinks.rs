@@ -1,7 +1,9 @@
 //! The receivers of messages: what every sink has, and what each kind adds in a file of its own below.
 
+pub mod amqp;
 pub mod broker;
 mod exec;
+pub mod nats;
 mod redis;
 mod smtp;
 mod webhook;
@@ -10,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use amqp::Amqp;
 pub use exec::Exec;
+pub use nats::Nats;
 pub use redis::Redis;
 pub use smtp::Smtp;
 pub use webhook::Webhook;
@@ -38,6 +42,8 @@ pub struct Sink {
 #[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
 pub enum SinkKind {
     Webhook(Webhook),
+    Amqp(Amqp),
+    Nats(Nats),
     Redis(Redis),
     Smtp(Box<Smtp>),
     Exec(Exec),
@@ -59,6 +65,8 @@ impl SinkKind {
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
             Self::Webhook(webhook) => webhook.signing_secrets(),
+            Self::Amqp(amqp) => amqp.secrets(),
+            Self::Nats(nats) => nats.secrets(),
             Self::Redis(redis) => redis.secrets(),
             Self::Smtp(smtp) => smtp.account.iter().map(|(_, password)| password).collect(),
             Self::Exec(_) | Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
@@ -67,8 +75,10 @@ impl SinkKind {
 }
 
 /// The kinds of sinks, each with the keys that only it has.
-const KINDS: [(&str, &[&str]); 7] = [
+const KINDS: [(&str, &[&str]); 9] = [
     ("webhook", webhook::KEYS),
+    ("amqp", amqp::KEYS),
+    ("nats", nats::KEYS),
     ("redis", redis::KEYS),
     ("smtp", smtp::KEYS),
     ("exec", exec::KEYS),
@@ -76,9 +86,6 @@ const KINDS: [(&str, &[&str]); 7] = [
     ("stdout", &[]),
     ("queue", &[]),
 ];
-
-/// Kinds that the documentation names and this version lacks.
-const OTHER_KINDS: [&str; 2] = ["amqp", "nats"];
 
 /// All of them, and the built-in queue where there is none.
 pub(super) fn read(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
@@ -125,6 +132,8 @@ fn kind(mut section: Section) -> SinkKind {
     let name = section.required("kind", &format!("one of {}", names.join(", "))).unwrap_or_default();
     let kind = match name.as_str() {
         "webhook" => SinkKind::Webhook(webhook::read(&mut section)),
+        "amqp" => SinkKind::Amqp(amqp::read(&mut section)),
+        "nats" => SinkKind::Nats(nats::read(&mut section)),
         "redis" => SinkKind::Redis(redis::read(&mut section)),
         "smtp" => SinkKind::Smtp(Box::new(smtp::read(&mut section))),
         "exec" => SinkKind::Exec(exec::read(&mut section)),
@@ -135,10 +144,7 @@ fn kind(mut section: Section) -> SinkKind {
         "stdout" => SinkKind::Stdout,
         "queue" => SinkKind::Queue,
         other => {
-            if OTHER_KINDS.contains(&other) {
-                section
-                    .problem("kind", format!("{other} is not built into this version; built in: {}", names.join(", ")));
-            } else if !other.is_empty() {
+            if !other.is_empty() {
                 let near = nearest(other, names).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
                 section.problem("kind", format!("{other:?} is unknown{near}; known are {}", names.join(", ")));
             }

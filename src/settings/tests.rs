@@ -151,7 +151,7 @@ kind = "file"
 path = "out.jsonl"
 url = "https://shop.example"
 [sinks.mail]
-kind = "nats"
+kind = "sms"
 server = "mail.example"
 [admin]
 listen = "localhost:9464"
@@ -179,11 +179,11 @@ renewald.toml:13: providers.Nexway.client_secret: given twice: providers.Nexway.
 renewald.toml:15: providers.Nexway.concurrency: must be a whole number from 1 to 1024
 renewald.toml:16: providers.Nexway.requests_per_second: must be a number from 0.001 to 10000, or 0 for no limit
 renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolute path, or a bare file name that is looked up in secrets/ beside the settings file
-renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, redis, smtp, exec, file, stdout, queue
+renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
 renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.ended, subscription.not_renewed, "*"
 renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
-renewald.toml:26: sinks.log.url: a key of kind "webhook", "redis"; this sink is of kind "file"
-renewald.toml:28: sinks.mail.kind: nats is not built into this version; built in: webhook, redis, smtp, exec, file, stdout, queue
+renewald.toml:26: sinks.log.url: a key of kind "webhook", "amqp", "nats", "redis"; this sink is of kind "file"
+renewald.toml:28: sinks.mail.kind: "sms" is unknown; known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
 renewald.toml:31: admin.listen: must be an IP address and port such as "127.0.0.1:9464", "unix:/absolute/path", or "" for none
 renewald.toml:33: log.level: "inof" is unknown; known are error, warn, info, debug, trace, and directives such as "info,renewald::sweep=debug"
 renewald.toml:34: log.format: "xml" is unknown; known are auto, text, json
@@ -516,6 +516,81 @@ fn signing_secrets_have_a_form() {
     assert!(key(&format!("whsec_{}", "A".repeat(88))).is_err()); // 66 bytes
     let inline = "[sinks.s]\nkind = 'webhook'\nurl = 'https://x.example'\nsigning_secret = 'whsec_abc'";
     assert!(refused(inline).contains("sinks.s.signing_secret: must be whsec_"));
+}
+
+#[test]
+fn a_brokers_sink_is_read_strictly() {
+    let sink = |text: &str| format!("[sinks.s]\n{text}");
+    let amqp = |text: &str| refused(&sink(&format!("kind = 'amqp'\nexchange = 'e'\n{text}")));
+    let nats = |text: &str| refused(&sink(&format!("kind = 'nats'\n{text}")));
+    let url = "url = 'amqps://broker.example'\n";
+    for (text, expected) in [
+        ("", "sinks.s.url: missing; give the broker's address, such as amqps://rabbit.example"),
+        ("url = 'https://x.example'", "sinks.s.url: must begin with amqps:// or amqp://"),
+        ("url = 'amqps://a:hush@x.example'", "must not hold a user name or password"),
+        ("url = 'amqps://x.example/shop'", "sinks.s.url: must end after host and port"),
+        ("url = 'amqp://127.0.0.1'\nca_file = 'ca.pem'", "must begin with amqps:// where certificates are given"),
+    ] {
+        assert!(amqp(text).contains(expected), "{}", amqp(text));
+        assert!(!amqp(text).contains("hush"));
+    }
+    for (text, expected) in [
+        ("routing_key = '{typ}'", "unknown placeholder \"{typ}\"; known are {type}, {provider}, {territory}"),
+        ("user = 'u'", "sinks.s.password_file: missing"),
+        ("password_file = 'p'", "sinks.s.user: missing"),
+        ("client_key_file = 'key'", "sinks.s.client_certificate_file: missing"),
+        ("declare = true", "sinks.s.queue: missing"),
+        ("declare = 'true'", "sinks.s.declare: must be true or false, not text"),
+        ("exchange_type = 'headers'", "known are topic, direct, fanout"),
+        ("declare = true\nqueue = 'q'\nexchange_type = 'direct'", "direct exchanges know no patterns"),
+        ("subject = 'x'", "a key of kind \"nats\"; this sink is of kind \"amqp\""),
+    ] {
+        assert!(amqp(&format!("{url}{text}")).contains(expected), "{}", amqp(&format!("{url}{text}")));
+    }
+    let long = format!("{url}routing_key = '{}.{{type}}'", "x".repeat(250));
+    assert!(amqp(&long).contains("longer than 255 bytes"));
+    assert!(refused(&sink(&format!("kind = 'amqp'\n{url}"))).contains("give exchange, or queue alone"));
+    let url = "url = 'tls://a.example, tls://b.example'\n";
+    for (text, expected) in [
+        ("subject = 'a b'", "sinks.s.subject: not a subject"),
+        ("subject = 'a.*'", "sinks.s.subject: not a subject"),
+        ("subject = 'a..{type}'", "sinks.s.subject: not a subject"),
+        ("stream = 'a.b'", "sinks.s.stream: not the name of a stream"),
+        ("token_file = 't'\ncredentials_file = 'c'", "give one of user with password_file, token_file"),
+    ] {
+        assert!(nats(&format!("{url}{text}")).contains(expected), "{}", nats(&format!("{url}{text}")));
+    }
+}
+
+#[test]
+fn a_brokers_defaults_and_warnings() {
+    let text = "[sinks.a]\nkind = 'amqp'\nurl = 'amqp://broker.example'\nqueue = '{q}'\n\
+                [sinks.b]\nkind = 'amqp'\nurl = 'amqp://[::1]:5673'\nexchange = 'e'\n\
+                [sinks.c]\nkind = 'nats'\nurl = 'nats://broker.example'\n\
+                [sinks.d]\nkind = 'nats'\nurl = 'nats://broker.example'\nca_file = 'ca.pem'\n";
+    let loaded = loaded(&format!("{PROVIDER}{text}"));
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("sinks.a.url: amqp:// sends secrets and licence keys in plain text; use amqps://"));
+    assert!(warnings[1].contains("sinks.c.url: nats:// sends"), "{warnings:?}");
+    let SinkKind::Amqp(a) = &loaded.settings.sinks["a"].kind else { panic!() };
+    assert_eq!(a.routing_key.filled("", "", ""), "{q}", "a queue's name is no template");
+    let SinkKind::Amqp(b) = &loaded.settings.sinks["b"].kind else { panic!() };
+    assert_eq!(b.routing_key.filled("type", "", ""), "type");
+    assert_eq!((b.vhost.as_str(), b.declare, b.heartbeat.as_secs()), ("/", false, 30));
+}
+
+#[test]
+fn a_private_key_may_have_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    fs::write(dir.path().join("secrets/x"), "-----BEGIN\nhush\n-----END\n").unwrap();
+    let secret = secret_in(&dir, "x", None);
+    assert!(secret.read().is_err());
+    let Secret::File { name, key, secrets, credentials, .. } = secret else { panic!() };
+    let several = Secret::File { name, key, secrets, credentials, lines: true };
+    assert_eq!(several.read().unwrap().expose_secret(), "-----BEGIN\nhush\n-----END");
+    assert_eq!(several.path().unwrap(), dir.path().join("secrets/x"));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! sockets, with real files.
 
 mod admin;
+mod amqp;
 mod answers;
+mod brokers;
 mod budget;
 mod clocks;
 mod commands;
@@ -14,14 +16,15 @@ mod harness;
 mod http;
 mod instances;
 mod metrics;
+mod nats;
 mod numbers;
 mod once;
 mod operating;
 mod order_data;
 mod queue;
-mod removal;
 mod queued;
 mod redis;
+mod removal;
 mod renewals;
 mod secrecy;
 mod servers;

@@ -47,7 +47,6 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-
     pub fn client(&self) -> Client {
         self.client_as(&json!({}))
     }
