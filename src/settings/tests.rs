@@ -212,6 +212,7 @@ fn the_environment_lies_over_the_file() {
         ("RENEWALD__SINKS__Q__KIND", "queue"),
         ("RENEWALD__SINKS__Q__EVENTS", "renewal.ready, subscription.ended"),
         ("RENEWALD__ADMIN__LISTEN", ""),
+        ("RENEWALD__ADMIN__REVEAL", "true"),
     ];
     let settings =
         load_with(&format!("{PROVIDER}[poll]\nevery = '3h'\nwindow_after = '1d'\n"), &variables).unwrap().settings;
@@ -220,7 +221,7 @@ fn the_environment_lies_over_the_file() {
     assert_eq!(settings.poll.window_after, Duration::from_secs(86_400));
     assert_eq!((provider.requests_per_second, provider.concurrency, provider.realm.as_str()), (7.5, 4, "123"));
     assert_eq!(settings.sinks["q"].events.as_deref().unwrap(), ["renewal.ready", "subscription.ended"]);
-    assert_eq!(settings.admin.listen, "");
+    assert_eq!((settings.admin.listen.as_str(), settings.admin.reveal), ("", true));
 }
 
 #[test]
@@ -314,6 +315,8 @@ fn wrong_types_say_what_is_wanted() {
         "renewald.toml:11: poll.every.x: unknown key; keys are made of letters, digits, _ and -"
     );
     assert_eq!(refused("[admin]\nalert_after = nan"), "renewald.toml:11: admin.alert_after: must be a finite number");
+    let wanted = "renewald.toml:11: admin.reveal: must be true or false, without quotes, not text";
+    assert_eq!(refused("[admin]\nreveal = 'true'"), wanted);
 }
 
 #[test]

@@ -234,6 +234,38 @@ fn a_waiting_consumer_gets_a_message_as_soon_as_it_is_queued() {
 }
 
 #[test]
+fn waiting_consumers_share_what_comes_and_a_lease_that_ends_is_handed_out_again() {
+    let sandbox = sandbox();
+    let (site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let endpoint = Endpoint::at(endpoint.port).with_token(TOKEN);
+            thread::spawn(move || {
+                endpoint
+                    .send("/v1/queue:claim", json!({"max": 1, "wait_seconds": 60, "lease_seconds": 1}))
+                    .expect(200)
+                    .json()
+            })
+        })
+        .collect();
+    // Tracked by this process: the daemon notices by itself, and wakes them when the messages are queued.
+    for number in ["A", "B"] {
+        let id = order(&sandbox, number);
+        sandbox.renew(number, None).unwrap();
+        site.track(number, id);
+    }
+    let id = |claimed: &Value| claimed["messages"][0]["id"].as_str().expect("one message").to_owned();
+    let first: Vec<_> = waiting.into_iter().map(|thread| id(&thread.join().unwrap())).collect();
+    // Nobody acknowledged: both come again, and a lease of a second may have ended between the two above as well.
+    let again = || id(&endpoint.send("/v1/queue:claim", json!({"max": 1, "wait_seconds": 60})).expect(200).json());
+    let mut both = [again(), again()];
+    both.sort();
+    assert_ne!(both[0], both[1]);
+    assert!(first.iter().all(|id| both.contains(id)), "{first:?} {both:?}");
+    end(daemon);
+}
+
+#[test]
 fn a_drain_lets_waiting_consumers_go() {
     let sandbox = sandbox();
     let (_site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
