@@ -11,6 +11,7 @@ mod messages;
 mod migrations;
 mod overview;
 mod polls;
+mod providers;
 mod renewals;
 mod subscriptions;
 mod thread;
@@ -25,6 +26,7 @@ pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
+pub use providers::{BreakerState, ProviderTrouble, SlowedState};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
 pub use subscriptions::{ListFilter, Listed, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
 

@@ -12,7 +12,9 @@ use crate::clock::Timestamp;
 use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
-use crate::store::{Group, InstanceLock, Late, QueueDepth, SinkState, StoppedTerritory, Store, Waiting, counts_of};
+use crate::store::{
+    Group, InstanceLock, Late, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store, Waiting, counts_of,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
@@ -46,6 +48,10 @@ struct Account {
     late: Late,
     waiting: Waiting,
     stopped_territories: Vec<StoppedTerritory>,
+    /// `breaker` while it does not answer, `slowed` after a 429; as whoever asks, or last asked, saw it.
+    #[serde(flatten)]
+    trouble: ProviderTrouble,
+    requests_per_second: f64,
     load: Load,
     forecast: Forecast,
 }
@@ -86,6 +92,7 @@ impl Status {
     async fn read(settings: &Settings, store: &Store, now: Timestamp) -> Result<Self, Error> {
         let groups = store.subscription_groups().await?;
         let stopped = store.stopped_territories().await?;
+        let mut troubles = store.provider_troubles().await?;
         let rules = Rules::from_settings(settings);
         let mut providers = BTreeMap::new();
         for (name, provider) in &settings.providers {
@@ -95,6 +102,8 @@ impl Status {
                 late: store.count_late(name, &rules, &forecast, now).await?,
                 waiting: store.count_waiting(name).await?,
                 stopped_territories: stopped.iter().filter(|one| one.provider == *name).cloned().collect(),
+                trouble: troubles.remove(name).unwrap_or_default().at(now),
+                requests_per_second: provider.requests_per_second,
                 load: forecast.load(),
                 forecast,
             };
