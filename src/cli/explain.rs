@@ -3,9 +3,11 @@
 mod next;
 mod story;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::list::Item;
+use super::list::{self, Item};
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
@@ -48,21 +50,29 @@ struct Known {
     messages: Vec<MessageRow>,
     dispatches: Vec<DispatchRow>,
     stopped: Option<StoppedTerritory>,
+    /// Late only because the budget is too small: what is to be expected.
+    delayed_to: Option<Duration>,
 }
 
 pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let rules = Rules::from_settings(&settings);
     let row = naming::resolve(&store, &args.name, &args.narrow).await?;
-    let known = look_up(&store, row).await?;
-    store.close().await;
+    let mut known = look_up(&store, row).await?;
     let now = Timestamp::now();
+    let mut item = Item::new(&known.row, &rules, now);
+    if item.overdue {
+        let forecasts = list::forecasts(&settings, &store).await?;
+        item.excuse(&known.row, &forecasts, now);
+        known.delayed_to = item.delayed_to_seconds.map(Duration::from_secs);
+    }
+    store.close().await;
     if !context.global.json {
         context.print(&story::tell(&known, &rules, now))?;
         return Ok(Exit::Done);
     }
     context.print_json(&Answer {
-        subscription: Item::new(&known.row, &rules, now),
+        subscription: item,
         tracked_by: &known.row.tracked_by,
         renewals: &known.renewals,
         messages: &known.messages,
@@ -83,6 +93,7 @@ async fn look_up(store: &Store, row: SubscriptionRow) -> Result<Known, Error> {
         messages: store.messages_of(key).await?,
         dispatches: store.dispatches(filter).await?,
         stopped: stopped.into_iter().find(ours),
+        delayed_to: None,
         row,
     })
 }

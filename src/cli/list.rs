@@ -1,13 +1,18 @@
 //! `renewald list`: subscriptions, a page at a time, with what is odd about each.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::naming;
-use super::table::{Table, relative};
+use super::table::{Table, relative, roughly};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
+use crate::forecast::Forecast;
 use crate::renewal::{Outcome, Pace, Rules, State};
-use crate::store::{ListFilter, Listed, SubscriptionRow};
+use crate::settings::{self, Settings};
+use crate::store::{ListFilter, Listed, Store, SubscriptionRow, counts_of};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListArgs {
@@ -18,7 +23,7 @@ pub struct ListArgs {
     pub provider: Option<String>,
     #[arg(long, value_name = "TERRITORY")]
     pub territory: Option<String>,
-    /// Only those without an answer for longer than their interval
+    /// Only those without an answer for longer than their interval, unless the budget is the reason
     #[arg(long)]
     pub overdue: bool,
     /// Only those whose term ended without a renewal
@@ -62,6 +67,8 @@ pub struct Item {
     /// Renewals whose order data is awaited.
     pub waiting_renewals: u32,
     pub overdue: bool,
+    /// As late, but only because the budget is too small: asked about once in so many seconds.
+    pub delayed_to_seconds: Option<u64>,
     pub not_renewed: bool,
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
@@ -73,6 +80,7 @@ impl Item {
         Self {
             provider: row.provider.clone(),
             overdue: is_overdue(row, rules, now),
+            delayed_to_seconds: None,
             not_renewed: subscription.state == State::Watching
                 && subscription.not_renewed_term.is_some()
                 && subscription.not_renewed_term == subscription.expires_at,
@@ -94,8 +102,17 @@ impl Item {
         }
     }
 
+    /// Tells one that is overdue from one that the budget lets wait.
+    pub fn excuse(&mut self, row: &SubscriptionRow, forecasts: &BTreeMap<String, Forecast>, now: Timestamp) {
+        let wait = expected_wait(row, forecasts, now).filter(|_| self.overdue);
+        self.delayed_to_seconds = wait.map(|wait| wait.as_secs());
+        self.overdue &= wait.is_none();
+    }
+
     /// What a person should look at, shortest first; empty when all is well.
     fn note(&self) -> String {
+        let delayed = self.delayed_to_seconds.map(Duration::from_secs);
+        let delayed = delayed.map(|wait| format!("delayed by the budget: asked about every {}", roughly(wait)));
         let mut notes = Vec::new();
         match self.last_outcome {
             Some(Outcome::Refused) => notes.push("refused: wrong territory?"),
@@ -113,6 +130,7 @@ impl Item {
                 notes.push(note);
             }
         }
+        notes.extend(delayed.as_deref());
         notes.join(", ")
     }
 }
@@ -126,6 +144,27 @@ pub fn is_overdue(row: &SubscriptionRow, rules: &Rules, now: Timestamp) -> bool 
         && subscription.last_answer_at.unwrap_or(row.tracked_at) < now - rules.interval(pace).mul_f64(1.1)
 }
 
+/// What every provider's budget makes of its subscriptions. Counts all of them: only for when somebody is late.
+pub async fn forecasts(settings: &Settings, store: &Store) -> Result<BTreeMap<String, Forecast>, Error> {
+    let (groups, rules) = (store.subscription_groups().await?, Rules::from_settings(settings));
+    let forecast = |(name, provider): (&String, &settings::Provider)| {
+        (name.clone(), Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second))
+    };
+    Ok(settings.providers.iter().map(forecast).collect())
+}
+
+/// The wait between two polls, for a subscription whose last answer is no older than that makes one expect.
+pub fn expected_wait(
+    row: &SubscriptionRow,
+    forecasts: &BTreeMap<String, Forecast>,
+    now: Timestamp,
+) -> Option<Duration> {
+    let subscription = &row.subscription;
+    let wait = forecasts.get(&row.provider)?.wait(subscription.lane, subscription.pace);
+    let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
+    (subscription.failures == 0 && since >= now - wait.mul_f64(1.1)).then_some(wait)
+}
+
 pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let rules = Rules::from_settings(&settings);
@@ -135,13 +174,18 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
         provider: args.provider,
         territory: args.territory,
         overdue: args.overdue.then(|| rules.clone()),
+        forecasts: if args.overdue { forecasts(&settings, &store).await? } else { BTreeMap::new() },
         not_renewed: args.not_renewed,
         after: args.cursor.as_deref().map_or(Ok(0), cursor)?,
         limit: usize::from(args.limit),
     };
-    let Listed { items, next } = store.list(filter, now).await?;
+    let Listed { items: rows, next } = store.list(filter, now).await?;
+    let mut items: Vec<Item> = rows.iter().map(|row| Item::new(row, &rules, now)).collect();
+    if !args.overdue && items.iter().any(|item| item.overdue) {
+        let forecasts = forecasts(&settings, &store).await?;
+        items.iter_mut().zip(&rows).for_each(|(item, row)| item.excuse(row, &forecasts, now));
+    }
     store.close().await;
-    let items: Vec<Item> = items.iter().map(|row| Item::new(row, &rules, now)).collect();
     let next_cursor = next.map(|row| row.to_string());
     if context.global.json {
         context.print_json(&Page { items, next_cursor })?;

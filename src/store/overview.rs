@@ -80,9 +80,11 @@ impl Store {
         let provider = provider.to_owned();
         let late = |wait: std::time::Duration| now - wait.mul_f64(1.1);
         let (regular, daily) = (rules.interval(Pace::Regular), rules.interval(Pace::Daily));
-        let (urgent_wait, other_wait) = (forecast.urgent_wait(), forecast.other_wait());
-        let (regular, daily, urgent_expected, regular_expected, daily_expected) =
-            (late(regular), late(daily), late(urgent_wait), late(other_wait), late(other_wait.max(daily)));
+        let (regular, daily) = (late(regular), late(daily));
+        let expected = |lane, pace| late(forecast.wait(lane, pace));
+        let urgent_expected = expected(Lane::Urgent, Pace::Regular);
+        let regular_expected = expected(Lane::Other, Pace::Regular);
+        let daily_expected = expected(Lane::Other, Pace::Daily);
         self.read(move |db| {
             Ok(db
                 .prepare_cached(
