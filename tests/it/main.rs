@@ -8,6 +8,7 @@ mod commands;
 mod crashes;
 mod fake_receiver;
 mod files;
+mod freshness;
 mod harness;
 mod instances;
 mod numbers;
