@@ -51,7 +51,7 @@ struct Known {
     dispatches: Vec<DispatchRow>,
     stopped: Option<StoppedTerritory>,
     /// Late only because the budget is too small: what is to be expected.
-    delayed_to: Option<Duration>,
+    expected_wait: Option<Duration>,
 }
 
 pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
@@ -64,7 +64,7 @@ pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     if item.overdue {
         let forecasts = list::forecasts(&settings, &store).await?;
         item.excuse(&known.row, &forecasts, now);
-        known.delayed_to = item.delayed_to_seconds.map(Duration::from_secs);
+        known.expected_wait = item.expected_wait_seconds.map(Duration::from_secs);
     }
     store.close().await;
     if !context.global.json {
@@ -93,7 +93,7 @@ async fn look_up(store: &Store, row: SubscriptionRow) -> Result<Known, Error> {
         messages: store.messages_of(key).await?,
         dispatches: store.dispatches(filter).await?,
         stopped: stopped.into_iter().find(ours),
-        delayed_to: None,
+        expected_wait: None,
         row,
     })
 }

@@ -68,7 +68,7 @@ pub struct Item {
     pub waiting_renewals: u32,
     pub overdue: bool,
     /// As late, but only because the budget is too small: asked about once in so many seconds.
-    pub delayed_to_seconds: Option<u64>,
+    pub expected_wait_seconds: Option<u64>,
     pub not_renewed: bool,
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
@@ -80,7 +80,7 @@ impl Item {
         Self {
             provider: row.provider.clone(),
             overdue: is_overdue(row, rules, now),
-            delayed_to_seconds: None,
+            expected_wait_seconds: None,
             not_renewed: subscription.state == State::Watching
                 && subscription.not_renewed_term.is_some()
                 && subscription.not_renewed_term == subscription.expires_at,
@@ -105,13 +105,13 @@ impl Item {
     /// Tells one that is overdue from one that the budget lets wait.
     pub fn excuse(&mut self, row: &SubscriptionRow, forecasts: &BTreeMap<String, Forecast>, now: Timestamp) {
         let wait = expected_wait(row, forecasts, now).filter(|_| self.overdue);
-        self.delayed_to_seconds = wait.map(|wait| wait.as_secs());
+        self.expected_wait_seconds = wait.map(|wait| wait.as_secs());
         self.overdue &= wait.is_none();
     }
 
     /// What a person should look at, shortest first; empty when all is well.
     fn note(&self) -> String {
-        let delayed = self.delayed_to_seconds.map(Duration::from_secs);
+        let delayed = self.expected_wait_seconds.map(Duration::from_secs);
         let delayed = delayed.map(|wait| format!("delayed by the budget: asked about every {}", roughly(wait)));
         let mut notes = Vec::new();
         match self.last_outcome {

@@ -59,7 +59,7 @@ fn beyond_the_budget_those_far_from_their_expiry_are_delayed_not_overdue() {
         let page: Value = serde_json::from_str(&site.command(arguments).expect_code(0).stdout).unwrap();
         let row = |item: &Value| {
             let number = item["partner_order_number"].as_str().unwrap_or_default().to_owned();
-            (number, item["overdue"] == true, item["delayed_to_seconds"].as_u64())
+            (number, item["overdue"] == true, item["expected_wait_seconds"].as_u64())
         };
         page["items"].as_array().unwrap().iter().map(row).collect()
     };

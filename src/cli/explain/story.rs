@@ -190,7 +190,7 @@ impl Story<'_> {
         if let Some(surprise) = &subscription.surprise {
             odd.push(("surprise", format!("{surprise} ({} so far)", subscription.surprises)));
         }
-        if let Some(wait) = self.known.delayed_to {
+        if let Some(wait) = self.known.expected_wait {
             odd.push(("delayed", format!("by the budget: it is asked about every {}", roughly(wait))));
         } else if is_overdue(row, rules, self.now) {
             let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
