@@ -129,7 +129,8 @@ mod tests {
             let taken = choice.next(waiting);
             let wants = [
                 (waiting.order_data, Want::OrderData, 2),
-                (waiting.urgent, Want::Poll(Lane::Urgent), 3),
+                // Order data, the others' twentieth, order data.
+                (waiting.urgent, Want::Poll(Lane::Urgent), 4),
                 (waiting.other, Want::Poll(Lane::Other), 20),
             ];
             for ((waits, want, most), passed_over) in wants.into_iter().zip(&mut passed_over) {
