@@ -202,6 +202,20 @@ CREATE TABLE territories (
     PRIMARY KEY (provider, territory)
 ) STRICT, WITHOUT ROWID;
 
+-- A row only while a provider does not answer, or is asked more slowly after a 429. Who begins to ask it begins without one.
+CREATE TABLE providers (
+    provider              TEXT    PRIMARY KEY,
+    breaker_open_since    INTEGER,
+    breaker_probe_at      INTEGER,                               -- the next single request
+    breaker_reason        TEXT,
+    slowed_rate           REAL,                                  -- requests a second, when this was written
+    slowed_until          INTEGER,
+    CHECK (breaker_open_since IS NOT NULL OR slowed_until IS NOT NULL),
+    CHECK ((breaker_open_since IS NULL) = (breaker_probe_at IS NULL)),
+    CHECK ((breaker_open_since IS NULL) = (breaker_reason IS NULL)),
+    CHECK ((slowed_until IS NULL) = (slowed_rate IS NULL))
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE sinks (
     sink                  TEXT    PRIMARY KEY,
     failures              INTEGER NOT NULL DEFAULT 0,            -- in a row

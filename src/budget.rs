@@ -6,6 +6,7 @@ mod breaker;
 mod pace;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use breaker::Breaker;
 use pace::Pace;
+use usage::Usage;
 
 /// One request's share of the budget. Good for one request that is sent now: whoever had to wait after taking it
 /// (for a token, say) takes another, or the requests that waited together go out together.
@@ -46,6 +48,7 @@ struct Inner {
     pace: Pace,
     breaker: Breaker,
     taken: u64,
+    usage: Usage,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +64,12 @@ pub struct State {
     pub configured_rate: f64,
     /// The same at this moment: smaller after 429.
     pub rate: f64,
+    /// When the rate is whole again after 429, if nothing else comes; `None` while it is.
+    pub slowed_until: Option<Instant>,
     /// `Retry-After`: no slot for this long.
     pub paused_for: Duration,
+    /// How much of the configured rate the last minute used; 0 without a limit.
+    pub used_share: f64,
     /// Slots given since the start.
     pub slots_taken: u64,
     /// Outages since the last success.
@@ -73,15 +80,16 @@ pub struct State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OpenBreaker {
     pub since: Instant,
-    /// Zero when it is due; while a probe is under way, when it would be given up.
-    pub next_probe_in: Duration,
+    /// While a probe is under way, when it would be given up.
+    pub next_probe_at: Instant,
 }
 
 impl Budget {
     /// `requests_per_second` 0 = no limit (so is anything else that is not a positive number; the settings refuse it).
     pub fn new(requests_per_second: f64) -> Self {
-        let pace = Pace::new(usable(requests_per_second), Instant::now());
-        let inner = Mutex::new(Inner { pace, breaker: Breaker::default(), taken: 0 });
+        let now = Instant::now();
+        let pace = Pace::new(usable(requests_per_second), now);
+        let inner = Mutex::new(Inner { pace, breaker: Breaker::default(), taken: 0, usage: Usage::new(now) });
         Self { shared: Arc::new(Shared { inner, changed: Notify::new() }) }
     }
 
@@ -125,21 +133,22 @@ impl Budget {
         self.report(|breaker, now| breaker.success(now))
     }
 
+    /// Cheap: no more than a short lock.
     pub fn state(&self) -> State {
         let now = Instant::now();
-        let inner = self.lock();
-        let due = inner.breaker.due().unwrap_or(now);
-        let breaker = inner
-            .breaker
-            .open_since()
-            .map(|since| OpenBreaker { since, next_probe_in: due.saturating_duration_since(now) });
+        let mut inner = self.lock();
+        let breaker = inner.breaker.open_since().zip(inner.breaker.due());
+        let configured_rate = inner.pace.configured;
+        let used_share = if configured_rate > 0.0 { inner.usage.mean_rate(now) / configured_rate } else { 0.0 };
         State {
-            configured_rate: inner.pace.configured,
+            configured_rate,
             rate: inner.pace.rate(now),
+            slowed_until: inner.pace.slowed_until(now),
+            used_share,
             paused_for: inner.pace.paused_for(now),
             slots_taken: inner.taken,
             failures: inner.breaker.failures,
-            breaker,
+            breaker: breaker.map(|(since, next_probe_at)| OpenBreaker { since, next_probe_at }),
         }
     }
 
@@ -178,6 +187,7 @@ impl Budget {
             inner.breaker.take(now);
         }
         inner.taken += 1;
+        inner.usage.note(now);
         Ok(Slot(()))
     }
 

@@ -115,6 +115,31 @@ mod tests {
         assert_eq!(share(urgent, Want::Poll(Lane::Urgent)), 950);
     }
 
+    /// Whatever else comes and goes, short of polls that somebody asks for all the time.
+    #[test]
+    fn nobody_starves() {
+        let mut random = 1u64;
+        let mut choice = Choice::default();
+        // Slots since each got one while it waited.
+        let mut passed_over = [0; 3];
+        for _ in 0..100_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let waits = |bit: u32| (random >> (40 + bit)) & 7 != 0;
+            let waiting = Waiting { asked_for: false, order_data: waits(0), urgent: waits(3), other: waits(6) };
+            let taken = choice.next(waiting);
+            let wants = [
+                (waiting.order_data, Want::OrderData, 2),
+                // Order data, the others' twentieth, order data.
+                (waiting.urgent, Want::Poll(Lane::Urgent), 4),
+                (waiting.other, Want::Poll(Lane::Other), 20),
+            ];
+            for ((waits, want, most), passed_over) in wants.into_iter().zip(&mut passed_over) {
+                *passed_over = if !waits || taken == Some(want) { 0 } else { *passed_over + 1 };
+                assert!(*passed_over < most, "{want:?} was passed over {passed_over} times");
+            }
+        }
+    }
+
     #[test]
     fn nothing_waiting_takes_no_slot() {
         assert_eq!(Choice::default().next(Waiting::default()), None);

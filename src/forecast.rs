@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::choice::OTHERS_SHARE;
+use crate::choice::{Lane, OTHERS_SHARE};
 use crate::renewal::{DAY, HOUR, Pace, Rules};
 use crate::settings::format_duration;
 
@@ -94,6 +94,15 @@ impl Forecast {
 
     pub fn other_wait(&self) -> Duration {
         Duration::from_secs(self.other_wait_seconds)
+    }
+
+    /// Between two polls of a subscription like this.
+    pub fn wait(&self, lane: Lane, pace: Pace) -> Duration {
+        match (lane, pace) {
+            (Lane::Urgent, _) => self.urgent_wait(),
+            (_, Pace::Regular) => self.other_wait(),
+            (_, Pace::Daily | Pace::Monthly) => self.other_wait().max(self.every).max(DAY),
+        }
     }
 
     pub fn load(&self) -> Load {

@@ -18,6 +18,7 @@ mod migrations;
 mod overview;
 mod pausing;
 mod polls;
+mod providers;
 mod renewals;
 mod subscriptions;
 mod thread;
@@ -39,6 +40,7 @@ pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable,
 pub use overview::{Group, Waiting, counts_of};
 pub use pausing::Paused;
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
+pub use providers::{BreakerState, ProviderTrouble, SlowedState};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
 pub use subscriptions::{ListFilter, Listed, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
 

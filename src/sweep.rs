@@ -8,6 +8,7 @@ mod gate;
 mod pass;
 mod queues;
 mod settle;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::store::{self, Store};
 use gate::Gate;
 use pass::{Pass, Shared};
 use queues::Queues;
+use trouble::Trouble;
 
 /// How long a run waits at the most before it looks again by itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -106,6 +108,7 @@ pub struct Sweeper<P> {
     gate: Gate,
     /// The operator was told of an answer outside the contract, and none inside it has come since.
     contract_broken: bool,
+    trouble: Trouble,
     meter: SweepMeter,
     pulse: Pulse,
 }
@@ -134,6 +137,7 @@ impl<P: Provider> Sweeper<P> {
             choice: Choice::default(),
             gate: Gate::default(),
             contract_broken: false,
+            trouble: Trouble::default(),
         }
     }
 
@@ -205,7 +209,7 @@ impl<P: Provider> Sweeper<P> {
         if healed > 0 {
             tracing::warn!(provider = %self.account.name, healed, "due times set under a wrong clock are due now");
         }
-        Ok(())
+        self.trouble.begin(&self.store, &self.account.name).await
     }
 
     async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
@@ -258,6 +262,8 @@ impl<P: Provider> Sweeper<P> {
         shutdown: &Shutdown,
         progress: Progress<'_>,
     ) -> Result<Report, store::Error> {
+        // Without a request that ends it, a slow-down is over at some time.
+        self.trouble.tell(&self.store, &self.account.name, &self.budget, now()).await?;
         let territories = if scope == Scope::OrderData { Vec::new() } else { self.territories().await? };
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
         let horizon = match scope {
@@ -276,7 +282,8 @@ impl<P: Provider> Sweeper<P> {
             pulse: &self.pulse,
             now,
         };
-        let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, &mut self.contract_broken, queues);
+        let Self { choice, gate, contract_broken, trouble, .. } = self;
+        let mut pass = Pass::new(shared, choice, gate, contract_broken, trouble, queues);
         pass.gives_up = scope != Scope::Due;
         pass.work(bell, shutdown, progress).await?;
         Ok(pass.finish())

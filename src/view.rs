@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 pub use messages::{DispatchPage, Shown, event};
 pub use status::{Account, Receiver, Status};
 pub use story::{Known, Story};
-pub use subscription::{Item, SubscriptionPage, is_overdue};
+pub use subscription::{Forecasts, Item, SubscriptionPage, is_overdue};
 
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, State};

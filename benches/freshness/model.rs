@@ -10,7 +10,7 @@ pub const MONTH: f64 = YEAR / 12.0;
 /// Renewals that keep to the expiry come between these, from it.
 const ON_TIME: (f64, f64) = (-2.0 * DAY, 1.0 * DAY);
 /// The rest come at any time of their term.
-const AT_RANDOM: f64 = 0.02;
+pub const AT_RANDOM: f64 = 0.02;
 const NEVER: f64 = 0.1;
 
 /// The second 0 of every simulation.
@@ -89,6 +89,11 @@ impl Truth {
         }
     }
 
+    /// Whether a renewal that keeps to no expiry may come at `at`, as things stand.
+    pub fn may_renew_at_random(&self, at: f64, term: f64) -> bool {
+        self.renews.is_some() && (self.expires - term..self.expires + ON_TIME.0).contains(&at)
+    }
+
     pub fn status(&self, number: &str) -> Status {
         Status {
             verdict: Verdict::success(),
@@ -104,23 +109,42 @@ impl Truth {
     }
 }
 
-/// From the renewal to the answer that showed it, in seconds.
+/// From the renewal to the answer that showed it: how often each delay came, in steps of a hundredth of an hour.
 #[derive(Default)]
-pub struct Delays(Vec<f64>);
+pub struct Delays {
+    weights: Vec<f64>,
+}
+
+const STEP: f64 = 36.0;
 
 impl Delays {
-    pub fn add(&mut self, delay: f64) {
-        self.0.push(delay);
+    /// `weight` renewals were seen after `delay` seconds.
+    pub fn add(&mut self, delay: f64, weight: f64) {
+        let at = (delay / STEP) as usize;
+        if at >= self.weights.len() {
+            self.weights.resize(at + 1, 0.0);
+        }
+        self.weights[at] += weight;
     }
 
-    pub fn count(&self) -> usize {
-        self.0.len()
+    pub fn add_all(&mut self, other: &Delays) {
+        for (at, weight) in other.weights.iter().enumerate() {
+            self.add(at as f64 * STEP, *weight);
+        }
     }
 
+    /// So many renewals in all.
+    pub fn count(&self) -> f64 {
+        self.weights.iter().sum()
+    }
+
+    /// Rounded up to the next step.
     pub fn quantile(&self, share: f64) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let at = (sorted.len() as f64 * share).ceil() as usize;
-        sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
+        let mut left = self.count() * share;
+        let above = self.weights.iter().position(|weight| {
+            left -= weight;
+            left <= 0.0
+        });
+        (above.unwrap_or(self.weights.len()) + 1) as f64 * STEP
     }
 }

@@ -8,7 +8,7 @@ use renewald::choice::{Choice, Lane, Waiting, Want};
 use renewald::renewal::{Rules, Subscription, poll};
 use renewald::store::{Access, DuePage, DueRenewal, NewSubscription, PollRecord, Settled, Settlement, Store};
 
-use crate::model::{DAY, Delays, Random, Renewal, Truth, YEAR, timestamp};
+use crate::model::{AT_RANDOM, DAY, Delays, Random, Truth, YEAR, timestamp};
 
 pub struct Case {
     pub name: &'static str,
@@ -24,11 +24,13 @@ pub struct Case {
     pub peak: bool,
 }
 
+/// On-time renewals are counted one by one. Early ones are too rare for that: the worst hundredth of a few hundred is chance. As
+/// they come at any time with the same likelihood, each span between two polls says what they would have waited: any part of
+/// it, and the longer the span, the more of them.
 #[derive(Default)]
 pub struct Outcome {
     pub on_time: Delays,
     pub early: Delays,
-    pub all: Delays,
     /// The same renewals, were everybody asked in turn.
     pub in_turn: Delays,
 }
@@ -101,6 +103,8 @@ struct Simulation<'a> {
     unwritten: Vec<PollRecord>,
     page: usize,
     now: f64,
+    /// When each was last asked.
+    asked: Vec<f64>,
     /// Renewals between these are measured.
     measured: (f64, f64),
     outcome: Outcome,
@@ -121,6 +125,7 @@ impl<'a> Simulation<'a> {
                 Truth::new(from + length * random.share(), case.term, &mut random)
             })
             .collect();
+        let asked = vec![0.0; truths.len()];
         let measured = if case.peak { (peak_day - 2.0 * DAY, peak_day + 2.0 * DAY) } else { measured };
         let simulation = Self {
             case,
@@ -134,6 +139,7 @@ impl<'a> Simulation<'a> {
             unwritten: Vec::new(),
             page: (PAGE / case.scale).max(4),
             now: 0.0,
+            asked,
             measured,
             outcome: Outcome::default(),
         };
@@ -241,15 +247,44 @@ impl<'a> Simulation<'a> {
 
     fn poll(&mut self, lane: Lane) {
         let Some(before) = self.lanes[lane as usize].rows.pop_front() else { return };
-        let truth = &mut self.truths[before.row as usize - 1];
-        truth.advance(self.now, self.case.term, &mut self.random);
-        if let Some(renewal) = truth.unseen.take() {
-            self.outcome.seen(renewal, self.now, before.row, self.measured, self.case);
-        }
+        let at = before.row as usize - 1;
+        self.observe(at);
+        let truth = &self.truths[at];
         let status = Ok(truth.status(&before.partner_order_number));
         let decision = poll::decide(&before, &status, &self.rules, timestamp(self.now));
         let record = PollRecord { before, after: decision.after, renewals: decision.renewals, messages: Vec::new() };
         self.unwritten.push(record);
+    }
+
+    /// Measures what an answer of now shows.
+    fn observe(&mut self, at: usize) {
+        let (now, term) = (self.now, self.case.term);
+        let truth = &mut self.truths[at];
+        let span = now - std::mem::replace(&mut self.asked[at], now);
+        let early = now - span * self.random.share();
+        if truth.may_renew_at_random(early, term) && self.is_measured(early) {
+            self.outcome.early.add(now - early, AT_RANDOM * span / term);
+            self.in_turn(at, early, AT_RANDOM * span / term);
+        }
+        let truth = &mut self.truths[at];
+        truth.advance(now, term, &mut self.random);
+        if let Some(renewal) = truth.unseen.take().filter(|renewal| renewal.on_time)
+            && self.is_measured(renewal.at)
+        {
+            self.outcome.on_time.add(now - renewal.at, 1.0);
+            self.in_turn(at, renewal.at, 1.0);
+        }
+    }
+
+    fn is_measured(&self, renewed_at: f64) -> bool {
+        (self.measured.0..self.measured.1).contains(&renewed_at)
+    }
+
+    /// Asked in turn, each has its place in a round as long as all take, and not shorter than the interval.
+    fn in_turn(&mut self, at: usize, renewed_at: f64, weight: f64) {
+        let round = (self.case.count as f64 * SPACING / RATE).max(EVERY as f64);
+        let place = round * Random(at as u64).share();
+        self.outcome.in_turn.add((place - renewed_at).rem_euclid(round), weight);
     }
 
     /// It is ready at once: that costs most while polls wait.
@@ -263,32 +298,10 @@ impl<'a> Simulation<'a> {
 
     /// What nobody has seen by the end counts with the age it has reached.
     async fn finish(mut self) -> Outcome {
-        for (at, truth) in self.truths.iter_mut().enumerate() {
-            truth.advance(self.now, self.case.term, &mut self.random);
-            if let Some(renewal) = truth.unseen {
-                self.outcome.seen(renewal, self.now, at as i64 + 1, self.measured, self.case);
-            }
+        for at in 0..self.truths.len() {
+            self.observe(at);
         }
         self.store.close().await;
         self.outcome
-    }
-}
-
-impl Outcome {
-    fn seen(&mut self, renewal: Renewal, now: f64, row: i64, measured: (f64, f64), case: &Case) {
-        if renewal.at < measured.0 || renewal.at >= measured.1 {
-            return;
-        }
-        let delay = now - renewal.at;
-        self.all.add(delay);
-        if renewal.on_time {
-            self.on_time.add(delay)
-        } else {
-            self.early.add(delay)
-        }
-        // Asked in turn, each has its place in a round as long as all take, and not shorter than the interval.
-        let round = (case.count as f64 * SPACING / RATE).max(EVERY as f64);
-        let place = round * Random(row as u64).share();
-        self.in_turn.add((place - renewal.at).rem_euclid(round));
     }
 }

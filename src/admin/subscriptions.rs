@@ -12,7 +12,7 @@ use super::input::Query;
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::renewal;
-use crate::store::{Identity, ListFilter, Listed, Named, Paused, SubscriptionRow};
+use crate::store::{Identity, ListFilter, Named, Paused, SubscriptionRow};
 use crate::text::visible;
 use crate::view::{Item, Known, Story, SubscriptionPage};
 
@@ -37,7 +37,7 @@ pub struct Untracked {
         ("state" = Option<renewal::State>, Query),
         ("provider" = Option<String>, Query),
         ("territory" = Option<String>, Query),
-        ("overdue" = Option<bool>, Query, description = "Only those without an answer for longer than their interval"),
+        ("overdue" = Option<bool>, Query, description = "Only those without an answer for longer than their interval, unless the budget is the reason"),
         ("not_renewed" = Option<bool>, Query, description = "Only those whose term ended without a renewal"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^[0-9]{1,18}$"),
@@ -59,12 +59,12 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
         not_renewed: query.flag("not_renewed")?,
         after: query.cursor()?,
         limit: query.limit()?,
+        ..ListFilter::default()
     };
     query.finish()?;
     let looks_at_all = filter.overdue.is_some() || filter.not_renewed || filter.state.is_some();
     let store = if looks_at_all { &site.counting } else { &site.store };
-    let Listed { items, next } = store.list(filter, Timestamp::now()).await?;
-    Ok(Json(SubscriptionPage { items: site.items(&items), next_cursor: next.map(|row| row.to_string()) }))
+    Ok(Json(SubscriptionPage::read(filter, &site.settings, store, Timestamp::now()).await?))
 }
 
 /// All that is known of one subscription, and what comes next.
@@ -85,7 +85,7 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
 pub async fn show(State(site): State<Arc<Site>>, identity: Identity, query: Query) -> Answer<Story> {
     query.finish()?;
     let row = site.subscription(&identity).await?;
-    let known = Known::look_up(&site.store, row).await?;
+    let known = Known::look_up(&site.store, &site.settings, row, Timestamp::now()).await?;
     Ok(Json(known.into_story(&site.rules, Timestamp::now())))
 }
 

@@ -65,6 +65,12 @@ impl Pace {
         self.configured * self.share(now)
     }
 
+    /// When the rate is whole again after 429; `None` while it is, or has no limit.
+    pub fn slowed_until(&self, now: Instant) -> Option<Instant> {
+        let slowed = self.slowed.as_ref().filter(|_| self.configured > 0.0)?;
+        Some(slowed.recovers_from + RECOVERS_IN).filter(|until| now < *until)
+    }
+
     pub fn paused_for(&self, now: Instant) -> Duration {
         self.not_before.saturating_duration_since(now)
     }

@@ -215,6 +215,12 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
         let text = format!("stopped since {}: {}", stopped.stopped_at, stopped.reason);
         findings.warning(&format!("territory {}/{}", stopped.provider, stopped.territory), text);
     }
+    for (provider, trouble) in store.provider_troubles().await? {
+        if let Some(breaker) = trouble.breaker {
+            let text = format!("no answer since {}: {}", breaker.open_since, breaker.reason);
+            findings.warning(&format!("provider {provider}"), text);
+        }
+    }
     for depth in store.queue_depths().await? {
         let what = format!("sink {}", depth.sink);
         let kept = settings::format_duration(settings.store.dead_retention);

@@ -21,9 +21,9 @@ pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let rules = Rules::from_settings(&settings);
     let row = naming::resolve(&store, &args.name, &args.narrow).await?;
-    let known = Known::look_up(&store, row).await?;
-    store.close().await;
     let now = Timestamp::now();
+    let known = Known::look_up(&store, &settings, row, now).await?;
+    store.close().await;
     if context.global.json {
         context.print_json(&known.into_story(&rules, now))?;
     } else {

@@ -1,11 +1,13 @@
 //! `renewald list`: subscriptions, a page at a time, with what is odd about each.
 
+use std::time::Duration;
+
 use super::naming;
-use super::table::{Table, relative};
+use super::table::{Table, relative, roughly};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Rules, State};
-use crate::store::{ListFilter, Listed};
+use crate::store::ListFilter;
 use crate::view::{Item, SubscriptionPage};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -17,7 +19,7 @@ pub struct ListArgs {
     pub provider: Option<String>,
     #[arg(long, value_name = "TERRITORY")]
     pub territory: Option<String>,
-    /// Only those without an answer for longer than their interval
+    /// Only those without an answer for longer than their interval, unless the budget is the reason
     #[arg(long)]
     pub overdue: bool,
     /// Only those whose term ended without a renewal
@@ -32,6 +34,8 @@ pub struct ListArgs {
 
 /// What a person should look at, shortest first; empty when all is well.
 fn note(item: &Item) -> String {
+    let delayed = item.expected_wait_seconds.map(Duration::from_secs);
+    let delayed = delayed.map(|wait| format!("delayed by the budget: asked about every {}", roughly(wait)));
     let mut notes = Vec::new();
     match item.last_outcome {
         Some(Outcome::Refused) => notes.push("refused: wrong territory?"),
@@ -49,30 +53,30 @@ fn note(item: &Item) -> String {
             notes.push(note);
         }
     }
+    notes.extend(delayed.as_deref());
     notes.join(", ")
 }
 
 pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
-    let rules = Rules::from_settings(&settings);
     let now = Timestamp::now();
     let filter = ListFilter {
         state: args.state,
         provider: args.provider,
         territory: args.territory,
-        overdue: args.overdue.then(|| rules.clone()),
+        overdue: args.overdue.then(|| Rules::from_settings(&settings)),
         not_renewed: args.not_renewed,
         after: args.cursor.as_deref().map_or(Ok(0), cursor)?,
         limit: usize::from(args.limit),
+        ..ListFilter::default()
     };
-    let Listed { items, next } = store.list(filter, now).await?;
+    let page = SubscriptionPage::read(filter, &settings, &store, now).await?;
     store.close().await;
-    let items: Vec<Item> = items.iter().map(|row| Item::new(row, &rules, now)).collect();
-    let next_cursor = next.map(|row| row.to_string());
     if context.global.json {
-        context.print_json(&SubscriptionPage { items, next_cursor })?;
+        context.print_json(&page)?;
         return Ok(Exit::Done);
     }
+    let SubscriptionPage { items, next_cursor } = page;
     if items.is_empty() {
         context.complain("no subscription matches");
         return Ok(Exit::Done);

@@ -47,9 +47,9 @@ impl Store {
     /// Tells overdue subscriptions from those that `forecast` makes wait. One that was asked in vain is never merely delayed.
     pub async fn count_late(&self, provider: &str, rules: &Rules, forecast: &Forecast, now: Timestamp) -> Result<Late> {
         let provider = provider.to_owned();
-        let urgent = Bounds::new(Pace::Regular, forecast.urgent_wait(), rules, now);
-        let other = Bounds::new(Pace::Regular, forecast.other_wait(), rules, now);
-        let slow = Bounds::new(Pace::Daily, forecast.other_wait(), rules, now);
+        let urgent = Bounds::new(Pace::Regular, forecast.wait(Lane::Urgent, Pace::Regular), rules, now);
+        let other = Bounds::new(Pace::Regular, forecast.wait(Lane::Other, Pace::Regular), rules, now);
+        let slow = Bounds::new(Pace::Daily, forecast.wait(Lane::Other, Pace::Daily), rules, now);
         self.read(move |db| {
             let failing = failing(db, &provider, other, slow)?;
             let mut overdue = slow_overdue(db, &provider, slow)?;

@@ -1,9 +1,13 @@
 //! Subscriptions as people see them: tracked, named, listed, paused, forgotten.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{Result, Store, polls};
+use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::forecast::Forecast;
 pub use crate::renewal::Subscription;
 use crate::renewal::number;
 use crate::renewal::{Pace, Rules, State};
@@ -94,6 +98,8 @@ pub struct ListFilter {
     pub territory: Option<String>,
     /// Last answer older than 1.1 × its interval and not awaiting order data, by these rules.
     pub overdue: Option<Rules>,
+    /// By provider. Of those overdue, not the ones that only wait for the budget.
+    pub forecasts: BTreeMap<String, Forecast>,
     pub not_renewed: bool,
     /// Rows behind this one.
     pub after: i64,
@@ -209,6 +215,16 @@ impl Store {
     /// One page of subscriptions in the order in which they were tracked.
     pub async fn list(&self, filter: ListFilter, now: Timestamp) -> Result<Listed> {
         self.read(move |db| {
+            let since = |(provider, forecast): (&String, &Forecast)| {
+                let of = |lane, pace| now - forecast.wait(lane, pace).mul_f64(1.1);
+                let by_urgency = [
+                    of(Lane::Urgent, Pace::Regular),
+                    of(Lane::Other, Pace::Regular),
+                    of(Lane::Other, Pace::Daily),
+                ];
+                (provider.clone(), serde_json::Value::from_iter(by_urgency.map(Timestamp::as_unix)))
+            };
+            let expected = serde_json::Value::from_iter(filter.forecasts.iter().map(since)).to_string();
             let late = |pace| filter.overdue.as_ref().map(|rules| now - rules.interval(pace).mul_f64(1.1));
             let mut statement = db.prepare_cached(&format!(
                 "SELECT {} FROM subscriptions
@@ -217,7 +233,11 @@ impl Store {
                    AND (:regular IS NULL OR (state = 'watching'
                         AND coalesce(last_answer_at, tracked_at) < CASE pace WHEN 'regular' THEN :regular ELSE :daily END
                         AND NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id
-                                        AND r.state = 'awaiting_order_data')))
+                                        AND r.state = 'awaiting_order_data')
+                        AND NOT (failures = 0 AND coalesce(last_answer_at, tracked_at) >= coalesce(
+                            :expected ->> format('$.%s[%d]', provider,
+                                                 CASE WHEN lane = 1 THEN 0 WHEN pace = 'regular' THEN 1 ELSE 2 END),
+                            :now))))
                    AND (NOT :not_renewed OR (state = 'watching' AND not_renewed_term = expires_at))
                  ORDER BY id LIMIT :limit",
                 columns()
@@ -226,6 +246,7 @@ impl Store {
                 named_params! {
                     ":after": filter.after, ":state": filter.state, ":provider": filter.provider,
                     ":territory": filter.territory, ":regular": late(Pace::Regular), ":daily": late(Pace::Daily),
+                    ":expected": expected, ":now": now,
                     ":not_renewed": filter.not_renewed, ":limit": filter.limit as i64 + 1,
                 },
                 subscription_row,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::gate::{self, Change, Gate};
 use super::queues::{Queues, Reading};
 use super::settle::Settling;
+use super::trouble::Trouble;
 use super::{Account, Bells, Progress, Report};
 use crate::budget::{Budget, Slot};
 use crate::choice::{Choice, Lane, Waiting, Want};
@@ -79,6 +80,15 @@ enum Done {
     },
 }
 
+impl Done {
+    fn error(&self) -> Option<&ProviderError> {
+        match self {
+            Done::Poll { answer, .. } => answer.as_ref().err(),
+            Done::OrderData { answer, .. } => answer.as_ref().err(),
+        }
+    }
+}
+
 /// A commit that is through.
 struct Written {
     rows: Vec<(i64, Option<Timestamp>)>,
@@ -93,6 +103,7 @@ pub(super) struct Pass<'a, P> {
     choice: &'a mut Choice,
     gate: &'a mut Gate,
     contract_broken: &'a mut bool,
+    trouble: &'a mut Trouble,
     queues: Queues,
     reading: Option<Reading>,
     in_flight: FuturesUnordered<BoxFuture<'a, Done>>,
@@ -113,6 +124,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         choice: &'a mut Choice,
         gate: &'a mut Gate,
         contract_broken: &'a mut bool,
+        trouble: &'a mut Trouble,
         queues: Queues,
     ) -> Self {
         Self {
@@ -120,6 +132,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             choice,
             gate,
             contract_broken,
+            trouble,
             queues,
             reading: None,
             in_flight: FuturesUnordered::new(),
@@ -165,6 +178,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                 }
                 Some(done) = self.in_flight.next() => {
                     self.take(done).await?;
+                    self.tell_trouble().await?;
                     progress(self.report.polls);
                 }
                 page = next(&mut self.reading) => self.queues.fill(page?),
@@ -197,7 +211,12 @@ impl<'a, P: Provider> Pass<'a, P> {
         let Shared { store, account, now, .. } = self.shared;
         store.promote_urgent(&account.name, &account.rules, now()).await?;
         self.queues.reset();
-        Ok(())
+        self.tell_trouble().await
+    }
+
+    async fn tell_trouble(&mut self) -> Result<(), store::Error> {
+        let Shared { store, budget, account, now, .. } = self.shared;
+        self.trouble.tell(store, &account.name, budget, now()).await
     }
 
     fn read_ahead(&mut self) {
@@ -238,6 +257,9 @@ impl<'a, P: Provider> Pass<'a, P> {
     }
 
     async fn take(&mut self, done: Done) -> Result<(), store::Error> {
+        if let Some(error) = done.error() {
+            self.trouble.heard(error);
+        }
         match done {
             Done::Poll { started, before, answer } => {
                 self.ordinary -= usize::from(before.lane != Lane::AskedFor);

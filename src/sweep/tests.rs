@@ -1,4 +1,7 @@
-//! Whole passes against real files, with a provider that refuses everybody.
+//! Whole passes against real files, with a provider that refuses everybody, or that lets order data wait.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
 
 use super::*;
 use crate::budget::Slot;
@@ -33,14 +36,65 @@ impl Provider for Refusing {
     }
 }
 
-struct Fixture {
-    sweeper: Sweeper<Refusing>,
-    _dir: tempfile::TempDir,
+/// Answers polls, has no order data ready (1051), and ends the pass after so many requests.
+struct Waiting {
+    asked: Mutex<Vec<(Kind, String)>>,
+    enough: usize,
+    shutdown: Shutdown,
 }
 
-impl Fixture {
-    /// A sweeper that watches so many subscriptions, all of them due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Poll,
+    OrderData,
+}
+
+impl Waiting {
+    fn note(&self, kind: Kind, number: &str) {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push((kind, number.to_owned()));
+        if asked.len() >= self.enough {
+            self.shutdown.request();
+        }
+    }
+}
+
+impl Provider for Waiting {
+    async fn subscription_status(&self, _: &str, number: &str, _: i64, _: Slot) -> Result<Status, Error> {
+        self.note(Kind::Poll, number);
+        let number = Some(number.to_owned());
+        let verdict = Verdict::success();
+        Ok(Status {
+            verdict,
+            partner_order_number: number,
+            generation: Some(0),
+            technical_status: None,
+            expires_at: None,
+        })
+    }
+
+    async fn order_data(&self, _: &str, number: &str, _: Slot) -> Result<OrderData, Error> {
+        self.note(Kind::OrderData, number);
+        let verdict = Verdict { class: Class::Waiting, code: 1051, message: String::new() };
+        let (partner_order_number, order_number, download_manager) = (None, None, None);
+        Ok(OrderData { verdict, partner_order_number, order_number, lines: Vec::new(), download_manager })
+    }
+}
+
+struct Fixture<P> {
+    sweeper: Sweeper<P>,
+    dir: tempfile::TempDir,
+}
+
+impl Fixture<Refusing> {
     async fn new(subscriptions: i64) -> Self {
+        Self::with(Refusing, subscriptions).await
+    }
+}
+
+impl<P: Provider> Fixture<P> {
+    /// A sweeper that watches so many subscriptions, all of them due.
+    async fn with(provider: P, subscriptions: i64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("renewald.toml");
         std::fs::write(&file, SETTINGS).unwrap();
@@ -59,8 +113,8 @@ impl Fixture {
         store.track((1..=subscriptions).map(new).collect(), false, T0).await.unwrap();
         let rules = Rules::from_settings(&settings);
         let account = Account { name: "nexway".to_owned(), concurrency: 16, rules };
-        let sweeper = Sweeper::new(store, Refusing, Budget::new(0.0), account, settings, Bells::default());
-        Self { sweeper, _dir: dir }
+        let sweeper = Sweeper::new(store, provider, Budget::new(0.0), account, settings, Bells::default());
+        Self { sweeper, dir }
     }
 
     async fn catch_up(&mut self) -> Report {
@@ -108,4 +162,62 @@ async fn a_one_shot_pass_gives_up_on_a_provider_that_stays_away() {
     tokio::time::resume();
     let report = tokio::time::timeout(Duration::from_secs(20), fixture.catch_up()).await.unwrap();
     assert!(report.given_up && report.calls == 0, "{report:?}");
+}
+
+/// So many more, none due, each with a renewal whose order data is to be asked for now.
+const RENEWED: &str = "
+    WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+    INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, tracked_at, tracked_by,
+                               lane, due_at)
+    SELECT 'nexway', 'R' || n, 1000000 + n, 'eu', 1, 1795291200, 'import', 2, 1795291200 + 86400 FROM n;
+    INSERT INTO renewals (subscription, provider, generation, order_number, detected_at, next_attempt_at)
+    SELECT id, provider, 1, partner_order_number || '-1', 1795291200, 1795291200 FROM subscriptions WHERE generation = 1";
+
+#[tokio::test]
+async fn a_hundred_thousand_renewals_that_wait_leave_every_other_request_to_polls() {
+    let shutdown = Shutdown::manual();
+    let provider = Waiting { asked: Mutex::default(), enough: 1500, shutdown: shutdown.clone() };
+    let mut fixture = Fixture::with(provider, 600).await;
+    let db = rusqlite::Connection::open(fixture.dir.path().join("renewald.db")).unwrap();
+    db.execute_batch(RENEWED).unwrap();
+    // Half of the polls are urgent, so that all three kinds wait.
+    db.execute("UPDATE subscriptions SET lane = 1 WHERE generation = 0 AND id % 2 = 0", []).unwrap();
+    drop(db);
+    let report = fixture.sweeper.pass(&|| T0, Scope::Due, None, &shutdown, &|_| {}).await.unwrap();
+    assert!(report.interrupted, "{report:?}");
+    let asked = fixture.sweeper.provider.asked.lock().unwrap();
+    let polls = asked.iter().take(1250).filter(|(kind, _)| *kind == Kind::Poll).count();
+    assert_eq!(polls, 600, "all of them among the first 1,250 requests");
+    let different: HashSet<_> = asked.iter().map(|(_, number)| number).collect();
+    assert_eq!(different.len(), asked.len(), "nobody is asked twice while others wait");
+}
+
+/// What `status` would show.
+async fn shown(fixture: &Fixture<Refusing>) -> crate::store::ProviderTrouble {
+    fixture.sweeper.store.provider_troubles().await.unwrap().remove("nexway").unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_open_breaker_and_a_slow_down_are_shown_until_they_are_over() {
+    let mut fixture = Fixture::new(1).await;
+    let budget = fixture.sweeper.budget.clone();
+    budget.set_rate(1000.0);
+    budget.slow_down(None);
+    assert!(budget.report_lockout());
+    fixture.catch_up().await;
+    let trouble = shown(&fixture).await;
+    let slowed = trouble.slowed.expect("it was slowed down");
+    assert!((500.0..600.0).contains(&slowed.requests_per_second) && slowed.until > T0, "{slowed:?}");
+    assert_eq!(trouble.breaker, None, "the only poll was answered, which closed it");
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_open_is_closed_at_the_start() {
+    let mut fixture = Fixture::new(0).await;
+    let breaker = crate::store::BreakerState { open_since: T0, next_probe_at: T0, reason: "no route".to_owned() };
+    let left = crate::store::ProviderTrouble { breaker: Some(breaker), slowed: None };
+    fixture.sweeper.store.set_provider_trouble("nexway", left.clone()).await.unwrap();
+    assert_eq!(shown(&fixture).await, left);
+    fixture.catch_up().await;
+    assert_eq!(shown(&fixture).await, crate::store::ProviderTrouble::default());
 }

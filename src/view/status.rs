@@ -10,7 +10,8 @@ use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
 use crate::store::{
-    self, Group, InstanceLock, Late, QueueDepth, SinkState, StoppedTerritory, Store, Waiting, counts_of,
+    self, Group, InstanceLock, Late, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store, Waiting,
+    counts_of,
 };
 
 /// What `status --json` prints.
@@ -38,6 +39,10 @@ pub struct Account {
     pub late: Late,
     pub waiting: Waiting,
     pub stopped_territories: Vec<StoppedTerritory>,
+    /// `breaker` while it does not answer, `slowed` after a 429; as whoever asks, or last asked, saw it.
+    #[serde(flatten)]
+    pub trouble: ProviderTrouble,
+    pub requests_per_second: f64,
     pub load: Load,
     pub forecast: Forecast,
 }
@@ -59,6 +64,7 @@ impl Status {
     pub async fn read(settings: &Settings, store: &Store, now: Timestamp) -> Result<Self, store::Error> {
         let groups = store.subscription_groups().await?;
         let stopped = store.stopped_territories().await?;
+        let mut troubles = store.provider_troubles().await?;
         let rules = Rules::from_settings(settings);
         let mut providers = BTreeMap::new();
         for (name, provider) in &settings.providers {
@@ -68,6 +74,8 @@ impl Status {
                 late: store.count_late(name, &rules, &forecast, now).await?,
                 waiting: store.count_waiting(name).await?,
                 stopped_territories: stopped.iter().filter(|one| one.provider == *name).cloned().collect(),
+                trouble: troubles.remove(name).unwrap_or_default().at(now),
+                requests_per_second: provider.requests_per_second,
                 load: forecast.load(),
                 forecast,
             };

@@ -1,11 +1,16 @@
 //! One subscription as a list shows it.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::forecast::Forecast;
 use crate::renewal::{Outcome, Pace, Rules, State};
-use crate::store::SubscriptionRow;
+use crate::settings::{self, Settings};
+use crate::store::{self, ListFilter, Listed, Store, SubscriptionRow, counts_of};
 
 /// What `list --json` prints.
 #[derive(Serialize, ToSchema)]
@@ -13,6 +18,29 @@ pub struct SubscriptionPage {
     pub items: Vec<Item>,
     /// Asks for the next page; `null` on the last.
     pub next_cursor: Option<String>,
+}
+
+impl SubscriptionPage {
+    /// One page of what `filter` finds. Whom the budget lets wait is not overdue.
+    pub async fn read(
+        mut filter: ListFilter,
+        settings: &Settings,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<Self, store::Error> {
+        let rules = Rules::from_settings(settings);
+        let only_overdue = filter.overdue.is_some();
+        if only_overdue {
+            filter.forecasts = Forecasts::read(settings, store).await?.0;
+        }
+        let Listed { items: rows, next } = store.list(filter, now).await?;
+        let mut items: Vec<Item> = rows.iter().map(|row| Item::new(row, &rules, now)).collect();
+        if !only_overdue && items.iter().any(|item| item.overdue) {
+            let forecasts = Forecasts::read(settings, store).await?;
+            items.iter_mut().zip(&rows).for_each(|(item, row)| item.excuse(row, &forecasts, now));
+        }
+        Ok(Self { items, next_cursor: next.map(|row| row.to_string()) })
+    }
 }
 
 /// One subscription, without metadata.
@@ -39,6 +67,8 @@ pub struct Item {
     /// Renewals whose order data is awaited.
     pub waiting_renewals: u32,
     pub overdue: bool,
+    /// As late, but only because the budget is too small: asked about once in so many seconds.
+    pub expected_wait_seconds: Option<u64>,
     pub not_renewed: bool,
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
@@ -50,6 +80,7 @@ impl Item {
         Self {
             provider: row.provider.clone(),
             overdue: is_overdue(row, rules, now),
+            expected_wait_seconds: None,
             not_renewed: subscription.state == State::Watching
                 && subscription.not_renewed_term.is_some()
                 && subscription.not_renewed_term == subscription.expires_at,
@@ -69,6 +100,35 @@ impl Item {
             waiting_renewals: row.waiting,
             surprise: subscription.surprise,
         }
+    }
+
+    /// Tells one that is overdue from one that the budget lets wait.
+    pub fn excuse(&mut self, row: &SubscriptionRow, forecasts: &Forecasts, now: Timestamp) {
+        let wait = forecasts.expected_wait(row, now).filter(|_| self.overdue);
+        self.expected_wait_seconds = wait.map(|wait| wait.as_secs());
+        self.overdue &= wait.is_none();
+    }
+}
+
+/// What every provider's budget makes of its subscriptions. Made only when somebody is late.
+#[derive(Default)]
+pub struct Forecasts(pub BTreeMap<String, Forecast>);
+
+impl Forecasts {
+    pub async fn read(settings: &Settings, store: &Store) -> Result<Self, store::Error> {
+        let (groups, rules) = (store.subscription_groups().await?, Rules::from_settings(settings));
+        let forecast = |(name, provider): (&String, &settings::Provider)| {
+            (name.clone(), Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second))
+        };
+        Ok(Self(settings.providers.iter().map(forecast).collect()))
+    }
+
+    /// The wait between two polls, for a subscription whose last answer is no older than that makes one expect.
+    pub fn expected_wait(&self, row: &SubscriptionRow, now: Timestamp) -> Option<Duration> {
+        let subscription = &row.subscription;
+        let wait = self.0.get(&row.provider)?.wait(subscription.lane, subscription.pace);
+        let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
+        (subscription.failures == 0 && since >= now - wait.mul_f64(1.1)).then_some(wait)
     }
 }
 

@@ -12,6 +12,7 @@ mod crashes;
 mod exec;
 mod fake_receiver;
 mod files;
+mod freshness;
 mod harness;
 mod http;
 mod instances;

@@ -55,6 +55,21 @@ fn beyond_the_budget_those_far_from_their_expiry_are_delayed_not_overdue() {
     let account = &told["providers"]["nexway"];
     assert_eq!((&account["delayed"], &account["overdue"]), (&json!(48), &json!(2)), "{account}");
     assert_eq!(account["load"], "others_wait");
+    let listed = |arguments: &[&str]| -> Vec<(String, bool, Option<u64>)> {
+        let page: Value = serde_json::from_str(&site.command(arguments).expect_code(0).stdout).unwrap();
+        let row = |item: &Value| {
+            let number = item["partner_order_number"].as_str().unwrap_or_default().to_owned();
+            (number, item["overdue"] == true, item["expected_wait_seconds"].as_u64())
+        };
+        page["items"].as_array().unwrap().iter().map(row).collect()
+    };
+    let overdue = listed(&["list", "--overdue", "--json"]);
+    assert_eq!(overdue, [("N0".to_owned(), true, None), ("N1".to_owned(), true, None)]);
+    let all = listed(&["list", "--json"]);
+    assert_eq!(all[..2], overdue);
+    assert!(all[2..].iter().all(|(_, overdue, wait)| !overdue && *wait == Some(50_000)), "{all:?}");
+    let story = site.command(&["explain", "N7"]).expect_code(0).stdout;
+    assert!(story.contains("by the budget: it is asked about every 13 h") && !story.contains("overdue"), "{story}");
     let check = site.command(&["check"]).stdout;
     assert!(check.contains("the others about every 13h54m"), "{check}");
 }

@@ -194,7 +194,9 @@ impl Story<'_> {
         if let Some(surprise) = &subscription.surprise {
             odd.push(("surprise", format!("{surprise} ({} so far)", subscription.surprises)));
         }
-        if is_overdue(row, rules, self.now) {
+        if let Some(wait) = self.known.expected_wait {
+            odd.push(("delayed", format!("by the budget: it is asked about every {}", roughly(wait))));
+        } else if is_overdue(row, rules, self.now) {
             let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
             let limit = roughly(rules.interval(subscription.pace).mul_f64(1.1));
             odd.push((

@@ -16,6 +16,7 @@ pub fn of(status: &Status) -> String {
     for (name, account) in &status.providers {
         text.push_str(&format!("\n{}\n", bold(&format!("provider {}", visible(name)))));
         describe(&mut text, account, status.at);
+        trouble(&mut text, account, status);
     }
     text.push_str(&format!("\n{}\n", bold("sinks")));
     for receiver in &status.sinks {
@@ -48,6 +49,30 @@ fn describe(text: &mut String, account: &Account, now: Timestamp) {
         line(text, "stopped", &format!("territory {}, {since}: {}", stopped.territory, stopped.reason));
     }
     line(text, "budget", &account.forecast.to_text());
+}
+
+/// What holds requests up, and until when.
+fn trouble(text: &mut String, account: &Account, status: &Status) {
+    if let Some(breaker) = &account.trouble.breaker {
+        let next = if !status.running {
+            "asked again at the next start".to_owned()
+        } else if breaker.next_probe_at > status.at {
+            format!("single requests only, the next {}", relative(breaker.next_probe_at, status.at))
+        } else {
+            "single requests only, one is under way".to_owned()
+        };
+        let since = relative(breaker.open_since, status.at);
+        line(text, "no answer", &format!("since {since}, {next}: {}", breaker.reason));
+    }
+    if let Some(slowed) = &account.trouble.slowed {
+        let (from, to) = (slowed.requests_per_second, account.requests_per_second);
+        let whole = relative(slowed.until, status.at);
+        line(
+            text,
+            "slowed down",
+            &format!("the provider answered 429: {from:.1} of {to} requests a second, all of them {whole}"),
+        );
+    }
 }
 
 fn sink(receiver: &Receiver, now: Timestamp) -> String {
