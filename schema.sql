@@ -49,6 +49,8 @@ CREATE INDEX subscriptions_due ON subscriptions (provider, territory, lane, due_
 -- Finds those whose window has opened while they wait among the others.
 CREATE INDEX subscriptions_window ON subscriptions (provider, expires_at) WHERE lane = 2 AND pace = 'regular';
 CREATE INDEX subscriptions_by_id ON subscriptions (subscription_id);
+-- Finds whoever is asked and not answered for. Costs nothing while all are.
+CREATE INDEX subscriptions_failing ON subscriptions (provider, coalesce(last_answer_at, tracked_at)) WHERE failures > 0;
 
 -- One generation newly seen. Written before its order data is asked for.
 CREATE TABLE renewals (
@@ -172,3 +174,9 @@ CREATE TABLE alerts (
     raised_at             INTEGER NOT NULL,
     PRIMARY KEY (kind, subject)
 ) STRICT, WITHOUT ROWID;
+
+-- When the dead-man's switch was last told that all is well.
+CREATE TABLE heartbeat (
+    only                  INTEGER PRIMARY KEY CHECK (only = 1),
+    sent_at               INTEGER NOT NULL
+) STRICT;

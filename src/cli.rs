@@ -160,6 +160,7 @@ impl From<crate::daemon::Error> for Error {
         use crate::daemon::Error as Daemon;
         match error {
             Daemon::Store(error) => error.into(),
+            Daemon::Several(_) => Self::new(Exit::Settings, error.lines()),
             Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
                 Self::new(Exit::Settings, crate::chain(&error))
             }

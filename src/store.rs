@@ -6,9 +6,11 @@
 
 mod alerts;
 mod dispatches;
+mod due_times;
 mod file;
 mod messages;
 mod migrations;
+mod overdue;
 mod overview;
 mod polls;
 mod renewals;
@@ -21,8 +23,10 @@ use rusqlite::Connection;
 
 pub use alerts::{Alert, AlertChange, DueCounts};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
+pub use due_times::Moved;
 pub use file::InstanceLock;
 pub use messages::{MessageRow, NewMessage, Purged};
+pub use overdue::{MOST_COUNTED, Overdue, Patience};
 pub use overview::{Group, Late, Waiting, counts_of};
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
@@ -150,12 +154,12 @@ impl Store {
 /// After a failed write nothing is asked and nothing published; one write is tried this often.
 const WRITE_PROBE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Nothing can be written, which `who` noticed by `error`: returns once it can, or shutdown is requested.
+/// Nothing can be written, which `who` noticed by `error`: returns once it can, or the end is wished for.
 pub async fn outlast(store: &Store, error: &Error, who: &str, shutdown: &crate::signals::Shutdown) {
     tracing::error!(who, error = %crate::chain(error), "cannot write to the database: nothing is asked or published until it works again");
     loop {
         tokio::select! {
-            () = shutdown.requested() => return,
+            () = shutdown.winding_up() => return,
             () = tokio::time::sleep(WRITE_PROBE) => {}
         }
         if store.probe_write().await.is_ok() {

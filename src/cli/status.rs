@@ -12,7 +12,9 @@ use crate::clock::Timestamp;
 use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
-use crate::store::{Group, InstanceLock, Late, QueueDepth, SinkState, StoppedTerritory, Store, Waiting, counts_of};
+use crate::store::{
+    Alert, Group, InstanceLock, Late, QueueDepth, SinkState, StoppedTerritory, Store, Waiting, counts_of,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
@@ -30,6 +32,16 @@ struct Status {
     database: Database,
     providers: BTreeMap<String, Account>,
     sinks: Vec<Receiver>,
+    /// What a person must look at, and was told of.
+    alerts: Vec<Standing>,
+}
+
+#[derive(Serialize)]
+struct Standing {
+    kind: String,
+    subject: String,
+    text: String,
+    raised_at: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -106,8 +118,13 @@ impl Status {
             database: Database { path: settings.store.path.display().to_string(), bytes: store.bytes().await? },
             providers,
             sinks: receivers(settings, store.queue_depths().await?, store.sink_states().await?),
+            alerts: store.alerts().await?.into_iter().map(standing).collect(),
         })
     }
+}
+
+fn standing((alert, raised_at): (Alert, Timestamp)) -> Standing {
+    Standing { kind: alert.kind, subject: alert.subject, text: alert.text, raised_at }
 }
 
 fn by_state(groups: &[Group], provider: &str) -> BTreeMap<&'static str, i64> {

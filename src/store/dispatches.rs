@@ -9,6 +9,7 @@ use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
 use crate::delivery::Message;
+use crate::renewal::number;
 use crate::retry;
 
 /// A dispatch taken for publishing: its attempt is on disk already.
@@ -17,6 +18,9 @@ pub struct Attempt {
     pub dispatch: i64,
     pub message: Message,
     pub subscription: i64,
+    /// Whom it is about, for people: the order's number with the generation, and the provider's id.
+    pub order_number: String,
+    pub subscription_id: i64,
     /// This attempt's number, from 1.
     pub number: u32,
     pub failing_seconds: i64,
@@ -444,12 +448,16 @@ fn due(
 }
 
 const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
-     m.id, m.type, m.queued_at, m.body, d.replays";
+     m.id, m.type, m.queued_at, m.body, d.replays, \
+     (SELECT partner_order_number FROM subscriptions s WHERE s.id = d.subscription), \
+     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation";
 
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         dispatch: row.get(0)?,
         subscription: row.get(1)?,
+        order_number: number::order_number(&row.get::<_, String>(11)?, row.get(13)?),
+        subscription_id: row.get(12)?,
         number: row.get::<_, u32>(2)?.saturating_add(1),
         failing_seconds: row.get(3)?,
         failed_at: row.get(4)?,
