@@ -102,6 +102,8 @@ pub struct Setup {
     /// Of every sink.
     pub sink_timeout: &'static str,
     pub log_level: &'static str,
+    /// Lines of `[admin]`; it listens nowhere.
+    pub admin: String,
     pub territories: Vec<(String, String)>,
     pub client_secret: String,
     sinks: Vec<String>,
@@ -125,6 +127,7 @@ impl Setup {
             requests_per_second: 0.0,
             sink_timeout: "15s",
             log_level: "debug",
+            admin: String::new(),
             territories: of_sandbox.territories.into_iter().collect(),
             client_secret: of_sandbox.client_secret,
             sinks: Vec::new(),
@@ -156,8 +159,18 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self { api_url, iam_url, every, retry_first, timeout, concurrency, requests_per_second, log_level, .. } =
-            self;
+        let Self {
+            api_url,
+            iam_url,
+            every,
+            retry_first,
+            timeout,
+            concurrency,
+            requests_per_second,
+            log_level,
+            admin,
+            ..
+        } = self;
         let mut text = format!(
             "[store]\npath = \"renewald.db\"\n\
              [poll]\nevery = \"{every}\"\n\
@@ -165,7 +178,7 @@ impl Setup {
              [providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\
              realm = \"sandbox\"\nclient_secret_file = \"client\"\nrequests_per_second = {requests_per_second:?}\n\
              concurrency = {concurrency}\ntimeout = \"{timeout}\"\nconnect_timeout = \"1s\"\n\
-             [admin]\nlisten = \"\"\n\
+             [admin]\nlisten = \"\"\n{admin}\n\
              [log]\nlevel = \"{log_level}\"\nformat = \"text\"\n"
         );
         for (territory, _) in &self.territories {
@@ -424,7 +437,21 @@ impl Daemon {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.id().to_string()]).status();
+        self.signal("TERM", 1);
+    }
+
+    /// SIGHUP; returns once the settings were read, for good or bad.
+    pub fn reload(&self) {
+        let told = || ["settings reloaded", "settings not changed"].map(|end| self.stderr().matches(end).count());
+        let before: usize = told().iter().sum();
+        self.signal("HUP", 1);
+        eventually("the settings are read", || (told().iter().sum::<usize>() > before).then_some(()));
+    }
+
+    /// Sends a signal, so many times.
+    pub fn signal(&self, name: &str, times: usize) {
+        let line = format!("for n in $(seq {times}); do kill -{name} \"$0\"; done");
+        let sent = Command::new("sh").args(["-c", &line, &self.id().to_string()]).status();
         assert!(sent.expect("a shell").success());
     }
 

@@ -1,6 +1,7 @@
 //! What renewald promises, through the real binary and through its worker, against a sandbox and a receiver on real
 //! sockets, with real files.
 
+mod alerts;
 mod answers;
 mod budget;
 mod clocks;
@@ -13,6 +14,7 @@ mod instances;
 mod numbers;
 mod once;
 mod order_data;
+mod reload;
 mod renewals;
 mod secrecy;
 mod sinks;
