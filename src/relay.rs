@@ -71,16 +71,23 @@ pub struct Relay<S> {
     sink: S,
     route: Route,
     state: Option<SinkState>,
+    /// The back-off of the one before this was about another address, say.
+    probes_at_once: bool,
     total: Report,
 }
 
 impl<S: Sink> Relay<S> {
     pub fn new(store: Store, sink: S, route: Route) -> Self {
-        Self { store, sink, route, state: None, total: Report::default() }
+        Self { store, sink, route, state: None, probes_at_once: false, total: Report::default() }
     }
 
     pub fn name(&self) -> &str {
         &self.route.name
+    }
+
+    /// For a sink whose settings were changed: whether they help is tried now, and not when the back-off is over.
+    pub fn that_probes_at_once(self) -> Self {
+        Self { probes_at_once: true, ..self }
     }
 
     /// Everything that its turns have done.
@@ -122,10 +129,13 @@ impl<S: Sink> Relay<S> {
         bell: Option<&Notify>,
         shutdown: &Shutdown,
     ) -> Result<Report, store::Error> {
-        let state = match self.state.take() {
+        let mut state = match self.state.take() {
             Some(state) => state,
             None => self.store.sink_state(&self.route.name).await?,
         };
+        if std::mem::take(&mut self.probes_at_once) {
+            state.blocked_until = state.blocked_until.map(|_| now());
+        }
         let mut pass = Pass {
             store: &self.store,
             sink: &self.sink,

@@ -167,7 +167,7 @@ impl Reload {
             let is_gone = !plans.settings.sinks.contains_key(&name);
             changed.push(format!("sinks.{name}{}", note(is_new, is_gone)));
             let sink = built.sinks.remove(&name);
-            let relay = sink.map(|sink| Relay::new(self.store.clone(), sink, plans.route(&name)));
+            let relay = sink.map(|sink| Relay::new(self.store.clone(), sink, plans.route(&name)).that_probes_at_once());
             let had_relay = before.settings.sinks.get(&name).is_some_and(|sink| !matches!(sink.kind, SinkKind::Queue));
             let key = Name::Sink(name.clone());
             match (had_relay, relay.map(|relay| Part::Relay(Box::new(relay)))) {

@@ -105,6 +105,23 @@ fn a_sink_that_moves_in_the_middle_of_deliveries_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_sink_that_was_put_right_is_tried_at_once() {
+    let (sandbox, old, new) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&old).install();
+    renewed(&site, &sandbox, 1);
+    site.command(&["once", "--max-time", "1s"]).expect_code(75);
+    site.execute(
+        "UPDATE sinks SET blocked_until = unixepoch() + 300; UPDATE dispatches SET next_attempt_at = unixepoch()",
+    );
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("started");
+    site.configure(&Setup::new(&sandbox).webhook(&new));
+    daemon.reload();
+    new.next_message();
+    daemon.wait_for_log("sink works again");
+}
+
+#[test]
 fn sinks_come_and_go_and_the_others_notice_nothing() {
     let (sandbox, shop, gone, crm) = (sandbox(), FakeReceiver::start(), FakeReceiver::start(), FakeReceiver::start());
     shop.answer(Answer::Held(200));
@@ -227,7 +244,7 @@ fn what_cannot_change_while_running_is_named_and_left() {
 }
 
 #[test]
-fn a_storm_of_signals_is_two_reloads_and_loses_nothing() {
+fn a_storm_of_signals_becomes_few_reloads_and_loses_nothing() {
     let (sandbox, shop) = (sandbox(), FakeReceiver::start());
     let setup = Setup::new(&sandbox).webhook(&shop);
     let site = setup.install();
