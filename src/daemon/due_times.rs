@@ -33,7 +33,11 @@ pub(super) async fn adapt(store: &Store, provider: &str, before: Option<&Rules>,
 
 async fn all(store: &Store, provider: &str, before: Option<&Rules>, rules: &Rules) -> Result<usize, store::Error> {
     let mut moved = store.bring_order_data_forward(provider, rules.retry_max, Timestamp::now()).await?;
-    if before.is_none() && !store.is_anyone_due_after(provider, Timestamp::now() + rules.every).await? {
+    let is_needed = match before {
+        Some(before) => before.every != rules.every,
+        None => store.is_anyone_due_after(provider, Timestamp::now() + rules.every).await?,
+    };
+    if !is_needed {
         return Ok(moved);
     }
     let mut after = 0;
