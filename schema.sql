@@ -51,7 +51,7 @@ CREATE INDEX subscriptions_due ON subscriptions (provider, territory, lane, due_
 CREATE INDEX subscriptions_window ON subscriptions (provider, expires_at) WHERE lane = 2 AND pace = 'regular';
 CREATE INDEX subscriptions_by_id ON subscriptions (subscription_id);
 -- Who needs a look: few rows, so that finding them costs little and healthy ones cost nothing.
-CREATE INDEX subscriptions_failing ON subscriptions (provider) WHERE failures > 0;
+CREATE INDEX subscriptions_failing ON subscriptions (provider, coalesce(last_answer_at, tracked_at)) WHERE failures > 0;
 CREATE INDEX subscriptions_slow ON subscriptions (provider, due_at) WHERE pace <> 'regular';
 
 -- How many subscriptions are alike: counting a million of them anew takes too long for `status` and metrics. An uneventful poll
@@ -241,3 +241,9 @@ CREATE TABLE alerts (
     raised_at             INTEGER NOT NULL,
     PRIMARY KEY (kind, subject)
 ) STRICT, WITHOUT ROWID;
+
+-- When the dead-man's switch was last told that all is well.
+CREATE TABLE heartbeat (
+    only                  INTEGER PRIMARY KEY CHECK (only = 1),
+    sent_at               INTEGER NOT NULL
+) STRICT;

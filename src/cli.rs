@@ -195,6 +195,7 @@ impl From<crate::daemon::Error> for Error {
         match error {
             Daemon::Store(error) => error.into(),
             Daemon::Admin(error) => error.into(),
+            Daemon::Several(_) => Self::new(Exit::Settings, error.lines()),
             Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
                 Self::new(Exit::Settings, crate::chain(&error))
             }

@@ -1,31 +1,41 @@
 //! The daemon: which tasks there are and when they work. `run` keeps them working until it is told to end; `catch_up` lets
 //! the same passes run once.
 
+mod alerts;
 mod catch_up;
+mod crew;
+mod due_times;
 mod parts;
+mod plans;
+mod reload;
 mod wipe;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub use self::catch_up::CaughtUp;
+use self::alerts::Watchman;
+pub use self::catch_up::{Aftermath, CaughtUp};
+use self::crew::{Crew, Name, Part};
 pub use self::parts::{client, sink};
+use self::plans::{Built, Plans};
+use self::reload::Reload;
+pub use self::reload::Source;
 use crate::admin::{self, Admin};
 use crate::clock::Timestamp;
 use crate::metrics::Metrics;
 use crate::provider::nexway_connect::{self, NexwayConnect};
 use crate::pulse::Pulses;
 use crate::relay::{self, Relay};
+use crate::renewal::Rules;
 use crate::schedule::Schedule;
 use crate::settings::{self, Settings};
 use crate::signals::{Shutdown, Signals};
 use crate::sink::Configured;
 use crate::store::{self, Store};
-use crate::sweep::{self, Bells, Scope, Sweeper};
+use crate::sweep::{self, Scope, Sweeper};
 
 /// How often the schedule rings.
 const TICK: Duration = Duration::from_secs(30);
@@ -47,6 +57,9 @@ pub enum Error {
     },
     #[error("sinks.{name}: {reason}")]
     Sink { name: String, reason: String },
+    /// One a line.
+    #[error("{}", lines(.0))]
+    Several(Vec<Error>),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -57,13 +70,26 @@ pub enum Error {
     Task(#[source] tokio::task::JoinError),
 }
 
+impl Error {
+    /// With its causes, each mistake on a line of its own.
+    pub fn lines(&self) -> String {
+        match self {
+            Self::Several(all) => lines(all),
+            one => crate::chain(one),
+        }
+    }
+}
+
+fn lines(errors: &[Error]) -> String {
+    errors.iter().map(Error::lines).collect::<Vec<_>>().join("\n")
+}
+
 /// Everything that works: one sweeper per provider, one relay per sink, and the store they meet in.
 pub struct Worker {
     pub store: Store,
     pub sweepers: Vec<Sweeper<NexwayConnect>>,
     pub relays: Vec<Relay<Configured>>,
-    settings: Arc<Settings>,
-    bells: Bells,
+    plans: Plans,
 }
 
 /// What a drained run came to.
@@ -76,28 +102,16 @@ pub enum Drained {
 
 impl Worker {
     /// Reads the secrets and puts the parts together. Nothing is asked or sent yet.
+    ///
+    /// # Errors
+    /// Every secret that is missing, and all else that cannot be used.
     pub fn new(settings: Arc<Settings>, store: Store) -> Result<Self, Error> {
-        let bells: BTreeMap<String, Arc<Notify>> =
-            settings.sinks.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
-        let bells: Bells = Arc::new(bells);
-        let sweepers = settings
-            .providers
-            .iter()
-            .map(|(name, provider)| parts::sweeper(name, provider, &settings, &store, &bells))
-            .collect::<Result<_, _>>()?;
-        let mut relays = Vec::new();
-        for (name, configured) in &settings.sinks {
-            if let Some(sink) = sink(name, configured)? {
-                let route = relay::Route {
-                    name: name.clone(),
-                    concurrency: configured.concurrency,
-                    timeout: configured.timeout,
-                    max_attempts: configured.max_attempts,
-                };
-                relays.push(Relay::new(store.clone(), sink, route));
-            }
-        }
-        Ok(Self { store, sweepers, relays, settings, bells })
+        let Built { plans, clients, sinks } = plans::build(settings, None)?;
+        let sweeper = |(name, client): (String, _)| parts::sweeper(&name, client, &plans, &store);
+        let relay = |(name, sink): (String, _)| Relay::new(store.clone(), sink, plans.route(&name));
+        let sweepers = clients.into_iter().map(sweeper).collect();
+        let relays = sinks.into_iter().map(relay).collect();
+        Ok(Self { store, sweepers, relays, plans })
     }
 
     /// Sweeps every provider once, at `now`; for tests and the demo, which have clocks of their own.
@@ -121,57 +135,72 @@ impl Worker {
     }
 
     /// Works until a signal asks for the end, then drains: requests are cancelled at once, publishes in hand are finished.
+    /// SIGHUP reads the settings again from `source`.
     ///
     /// # Errors
     /// When a task cannot go on; the others are drained first.
-    pub async fn run(self, signals: Signals) -> Result<Drained, Error> {
-        let shutdown = signals.shutdown;
-        let sweep_bells: Vec<Arc<Notify>> = self.sweepers.iter().map(|_| Arc::new(Notify::new())).collect();
-        let all: Vec<Arc<Notify>> = sweep_bells.iter().chain(self.bells.values()).cloned().collect();
+    pub async fn run(mut self, signals: Signals, source: Source) -> Result<Drained, Error> {
+        let tick = Arc::new(Notify::new());
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
         let admin = Admin::open(admin::Parts {
-            settings: self.settings.clone(),
+            settings: self.plans.settings.clone(),
             store: self.store.clone(),
             metrics: metrics.clone(),
             pulses: pulses.clone(),
-            budgets: self.sweepers.iter().map(|s| (s.account().name.clone(), s.budget().clone())).collect(),
-            sweep_bells: sweep_bells.clone(),
-            sink_bells: self.bells.clone(),
-            shutdown: shutdown.clone(),
+            budgets: self.plans.budgets.clone().into_iter().collect(),
+            sweep_bells: vec![tick.clone()],
+            sink_bells: self.plans.bells.clone(),
+            shutdown: signals.shutdown.clone(),
         })?;
-        let schedule = Schedule::start(all.clone(), TICK);
+        let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
-
-        let mut tasks: JoinSet<Result<relay::Report, Error>> = JoinSet::new();
-        for (sweeper, bell) in self.sweepers.into_iter().zip(sweep_bells) {
-            let shutdown = shutdown.clone();
-            let name = &sweeper.account().name;
-            let (meter, pulse) = (metrics.sweep(name), pulses.start(format!("sweep {name}")));
-            let sweeper = sweeper.observed(meter, pulse);
-            tasks.spawn(async move { Ok(sweeper.run(bell, shutdown).await.map(|()| relay::Report::default())?) });
-        }
-        for relay in self.relays {
-            let (bell, shutdown) = (self.bells.get(relay.name()).cloned().unwrap_or_default(), shutdown.clone());
-            let (meter, pulse) = (metrics.relay(relay.name()), pulses.start(format!("relay {}", relay.name())));
-            let relay = relay.observed(meter, pulse);
-            tasks.spawn(async move { Ok(relay.run(bell, shutdown).await?) });
-        }
+        let settings = self.plans.settings.clone();
+        let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses);
+        let mut reload = Reload::new(source, self.store.clone(), self.plans.clone());
+        self.start_all(&mut crew, reload.settings());
         let mut beside = JoinSet::new();
-        beside.spawn(watch_others(self.store.clone(), all.clone(), seen));
-        beside.spawn(wipe::hourly(self.store.clone(), self.settings.clone()));
-        beside.spawn(obey(signals.reload, signals.poll_now, all));
+        beside.spawn(adapt_all(self.store.clone(), settings));
+        beside.spawn(watch_others(self.store.clone(), tick.clone(), seen));
+        beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));
 
-        let drained = join(tasks, &shutdown).await;
+        loop {
+            tokio::select! {
+                is_anyone_left = crew.somebody_ended() => if !is_anyone_left { break },
+                () = tick.notified() => crew.ring(),
+                () = signals.poll_now.notified() => {
+                    tracing::info!("SIGUSR1: everything that is due is asked for now");
+                    crew.ring();
+                }
+                () = signals.reload.notified(), if reload.is_idle() => reload.begin(),
+                done = reload.progress() => reload.go_on(done, &mut crew),
+            }
+            reload.look_at(&crew);
+        }
+        drop(reload);
         beside.shutdown().await;
         schedule.shutdown();
         if let Some(admin) = admin {
             admin.close().await;
         }
+        let outcome = crew.outcome();
         if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
             tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
         }
-        drained
+        outcome
+    }
+
+    fn start_all(&mut self, crew: &mut Crew, settings: watch::Receiver<Arc<Settings>>) {
+        for sweeper in self.sweepers.drain(..) {
+            let name = Name::Provider(sweeper.account().name.clone());
+            crew.start(name, Part::Sweeper(Box::new(sweeper)), Arc::new(Notify::new()));
+        }
+        for relay in self.relays.drain(..) {
+            let bell = self.plans.bells.get(relay.name()).cloned().unwrap_or_default();
+            crew.start(Name::Sink(relay.name().to_owned()), Part::Relay(Box::new(relay)), bell);
+        }
+        let watchman = Watchman::new(self.store.clone(), settings);
+        crew.start(Name::Watchman, Part::Watchman(Box::new(watchman)), Arc::new(Notify::new()));
     }
 
     /// Closes the store; the instance lock is free afterwards.
@@ -181,44 +210,20 @@ impl Worker {
     }
 }
 
-/// Waits for all tasks. The first that ends before it was asked to takes the others along.
-async fn join(mut tasks: JoinSet<Result<relay::Report, Error>>, shutdown: &Shutdown) -> Result<Drained, Error> {
-    let mut outcome = Ok(Drained::Clean);
-    while let Some(ended) = tasks.join_next().await {
-        let failed = match ended {
-            Ok(Ok(report)) => {
-                if report.unanswered > 0 && outcome.is_ok() {
-                    outcome = Ok(Drained::Unclean);
-                }
-                continue;
-            }
-            Ok(Err(error)) => error,
-            Err(error) => Error::Task(error),
-        };
-        tracing::error!(error = %crate::chain(&failed), "cannot go on");
-        shutdown.request();
-        outcome = outcome.and(Err(failed));
+/// The interval may have been changed while nobody ran.
+async fn adapt_all(store: Store, settings: Arc<Settings>) {
+    for name in settings.providers.keys() {
+        due_times::adapt(&store, name, None, &Rules::from_settings(&settings)).await;
     }
-    outcome
 }
 
-/// Rings all bells when another process has written since `seen`.
-async fn watch_others(store: Store, bells: Vec<Arc<Notify>>, mut seen: Option<i64>) {
+/// Rings when another process has written since `seen`.
+async fn watch_others(store: Store, bell: Arc<Notify>, mut seen: Option<i64>) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         let Ok(version) = store.data_version().await else { continue };
         if seen.replace(version) != Some(version) {
-            bells.iter().for_each(|bell| bell.notify_one());
-        }
-    }
-}
-
-/// SIGHUP and SIGUSR1.
-async fn obey(reload: Arc<Notify>, poll_now: Arc<Notify>, bells: Vec<Arc<Notify>>) {
-    loop {
-        tokio::select! {
-            () = reload.notified() => tracing::warn!("settings are read at the start only: restart to change them"),
-            () = poll_now.notified() => bells.iter().for_each(|bell| bell.notify_one()),
+            bell.notify_one();
         }
     }
 }

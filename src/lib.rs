@@ -19,7 +19,8 @@
 //! | [`daemon`] | `run` and `once`: the same passes |
 //! | [`admin`] | health, metrics and the JSON API, over HTTP |
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
-//! | [`signals`] | drain, exit at once, poll now |
+//! | [`heartbeat`] | the dead-man's switch |
+//! | [`signals`] | drain, exit at once, reload, poll now |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
 //! | [`choice`] | which request is next; no I/O |
 //! | [`forecast`] | how much of the budget is needed, and what follows; no I/O |
@@ -59,6 +60,7 @@ pub mod clock;
 pub mod daemon;
 pub mod delivery;
 pub mod forecast;
+pub mod heartbeat;
 pub mod logging;
 pub mod metrics;
 pub mod provider;

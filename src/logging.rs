@@ -4,14 +4,16 @@
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{DefaultFields, Format, Full, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::clock::Timestamp;
 use crate::settings::{self, Log, LogFormat};
@@ -29,16 +31,37 @@ pub enum Error {
     Level(String),
     #[error("logging is set up already")]
     AlreadySet(#[source] tracing::subscriber::SetGlobalDefaultError),
+    #[error("the log cannot be changed")]
+    Gone(#[source] reload::Error),
+}
+
+/// What a reload may change about the log.
+pub struct Logging {
+    filter: reload::Handle<EnvFilter, Registry>,
+    json: Arc<AtomicBool>,
+    verbosity: i8,
+}
+
+impl Logging {
+    /// Level and format from here on; `-v` and `-q` still count.
+    pub fn change(&self, log: &Log) -> Result<(), Error> {
+        let filter = filter(&log.level, self.verbosity).map_err(Error::Level)?;
+        self.filter.reload(filter).map_err(Error::Gone)?;
+        self.json.store(log.format == LogFormat::Json, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// Sends the events of the whole process to stderr from here on. `verbosity` is the number of `-v` less that of `-q`:
 /// each step moves the level of renewald's own events.
-pub fn init(log: &Log, verbosity: i8) -> Result<(), Error> {
+pub fn init(log: &Log, verbosity: i8) -> Result<Logging, Error> {
     let stderr = std::io::stderr();
-    let colour = log.format == LogFormat::Auto && stderr.is_terminal() && !settings::no_colour();
-    let style = Style { json: log.format == LogFormat::Json, colour, journal: settings::is_journal(&stderr) };
-    let filter = filter(&log.level, verbosity).map_err(Error::Level)?;
-    tracing::subscriber::set_global_default(subscriber(filter, style, std::io::stderr)).map_err(Error::AlreadySet)
+    let colour = stderr.is_terminal() && !settings::no_colour() && log.format == LogFormat::Auto;
+    let json = Arc::new(AtomicBool::new(log.format == LogFormat::Json));
+    let style = Style { json: json.clone(), colour, journal: settings::is_journal(&stderr) };
+    let (filter, handle) = reload::Layer::new(filter(&log.level, verbosity).map_err(Error::Level)?);
+    tracing::subscriber::set_global_default(subscriber(filter, style, std::io::stderr)).map_err(Error::AlreadySet)?;
+    Ok(Logging { filter: handle, json, verbosity })
 }
 
 /// Whether `log.level` can be understood: a level, or directives as `tracing_subscriber::EnvFilter` reads them
@@ -78,29 +101,37 @@ fn position(level: &str) -> Result<usize, String> {
     })
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Style {
-    json: bool,
+    /// Text otherwise; may change at any time.
+    json: Arc<AtomicBool>,
     colour: bool,
     /// `<N>` before each line, and no time: the journal has its own.
     journal: bool,
 }
 
-fn subscriber<W>(filter: EnvFilter, style: Style, writer: W) -> Box<dyn Subscriber + Send + Sync>
+/// Both formats are set up, and one of them is silent: a span that is open while they change has been noted for both.
+fn subscriber<F, W>(filter: F, style: Style, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    F: Layer<Registry> + Send + Sync,
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
+{
+    let Style { json, colour, journal } = style;
+    let text = TextLine { silent: json.clone(), colour, journal };
+    let json =
+        JsonLine { format: Format::default().json().flatten_event(true).with_timer(Clock), active: json, journal };
+    let registry = tracing_subscriber::registry().with(filter);
+    let registry = registry.with(lines(writer.clone()).event_format(text));
+    Box::new(registry.with(lines(writer).fmt_fields(JsonFields::new()).event_format(json)))
+}
+
+fn lines<S, W>(writer: W) -> tracing_subscriber::fmt::Layer<S, DefaultFields, Format<Full>, W>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + 'static,
 {
     // A closed stderr must not end the daemon, which reporting the failure to stderr would.
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(style.colour).log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    if style.json {
-        let format = Format::default().json().flatten_event(true).with_timer(Clock);
-        let line = JsonLine { format, journal: style.journal };
-        Box::new(registry.with(layer.fmt_fields(JsonFields::new()).event_format(line)))
-    } else {
-        let format = Format::default().without_time().with_level(false).with_ansi(false);
-        Box::new(registry.with(layer.event_format(TextLine { format, journal: style.journal })))
-    }
+    tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).log_internal_errors(false)
 }
 
 /// Whole seconds, as everywhere else.
@@ -114,7 +145,8 @@ impl FormatTime for Clock {
 
 /// `2026-11-21T20:00:00Z  INFO renewald::sweep: recorded renewal PARTNER689-1 generation=1`
 struct TextLine {
-    format: Format<Full, ()>,
+    silent: Arc<AtomicBool>,
+    colour: bool,
     journal: bool,
 }
 
@@ -124,15 +156,27 @@ where
     N: for<'w> FormatFields<'w> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if self.silent.load(Ordering::Relaxed) {
+            return Err(fmt::Error); // so that nothing is written, not even an empty line
+        }
         let mut text = String::new();
-        self.format.format_event(context, Writer::new(&mut text), event)?;
+        let mut line = Writer::new(&mut text);
+        write!(line, "{}: ", event.metadata().target())?;
+        context.field_format().format_fields(line.by_ref(), event)?;
+        // What happened comes first, in the course of what behind it.
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            write!(line, " {}", span.name())?;
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(line, "{{{fields}}}")?;
+            }
+        }
         let level = event.metadata().level();
         if self.journal {
             write!(writer, "<{}>", priority(level))?;
         } else {
             write!(writer, "{} ", Timestamp::now())?;
         }
-        if writer.has_ansi_escapes() {
+        if self.colour {
             write!(writer, "\x1b[{}m{level:>5}\x1b[0m ", colour(level))?;
         } else {
             write!(writer, "{level:>5} ")?;
@@ -144,6 +188,7 @@ where
 /// One JSON object; what JSON lets through raw and a terminal does not is escaped as JSON does.
 struct JsonLine {
     format: Format<Json, Clock>,
+    active: Arc<AtomicBool>,
     journal: bool,
 }
 
@@ -153,6 +198,9 @@ where
     N: for<'w> FormatFields<'w> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if !self.active.load(Ordering::Relaxed) {
+            return Err(fmt::Error);
+        }
         let mut text = String::new();
         self.format.format_event(context, Writer::new(&mut text), event)?;
         if self.journal {
@@ -193,7 +241,7 @@ fn colour(level: &Level) -> u8 {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -209,6 +257,10 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    fn style(json: bool, journal: bool) -> Style {
+        Style { json: Arc::new(AtomicBool::new(json)), colour: false, journal }
     }
 
     fn logged(level: &str, verbosity: i8, style: Style, events: impl FnOnce()) -> String {
@@ -237,7 +289,7 @@ mod tests {
     #[test]
     fn hostile_text_stays_on_one_line_without_control_characters() {
         for (json, journal) in [(false, false), (false, true), (true, false), (true, true)] {
-            let text = logged("info", 0, Style { json, journal, colour: false }, hostile);
+            let text = logged("info", 0, style(json, journal), hostile);
             assert_eq!(raw(&text), ['\n'], "{text}");
             assert!(text.ends_with('\n'));
         }
@@ -247,7 +299,7 @@ mod tests {
 
     #[test]
     fn json_keeps_the_text_for_a_program() {
-        let text = logged("info", 0, Style { json: true, ..Style::default() }, hostile);
+        let text = logged("info", 0, style(true, false), hostile);
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(line["text"], HOSTILE);
         assert_eq!(line["level"], "WARN");
@@ -255,10 +307,35 @@ mod tests {
 
     #[test]
     fn a_text_line_reads_well() {
-        let text = logged("info", 0, Style { journal: true, ..Style::default() }, || {
+        let text = logged("info", 0, style(false, true), || {
             tracing::error!(generation = 1, number = %"PARTNER689-1", "renewal abandoned");
         });
         assert_eq!(text, "<3>ERROR renewald::logging::tests: renewal abandoned generation=1 number=PARTNER689-1\n");
+    }
+
+    #[test]
+    fn a_line_within_a_span_says_what_it_is_about() {
+        let text = logged("debug", 0, style(false, true), || {
+            let _inside = tracing::debug_span!("poll", order = %"P-1", subscription = 7).entered();
+            tracing::debug!(status = 200, "asked");
+        });
+        assert_eq!(text, "<7>DEBUG renewald::logging::tests: asked status=200 poll{order=P-1 subscription=7}\n");
+    }
+
+    #[test]
+    fn the_format_may_change_while_a_span_is_open() {
+        let now = style(false, true);
+        let json = now.json.clone();
+        let text = logged("info", 0, now, || {
+            let _inside = tracing::info_span!("publish", sink = "shop").entered();
+            tracing::info!("one");
+            json.store(true, Ordering::Relaxed);
+            tracing::info!("two");
+        });
+        let (one, two) = text.split_once('\n').unwrap();
+        assert_eq!(one, "<6> INFO renewald::logging::tests: one publish{sink=\"shop\"}");
+        let two: serde_json::Value = serde_json::from_str(two.trim_start_matches("<6>")).unwrap();
+        assert_eq!((&two["message"], &two["span"]["sink"]), (&"two".into(), &"shop".into()));
     }
 
     fn one_of_each() {

@@ -4,7 +4,6 @@
 //! kept by the store; whose fault a failure was is said by the sink, and what follows from that is decided here.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,6 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, Span};
 
 use crate::clock::Timestamp;
 use crate::metrics::{Metrics, RelayMeter};
@@ -21,6 +21,7 @@ use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::sink::{Failure, Sink};
 use crate::store::{self, Attempt, SinkState, Store};
+use crate::text::visible;
 
 /// What a publish in hand gets when we drain: as long as a sink's default timeout, so that an answer on its way is still
 /// recorded; with recording and closing shorter than `TimeoutStopSec` in the unit, so we close the store ourselves.
@@ -31,6 +32,8 @@ const RECORD_GRACE: Duration = Duration::from_secs(3);
 const AHEAD: usize = 4;
 /// How long a relay waits at the most before it looks again by itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Failures of a sink in a row that are told again, from here on at growing distance.
+const REPEATED: u32 = 8;
 /// The most that the time between two attempts counts towards giving up: a clock that jumped by a year does not.
 const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
 
@@ -72,12 +75,24 @@ pub struct Relay<S> {
     state: Option<SinkState>,
     meter: RelayMeter,
     pulse: Pulse,
+    /// The back-off of the one before this was about another address, say.
+    probes_at_once: bool,
+    total: Report,
 }
 
 impl<S: Sink> Relay<S> {
     pub fn new(store: Store, sink: S, route: Route) -> Self {
         let meter = Metrics::default().relay(&route.name);
-        Self { store, sink, route, state: None, meter, pulse: Pulse::unwatched() }
+        Self {
+            store,
+            sink,
+            route,
+            state: None,
+            probes_at_once: false,
+            total: Report::default(),
+            meter,
+            pulse: Pulse::unwatched(),
+        }
     }
 
     /// Counts there, and shows there that it lives. Without this nobody looks.
@@ -89,40 +104,23 @@ impl<S: Sink> Relay<S> {
         &self.route.name
     }
 
-    /// Publishes what is due until shutdown is requested, then finishes what is in hand. A message queued during a pass is
-    /// remembered by `bell`, not missed.
-    ///
-    /// # Errors
-    /// Only a store that will not work again by itself.
-    pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<Report, store::Error> {
-        let mut total = Report::default();
-        while !shutdown.is_requested() {
-            self.pulse.turn();
-            let wait = match self.round(&mut total, &bell, &shutdown).await {
-                Ok(wait) => wait,
-                Err(error) if error.is_transient() => {
-                    store::outlast(&self.store, &error, &self.route.name, &self.pulse, &shutdown).await;
-                    Duration::ZERO
-                }
-                Err(error) => return Err(error),
-            };
-            tokio::select! {
-                () = shutdown.requested() => {}
-                () = bell.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        Ok(total)
+    /// For a sink whose settings were changed: whether they help is tried now, and not when the back-off is over.
+    pub fn that_probes_at_once(self) -> Self {
+        Self { probes_at_once: true, ..self }
     }
 
-    /// Passes, and says how long there is nothing to do.
-    async fn round(
-        &mut self,
-        total: &mut Report,
-        bell: &Notify,
-        shutdown: &Shutdown,
-    ) -> Result<Duration, store::Error> {
-        total.add(self.pass(&Timestamp::now, Some(bell), shutdown).await?);
+    /// Everything that its turns have done.
+    pub fn total(&self) -> Report {
+        self.total
+    }
+
+    /// Passes, and says how long there is nothing to do. A message queued during the pass is remembered by `bell`, not missed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        let report = self.pass(&Timestamp::now, Some(bell), shutdown).await?;
+        self.total.add(report);
         self.until_next_due(Timestamp::now()).await
     }
 
@@ -150,10 +148,13 @@ impl<S: Sink> Relay<S> {
         bell: Option<&Notify>,
         shutdown: &Shutdown,
     ) -> Result<Report, store::Error> {
-        let state = match self.state.take() {
+        let mut state = match self.state.take() {
             Some(state) => state,
             None => self.store.sink_state(&self.route.name).await?,
         };
+        if std::mem::take(&mut self.probes_at_once) {
+            state.blocked_until = state.blocked_until.map(|_| now());
+        }
         let mut pass = Pass {
             store: &self.store,
             sink: &self.sink,
@@ -169,6 +170,7 @@ impl<S: Sink> Relay<S> {
             publishing: FuturesUnordered::new(),
             marking: FuturesUnordered::new(),
             in_hand: Vec::new(),
+            winding_up: false,
             report: Report::default(),
         };
         let worked = pass.work(bell, shutdown).await;
@@ -208,6 +210,8 @@ struct Pass<'a, S> {
     marking: FuturesUnordered<BoxFuture<'a, Result<i64, store::Error>>>,
     /// Dispatches taken and not marked yet.
     in_hand: Vec<i64>,
+    /// Nothing more is taken; publishes in hand end by their own timeout, and somebody else goes on.
+    winding_up: bool,
     report: Report,
 }
 
@@ -215,7 +219,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     async fn work(&mut self, bell: Option<&Notify>, shutdown: &Shutdown) -> Result<(), store::Error> {
         loop {
             self.pulse.turn();
-            if blocks(&self.state, (self.now)()) {
+            if self.winding_up || blocks(&self.state, (self.now)()) {
                 self.return_taken();
             }
             self.take_ahead();
@@ -225,7 +229,12 @@ impl<'a, S: Sink> Pass<'a, S> {
             }
             tokio::select! {
                 biased;
-                () = shutdown.requested() => return self.drain().await,
+                () = shutdown.next_wish(self.winding_up) => {
+                    if shutdown.is_requested() {
+                        return self.drain().await;
+                    }
+                    self.winding_up = true;
+                }
                 Some(marked) = self.marking.next() => self.marked(marked?),
                 Some(published) = self.publishing.next() => self.published(published).await?,
                 Some(taken) = taken(&mut self.taking) => {
@@ -245,7 +254,7 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     fn take_ahead(&mut self) {
         let want = if self.state.failures > 0 { 1 } else { self.route.concurrency * AHEAD };
-        let idle = self.taking.is_none() && !self.exhausted && !blocks(&self.state, (self.now)());
+        let idle = self.taking.is_none() && !self.exhausted && !self.winding_up && !blocks(&self.state, (self.now)());
         if !idle || self.taken.len() + self.publishing.len() > want / 2 {
             return;
         }
@@ -267,13 +276,20 @@ impl<'a, S: Sink> Pass<'a, S> {
     fn publish(&mut self) {
         while self.publishing.len() < self.width() {
             let Some(attempt) = self.taken.pop_front() else { return };
-            let sink = self.sink;
-            self.publishing.push(Box::pin(async move {
+            let (sink, span) = (self.sink, self.span(&attempt));
+            let publish = async move {
                 let started = Instant::now();
                 let outcome = sink.publish(&attempt.message).await;
                 (attempt, outcome, started.elapsed())
-            }));
+            };
+            self.publishing.push(Box::pin(publish.instrument(span)));
         }
+    }
+
+    /// Everything that is told of an attempt says whom it is about.
+    fn span(&self, attempt: &Attempt) -> Span {
+        tracing::info_span!("publish", sink = %self.route.name, message.id = %attempt.message.id,
+            order = %visible(&attempt.order_number), subscription = attempt.subscription_id)
     }
 
     async fn published(&mut self, (attempt, outcome, took): Published) -> Result<(), store::Error> {
@@ -282,7 +298,8 @@ impl<'a, S: Sink> Pass<'a, S> {
             Ok(()) => {
                 self.report.delivered += 1;
                 self.meter.delivered(took);
-                tracing::info!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, "delivered");
+                tracing::info!(sink = %self.route.name, message.id = %attempt.message.id, order = %visible(&attempt.order_number),
+            subscription = attempt.subscription_id, attempt = attempt.number, "delivered");
                 self.sink_works(now).await?;
                 let store = self.store;
                 self.mark(attempt.dispatch, async move { store.mark_delivered(attempt.dispatch, now).await });
@@ -312,7 +329,8 @@ impl<'a, S: Sink> Pass<'a, S> {
             return self.dead(attempt, reason, now);
         }
         let delay = retry::with_retry_after(retry::dispatch(attempt.number, self.route.max_attempts), retry_after);
-        tracing::warn!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, %reason,
+        tracing::warn!(sink = %self.route.name, message.id = %attempt.message.id, order = %visible(&attempt.order_number),
+            subscription = attempt.subscription_id, attempt = attempt.number, %reason,
             "not delivered; tried again at {}", now + delay);
         let store = self.store;
         self.mark(attempt.dispatch, async move {
@@ -322,7 +340,8 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
         self.report.dead += 1;
-        tracing::error!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, %reason,
+        tracing::warn!(sink = %self.route.name, message.id = %attempt.message.id, order = %visible(&attempt.order_number),
+            subscription = attempt.subscription_id, attempt = attempt.number, %reason,
             "given up: nobody receives this message unless `renewald queue retry` sends it again");
         let store = self.store;
         self.mark(attempt.dispatch, async move { store.mark_dead(attempt.dispatch, reason, now).await });
@@ -353,7 +372,10 @@ impl<'a, S: Sink> Pass<'a, S> {
         let failures = if others.is_some() { self.state.failures } else { self.state.failures.saturating_add(1) };
         let until = now + retry::with_retry_after(retry::sink(failures), retry_after);
         if self.state.blocked_since.is_none() {
-            tracing::error!(sink = %self.route.name, %reason, "sink is in trouble: its messages wait");
+            tracing::warn!(sink = %self.route.name, %reason, "sink is in trouble: its messages wait");
+        } else if others.is_none() && failures >= REPEATED && failures.is_power_of_two() {
+            let since = self.state.blocked_since.unwrap_or(now);
+            tracing::warn!(sink = %self.route.name, %reason, "sink is still in trouble, {failures} times since {since}");
         } else {
             tracing::debug!(sink = %self.route.name, %reason, failures, "sink is still in trouble");
         }

@@ -2,8 +2,9 @@
 //! decision.
 //!
 //! [`number`] reads a generation out of an answer, [`poll`] decides what a status answer changes, [`order`] what an answer
-//! with order data does.
+//! with order data does, [`moved`] what another interval means for who was asked before.
 
+pub mod moved;
 pub mod number;
 pub mod order;
 pub mod poll;

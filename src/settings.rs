@@ -53,7 +53,7 @@ pub struct Loaded {
 
 /// Everything that can be set, without contradiction: at least one provider with a territory, and for every territory a
 /// sink that takes its keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub store: Store,
     pub poll: Poll,
@@ -65,7 +65,7 @@ pub struct Settings {
 }
 
 /// Where state is kept, and how long payloads are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Store {
     pub path: PathBuf,
     /// After delivery to every sink.
@@ -77,7 +77,7 @@ pub struct Store {
 }
 
 /// When subscriptions are asked about (design section 9).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Poll {
     pub every: Duration,
     pub window_before: Duration,
@@ -87,14 +87,14 @@ pub struct Poll {
 }
 
 /// How order data that is not ready is asked for again; `retry_first` is never longer than `retry_max`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OrderData {
     pub retry_first: Duration,
     pub retry_max: Duration,
 }
 
 /// One account at a provider; no two have the same `api_url` and `realm`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     pub kind: ProviderKind,
     /// Without a trailing slash.
@@ -121,7 +121,7 @@ pub enum ProviderKind {
 }
 
 /// Health, metrics and API.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     /// A socket address, `unix:` and an absolute path, or empty for none.
     pub listen: String,
@@ -133,7 +133,7 @@ pub struct Admin {
 }
 
 /// What is logged and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Log {
     /// As [`crate::logging::check_level`] accepts it.
     pub level: String,

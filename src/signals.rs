@@ -9,28 +9,89 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::{exit, signal_name};
 use tokio::sync::{Notify, watch};
 
+/// How urgently work should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wish {
+    GoOn,
+    /// Take nothing new, finish what is in hand in its own time: somebody else goes on.
+    WindUp,
+    /// Drain: the process ends.
+    End,
+}
+
 /// The wish that work should end. All clones share it, and it is never taken back.
 #[derive(Clone, Debug)]
-pub struct Shutdown(Arc<watch::Sender<bool>>);
+pub struct Shutdown {
+    own: Arc<watch::Sender<Wish>>,
+    /// Of everybody, where `own` concerns one alone.
+    all: Option<Arc<watch::Sender<Wish>>>,
+}
 
 impl Shutdown {
     /// Requested by [`Shutdown::request`] alone.
     pub fn manual() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self { own: Arc::new(watch::Sender::new(Wish::GoOn)), all: None }
+    }
+
+    /// For one of those who share this wish: it ends with all others, and may be wound up alone.
+    pub fn of_one(&self) -> Self {
+        Self { all: Some(self.own.clone()), ..Self::manual() }
     }
 
     pub fn request(&self) {
-        self.0.send_replace(true);
+        self.own.send_replace(Wish::End);
+    }
+
+    /// Asks for an end that loses nothing and hurries nobody. A shutdown that is requested too goes first.
+    pub fn wind_up(&self) {
+        self.own.send_if_modified(|wish| {
+            let changes = *wish < Wish::WindUp;
+            *wish = Wish::WindUp.max(*wish);
+            changes
+        });
     }
 
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        self.has(Wish::End)
+    }
+
+    /// Whether this is the end, hurried or not.
+    pub fn is_winding_up(&self) -> bool {
+        self.has(Wish::WindUp)
     }
 
     /// Returns once shutdown is requested, at once if it was. Cancel-safe.
     pub async fn requested(&self) {
-        self.0.subscribe().wait_for(|requested| *requested).await.expect("self keeps the sender alive");
+        self.reached(Wish::End).await;
     }
+
+    /// Returns once the end is wished for, hurried or not. Cancel-safe.
+    pub async fn winding_up(&self) {
+        self.reached(Wish::WindUp).await;
+    }
+
+    /// Returns once more is wished for than what is being done already: `winding_up`, or nothing. Cancel-safe.
+    pub async fn next_wish(&self, winding_up: bool) {
+        self.reached(if winding_up { Wish::End } else { Wish::WindUp }).await;
+    }
+
+    fn has(&self, wish: Wish) -> bool {
+        [Some(&self.own), self.all.as_ref()].into_iter().flatten().any(|sender| *sender.borrow() >= wish)
+    }
+
+    async fn reached(&self, wish: Wish) {
+        match &self.all {
+            None => reached(&self.own, wish).await,
+            Some(all) => tokio::select! {
+                () = reached(&self.own, wish) => {}
+                () = reached(all, wish) => {}
+            },
+        }
+    }
+}
+
+async fn reached(sender: &watch::Sender<Wish>, wish: Wish) {
+    sender.subscribe().wait_for(|now| *now >= wish).await.expect("the sender is borrowed meanwhile");
 }
 
 /// What signals ask for. SIGHUP and SIGUSR1 leave a permit when nobody waits.
@@ -91,6 +152,21 @@ mod tests {
         waiting.await.unwrap();
         assert!(clone.is_requested());
         clone.requested().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_is_wound_up_alone_and_ends_with_all() {
+        let all = Shutdown::manual();
+        let [one, other] = [all.of_one(), all.of_one()];
+        one.wind_up();
+        one.winding_up().await;
+        assert!(!one.is_requested() && !other.is_winding_up() && !all.is_winding_up());
+        assert!(timeout(Duration::from_secs(3600), one.requested()).await.is_err());
+        all.request();
+        other.winding_up().await;
+        one.requested().await;
+        all.wind_up();
+        assert!(all.is_requested(), "never taken back");
     }
 
     /// In one test, as signals concern the whole process. The second SIGTERM is tried on the binary.

@@ -7,6 +7,7 @@
 mod alerts;
 mod backup;
 mod dispatches;
+mod due_times;
 mod erase;
 mod export;
 mod file;
@@ -15,6 +16,7 @@ mod identity;
 mod late;
 mod messages;
 mod migrations;
+mod overdue;
 mod overview;
 mod pausing;
 mod polls;
@@ -30,6 +32,7 @@ use rusqlite::Connection;
 pub use alerts::{Alert, AlertChange, DueCounts};
 pub use backup::{Copy, verify as verify_copy};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
+pub use due_times::Moved;
 pub use erase::Erased;
 pub use export::Exported;
 pub use file::InstanceLock;
@@ -37,6 +40,7 @@ pub use gauges::{Answers, DispatchCounts};
 pub use identity::Identity;
 pub use late::Late;
 pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable, Purged};
+pub use overdue::{MOST_COUNTED, Overdue, Patience};
 pub use overview::{Group, Waiting, counts_of};
 pub use pausing::Paused;
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
@@ -174,7 +178,7 @@ impl Store {
 /// After a failed write nothing is asked and nothing published; one write is tried this often.
 const WRITE_PROBE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Nothing can be written, which `who` noticed by `error`: returns once it can, or shutdown is requested.
+/// Nothing can be written, which `who` noticed by `error`: returns once it can, or the end is wished for.
 pub async fn outlast(
     store: &Store,
     error: &Error,
@@ -185,7 +189,7 @@ pub async fn outlast(
     tracing::error!(who, error = %crate::chain(error), "cannot write to the database: nothing is asked or published until it works again");
     loop {
         tokio::select! {
-            () = shutdown.requested() => return,
+            () = shutdown.winding_up() => return,
             () = tokio::time::sleep(WRITE_PROBE) => {}
         }
         pulse.turn();

@@ -1,13 +1,13 @@
 //! The sweep: asks one provider what is due, and records what it learns.
 //!
-//! [`Sweeper::pass`] works until nothing is due any more; [`Sweeper::run`] passes again whenever the bell rings or the next
-//! due time comes. Which request is next is decided in [`crate::choice`] at the moment a slot of the budget is free, what an
+//! [`Sweeper::pass`] works until nothing is due any more; [`Sweeper::turn`] also says when to pass again. Which request is next is decided in [`crate::choice`] at the moment a slot of the budget is free, what an
 //! answer means in [`crate::renewal`]; this file only moves things between the provider and the store.
 
 mod gate;
 mod pass;
 mod queues;
 mod settle;
+mod told;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::choice::Choice;
@@ -30,6 +31,7 @@ use crate::store::{self, Store};
 use gate::Gate;
 use pass::{Pass, Shared};
 use queues::Queues;
+use told::Told;
 use trouble::Trouble;
 
 /// How long a run waits at the most before it looks again by itself.
@@ -96,6 +98,15 @@ impl Report {
 /// Bells that are rung for the relays when something was queued for their sinks.
 pub type Bells = Arc<BTreeMap<String, Arc<Notify>>>;
 
+/// What a reload changes about a sweeper.
+pub struct Change<P> {
+    /// `None`: the one it has is as good.
+    pub provider: Option<P>,
+    pub account: Account,
+    pub settings: Arc<Settings>,
+    pub bells: Bells,
+}
+
 /// Asks one provider.
 pub struct Sweeper<P> {
     store: Store,
@@ -106,8 +117,9 @@ pub struct Sweeper<P> {
     bells: Bells,
     choice: Choice,
     gate: Gate,
-    /// The operator was told of an answer outside the contract, and none inside it has come since.
-    contract_broken: bool,
+    told: Told,
+    /// Empty until a preparation has succeeded.
+    clock: Option<StepDetector>,
     trouble: Trouble,
     meter: SweepMeter,
     pulse: Pulse,
@@ -136,7 +148,8 @@ impl<P: Provider> Sweeper<P> {
             bells,
             choice: Choice::default(),
             gate: Gate::default(),
-            contract_broken: false,
+            told: Told::default(),
+            clock: None,
             trouble: Trouble::default(),
         }
     }
@@ -154,50 +167,38 @@ impl<P: Provider> Sweeper<P> {
         &self.budget
     }
 
-    /// Sweeps until shutdown is requested. `bell` makes it look again at once; a ring during a pass is not missed.
+    /// Prepares where that is called for, passes, and says how long there is nothing to do. `bell` makes a pass look again at
+    /// once.
     ///
     /// # Errors
-    /// Only a store that will not work again by itself; everything else is logged and tried again.
-    pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<(), store::Error> {
-        let mut clock = None;
-        while !shutdown.is_requested() {
-            self.pulse.turn();
-            let wait = match self.round(&mut clock, &bell, &shutdown).await {
-                Ok(wait) => wait,
-                Err(error) if error.is_transient() => {
-                    store::outlast(&self.store, &error, &self.account.name, &self.pulse, &shutdown).await;
-                    Duration::ZERO
-                }
-                Err(error) => return Err(error),
-            };
-            tokio::select! {
-                () = shutdown.requested() => {}
-                () = bell.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Prepares where that is called for, passes, and says how long there is nothing to do. `clock` is empty until a preparation
-    /// has succeeded.
-    async fn round(
-        &mut self,
-        clock: &mut Option<StepDetector>,
-        bell: &Notify,
-        shutdown: &Shutdown,
-    ) -> Result<Duration, store::Error> {
-        if clock.as_mut().is_some_and(|clock| clock.has_stepped(CLOCK_STEP)) {
+    /// The store's; everything else is logged and tried again.
+    pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        if self.clock.as_mut().is_some_and(|clock| clock.has_stepped(CLOCK_STEP)) {
             tracing::warn!(provider = %self.account.name, "the clock was stepped; due times are checked");
-            *clock = None;
+            self.clock = None;
         }
-        if clock.is_none() {
+        if self.clock.is_none() {
             let started = StepDetector::start();
             self.prepare(Timestamp::now()).await?;
-            *clock = Some(started);
+            self.clock = Some(started);
         }
-        self.pass(&Timestamp::now, Scope::Due, Some(bell), shutdown, &|_| {}).await?;
+        let begun = Instant::now();
+        let report = self.pass(&Timestamp::now, Scope::Due, Some(bell), shutdown, &|_| {}).await?;
+        self.told.passed(&self.account.name, &report, begun.elapsed());
         self.until_next_due(Timestamp::now()).await
+    }
+
+    /// Goes on with other settings. What it knows of its territories, and its pace, stay.
+    pub fn change(&mut self, change: Change<P>) {
+        let Change { provider, account, settings, bells } = change;
+        if let Some(provider) = provider {
+            self.provider = provider;
+        }
+        self.account = account;
+        self.settings = settings;
+        self.bells = bells;
+        // Territories may have come or gone.
+        self.clock = None;
     }
 
     /// Once before the first pass, and after a step of the clock.
@@ -282,8 +283,8 @@ impl<P: Provider> Sweeper<P> {
             pulse: &self.pulse,
             now,
         };
-        let Self { choice, gate, contract_broken, trouble, .. } = self;
-        let mut pass = Pass::new(shared, choice, gate, contract_broken, trouble, queues);
+        let Self { choice, gate, told, trouble, .. } = self;
+        let mut pass = Pass::new(shared, choice, gate, told, trouble, queues);
         pass.gives_up = scope != Scope::Due;
         pass.work(bell, shutdown, progress).await?;
         Ok(pass.finish())

@@ -99,7 +99,9 @@ fn show_logs(context: &Context, log: &Log) -> Result<(), Error> {
     if context.verbosity() <= 0 {
         return Ok(());
     }
-    logging::init(log, context.verbosity() - 1).map_err(|error| Error::new(Exit::Settings, crate::chain(&error)))
+    logging::init(log, context.verbosity() - 1)
+        .map(drop)
+        .map_err(|error| Error::new(Exit::Settings, crate::chain(&error)))
 }
 
 /// Three lines for a reader who knows nothing.

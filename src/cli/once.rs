@@ -12,7 +12,7 @@ use crate::logging;
 use crate::renewal::Rules;
 use crate::settings::{Settings, parse_duration};
 use crate::signals::{Shutdown, Signals};
-use crate::store::{Access, Alert, InstanceLock, Store};
+use crate::store::{Access, Alert, AlertChange, InstanceLock, Store};
 
 #[derive(Debug, clap::Args)]
 pub struct OnceArgs {
@@ -85,7 +85,11 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     let done = done?;
     let work_left = work_is_left(&done, &store, &settings).await?;
     let exit = exit_code(&done, work_left);
-    let changes = if args.cron { alert_changes(&store, &done).await? } else { Vec::new() };
+    let after = worker.look_after(&done, !args.cron).await?;
+    if exit == Exit::Done && after.is_well {
+        worker.beat().await?;
+    }
+    let changes = if args.cron { changes(after.change) } else { Vec::new() };
     drop(store);
     worker.close().await;
 
@@ -170,20 +174,12 @@ fn stop_after(limit: Duration, shutdown: Shutdown) -> tokio::task::JoinHandle<()
     })
 }
 
-/// What a person has to know now and did not have to know after the last run, or the other way round.
-async fn alert_changes(store: &Store, done: &CaughtUp) -> Result<Vec<String>, Error> {
-    let mut alerts: Vec<Alert> = done
-        .sweep
-        .stopped_territories
-        .iter()
-        .map(|territory| Alert::new("territory", territory, "refuses every subscription"))
-        .collect();
-    alerts.extend(store.standing_alerts().await?);
-    let change = store.replace_alerts(alerts, Timestamp::now()).await?;
+/// For a mail: one line for each alert that is new or over.
+fn changes(change: AlertChange) -> Vec<String> {
     let lines = |alerts: Vec<Alert>, word: &'static str| {
         alerts.into_iter().map(move |alert| format!("{word}: {}", crate::text::visible(&alert.to_string())))
     };
-    Ok(lines(change.raised, "alert").chain(lines(change.cleared, "over")).collect())
+    lines(change.raised, "alert").chain(lines(change.cleared, "over")).collect()
 }
 
 async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Context, Error, Exit};
-use crate::daemon::{self, Drained, Worker};
+use crate::daemon::{self, Drained, Source, Worker};
 use crate::logging;
 use crate::signals::Signals;
 use crate::store::{Access, InstanceLock, Store};
@@ -11,7 +11,7 @@ use crate::store::{Access, InstanceLock, Store};
 /// Exit 0 after a clean drain, 1 otherwise.
 pub async fn run(context: &Context) -> Result<Exit, Error> {
     let loaded = context.settings()?;
-    logging::init(&loaded.settings.log, context.verbosity())
+    let logging = logging::init(&loaded.settings.log, context.verbosity())
         .map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
     let settings = Arc::new(loaded.settings);
     let lock = InstanceLock::acquire(&settings.store.path)?;
@@ -28,7 +28,7 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
         sinks = settings.sinks.len(),
         "started"
     );
-    match worker.run(signals).await {
+    match worker.run(signals, Source { file: loaded.path, logging }).await {
         Ok(Drained::Clean) => {
             tracing::info!("ended; nothing was cut off");
             Ok(Exit::Done)

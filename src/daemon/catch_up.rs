@@ -7,13 +7,14 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Worker, wipe};
+use super::{Worker, alerts, wipe};
 use crate::clock::Timestamp;
+use crate::heartbeat::{self, Heartbeat};
 use crate::provider::nexway_connect::NexwayConnect;
 use crate::relay::{self, Relay};
 use crate::signals::Shutdown;
 use crate::sink::Configured;
-use crate::store;
+use crate::store::{self, AlertChange};
 use crate::sweep::{self, Progress, Scope, Sweeper};
 
 /// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
@@ -26,13 +27,22 @@ pub struct CaughtUp {
     pub relay: relay::Report,
 }
 
+/// How things stand after it.
+#[derive(Clone, Debug, Default)]
+pub struct Aftermath {
+    /// What a person must know now and did not have to know before, or the other way round.
+    pub change: AlertChange,
+    /// Nothing is overdue and no alert stands.
+    pub is_well: bool,
+}
+
 impl Worker {
     /// One catch-up pass: everybody due is asked once, everything found is handed over, what is due within two minutes is waited
     /// for. `shutdown` ends it early.
     pub async fn catch_up(&mut self, shutdown: &Shutdown, progress: Progress<'_>) -> Result<CaughtUp, store::Error> {
         let swept = Shutdown::manual();
-        let Self { bells, relays, sweepers, .. } = self;
-        let bells = &*bells;
+        let Self { plans, relays, sweepers, .. } = self;
+        let bells = &*plans.bells;
         let publishing = try_join_all(relays.iter_mut().map(|relay| {
             let bell = bells.get(relay.name()).cloned().unwrap_or_default();
             publish_until_quiet(relay, bell, &swept, shutdown)
@@ -52,8 +62,26 @@ impl Worker {
             result.sweep.stopped_territories = stopped;
         }
         relays?.into_iter().for_each(|report| result.relay.add(report));
-        wipe::now(&self.store, &self.settings).await?;
+        wipe::now(&self.store, &self.plans.settings).await?;
         Ok(result)
+    }
+}
+
+impl Worker {
+    /// Looks what a person must know after a run; with `tell`, the log says what is new.
+    pub async fn look_after(&self, done: &CaughtUp, tell: bool) -> Result<Aftermath, store::Error> {
+        let ran_out = done.sweep.interrupted;
+        let (change, is_well) = alerts::after_catch_up(&self.store, &self.plans.settings, ran_out).await?;
+        if tell {
+            alerts::tell(&change);
+        }
+        Ok(Aftermath { change, is_well })
+    }
+
+    /// Tells the dead-man's switch that all is well.
+    pub async fn beat(&self) -> Result<(), store::Error> {
+        let now = Timestamp::now();
+        Heartbeat::default().beat(&self.store, &self.plans.settings.admin, heartbeat::EVERY_ONCE, now).await
     }
 }
 

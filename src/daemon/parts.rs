@@ -2,10 +2,10 @@
 
 mod brokers;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use super::plans::Plans;
 use crate::budget::Budget;
 use crate::provider::nexway_connect::{self, NexwayConnect};
 use crate::renewal::Rules;
@@ -18,21 +18,18 @@ use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
 use crate::store::Store;
-use crate::sweep::{Account, Bells, Sweeper};
+use crate::sweep::{Account, Sweeper};
 use crate::tls;
 
-pub(super) fn sweeper(
-    name: &str,
-    provider: &settings::Provider,
-    settings: &Arc<Settings>,
-    store: &Store,
-    bells: &Bells,
-) -> Result<Sweeper<NexwayConnect>, Error> {
-    let budget = Budget::new(provider.requests_per_second);
-    let client = client(name, provider, budget.clone())?;
-    let account =
-        Account { name: name.to_owned(), concurrency: provider.concurrency, rules: Rules::from_settings(settings) };
-    Ok(Sweeper::new(store.clone(), client, budget, account, settings.clone(), bells.clone()))
+/// A sweeper that begins, with a client of its own.
+pub(super) fn sweeper(name: &str, client: NexwayConnect, plans: &Plans, store: &Store) -> Sweeper<NexwayConnect> {
+    let (budget, account) = (plans.budgets[name].clone(), plans.account(name));
+    Sweeper::new(store.clone(), client, budget, account, plans.settings.clone(), plans.bells.clone())
+}
+
+pub(super) fn account(name: &str, settings: &Settings) -> Account {
+    let concurrency = settings.providers[name].concurrency;
+    Account { name: name.to_owned(), concurrency, rules: Rules::from_settings(settings) }
 }
 
 /// The account's client, its secrets read. Nothing is asked yet.

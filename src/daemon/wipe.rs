@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock::{StepDetector, Timestamp};
@@ -18,7 +19,7 @@ const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
 
 /// Hourly, unless the clock was stepped within the last day.
-pub(super) async fn hourly(store: Store, settings: Arc<Settings>) {
+pub(super) async fn hourly(store: Store, settings: watch::Receiver<Arc<Settings>>) {
     let mut clock = StepDetector::start();
     let mut not_before = Instant::now();
     loop {
@@ -27,6 +28,7 @@ pub(super) async fn hourly(store: Store, settings: Arc<Settings>) {
             not_before = Instant::now() + NO_WIPE_AFTER_STEP;
         }
         let now = Timestamp::now();
+        let settings = settings.borrow().clone();
         let wiped = async {
             let believable = is_believable(&store, now).await?;
             if believable && Instant::now() >= not_before { wipe(&store, &settings, now).await } else { Ok(()) }

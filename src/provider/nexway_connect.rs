@@ -99,6 +99,11 @@ impl NexwayConnect {
         })
     }
 
+    /// Goes on with the token of the client that this one replaces, where it was got with the same credentials.
+    pub fn succeed(&self, before: &Self) {
+        self.tokens.inherit(&before.tokens);
+    }
+
     /// Asks once, or twice when the first answer was 401.
     async fn ask<A: Answer>(&self, territory: &str, slot: Slot, request: impl Fn() -> Request) -> Result<A, Error> {
         let Some(secret) = self.secrets.get(territory) else { return Ok(A::refused(unknown(territory))) };

@@ -32,6 +32,29 @@ pub enum Secret {
     },
 }
 
+/// Whether the settings say the same; what a file holds is not looked at.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inline(one), Self::Inline(other)) => one.expose_secret() == other.expose_secret(),
+            (
+                Self::File { name, key, secrets, credentials, lines },
+                Self::File {
+                    name: other,
+                    key: other_key,
+                    secrets: other_secrets,
+                    credentials: other_credentials,
+                    lines: other_lines,
+                },
+            ) => {
+                (name, key, secrets, credentials, lines)
+                    == (other, other_key, other_secrets, other_credentials, other_lines)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Why a secret cannot be used. Names the key and the file, never the content.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {

@@ -25,7 +25,7 @@ use super::rules::{SECOND, TIMEOUTS, check_name, concurrency};
 use super::{DEFAULT_EVENTS, EVENTS, Secret};
 
 /// One receiver of messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
     pub kind: SinkKind,
     /// Without prefix and version: `renewal.ready`; `None` = all.
@@ -38,7 +38,7 @@ pub struct Sink {
 }
 
 /// One kind, with the keys that only it has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
 pub enum SinkKind {
     Webhook(Webhook),

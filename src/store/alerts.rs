@@ -1,4 +1,4 @@
-//! What a person must know: the alerts that stand, and what is due at all.
+//! What a person must know: the alerts that stand, and the last heartbeat. What is due at all.
 
 use std::fmt;
 
@@ -18,6 +18,11 @@ pub struct Alert {
 impl Alert {
     pub fn new(kind: &str, subject: &str, text: &str) -> Self {
         Self { kind: kind.to_owned(), subject: subject.to_owned(), text: text.to_owned() }
+    }
+
+    /// Whether it is about the same thing; the text may tell another number.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.kind, &self.subject) == (&other.kind, &other.subject)
     }
 }
 
@@ -62,19 +67,27 @@ impl Store {
         .await
     }
 
-    /// The alerts that the stored state itself tells: sinks in trouble and dead dispatches.
-    pub async fn standing_alerts(&self) -> Result<Vec<Alert>> {
+    /// How many dead dispatches each sink has that could still be sent.
+    pub async fn dead_messages(&self) -> Result<Vec<(String, i64)>> {
         self.read(|db| {
             let mut sinks = db.prepare_cached(
-                "SELECT 'sink', sink, 'in trouble: ' || coalesce(last_error, '') FROM sinks WHERE blocked_since IS NOT NULL
-                 UNION ALL
-                 SELECT 'dead', d.sink, count(*) || ' messages nobody received'
-                 FROM dispatches d JOIN messages m ON m.seq = d.message
-                 WHERE d.state = 'dead' AND m.wiped_at IS NULL GROUP BY d.sink
-                 ORDER BY 1, 2",
+                "SELECT d.sink, count(*) FROM dispatches d JOIN messages m ON m.seq = d.message
+                 WHERE d.state = 'dead' AND m.body IS NOT NULL GROUP BY d.sink ORDER BY d.sink",
             )?;
-            let rows =
-                sinks.query_map([], |row| Ok(Alert { kind: row.get(0)?, subject: row.get(1)?, text: row.get(2)? }))?;
+            let rows = sinks.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The alerts that stand, and since when.
+    pub async fn alerts(&self) -> Result<Vec<(Alert, Timestamp)>> {
+        self.read(|db| {
+            let mut alerts =
+                db.prepare_cached("SELECT kind, subject, text, raised_at FROM alerts ORDER BY kind, subject")?;
+            let rows = alerts.query_map([], |row| {
+                Ok((Alert { kind: row.get(0)?, subject: row.get(1)?, text: row.get(2)? }, row.get(3)?))
+            })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await
@@ -87,8 +100,7 @@ impl Store {
             let stood = statement
                 .query_map([], |row| Ok(Alert { kind: row.get(0)?, subject: row.get(1)?, text: row.get(2)? }))?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            let same = |a: &Alert, b: &Alert| a.kind == b.kind && a.subject == b.subject;
-            let missing = |from: &[Alert], one: &Alert| !from.iter().any(|other| same(other, one));
+            let missing = |from: &[Alert], one: &Alert| !from.iter().any(|other| other.is_same(one));
             let change = AlertChange {
                 raised: alerts.iter().filter(|alert| missing(&stood, alert)).cloned().collect(),
                 cleared: stood.iter().filter(|alert| missing(&alerts, alert)).cloned().collect(),
@@ -109,6 +121,22 @@ impl Store {
                 )?;
             }
             Ok(change)
+        })
+        .await
+    }
+
+    /// When the last heartbeat went out, here or in another process.
+    pub async fn last_heartbeat(&self) -> Result<Option<Timestamp>> {
+        self.read(|db| Ok(db.query_row("SELECT max(sent_at) FROM heartbeat", [], |row| row.get(0))?)).await
+    }
+
+    pub async fn note_heartbeat(&self, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.execute(
+                "INSERT INTO heartbeat (only, sent_at) VALUES (1, :now) ON CONFLICT (only) DO UPDATE SET sent_at = :now",
+                named_params! { ":now": now },
+            )?;
+            Ok(())
         })
         .await
     }

@@ -22,6 +22,9 @@ pub struct Attempt {
     pub dispatch: i64,
     pub message: Message,
     pub subscription: i64,
+    /// Whom it is about, for people: the order's number with the generation, and the provider's id.
+    pub order_number: String,
+    pub subscription_id: i64,
     /// This attempt's number, from 1.
     pub number: u32,
     pub failing_seconds: i64,

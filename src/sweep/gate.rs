@@ -17,6 +17,8 @@ struct Territory {
     refused: Vec<i64>,
     /// Set while it is stopped: when the next probe may go.
     next_probe: Option<Instant>,
+    /// Refused since then.
+    probes: u32,
 }
 
 /// The territories of one provider; those not mentioned are open.
@@ -28,6 +30,7 @@ pub(super) struct Gate(HashMap<String, Territory>);
 pub(super) enum Change {
     None,
     Stopped,
+    StillStopped { probes: u32 },
     Opened,
 }
 
@@ -67,7 +70,8 @@ impl Gate {
             None => self.0.entry(territory.to_owned()).or_default(),
         };
         if known.next_probe.is_some() {
-            return Change::None;
+            known.probes = known.probes.saturating_add(1);
+            return Change::StillStopped { probes: known.probes };
         }
         if !known.refused.contains(&subscription) {
             known.refused.push(subscription);
@@ -84,6 +88,7 @@ impl Gate {
             None => Change::None,
             Some(known) => {
                 known.refused.clear();
+                known.probes = 0;
                 if known.next_probe.take().is_some() { Change::Opened } else { Change::None }
             }
         }

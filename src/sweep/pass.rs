@@ -10,10 +10,12 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use super::gate::{self, Change, Gate};
 use super::queues::{Queues, Reading};
 use super::settle::Settling;
+use super::told::Told;
 use super::trouble::Trouble;
 use super::{Account, Bells, Progress, Report};
 use crate::budget::{Budget, Slot};
@@ -22,11 +24,12 @@ use crate::clock::Timestamp;
 use crate::metrics::SweepMeter;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
 use crate::pulse::Pulse;
-use crate::renewal::{Outcome, Subscription, number, poll};
+use crate::renewal::{Subscription, number, poll};
 use crate::schedule::rung;
 use crate::settings::Settings;
 use crate::signals::Shutdown;
 use crate::store::{self, DueRenewal, PollRecord, Recorded, Store};
+use crate::text::visible;
 
 /// Results that share a commit at the least, while there is more to come.
 const BATCH: usize = 512;
@@ -38,6 +41,8 @@ const WRITE_WITHIN: Duration = Duration::from_millis(100);
 const RESERVED: usize = 2;
 /// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
 const RECORD_GRACE: Duration = Duration::from_secs(3);
+/// What requests in hand get when the sweep winds up, to go on with other settings: then they are cancelled, and sent again.
+const WIND_UP: Duration = Duration::from_secs(10);
 /// A breaker that is open for this long has seen several probes fail.
 pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
@@ -102,7 +107,7 @@ pub(super) struct Pass<'a, P> {
     shared: Shared<'a, P>,
     choice: &'a mut Choice,
     gate: &'a mut Gate,
-    contract_broken: &'a mut bool,
+    told: &'a mut Told,
     trouble: &'a mut Trouble,
     queues: Queues,
     reading: Option<Reading>,
@@ -114,6 +119,8 @@ pub(super) struct Pass<'a, P> {
     write_by: Option<Instant>,
     writing: Option<Writing<'a>>,
     report: Report,
+    /// Nothing new is sent, and what is in hand is finished by then.
+    wind_up_by: Option<Instant>,
     /// Ends when the provider stays away, rather than wait for it: somebody waits for a one-shot run.
     pub gives_up: bool,
 }
@@ -123,7 +130,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         shared: Shared<'a, P>,
         choice: &'a mut Choice,
         gate: &'a mut Gate,
-        contract_broken: &'a mut bool,
+        told: &'a mut Told,
         trouble: &'a mut Trouble,
         queues: Queues,
     ) -> Self {
@@ -131,7 +138,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             shared,
             choice,
             gate,
-            contract_broken,
+            told,
             trouble,
             queues,
             reading: None,
@@ -141,6 +148,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             write_by: None,
             writing: None,
             report: Report::default(),
+            wind_up_by: None,
             gives_up: false,
         }
     }
@@ -172,10 +180,14 @@ impl<'a, P: Provider> Pass<'a, P> {
             }
             tokio::select! {
                 biased;
-                () = shutdown.requested() => {
+                () = shutdown.next_wish(self.wind_up_by.is_some()) => {
                     self.report.interrupted = true;
-                    return self.drain().await;
+                    if shutdown.is_requested() {
+                        return self.drain().await;
+                    }
+                    self.wind_up_by = Some(Instant::now() + WIND_UP);
                 }
+                () = until(self.wind_up_by) => return self.drain().await,
                 Some(done) = self.in_flight.next() => {
                     self.take(done).await?;
                     self.tell_trouble().await?;
@@ -199,8 +211,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.in_flight.is_empty()
             && self.unwritten.is_empty()
             && self.writing.is_none()
-            && self.reading.is_none()
-            && self.queues.are_exhausted(self.gate)
+            && (self.wind_up_by.is_some() || (self.reading.is_none() && self.queues.are_exhausted(self.gate)))
     }
 
     fn provider_stays_away(&self) -> bool {
@@ -220,7 +231,7 @@ impl<'a, P: Provider> Pass<'a, P> {
     }
 
     fn read_ahead(&mut self) {
-        if self.reading.is_none() {
+        if self.reading.is_none() && self.wind_up_by.is_none() {
             self.reading = self.queues.next_page((self.shared.now)());
         }
     }
@@ -228,7 +239,8 @@ impl<'a, P: Provider> Pass<'a, P> {
     /// What waits and may take a connection now: two are kept for what cannot wait.
     fn startable(&mut self) -> Waiting {
         let concurrency = self.shared.account.concurrency;
-        if self.in_flight.len() >= concurrency || self.unwritten.len() >= MOST_UNWRITTEN {
+        let may = self.wind_up_by.is_none() && self.in_flight.len() < concurrency;
+        if !may || self.unwritten.len() >= MOST_UNWRITTEN {
             return Waiting::default();
         }
         let waiting = self.queues.waiting(self.gate);
@@ -243,12 +255,16 @@ impl<'a, P: Provider> Pass<'a, P> {
                 let Some(subscription) = self.queues.pop_poll(lane, self.gate) else { return };
                 self.gate.sent(&subscription.territory);
                 self.ordinary += usize::from(subscription.lane != Lane::AskedFor);
-                Box::pin(self.shared.poll(subscription, slot))
+                let span = tracing::debug_span!("poll", order = %visible(&subscription.partner_order_number),
+                    subscription = subscription.subscription_id);
+                Box::pin(self.shared.poll(subscription, slot).instrument(span))
             }
             Some(Want::OrderData) => {
                 let Some(renewal) = self.queues.pop_renewal() else { return };
                 self.gate.sent(&renewal.territory);
-                Box::pin(self.shared.order_data(renewal, slot))
+                let span = tracing::debug_span!("order_data", order = %visible(&renewal.order_number),
+                    subscription = renewal.subscription_id);
+                Box::pin(self.shared.order_data(renewal, slot).instrument(span))
             }
             None => return,
         };
@@ -304,8 +320,8 @@ impl<'a, P: Provider> Pass<'a, P> {
             Ok(_) => self.succeeded(&before.territory).await?,
             Err(_) => {}
         }
-        self.tell_of_the_contract(answer);
-        log_poll(&before, &decision);
+        self.told.answered(&self.shared.account.name, answer);
+        self.told.polled(&before, &decision);
         self.report.surprises += u64::from(decision.new_surprise);
         if let Some(outcome) = decision.after.last_outcome {
             self.shared.meter.polled(outcome, took);
@@ -322,26 +338,19 @@ impl<'a, P: Provider> Pass<'a, P> {
         Ok(())
     }
 
-    /// Answers that cannot be used may mean that the provider has changed its API: said once, until one can be used again.
-    fn tell_of_the_contract(&mut self, answer: &Result<Status, ProviderError>) {
-        match answer {
-            Ok(_) => *self.contract_broken = false,
-            Err(error @ (ProviderError::Unreadable { .. } | ProviderError::Rejected { .. })) => {
-                if !std::mem::replace(self.contract_broken, true) {
-                    tracing::error!(provider = %self.shared.account.name, error = %crate::chain(error),
-                        "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
-                }
-            }
-            Err(_) => {}
-        }
-    }
-
     async fn refused(&mut self, territory: &str, subscription: i64, reason: &str) -> Result<(), store::Error> {
-        if self.gate.refused(territory, subscription) == Change::Stopped {
-            tracing::error!(provider = %self.shared.account.name, territory, reason,
-                "five subscriptions in a row were refused: territory stopped, one probe a minute; check its secret and whether this server's address is allowed");
-            let stopped = gate::stopped_record(&self.shared.account.name, territory, reason, (self.shared.now)());
-            self.shared.store.stop_territory(stopped).await?;
+        let provider = &self.shared.account.name;
+        match self.gate.refused(territory, subscription) {
+            Change::Stopped => {
+                tracing::warn!(%provider, territory, reason,
+                    "five subscriptions in a row were refused: territory stopped, one probe a minute; check its secret and whether this server's address is allowed");
+                let stopped = gate::stopped_record(provider, territory, reason, (self.shared.now)());
+                self.shared.store.stop_territory(stopped).await?;
+            }
+            Change::StillStopped { probes } if probes.is_power_of_two() && probes > 4 => {
+                tracing::warn!(%provider, territory, reason, "territory still refuses everybody, {probes} probes later");
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -449,7 +458,7 @@ impl<'a, P: Provider> Shared<'a, P> {
         for (found, _) in found.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
             result.renewals += found.numbers.len() as u64;
             for order in &found.numbers {
-                tracing::info!(order = %crate::text::visible(order), subscription = found.subscription_id,
+                tracing::info!(order = %visible(order), subscription = found.subscription_id,
                     territory = %found.territory, "renewal seen");
             }
             result.sinks.extend(found.sinks);
@@ -465,19 +474,28 @@ impl<'a, P: Provider> Shared<'a, P> {
 
     fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>) {
         let provider = &self.account.name;
-        let opened = match error {
-            Some(ProviderError::Unauthorized { .. }) => self.budget.report_lockout(),
-            Some(error) if error.is_outage() => self.budget.report_outage(started),
-            // Everything else, 429 included, is an answer.
-            _ => {
-                if self.budget.report_success() {
-                    tracing::info!(%provider, "provider answers again");
-                }
-                false
+        // Everything else, 429 included, is an answer.
+        let Some(error) = error.filter(|error| error.is_outage()) else {
+            if self.budget.report_success() {
+                tracing::info!(%provider, "provider answers again");
             }
+            return;
         };
-        if let (true, Some(error)) = (opened, error) {
+        let before = self.budget.state();
+        let opened = match error {
+            ProviderError::Unauthorized { .. } => self.budget.report_lockout(),
+            _ => self.budget.report_outage(started),
+        };
+        let failures = self.budget.state().failures;
+        if opened {
             tracing::error!(%provider, error = %crate::chain(error), "provider does not answer: one probe at a time until it does");
+        } else if let Some(open) = before.breaker
+            && failures > before.failures
+            && failures.is_power_of_two()
+        {
+            // At growing distance: an outage may last for days.
+            tracing::warn!(%provider, error = %crate::chain(error),
+                "provider still does not answer, {failures} times within {} s", open.since.elapsed().as_secs());
         }
     }
 }
@@ -501,32 +519,6 @@ impl Found {
             territory: record.after.territory.clone(),
             numbers: record.renewals.iter().map(|renewal| renewal.order_number.clone()).collect(),
             sinks: record.messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect(),
-        }
-    }
-}
-
-/// Only what changed is worth a line: an outage is the breaker's to tell, a renewal is told once it is recorded.
-fn log_poll(before: &Subscription, decision: &poll::Decision) {
-    let after = &decision.after;
-    let order = crate::text::visible(&after.partner_order_number);
-    if decision.new_surprise {
-        let surprise = after.surprise.as_deref().unwrap_or_default();
-        tracing::warn!(%order, subscription = after.subscription_id, territory = %after.territory, surprise,
-            "an answer outside the contract; nothing is delivered from it");
-    }
-    if after.last_outcome == before.last_outcome {
-        return;
-    }
-    match after.last_outcome {
-        Some(Outcome::Ok) | None => {}
-        Some(Outcome::NotFound) => {
-            tracing::warn!(%order, subscription = after.subscription_id, territory = %after.territory,
-                detail = after.last_detail.as_deref().unwrap_or_default(),
-                "the provider does not know this subscription; it is asked daily");
-        }
-        Some(outcome) => {
-            tracing::debug!(%order, subscription = after.subscription_id, territory = %after.territory, %outcome,
-                detail = after.last_detail.as_deref().unwrap_or_default(), "no usable answer");
         }
     }
 }

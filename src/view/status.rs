@@ -10,7 +10,7 @@ use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
 use crate::store::{
-    self, Group, InstanceLock, Late, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store, Waiting,
+    self, Alert, Group, InstanceLock, Late, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store, Waiting,
     counts_of,
 };
 
@@ -23,6 +23,16 @@ pub struct Status {
     pub database: Database,
     pub providers: BTreeMap<String, Account>,
     pub sinks: Vec<Receiver>,
+    /// What a person must look at, and was told of.
+    pub alerts: Vec<Standing>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Standing {
+    pub kind: String,
+    pub subject: String,
+    pub text: String,
+    pub raised_at: Timestamp,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -87,8 +97,13 @@ impl Status {
             database: Database { path: settings.store.path.display().to_string(), bytes: store.bytes().await? },
             providers,
             sinks: receivers(settings, store.queue_depths().await?, store.sink_states().await?),
+            alerts: store.alerts().await?.into_iter().map(standing).collect(),
         })
     }
+}
+
+fn standing((alert, raised_at): (Alert, Timestamp)) -> Standing {
+    Standing { kind: alert.kind, subject: alert.subject, text: alert.text, raised_at }
 }
 
 fn by_state(groups: &[Group], provider: &str) -> BTreeMap<&'static str, i64> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use renewald::budget::Budget;
+use renewald::clock::Timestamp;
 use renewald::daemon;
 use renewald::renewal::Rules;
 use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox};
 use renewald::settings::Settings;
 use renewald::signals::Shutdown;
 use renewald::store::{Access, Store};
-use renewald::sweep::{Account, Bells, Sweeper};
+use renewald::sweep::{Account, Bells, Scope, Sweeper};
 use serde_json::Value;
 
 use crate::harness::{Daemon, PATIENCE, Setup, Site, Track, eventually, order, sandbox, sandbox_with};
@@ -102,9 +103,12 @@ fn a_change_of_the_rate_takes_effect_at_once_and_never_exceeds_either() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let arrived = |count: u64| sandbox.wait_for(|request| request.seq + 1 >= count, PATIENCE).expect("requests go on");
     let (budget, shutdown) = (Budget::new(4.0), Shutdown::manual());
-    let (sweeper, end) = (runtime.block_on(async { sweeper(&site, budget.clone()) }), shutdown.clone());
+    let (mut sweeper, end) = (runtime.block_on(async { sweeper(&site, budget.clone()) }), shutdown.clone());
     std::thread::scope(|scope| {
-        scope.spawn(|| runtime.block_on(sweeper.run(Arc::default(), end)).expect("the store works"));
+        scope.spawn(|| {
+            let pass = sweeper.pass(&Timestamp::now, Scope::Due, None, &end, &|_| {});
+            runtime.block_on(pass).expect("the store works");
+        });
         let slow = arrived(10).seq;
         budget.set_rate(20.0);
         let fast = arrived(slow + 40).seq;

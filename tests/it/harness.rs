@@ -441,7 +441,21 @@ impl Daemon {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.id().to_string()]).status();
+        self.signal("TERM", 1);
+    }
+
+    /// SIGHUP; returns once the settings were read, for good or bad.
+    pub fn reload(&self) {
+        let told = || ["settings reloaded", "settings not changed"].map(|end| self.stderr().matches(end).count());
+        let before: usize = told().iter().sum();
+        self.signal("HUP", 1);
+        eventually("the settings are read", || (told().iter().sum::<usize>() > before).then_some(()));
+    }
+
+    /// Sends a signal, so many times.
+    pub fn signal(&self, name: &str, times: usize) {
+        let line = format!("for n in $(seq {times}); do kill -{name} \"$0\"; done");
+        let sent = Command::new("sh").args(["-c", &line, &self.id().to_string()]).status();
         assert!(sent.expect("a shell").success());
     }
 

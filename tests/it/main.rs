@@ -2,6 +2,7 @@
 //! sockets, with real files.
 
 mod admin;
+mod alerts;
 mod amqp;
 mod answers;
 mod brokers;
@@ -25,6 +26,7 @@ mod order_data;
 mod queue;
 mod queued;
 mod redis;
+mod reload;
 mod removal;
 mod renewals;
 mod secrecy;

@@ -13,6 +13,10 @@ pub fn of(status: &Status) -> String {
     let running = if status.running { "running" } else { "not running: nobody asks and nothing is delivered" };
     line(&mut text, "instance", running);
     line(&mut text, "database", &format!("{}, {:.1} MB", database.path, database.bytes as f64 / 1e6));
+    for alert in &status.alerts {
+        let since = relative(alert.raised_at, status.at);
+        line(&mut text, "alert", &format!("{} {}, {since}: {}", alert.kind, alert.subject, alert.text));
+    }
     for (name, account) in &status.providers {
         text.push_str(&format!("\n{}\n", bold(&format!("provider {}", visible(name)))));
         describe(&mut text, account, status.at);

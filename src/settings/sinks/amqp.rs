@@ -10,7 +10,7 @@ use crate::settings::Secret;
 use crate::settings::reader::Section;
 use crate::settings::rules::SECOND;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Amqp {
     /// The nodes of one broker, tried in this order.
     pub urls: Vec<Url>,

@@ -13,7 +13,7 @@ pub(super) const CERTIFICATE_FILE: &str = "client_certificate_file";
 pub(super) const KEY_FILE: &str = "client_key_file";
 
 /// The files of an encrypted connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TlsFiles {
     /// Authorities to trust besides the system's.
     pub ca: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct TlsFiles {
     pub identity: Option<IdentityFiles>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IdentityFiles {
     pub certificate: PathBuf,
     pub key: Secret,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::settings::reader::Section;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exec {
     pub program: PathBuf,
     pub arguments: Vec<String>,

@@ -7,7 +7,7 @@ use crate::delivery::AddressTemplate;
 use crate::settings::Secret;
 use crate::settings::reader::Section;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Nats {
     /// The servers of one cluster, tried in this order.
     pub urls: Vec<Url>,
@@ -19,7 +19,7 @@ pub struct Nats {
 }
 
 /// How we say who we are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum NatsAuth {
     /// Not at all, or by the client certificate.
     None,

@@ -10,7 +10,7 @@ use crate::settings::Secret;
 use crate::settings::reader::{Section, is_loopback};
 use crate::settings::rules::SECOND;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Redis {
     /// `redis`, `rediss` or `unix`; without user and password.
     pub url: String,

@@ -11,7 +11,7 @@ use crate::settings::reader::{Section, is_loopback_host};
 use crate::sink::smtp::Encryption;
 use crate::sink::smtp::template::{DEFAULT_SUBJECT, DEFAULT_TEXT, Source, Sources, check_syntax, with_double_braces};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Smtp {
     pub host: String,
     pub port: u16,

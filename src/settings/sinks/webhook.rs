@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::settings::Secret;
 use crate::settings::reader::Section;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     pub url: String,
     pub signing_secret: Option<Secret>,

@@ -23,7 +23,7 @@ pub struct Source {
 }
 
 /// All texts of a mail, as the settings have them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sources {
     pub to: Source,
     pub subject: Source,

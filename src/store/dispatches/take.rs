@@ -9,6 +9,7 @@ use super::super::{Result, Store};
 use super::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Message;
+use crate::renewal::number;
 use crate::retry;
 
 /// Pending, due, and the first `renewal.*` of its subscription: the order is kept by never looking past that one.
@@ -98,12 +99,16 @@ fn due(
 }
 
 pub(super) const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
-     m.id, m.type, m.queued_at, m.body, d.replays";
+     m.id, m.type, m.queued_at, m.body, d.replays, \
+     (SELECT partner_order_number FROM subscriptions s WHERE s.id = d.subscription), \
+     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation";
 
 pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         dispatch: row.get(0)?,
         subscription: row.get(1)?,
+        order_number: number::order_number(&row.get::<_, String>(11)?, row.get(13)?),
+        subscription_id: row.get(12)?,
         number: row.get::<_, u32>(2)?.saturating_add(1),
         failing_seconds: row.get(3)?,
         failed_at: row.get(4)?,

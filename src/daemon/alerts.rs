@@ -1,0 +1,223 @@
+//! What a person must know: looked for now and then, told once when it appears and once when it is over, also across restarts.
+//! While nothing of it stands the heartbeat goes out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::clock::{StepDetector, Timestamp};
+use crate::forecast::Forecast;
+use crate::heartbeat::Heartbeat;
+use crate::renewal::Rules;
+use crate::retry::WAITING_WARNING;
+use crate::settings::{Settings, format_duration};
+use crate::signals::Shutdown;
+use crate::store::{self, Alert, AlertChange, Patience, Store, counts_of};
+
+/// How long nobody looks at the most. Bells ring more often.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// A receiver that is restarted is back by then; four probes have failed.
+const SINK_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a forecast is believed: it counts all subscriptions.
+const FORECAST_HOLDS: Duration = Duration::from_secs(3600);
+/// A step of the clock, or a sleep of the machine, above this is an absence.
+const ABSENCE: Duration = Duration::from_secs(5 * 60);
+/// What catching up takes beside the requests themselves: connections, tokens, the first commits.
+const WARM_UP: Duration = Duration::from_secs(5 * 60);
+
+/// The daemon's part that looks.
+pub(super) struct Watchman {
+    store: Store,
+    settings: watch::Receiver<Arc<Settings>>,
+    every: Duration,
+    clock: StepDetector,
+    /// After an absence, until what is overdue should have been caught up; `None`: not known yet.
+    catching_up_until: Option<Instant>,
+    outlook: Outlook,
+    heartbeat: Heartbeat,
+}
+
+/// What the looks share.
+#[derive(Default)]
+struct Outlook {
+    forecasts: BTreeMap<String, (Instant, Forecast)>,
+}
+
+/// What a look found.
+struct Found {
+    alerts: Vec<Alert>,
+    /// However young it is.
+    overdue: bool,
+}
+
+impl Watchman {
+    pub fn new(store: Store, settings: watch::Receiver<Arc<Settings>>) -> Self {
+        let every = settings.borrow().poll.every;
+        let (clock, outlook, heartbeat) = (StepDetector::start(), Outlook::default(), Heartbeat::default());
+        Self { store, settings, every, clock, catching_up_until: None, outlook, heartbeat }
+    }
+
+    /// Looks once, and says how long there is nothing to look at.
+    pub async fn turn(&mut self, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        let settings = self.settings.borrow_and_update().clone();
+        let now = Timestamp::now();
+        let until = self.catching_up(&settings, now).await?;
+        let found = self.outlook.look(&self.store, &settings, SINK_PATIENCE, now).await?;
+        let is_well = !found.overdue && found.alerts.is_empty();
+        tell(&record(&self.store, found, Instant::now() < until, now).await?);
+        if is_well {
+            tokio::select! {
+                () = shutdown.winding_up() => {}
+                beaten = self.heartbeat.beat(&self.store, &settings.admin, crate::heartbeat::EVERY, now) => beaten?,
+            }
+        }
+        Ok(LOOK_EVERY)
+    }
+
+    /// Until when what is overdue is no news: nobody was there to ask, and now it is being asked for as fast as the budget
+    /// allows. Never longer than `alert_after`, or than a shorter interval takes to be in force.
+    async fn catching_up(&mut self, settings: &Settings, now: Timestamp) -> Result<Instant, store::Error> {
+        let every = std::mem::replace(&mut self.every, settings.poll.every);
+        let was_away = self.clock.has_stepped(ABSENCE);
+        let mut until = match self.catching_up_until {
+            Some(until) if !was_away => until,
+            _ => Instant::now() + catch_up_time(&self.store, settings, now).await?.min(settings.admin.alert_after),
+        };
+        if self.every < every {
+            until = until.max(Instant::now() + WARM_UP + self.every.mul_f64(1.1));
+        }
+        self.catching_up_until = Some(until);
+        Ok(until)
+    }
+}
+
+/// The same for a one-shot run that is over: what changed, and whether all is well. A run that ran out of time is caught up by
+/// the next.
+pub(super) async fn after_catch_up(
+    store: &Store,
+    settings: &Settings,
+    ran_out: bool,
+) -> Result<(AlertChange, bool), store::Error> {
+    let now = Timestamp::now();
+    let found = Outlook::default().look(store, settings, Duration::ZERO, now).await?;
+    let is_well = !found.overdue && found.alerts.is_empty();
+    Ok((record(store, found, ran_out, now).await?, is_well))
+}
+
+/// One line for each change.
+pub(super) fn tell(change: &AlertChange) {
+    for Alert { kind, subject, text } in &change.raised {
+        tracing::error!(%kind, %subject, "alert: {}", crate::text::visible(text));
+    }
+    for Alert { kind, subject, .. } in &change.cleared {
+        tracing::info!(%kind, %subject, "the alert is over");
+    }
+}
+
+/// Makes what was found the alerts that stand. While catching up, nobody is newly told of overdue subscriptions.
+async fn record(store: &Store, found: Found, catching_up: bool, now: Timestamp) -> Result<AlertChange, store::Error> {
+    let stood: Vec<Alert> = store.alerts().await?.into_iter().map(|(alert, _)| alert).collect();
+    let mut alerts = found.alerts;
+    alerts.retain(|alert| !(catching_up && alert.kind == "overdue") || stood.iter().any(|one| one.is_same(alert)));
+    let unchanged = alerts.len() == stood.len() && alerts.iter().all(|a| stood.iter().any(|one| one.is_same(a)));
+    if unchanged { Ok(AlertChange::default()) } else { store.replace_alerts(alerts, now).await }
+}
+
+/// How long it takes to ask for all that is due now, with a quarter more for what comes between.
+async fn catch_up_time(store: &Store, settings: &Settings, now: Timestamp) -> Result<Duration, store::Error> {
+    let due = store.count_due(now).await?.polls as f64;
+    let rates = settings.providers.values().map(|provider| provider.requests_per_second).filter(|rate| *rate > 0.0);
+    let slowest = rates.fold(f64::INFINITY, f64::min);
+    Ok(WARM_UP + Duration::try_from_secs_f64(due * 1.25 / slowest).unwrap_or(Duration::MAX / 2))
+}
+
+impl Outlook {
+    async fn look(
+        &mut self,
+        store: &Store,
+        settings: &Settings,
+        sink_patience: Duration,
+        now: Timestamp,
+    ) -> Result<Found, store::Error> {
+        let mut found = Found { alerts: Vec::new(), overdue: false };
+        for name in settings.providers.keys() {
+            self.provider(store, settings, name, now, &mut found).await?;
+        }
+        for stopped in store.stopped_territories().await? {
+            let provider = settings.providers.get(&stopped.provider);
+            if provider.is_some_and(|provider| provider.territories.contains_key(&stopped.territory)) {
+                let subject = format!("{}/{}", stopped.provider, stopped.territory);
+                let text = format!("refuses every subscription: {}", stopped.reason);
+                found.alerts.push(Alert::new("territory", &subject, &text));
+            }
+        }
+        for state in store.sink_states().await? {
+            let is_long = state.blocked_since.is_some_and(|since| now.since(since) >= sink_patience);
+            if is_long && settings.sinks.contains_key(&state.sink) {
+                let text = format!("in trouble, its messages wait: {}", state.last_error.unwrap_or_default());
+                found.alerts.push(Alert::new("sink", &state.sink, &text));
+            }
+        }
+        for (sink, count) in store.dead_messages().await? {
+            let text = format!("{count} messages nobody received; `renewald queue dead` shows them");
+            found.alerts.push(Alert::new("dead", &sink, &text));
+        }
+        Ok(found)
+    }
+
+    async fn provider(
+        &mut self,
+        store: &Store,
+        settings: &Settings,
+        name: &str,
+        now: Timestamp,
+        found: &mut Found,
+    ) -> Result<(), store::Error> {
+        let alert_after = settings.admin.alert_after;
+        let mut patience = Patience::new(Rules::from_settings(settings), alert_after);
+        let mut overdue = store.count_overdue(name, &patience, now).await?;
+        if overdue.unasked > 0 {
+            // They may have to wait for a budget that is too small: `status` says so, and it is no alert.
+            patience.expect(self.forecast(store, settings, name).await?);
+            overdue = store.count_overdue(name, &patience, now).await?;
+        }
+        let late = overdue.unasked + overdue.unanswered;
+        found.overdue |= late + overdue.refused > 0;
+        if late > 0 {
+            let age = format_duration(alert_after.max(settings.poll.every.mul_f64(1.1)));
+            let text =
+                format!("{} subscriptions without an answer for {age}; see `renewald list --overdue`", count(late));
+            found.alerts.push(Alert::new("overdue", name, &text));
+        }
+        if overdue.refused > 0 {
+            let text = format!("{} subscriptions are refused: wrong territory?", count(overdue.refused));
+            found.alerts.push(Alert::new("refused", name, &text));
+        }
+        let waiting = store.count_long_waits(name, WAITING_WARNING).await?;
+        if waiting > 0 {
+            let age = format_duration(WAITING_WARNING);
+            let text = format!("{waiting} renewals have waited for their order data for more than {age}");
+            found.alerts.push(Alert::new("waiting", name, &text));
+        }
+        Ok(())
+    }
+
+    async fn forecast(&mut self, store: &Store, settings: &Settings, name: &str) -> Result<&Forecast, store::Error> {
+        let is_fresh = self.forecasts.get(name).is_some_and(|(at, _)| at.elapsed() < FORECAST_HOLDS);
+        if !is_fresh {
+            let groups = store.subscription_groups().await?;
+            let rate = settings.providers.get(name).map_or(0.0, |provider| provider.requests_per_second);
+            let forecast = Forecast::new(counts_of(&groups, name), &Rules::from_settings(settings), rate);
+            self.forecasts.insert(name.to_owned(), (Instant::now(), forecast));
+        }
+        Ok(&self.forecasts[name].1)
+    }
+}
+
+/// Nobody counts further than that.
+fn count(found: i64) -> String {
+    if found >= store::MOST_COUNTED { format!("{} or more", store::MOST_COUNTED) } else { found.to_string() }
+}

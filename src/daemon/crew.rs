@@ -1,0 +1,217 @@
+//! The crew: every part that works in turns has a task of its own, and can be replaced without disturbing the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::alerts::Watchman;
+use super::{Drained, Error};
+use crate::metrics::Metrics;
+use crate::provider::nexway_connect::NexwayConnect;
+use crate::pulse::{Pulse, Pulses};
+use crate::relay::Relay;
+use crate::signals::Shutdown;
+use crate::sink::Configured;
+use crate::store::{self, Store};
+use crate::sweep::{self, Sweeper};
+
+/// Who is who.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    Provider(String),
+    Sink(String),
+    Watchman,
+}
+
+/// Something that works in turns.
+pub(super) enum Part {
+    Sweeper(Box<Sweeper<NexwayConnect>>),
+    Relay(Box<Relay<Configured>>),
+    Watchman(Box<Watchman>),
+}
+
+/// What follows once a part has wound up.
+pub(super) enum Next {
+    Nobody,
+    Part(Part),
+    /// The same sweeper, with other settings.
+    Change(Box<sweep::Change<NexwayConnect>>),
+}
+
+struct Member {
+    bell: Arc<Notify>,
+    shutdown: Shutdown,
+    next: Option<Next>,
+}
+
+pub(super) struct Crew {
+    store: Store,
+    shutdown: Shutdown,
+    members: BTreeMap<Name, Member>,
+    tasks: JoinSet<(Name, Result<Part, store::Error>)>,
+    outcome: Result<Drained, Error>,
+    metrics: Metrics,
+    pulses: Pulses,
+}
+
+impl Part {
+    /// Works turn after turn until it is asked to stop. A part that can do nothing waits until it is rung for, or until the time
+    /// that it has told; a ring during a turn is not missed. A store that fails for a while is waited for.
+    ///
+    /// # Errors
+    /// Only a store that will not work again by itself.
+    async fn work(
+        mut self,
+        who: &Name,
+        store: &Store,
+        bell: &Notify,
+        pulse: &Pulse,
+        shutdown: &Shutdown,
+    ) -> Result<Self, store::Error> {
+        // The first turn before the first wait, so that a restart catches up at once.
+        while !shutdown.is_winding_up() {
+            pulse.turn();
+            let wait = match self.turn(bell, shutdown).await {
+                Ok(wait) => wait,
+                Err(error) if error.is_transient() => {
+                    store::outlast(store, &error, who.as_str(), pulse, shutdown).await;
+                    Duration::ZERO
+                }
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                () = shutdown.winding_up() => {}
+                () = bell.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        Ok(self)
+    }
+
+    /// Counts there, and shows there that it lives.
+    fn observed(self, metrics: &Metrics, pulse: &Pulse) -> Self {
+        match self {
+            Self::Sweeper(sweeper) => {
+                let meter = metrics.sweep(&sweeper.account().name);
+                Self::Sweeper(Box::new(sweeper.observed(meter, pulse.clone())))
+            }
+            Self::Relay(relay) => {
+                let meter = metrics.relay(relay.name());
+                Self::Relay(Box::new(relay.observed(meter, pulse.clone())))
+            }
+            Self::Watchman(watchman) => Self::Watchman(watchman),
+        }
+    }
+
+    /// Says how long there is nothing to do.
+    async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        match self {
+            Self::Sweeper(sweeper) => sweeper.turn(bell, shutdown).await,
+            Self::Relay(relay) => relay.turn(bell, shutdown).await,
+            Self::Watchman(watchman) => watchman.turn(shutdown).await,
+        }
+    }
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Provider(name) | Self::Sink(name) => name,
+            Self::Watchman => "alerts",
+        }
+    }
+}
+
+/// As readiness names a loop.
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Provider(name) => write!(f, "sweep {name}"),
+            Self::Sink(name) => write!(f, "relay {name}"),
+            Self::Watchman => f.write_str("alerts"),
+        }
+    }
+}
+
+impl Crew {
+    pub fn new(store: Store, shutdown: Shutdown, metrics: Metrics, pulses: Pulses) -> Self {
+        let (members, tasks, outcome) = (BTreeMap::new(), JoinSet::new(), Ok(Drained::Clean));
+        Self { store, shutdown, members, tasks, outcome, metrics, pulses }
+    }
+
+    pub fn start(&mut self, name: Name, part: Part, bell: Arc<Notify>) {
+        let shutdown = self.shutdown.of_one();
+        let member = Member { bell: bell.clone(), shutdown: shutdown.clone(), next: None };
+        self.members.insert(name.clone(), member);
+        let (store, pulse) = (self.store.clone(), self.pulses.start(name.to_string()));
+        let part = part.observed(&self.metrics, &pulse);
+        self.tasks.spawn(async move {
+            let ended = part.work(&name, &store, &bell, &pulse, &shutdown).await;
+            (name, ended)
+        });
+    }
+
+    /// Lets one wind up, and `next` follow it. Not while it is being replaced already.
+    pub fn replace(&mut self, name: &Name, next: Next) {
+        if let Some(member) = self.members.get_mut(name) {
+            member.next = Some(next);
+            member.shutdown.wind_up();
+        }
+    }
+
+    pub fn is_being_replaced(&self) -> bool {
+        self.members.values().any(|member| member.next.is_some())
+    }
+
+    /// Everybody looks at once for what is due.
+    pub fn ring(&self) {
+        self.members.values().for_each(|member| member.bell.notify_one());
+    }
+
+    /// Waits until somebody ends, and starts who is to follow. False when nobody is left. Cancel-safe.
+    pub async fn somebody_ended(&mut self) -> bool {
+        match self.tasks.join_next().await {
+            None => return false,
+            Some(Ok((name, Ok(part)))) => self.ended(name, part),
+            Some(Ok((_, Err(error)))) => self.fail(error.into()),
+            Some(Err(error)) => self.fail(Error::Task(error)),
+        }
+        true
+    }
+
+    pub fn outcome(self) -> Result<Drained, Error> {
+        self.outcome
+    }
+
+    fn ended(&mut self, name: Name, part: Part) {
+        let member = self.members.remove(&name);
+        let Some(Member { bell, next: Some(next), .. }) = member.filter(|_| !self.shutdown.is_requested()) else {
+            let cut_off = matches!(&part, Part::Relay(relay) if relay.total().unanswered > 0);
+            if cut_off && self.outcome.is_ok() {
+                self.outcome = Ok(Drained::Unclean);
+            }
+            return;
+        };
+        match (next, part) {
+            (Next::Change(change), Part::Sweeper(mut sweeper)) => {
+                sweeper.change(*change);
+                self.start(name, Part::Sweeper(sweeper), bell);
+            }
+            (Next::Part(part), _) => self.start(name, part, bell),
+            // Only sweepers are changed.
+            (Next::Nobody | Next::Change(_), _) => {}
+        }
+    }
+
+    /// The first that ends before it was asked to takes the others along.
+    fn fail(&mut self, error: Error) {
+        tracing::error!(error = %crate::chain(&error), "cannot go on");
+        self.shutdown.request();
+        if self.outcome.is_ok() {
+            self.outcome = Err(error);
+        }
+    }
+}

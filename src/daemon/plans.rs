@@ -1,0 +1,167 @@
+//! What the parts are built from, and building those that are not there yet in the same form: at the start all of them, at a
+//! reload what has changed. Nothing is asked or sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+use super::{Error, parts};
+use crate::budget::Budget;
+use crate::provider::nexway_connect::NexwayConnect;
+use crate::relay::Route;
+use crate::settings::{self, Secret, Settings};
+use crate::sink::Configured;
+use crate::sweep::{self, Account, Bells};
+
+/// Tells secrets apart without keeping them.
+type Fingerprint = [u8; 32];
+
+/// What the parts that work now were built from.
+#[derive(Clone)]
+pub(super) struct Plans {
+    pub settings: Arc<Settings>,
+    /// One for each sink; a sink that stays keeps its bell.
+    pub bells: Bells,
+    /// One for each account, whose pace it keeps.
+    pub budgets: BTreeMap<String, Budget>,
+    provider_secrets: BTreeMap<String, Fingerprint>,
+    sink_secrets: BTreeMap<String, Fingerprint>,
+}
+
+/// Plans and the new parts that they need.
+pub(super) struct Built {
+    pub plans: Plans,
+    /// Of new providers, and of those whose client must be another.
+    pub clients: BTreeMap<String, NexwayConnect>,
+    /// New ones, and those that must be others. The built-in queues are not among them: nobody sends to them.
+    pub sinks: BTreeMap<String, Configured>,
+}
+
+/// Reads all secrets and builds what `before` does not have in the same form.
+///
+/// # Errors
+/// Every mistake there is, not just the first.
+pub(super) fn build(settings: Arc<Settings>, before: Option<&Plans>) -> Result<Built, Error> {
+    let mut mistakes = Vec::new();
+    let bell = |name: &String| before.and_then(|plans| plans.bells.get(name)).cloned().unwrap_or_default();
+    let bells: BTreeMap<String, Arc<Notify>> = settings.sinks.keys().map(|name| (name.clone(), bell(name))).collect();
+    let plans = Plans {
+        bells: Arc::new(bells),
+        budgets: settings.providers.iter().map(|(name, one)| (name.clone(), budget(name, one, before))).collect(),
+        provider_secrets: fingerprints(&settings.providers, of_provider, &mut mistakes),
+        sink_secrets: fingerprints(&settings.sinks, |sink| sink.kind.secrets(), &mut mistakes),
+        settings,
+    };
+    let mut built = Built { plans, clients: BTreeMap::new(), sinks: BTreeMap::new() };
+    // What a secret is missing for is named already.
+    for name in built.plans.provider_secrets.keys().filter(|name| !built.plans.has_client_of(before, name)) {
+        let (provider, budget) = (&built.plans.settings.providers[name], built.plans.budgets[name].clone());
+        match parts::client(name, provider, budget) {
+            Ok(client) => drop(built.clients.insert(name.clone(), client)),
+            Err(error) => mistakes.push(error),
+        }
+    }
+    for name in built.plans.sink_secrets.keys().filter(|name| !built.plans.has_sink_of(before, name)) {
+        match parts::sink(name, &built.plans.settings.sinks[name]) {
+            Ok(sink) => built.sinks.extend(sink.map(|sink| (name.clone(), sink))),
+            Err(error) => mistakes.push(error),
+        }
+    }
+    match mistakes.len() {
+        0 => Ok(built),
+        1 => Err(mistakes.remove(0)),
+        _ => Err(Error::Several(mistakes)),
+    }
+}
+
+impl Plans {
+    pub fn account(&self, name: &str) -> Account {
+        parts::account(name, &self.settings)
+    }
+
+    pub fn route(&self, name: &str) -> Route {
+        let sink = &self.settings.sinks[name];
+        Route {
+            name: name.to_owned(),
+            concurrency: sink.concurrency,
+            timeout: sink.timeout,
+            max_attempts: sink.max_attempts,
+        }
+    }
+
+    /// What becomes of a sweeper that goes on. `client` is a new one, if it needs that.
+    pub fn change(&self, name: &str, client: Option<NexwayConnect>) -> sweep::Change<NexwayConnect> {
+        let (settings, bells) = (self.settings.clone(), self.bells.clone());
+        sweep::Change { provider: client, account: self.account(name), settings, bells }
+    }
+
+    /// Whether the client of `before` is as good as a new one.
+    fn has_client_of(&self, before: Option<&Plans>, name: &str) -> bool {
+        before.is_some_and(|before| {
+            let same = |one: &settings::Provider, other: &settings::Provider| {
+                let rate = other.requests_per_second; // the budget's matter
+                settings::Provider { requests_per_second: rate, ..one.clone() } == *other
+            };
+            let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
+            now.zip(then).is_some_and(|(now, then)| same(now, then))
+                && self.provider_secrets.get(name) == before.provider_secrets.get(name)
+        })
+    }
+
+    /// Whether the sink of `before` is as good as a new one.
+    pub fn has_sink_of(&self, before: Option<&Plans>, name: &str) -> bool {
+        before.is_some_and(|before| {
+            self.settings.sinks.get(name) == before.settings.sinks.get(name)
+                && self.sink_secrets.get(name) == before.sink_secrets.get(name)
+        })
+    }
+
+    /// Whether it is the account that `before` knows by this name, with the same limit to keep to.
+    pub fn has_account_of(&self, before: &Plans, name: &str) -> bool {
+        let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
+        now.zip(then).is_some_and(|(now, then)| is_same_account(now, then))
+    }
+}
+
+fn is_same_account(one: &settings::Provider, other: &settings::Provider) -> bool {
+    (one.kind, &one.api_url, &one.realm) == (other.kind, &other.api_url, &other.realm)
+}
+
+/// The budget that the account has already. A new one begins as after a start: no burst either.
+fn budget(name: &str, provider: &settings::Provider, before: Option<&Plans>) -> Budget {
+    let then = before.and_then(|plans| Some((plans.settings.providers.get(name)?, plans.budgets.get(name)?)));
+    match then.filter(|(then, _)| is_same_account(provider, then)) {
+        Some((_, budget)) => budget.clone(),
+        None => Budget::new(provider.requests_per_second),
+    }
+}
+
+fn of_provider(provider: &settings::Provider) -> Vec<&Secret> {
+    std::iter::once(&provider.client_secret).chain(provider.territories.values()).collect()
+}
+
+fn fingerprints<T>(
+    all: &BTreeMap<String, T>,
+    secrets: impl Fn(&T) -> Vec<&Secret>,
+    mistakes: &mut Vec<Error>,
+) -> BTreeMap<String, Fingerprint> {
+    let mut prints = BTreeMap::new();
+    for (name, one) in all {
+        let mut hash = Sha256::new();
+        let known = mistakes.len();
+        for secret in secrets(one) {
+            match secret.read() {
+                // A secret is one line.
+                Ok(text) => hash.update(format!("{}\n", text.expose_secret())),
+                Err(error) => mistakes.push(error.into()),
+            }
+        }
+        if mistakes.len() == known {
+            prints.insert(name.clone(), hash.finalize().into());
+        }
+    }
+    prints
+}

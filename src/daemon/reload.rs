@@ -1,0 +1,267 @@
+//! A reload of the settings: read and judged as a whole beside the work, then handed to those whom it concerns.
+//!
+//! A file with a mistake changes nothing. Parts that stay as they are notice nothing; the others finish what is in hand first.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::crew::{Crew, Name, Next, Part};
+use super::plans::{self, Built, Plans};
+use super::{due_times, parts};
+use crate::logging::Logging;
+use crate::relay::Relay;
+use crate::renewal::Rules;
+use crate::settings::{Settings, SinkKind};
+use crate::store::Store;
+
+/// Where the settings came from, and the one thing outside the crew that they change.
+pub struct Source {
+    /// `None`: from the environment alone.
+    pub file: Option<PathBuf>,
+    pub logging: Logging,
+}
+
+pub(super) struct Reload {
+    source: Source,
+    store: Store,
+    plans: Arc<Plans>,
+    /// For those who look at the settings now and then.
+    current: watch::Sender<Arc<Settings>>,
+    stage: Stage,
+    work: JoinSet<Done>,
+}
+
+enum Stage {
+    Idle,
+    Building,
+    /// Some parts wind up; the rules as they were.
+    Replacing {
+        before: Arc<Settings>,
+        removed: Vec<String>,
+    },
+    Finishing,
+}
+
+/// What was done beside the work.
+pub(super) enum Done {
+    Built(Result<Box<New>, String>),
+    Finished,
+}
+
+pub(super) struct New {
+    built: Built,
+    /// Changed in the file, and for the next start.
+    left: Vec<&'static str>,
+    warnings: Vec<String>,
+}
+
+impl Reload {
+    pub fn new(source: Source, store: Store, plans: Plans) -> Self {
+        let current = watch::Sender::new(plans.settings.clone());
+        Self { source, store, plans: Arc::new(plans), current, stage: Stage::Idle, work: JoinSet::new() }
+    }
+
+    pub fn settings(&self) -> watch::Receiver<Arc<Settings>> {
+        self.current.subscribe()
+    }
+
+    /// One at a time: what is asked for meanwhile, however often, is one more reload after it.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
+    /// Here a reload begins.
+    pub fn begin(&mut self) {
+        tracing::info!("reading the settings again");
+        self.stage = Stage::Building;
+        let (file, before) = (self.source.file.clone(), self.plans.clone());
+        // Files may be slow, and a client reads the system's certificates.
+        self.work.spawn_blocking(move || Done::Built(read(file, &before).map(Box::new)));
+    }
+
+    /// Here it ends, well or not.
+    fn end(&mut self) {
+        self.stage = Stage::Idle;
+    }
+
+    /// Waits for what is done beside the work. Cancel-safe.
+    pub async fn progress(&mut self) -> Done {
+        match self.work.join_next().await {
+            Some(Ok(done)) => done,
+            Some(Err(error)) => Done::Built(Err(format!("reading the settings failed: {error}"))),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the next step.
+    pub fn go_on(&mut self, done: Done, crew: &mut Crew) {
+        match done {
+            Done::Built(Ok(new)) => self.apply(*new, crew),
+            Done::Built(Err(mistakes)) => {
+                mistakes.lines().for_each(|mistake| tracing::error!("{mistake}"));
+                tracing::error!(
+                    mistakes = mistakes.lines().count(),
+                    "settings not changed: the old ones stay in force"
+                );
+                self.end();
+            }
+            Done::Finished => {
+                crew.ring();
+                self.end();
+            }
+        }
+    }
+
+    /// Looks whether everybody is replaced who had to be.
+    pub fn look_at(&mut self, crew: &Crew) {
+        if crew.is_being_replaced() {
+            return;
+        }
+        if let Stage::Replacing { before, removed } = &self.stage {
+            let (store, before, after) = (self.store.clone(), before.clone(), self.plans.settings.clone());
+            let removed = removed.clone();
+            self.work.spawn(async move {
+                tell_of_strays(&store, removed).await;
+                let old = Rules::from_settings(&before);
+                for name in after.providers.keys() {
+                    due_times::adapt(&store, name, Some(&old), &Rules::from_settings(&after)).await;
+                }
+                Done::Finished
+            });
+            self.stage = Stage::Finishing;
+        }
+    }
+
+    fn apply(&mut self, new: New, crew: &mut Crew) {
+        let New { mut built, left, warnings } = new;
+        warnings.iter().for_each(|warning| tracing::warn!("{}", crate::text::visible(warning)));
+        let before = self.plans.clone();
+        let mut changed = sections(&before.settings, &built.plans.settings);
+        if let Err(error) = self.source.logging.change(&built.plans.settings.log) {
+            tracing::error!(error = %crate::chain(&error), "the log stays as it was");
+        }
+        let removed = self.sinks(&before, &mut built, crew, &mut changed);
+        self.providers(&before, &mut built, crew, &mut changed);
+        let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+        tracing::info!(%changed, "settings reloaded");
+        if !left.is_empty() {
+            tracing::warn!("{} cannot change while running: left as it was until the next start", left.join(", "));
+        }
+        let before = before.settings.clone();
+        self.current.send_replace(built.plans.settings.clone());
+        self.plans = Arc::new(built.plans);
+        self.stage = Stage::Replacing { before, removed };
+    }
+
+    /// Replaces, starts and ends relays; the names of the sinks that are gone.
+    fn sinks(&self, before: &Plans, built: &mut Built, crew: &mut Crew, changed: &mut Vec<String>) -> Vec<String> {
+        let plans = &built.plans;
+        let names: BTreeSet<_> = before.settings.sinks.keys().chain(plans.settings.sinks.keys()).cloned().collect();
+        let mut removed = Vec::new();
+        for name in names.into_iter().filter(|name| !plans.has_sink_of(Some(before), name)) {
+            let is_new = !before.settings.sinks.contains_key(&name);
+            let is_gone = !plans.settings.sinks.contains_key(&name);
+            changed.push(format!("sinks.{name}{}", note(is_new, is_gone)));
+            let sink = built.sinks.remove(&name);
+            let relay = sink.map(|sink| Relay::new(self.store.clone(), sink, plans.route(&name)).that_probes_at_once());
+            let had_relay = before.settings.sinks.get(&name).is_some_and(|sink| !matches!(sink.kind, SinkKind::Queue));
+            let key = Name::Sink(name.clone());
+            match (had_relay, relay.map(|relay| Part::Relay(Box::new(relay)))) {
+                (true, Some(relay)) => crew.replace(&key, Next::Part(relay)),
+                (true, None) => crew.replace(&key, Next::Nobody),
+                (false, Some(relay)) => crew.start(key, relay, plans.bells[&name].clone()),
+                (false, None) => {}
+            }
+            removed.extend(is_gone.then_some(name));
+        }
+        removed
+    }
+
+    fn providers(&self, before: &Plans, built: &mut Built, crew: &mut Crew, changed: &mut Vec<String>) {
+        let plans = &built.plans;
+        let (then, now) = (&before.settings, &plans.settings);
+        let all = then.poll != now.poll || then.order_data != now.order_data || then.sinks != now.sinks;
+        let names: BTreeSet<_> = then.providers.keys().chain(now.providers.keys()).cloned().collect();
+        for name in names {
+            let client = built.clients.remove(&name);
+            let differs = client.is_some() || then.providers.get(&name) != now.providers.get(&name);
+            let (is_new, is_gone) = (!then.providers.contains_key(&name), !now.providers.contains_key(&name));
+            if differs {
+                changed.push(format!("providers.{name}{}", note(is_new, is_gone)));
+            }
+            let key = Name::Provider(name.clone());
+            if is_gone {
+                crew.replace(&key, Next::Nobody);
+            } else if !is_new && plans.has_account_of(before, &name) {
+                plans.budgets[&name].set_rate(now.providers[&name].requests_per_second);
+                if differs || all {
+                    crew.replace(&key, Next::Change(Box::new(plans.change(&name, client))));
+                }
+            } else if let Some(client) = client {
+                let part = Part::Sweeper(Box::new(parts::sweeper(&name, client, plans, &self.store)));
+                match is_new {
+                    true => crew.start(key, part, Arc::new(Notify::new())),
+                    false => crew.replace(&key, Next::Part(part)),
+                }
+            }
+        }
+    }
+}
+
+/// Reads, checks and builds; every mistake on a line of its own. Blocks.
+fn read(file: Option<PathBuf>, before: &Plans) -> Result<New, String> {
+    let mut loaded = Settings::load(file.as_deref()).map_err(|problems| problems.to_string())?;
+    let left = keep_fixed(&mut loaded.settings, &before.settings);
+    let built = plans::build(Arc::new(loaded.settings), Some(before)).map_err(|error| error.lines())?;
+    Ok(New { built, left, warnings: loaded.warnings })
+}
+
+/// Puts back what a process cannot change, and names it.
+fn keep_fixed(settings: &mut Settings, before: &Settings) -> Vec<&'static str> {
+    let mut left = Vec::new();
+    let mut keep = |changes: bool, key| left.extend(changes.then_some(key));
+    keep(settings.store.path != before.store.path, "store.path");
+    keep(settings.store.encryption_key_file != before.store.encryption_key_file, "store.encryption_key_file");
+    keep(settings.admin.listen != before.admin.listen, "admin.listen");
+    settings.store.path.clone_from(&before.store.path);
+    settings.store.encryption_key_file.clone_from(&before.store.encryption_key_file);
+    settings.admin.listen.clone_from(&before.admin.listen);
+    left
+}
+
+/// The plain sections that are not the same.
+fn sections(before: &Settings, after: &Settings) -> Vec<String> {
+    let all = [
+        ("store", before.store != after.store),
+        ("poll", before.poll != after.poll),
+        ("order_data", before.order_data != after.order_data),
+        ("admin", before.admin != after.admin),
+        ("log", before.log != after.log),
+    ];
+    all.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn note(is_new: bool, is_gone: bool) -> &'static str {
+    match (is_new, is_gone) {
+        (true, _) => " (new)",
+        (_, true) => " (gone)",
+        _ => "",
+    }
+}
+
+/// Messages of a sink that is gone are kept, and nobody sends them.
+async fn tell_of_strays(store: &Store, removed: Vec<String>) {
+    for sink in removed {
+        match store.next_dispatch_due(&sink).await {
+            Ok(Some(_)) => tracing::warn!(%sink, "messages wait for this sink, which is not in the settings any more"),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%sink, error = %crate::chain(&error), "cannot tell whether messages wait for it")
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Moving the due times of many subscriptions, a short transaction at a time. Where to is decided in [`crate::renewal::moved`].
+
+use std::time::Duration;
+
+use rusqlite::named_params;
+
+use super::{Result, Store};
+use crate::choice::Lane;
+use crate::clock::Timestamp;
+use crate::renewal::moved::moved;
+use crate::renewal::{Pace, Rules};
+
+/// Rows that one transaction looks at.
+const BATCH: i64 = 2000;
+
+/// One step through the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The row to go on after.
+    pub last: i64,
+    pub moved: usize,
+}
+
+/// Asked by its interval, and not by a retry or because of a renewal.
+const BY_INTERVAL: &str = "provider = :provider AND state = 'watching' AND pace <> 'monthly' AND failures = 0
+    AND NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id
+                    AND r.state = 'awaiting_order_data')";
+
+impl Store {
+    /// Whether anyone who is asked at the regular pace is due only after `latest`. Reads those who are due after it, at
+    /// whatever pace, and nobody else.
+    pub async fn is_anyone_due_after(&self, provider: &str, latest: Timestamp) -> Result<bool> {
+        let provider = provider.to_owned();
+        let territories = self.territories_in_use().await?;
+        self.read(move |db| {
+            let mut late = db.prepare_cached(&format!(
+                "SELECT 1 FROM subscriptions
+                 WHERE territory = :territory AND lane = :lane AND due_at > :latest AND pace = 'regular' AND {BY_INTERVAL}
+                 LIMIT 1"
+            ))?;
+            for (_, territory) in territories.iter().filter(|(of, _)| *of == provider) {
+                for lane in Lane::ALL {
+                    if late.exists(named_params! {
+                        ":provider": provider, ":territory": territory, ":lane": lane.rank(), ":latest": latest,
+                    })? {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    /// Moves the due times of some rows behind `after` from the rules `before` to `rules`; `None` behind the last row.
+    pub async fn move_due_times(
+        &self,
+        provider: &str,
+        before: Option<&Rules>,
+        rules: &Rules,
+        after: i64,
+        now: Timestamp,
+    ) -> Result<Option<Moved>> {
+        let (provider, before, rules) = (provider.to_owned(), before.cloned(), rules.clone());
+        self.write(move |db| {
+            let last: i64 =
+                db.prepare_cached("SELECT coalesce(max(id), 0) FROM subscriptions")?.query_row([], |row| row.get(0))?;
+            if after >= last {
+                return Ok(None);
+            }
+            let until = after.saturating_add(BATCH);
+            let mut rows = db.prepare_cached(&format!(
+                "SELECT id, due_at, last_asked_at, pace FROM subscriptions
+                 WHERE id > :after AND id <= :until AND due_at > :now AND last_asked_at IS NOT NULL AND {BY_INTERVAL}"
+            ))?;
+            let found = rows
+                .query_map(
+                    named_params! { ":after": after, ":until": until, ":now": now, ":provider": provider },
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+                )?
+                .collect::<rusqlite::Result<Vec<(i64, Timestamp, Timestamp, Pace)>>>()?;
+            let mut update = db.prepare_cached("UPDATE subscriptions SET due_at = :due WHERE id = :id")?;
+            let mut count = 0;
+            for (id, due, asked, pace) in found {
+                if let Some(due) = moved(due, asked, pace, before.as_ref(), &rules, now) {
+                    count += update.execute(named_params! { ":id": id, ":due": due })?;
+                }
+            }
+            Ok(Some(Moved { last: until, moved: count }))
+        })
+        .await
+    }
+
+    /// Order data that is asked for again later than the longest retry allows is brought into its reach. A longer wait that the
+    /// provider itself asked for stays.
+    pub async fn bring_order_data_forward(&self, provider: &str, retry_max: Duration, now: Timestamp) -> Result<usize> {
+        let provider = provider.to_owned();
+        let mut moved = 0;
+        loop {
+            let provider = provider.clone();
+            let batch = self
+                .write(move |db| {
+                    Ok(db
+                        .prepare_cached(
+                            "UPDATE renewals SET next_attempt_at = :now + (next_attempt_at - :now) % :retry_max
+                             WHERE id IN (SELECT id FROM renewals
+                                          WHERE provider = :provider AND state = 'awaiting_order_data'
+                                            AND next_attempt_at > :now + :retry_max AND refusals = 0
+                                            AND last_outcome IS NOT 'unavailable' LIMIT :batch)",
+                        )?
+                        .execute(named_params! {
+                            ":now": now, ":provider": provider, ":batch": BATCH,
+                            ":retry_max": retry_max.as_secs().max(1) as i64,
+                        })?)
+                })
+                .await?;
+            moved += batch;
+            if batch == 0 {
+                return Ok(moved);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::renewal::{DAY, HOUR};
+    use crate::store::Access;
+
+    /// 2026-11-21T20:00:00Z
+    const NOW: Timestamp = Timestamp::constant(1_795_291_200);
+
+    fn rules(every: Duration) -> Rules {
+        Rules {
+            every,
+            window_before: 3 * DAY,
+            window_after: 14 * DAY,
+            ended_after: 30 * DAY,
+            max_generation_jump: 24,
+            retry_first: HOUR,
+            retry_max: 4 * HOUR,
+        }
+    }
+
+    /// Five thousand subscriptions, asked one after the other within the last day, each due a day after that.
+    async fn asked_daily(dir: &tempfile::TempDir) -> Store {
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        let insert = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+             INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, tracked_at,
+                                        tracked_by, lane, due_at, last_asked_at, last_answer_at, last_outcome)
+             SELECT 'nexway', 'P' || i, i, 'eu', 0, 0, 'track', 2, {now} + i * 17, {now} + i * 17 - 86400,
+                    {now} + i * 17 - 86400, 'ok' FROM n;
+             UPDATE subscriptions SET failures = 3 WHERE id = 4000;
+             UPDATE subscriptions SET pace = 'monthly' WHERE id = 4001",
+            now = NOW.as_unix()
+        );
+        store.write(move |db| Ok(db.execute_batch(&insert)?)).await.unwrap();
+        store
+    }
+
+    async fn all(store: &Store, before: Option<&Rules>, rules: &Rules) -> usize {
+        let (mut after, mut moved, mut steps) = (0, 0, 0);
+        while let Some(batch) = store.move_due_times("nexway", before, rules, after, NOW).await.unwrap() {
+            (after, moved, steps) = (batch.last, moved + batch.moved, steps + 1);
+        }
+        assert_eq!(steps, 3, "a short transaction at a time");
+        moved
+    }
+
+    async fn due_within(store: &Store, time: Duration) -> i64 {
+        let latest = NOW + time;
+        let count = "SELECT count(*) FROM subscriptions WHERE due_at <= ?1";
+        store.read(move |db| Ok(db.query_row(count, [latest], |row| row.get(0))?)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_shorter_interval_brings_everybody_within_it_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = asked_daily(&dir).await;
+        let (before, after) = (rules(24 * HOUR), rules(4 * HOUR));
+        assert!(store.is_anyone_due_after("nexway", NOW + after.every).await.unwrap());
+        assert!(all(&store, Some(&before), &after).await > 3000);
+        assert_eq!(due_within(&store, 4 * HOUR).await, 4998, "a retry and the monthly one stay");
+        // The same share in each hour.
+        let hours =
+            [due_within(&store, HOUR).await, due_within(&store, 2 * HOUR).await, due_within(&store, 3 * HOUR).await];
+        for (hour, count) in (1..).zip(hours) {
+            assert!((hour * 1000..=hour * 1600).contains(&count), "{hours:?}");
+        }
+        assert!(!store.is_anyone_due_after("nexway", NOW + after.every).await.unwrap());
+        assert_eq!(all(&store, None, &after).await, 0, "as after a restart");
+    }
+
+    #[tokio::test]
+    async fn an_interval_that_was_shortened_while_nobody_ran_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = asked_daily(&dir).await;
+        assert!(all(&store, None, &rules(4 * HOUR)).await > 3000);
+        assert_eq!(due_within(&store, 4 * HOUR).await, 4998);
+    }
+}

@@ -1,0 +1,156 @@
+//! What a sweep tells the operator: one line for what changed, repeated failures summed up, and a summary every few minutes.
+//!
+//! What concerns a whole provider or territory is told where it is decided, in [`super::pass`].
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Report;
+use crate::delivery::Event;
+use crate::provider::{Error, Status};
+use crate::renewal::{Outcome, Subscription, poll};
+use crate::text::visible;
+
+/// How often the passes are summed up, and the lines about single subscriptions counted anew.
+const SUM_UP_EVERY: Duration = Duration::from_secs(300);
+/// So many lines about single subscriptions in that time: more of them have one common reason, which is told elsewhere.
+const MOST_LINES: u32 = 20;
+/// By then the short delays are used up, and whoever fails waits for its interval.
+const REPEATED: u32 = 4;
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Of an answer outside the contract, and none inside it has come since.
+    contract_broken: bool,
+    passes: Report,
+    took: Duration,
+    summed_up: Option<Instant>,
+    lines: u32,
+    /// Lines that would have been too many.
+    untold: u64,
+}
+
+impl Told {
+    /// Answers that cannot be used may mean that the provider has changed its API: said once, until one can be used again.
+    pub fn answered(&mut self, provider: &str, answer: &Result<Status, Error>) {
+        match answer {
+            Ok(_) => self.contract_broken = false,
+            Err(error @ (Error::Unreadable { .. } | Error::Rejected { .. })) => {
+                if !std::mem::replace(&mut self.contract_broken, true) {
+                    tracing::error!(%provider, error = %crate::chain(error),
+                        "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Only what changed is worth a line: an outage is the breaker's to tell, a renewal is told once it is recorded.
+    pub fn polled(&mut self, before: &Subscription, decision: &poll::Decision) {
+        let after = &decision.after;
+        // Nearly every poll tells nothing.
+        let order = || visible(&after.partner_order_number);
+        let (subscription, territory) = (after.subscription_id, &after.territory);
+        if decision.new_surprise {
+            let surprise = after.surprise.as_deref().unwrap_or_default();
+            tracing::warn!(order = %order(), subscription, %territory, surprise,
+                "an answer outside the contract; nothing is delivered from it");
+        }
+        self.end_of_term(before, decision);
+        let changed = after.last_outcome != before.last_outcome;
+        let repeated = after.failures >= REPEATED && after.failures.is_power_of_two();
+        let recovered = after.failures == 0 && (before.failures >= REPEATED || was_lost(before));
+        let detail = after.last_detail.as_deref().unwrap_or_default();
+        match after.last_outcome {
+            Some(Outcome::NotFound) if changed && self.may_tell() => {
+                tracing::warn!(order = %order(), subscription, %territory, detail,
+                    "the provider does not know this subscription; it is asked daily");
+            }
+            Some(Outcome::Refused) if changed && self.may_tell() => {
+                tracing::warn!(order = %order(), subscription, %territory, detail, "refused: wrong territory?");
+            }
+            Some(Outcome::Ok) if recovered && self.may_tell() => {
+                tracing::info!(order = %order(), subscription, %territory, failures = before.failures, "answered for again");
+            }
+            Some(outcome) if repeated && self.may_tell() => {
+                let since = after.last_answer_at.map_or("it was tracked".to_owned(), |at| at.to_string());
+                tracing::warn!(order = %order(), subscription, %territory, %outcome, detail,
+                    "still no usable answer, {} times since {since}", after.failures);
+            }
+            Some(outcome) if changed && after.failures > 0 => {
+                tracing::debug!(order = %order(), subscription, %territory, %outcome, detail, "no usable answer");
+            }
+            _ => {}
+        }
+    }
+
+    /// A customer who stays away needs a person, once per term.
+    fn end_of_term(&self, before: &Subscription, decision: &poll::Decision) {
+        let after = &decision.after;
+        let order = || visible(&after.partner_order_number);
+        let (subscription, territory) = (after.subscription_id, &after.territory);
+        if let Some(Event::NotRenewed { expires_at, .. }) =
+            decision.events.iter().find(|event| matches!(event, Event::NotRenewed { .. }))
+        {
+            tracing::error!(order = %order(), subscription, %territory, expired_at = %expires_at, "not renewed");
+        } else if before.not_renewed_term.is_some()
+            && before.not_renewed_term == before.expires_at
+            && !decision.renewals.is_empty()
+        {
+            tracing::info!(order = %order(), subscription, %territory, "renewed after all");
+        }
+    }
+
+    /// A pass is over: the first one that did something, and then all that did within a few minutes, make one line.
+    pub fn passed(&mut self, provider: &str, report: &Report, took: Duration) {
+        if report.calls > 0 {
+            self.passes.add(report);
+            self.took += took;
+        }
+        let now = Instant::now();
+        if self.summed_up.is_some_and(|before| now < before + SUM_UP_EVERY) {
+            return;
+        }
+        self.lines = 0;
+        let untold = std::mem::take(&mut self.untold);
+        if untold > 0 {
+            tracing::warn!(%provider, subscriptions = untold,
+                "more subscriptions had such news; `renewald list --overdue` and `renewald explain` show them");
+        }
+        if self.passes.calls == 0 {
+            return;
+        }
+        self.summed_up = Some(now);
+        let Report { polls, renewals, queued, abandoned, failures, surprises, .. } = std::mem::take(&mut self.passes);
+        let seconds = std::mem::take(&mut self.took).as_secs_f64().round();
+        tracing::info!(%provider, polls, renewals, queued, abandoned, failures, surprises, seconds, "swept");
+    }
+
+    fn may_tell(&mut self) -> bool {
+        let may = self.lines < MOST_LINES;
+        self.lines += u32::from(may);
+        self.untold += u64::from(!may);
+        may
+    }
+}
+
+/// Whether the operator was told that the provider does not know it, or refuses it.
+fn was_lost(subscription: &Subscription) -> bool {
+    matches!(subscription.last_outcome, Some(Outcome::NotFound | Outcome::Refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_about_single_subscriptions_is_cut_and_begins_anew() {
+        let mut told = Told::default();
+        let may = |told: &mut Told| (0..50).filter(|_| told.may_tell()).count();
+        assert_eq!((may(&mut told), told.untold), (MOST_LINES as usize, 30));
+        told.passed("nexway", &Report::default(), Duration::ZERO);
+        assert_eq!((may(&mut told), told.untold), (MOST_LINES as usize, 30));
+    }
+}
