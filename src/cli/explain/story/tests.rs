@@ -63,7 +63,14 @@ fn known(subscription: Subscription) -> Known {
         waiting: 0,
         subscription,
     };
-    Known { row, renewals: Vec::new(), messages: Vec::new(), dispatches: Vec::new(), stopped: None, expected_wait: None }
+    Known {
+        row,
+        renewals: Vec::new(),
+        messages: Vec::new(),
+        dispatches: Vec::new(),
+        stopped: None,
+        expected_wait: None,
+    }
 }
 
 fn renewal(generation: i64, state: &str) -> RenewalRow {
