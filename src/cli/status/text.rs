@@ -65,8 +65,8 @@ fn trouble(text: &mut String, account: &Account, status: &Status) {
         } else {
             "single requests only, one is under way".to_owned()
         };
-        let since = relative(breaker.open_since, status.at);
-        line(text, "no answer", &format!("since {since}, {next}: {}", breaker.reason));
+        let length = roughly(status.at.since(breaker.open_since));
+        line(text, "no answer", &format!("for {length}, {next}: {}", breaker.reason));
     }
     if let Some(slowed) = &account.trouble.slowed {
         let (from, to) = (slowed.requests_per_second, account.requests_per_second);
