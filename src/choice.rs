@@ -128,7 +128,8 @@ mod tests {
             let waiting = Waiting { asked_for: false, order_data: waits(0), urgent: waits(3), other: waits(6) };
             let taken = choice.next(waiting);
             let wants = [
-                (waiting.order_data, Want::OrderData, 2),
+                // A poll, the others' twentieth.
+                (waiting.order_data, Want::OrderData, 3),
                 // Order data, the others' twentieth, order data.
                 (waiting.urgent, Want::Poll(Lane::Urgent), 4),
                 (waiting.other, Want::Poll(Lane::Other), 20),
