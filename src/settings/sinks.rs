@@ -39,7 +39,6 @@ pub struct Sink {
 
 /// One kind, with the keys that only it has.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one per sink, and they never move")]
 pub enum SinkKind {
     Webhook(Webhook),
     Amqp(Amqp),

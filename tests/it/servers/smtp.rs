@@ -12,7 +12,7 @@ use super::{Server, find, free_port, missing};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/servers/smtp.py");
 /// Where tests/run puts what Debian does not have.
-const VENVS: [&str; 2] = ["target/test-venv/bin/python", "target/smtp-server/bin/python"];
+const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-venv/bin/python");
 
 /// A server on loopback; `stop` and `start` keep its port and its mails.
 pub struct Smtp {
@@ -116,9 +116,8 @@ fn python() -> Option<PathBuf> {
         let tried = Command::new(python).args(["-c", "import aiosmtpd"]).output();
         tried.is_ok_and(|output| output.status.success())
     };
-    let mut venvs = VENVS.iter().map(|venv| Path::new(env!("CARGO_MANIFEST_DIR")).join(venv));
-    if let Some(venv) = venvs.find(|python| has_it(python)) {
-        return Some(venv);
+    if has_it(Path::new(VENV)) {
+        return Some(VENV.into());
     }
     let python = find("python3", "python3")?;
     if has_it(&python) {
