@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use self::door::{Bound, Door};
 use self::gate::Gate;
@@ -58,50 +58,70 @@ pub enum Error {
     #[error("cannot start the thread of the admin endpoint")]
     Thread(#[source] io::Error),
     #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+/// What a reload may change while the endpoint is open.
+pub struct Live {
+    settings: Arc<Settings>,
+    rules: Rules,
+    gate: Gate,
+    /// Each provider's.
+    budgets: BTreeMap<String, Budget>,
+    /// Each sink's: rung when its dispatches have changed. That of a built-in queue wakes whoever waits for messages.
+    sink_bells: Arc<BTreeMap<String, Arc<Notify>>>,
+}
+
+impl Live {
+    /// # Errors
+    /// When the token cannot be read.
+    pub fn new(
+        settings: Arc<Settings>,
+        budgets: BTreeMap<String, Budget>,
+        sink_bells: Arc<BTreeMap<String, Arc<Notify>>>,
+    ) -> Result<Self, SecretError> {
+        let (rules, gate) = (Rules::from_settings(&settings), Gate::new(&settings.admin)?);
+        Ok(Self { settings, rules, gate, budgets, sink_bells })
+    }
 }
 
 /// What the endpoint is given.
 pub struct Parts {
-    pub settings: Arc<Settings>,
+    pub live: watch::Receiver<Arc<Live>>,
     pub store: Store,
     pub metrics: Metrics,
     pub pulses: Pulses,
-    /// Each provider's.
-    pub budgets: Vec<(String, Budget)>,
     /// Rung when subscriptions have changed.
-    pub sweep_bells: Vec<Arc<Notify>>,
-    /// Each sink's: rung when its dispatches have changed. That of a built-in queue wakes whoever waits for messages.
-    pub sink_bells: Arc<BTreeMap<String, Arc<Notify>>>,
+    pub sweep_bell: Arc<Notify>,
     /// Requested: nobody waits any longer, and the process is not ready.
     pub shutdown: Shutdown,
 }
 
 /// What all requests share.
 struct Site {
-    settings: Arc<Settings>,
-    rules: Rules,
+    live: watch::Receiver<Arc<Live>>,
     store: Store,
     /// The same, on another connection, for what looks at all rows: no request that looks at a few waits behind it.
     counting: Store,
-    gate: Gate,
     health: Health,
     exposition: Exposition,
     queue: queue::Consumers,
-    sweep_bells: Vec<Arc<Notify>>,
-    sink_bells: Arc<BTreeMap<String, Arc<Notify>>>,
+    sweep_bell: Arc<Notify>,
     shutdown: Shutdown,
 }
 
 impl Site {
+    /// As it is now: a request keeps what it has begun with.
+    fn live(&self) -> Arc<Live> {
+        self.live.borrow().clone()
+    }
+
     fn ring_sweeps(&self) {
-        self.sweep_bells.iter().for_each(|bell| bell.notify_one());
+        self.sweep_bell.notify_one();
     }
 
     fn ring_sinks(&self) {
-        self.sink_bells.values().for_each(|bell| bell.notify_one());
+        self.live().sink_bells.values().for_each(|bell| bell.notify_one());
     }
 }
 
@@ -115,15 +135,14 @@ impl Admin {
     /// Listens, and answers from now on; `None` where the settings want no endpoint.
     ///
     /// # Errors
-    /// When it cannot listen there, or its token cannot be read.
+    /// When it cannot listen there.
     pub fn open(parts: Parts) -> Result<Option<Self>, Error> {
-        let listen = parts.settings.admin.listen.clone();
+        let listen = parts.live.borrow().settings.admin.listen.clone();
         if listen.is_empty() {
             return Ok(None);
         }
-        let gate = Gate::new(&parts.settings.admin)?;
         let bound = Bound::at(&listen).map_err(|source| Error::Listen { listen: listen.clone(), source })?;
-        let site = Arc::new(site(parts, gate)?);
+        let site = Arc::new(site(parts)?);
         let (stop, (end, ended)) = (Shutdown::manual(), oneshot::channel());
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let stopping = stop.clone();
@@ -163,29 +182,23 @@ fn open(bound: Bound) -> io::Result<(Runtime, Door)> {
     Ok((runtime, door))
 }
 
-fn site(parts: Parts, gate: Gate) -> Result<Site, store::Error> {
+fn site(parts: Parts) -> Result<Site, store::Error> {
     let store = parts.store.beside()?;
     let counting = parts.store.beside()?;
-    let gauges = Gauges::new(parts.settings.clone(), counting.clone());
+    let gauges = Gauges::new(parts.live.clone(), counting.clone());
     Ok(Site {
-        rules: Rules::from_settings(&parts.settings),
-        gate,
         health: Health::new(store.clone(), parts.pulses, parts.shutdown.clone()),
-        exposition: Exposition::new(&parts.metrics, gauges, parts.budgets),
+        exposition: Exposition::new(&parts.metrics, gauges),
         queue: queue::Consumers::default(),
-        settings: parts.settings,
+        live: parts.live,
         store,
         counting,
-        sweep_bells: parts.sweep_bells,
-        sink_bells: parts.sink_bells,
+        sweep_bell: parts.sweep_bell,
         shutdown: parts.shutdown,
     })
 }
 
 async fn serve(door: Door, site: Arc<Site>, stop: Shutdown) {
     let router = router::router(site.clone());
-    tokio::select! {
-        () = connections::serve(door, router, stop) => {}
-        () = site.exposition.keep_up() => {}
-    }
+    tokio::join!(connections::serve(door, router, stop), site.exposition.warm_up());
 }

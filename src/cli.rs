@@ -182,7 +182,6 @@ impl From<crate::admin::Error> for Error {
         use crate::admin::Error as Admin;
         let exit = match error {
             Admin::Store(error) => return error.into(),
-            Admin::Secret(_) => Exit::Settings,
             Admin::Listen { .. } | Admin::Thread(_) => Exit::CannotCreate,
         };
         Self::new(exit, crate::chain(&error))

@@ -142,14 +142,13 @@ impl Worker {
     pub async fn run(mut self, signals: Signals, source: Source) -> Result<Drained, Error> {
         let tick = Arc::new(Notify::new());
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
+        let mut reload = Reload::new(source, self.store.clone(), self.plans.clone())?;
         let admin = Admin::open(admin::Parts {
-            settings: self.plans.settings.clone(),
+            live: reload.live(),
             store: self.store.clone(),
             metrics: metrics.clone(),
             pulses: pulses.clone(),
-            budgets: self.plans.budgets.clone().into_iter().collect(),
-            sweep_bells: vec![tick.clone()],
-            sink_bells: self.plans.bells.clone(),
+            sweep_bell: tick.clone(),
             shutdown: signals.shutdown.clone(),
         })?;
         let schedule = Schedule::start(vec![tick.clone()], TICK);
@@ -157,7 +156,6 @@ impl Worker {
         let seen = self.store.data_version().await.ok();
         let settings = self.plans.settings.clone();
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses);
-        let mut reload = Reload::new(source, self.store.clone(), self.plans.clone());
         self.start_all(&mut crew, reload.settings());
         let mut beside = JoinSet::new();
         beside.spawn(adapt_all(self.store.clone(), settings));

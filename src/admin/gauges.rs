@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
+use super::Live;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
-use crate::renewal::{Rules, State};
-use crate::settings::Settings;
+use crate::renewal::State;
 use crate::store::{self, Answers, DispatchCounts, Late, SinkState, Store, Waiting, counts_of};
 
 /// Counts are good for so long, and for longer where counting takes long: it gets a twentieth of the time at the most.
@@ -49,7 +49,7 @@ impl Reading {
 /// The last reading, and how to take the next. Clones share both.
 #[derive(Clone)]
 pub struct Gauges {
-    settings: Arc<Settings>,
+    live: watch::Receiver<Arc<Live>>,
     store: Store,
     latest: Arc<watch::Sender<Option<Arc<Reading>>>>,
     /// One counts at a time.
@@ -57,8 +57,8 @@ pub struct Gauges {
 }
 
 impl Gauges {
-    pub fn new(settings: Arc<Settings>, store: Store) -> Self {
-        Self { settings, store, latest: Arc::new(watch::Sender::new(None)), counting: Arc::default() }
+    pub fn new(live: watch::Receiver<Arc<Live>>, store: Store) -> Self {
+        Self { live, store, latest: Arc::new(watch::Sender::new(None)), counting: Arc::default() }
     }
 
     /// The present counts, or slightly older ones where counting takes long.
@@ -96,17 +96,18 @@ impl Gauges {
 
     async fn take(&self) -> Result<Reading, store::Error> {
         let (store, now) = (&self.store, Timestamp::now());
-        let rules = Rules::from_settings(&self.settings);
+        let live = self.live.borrow().clone();
+        let rules = &live.rules;
         let groups = store.subscription_groups().await?;
         let mut providers = Vec::new();
-        for (name, provider) in &self.settings.providers {
-            let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+        for (name, provider) in &live.settings.providers {
+            let forecast = Forecast::new(counts_of(&groups, name), rules, provider.requests_per_second);
             let ours = groups.iter().filter(|group| group.provider == *name);
             let of = |state: State| ours.clone().filter(|group| group.state == state).map(|group| group.count).sum();
             providers.push(OfProvider {
                 name: name.clone(),
                 states: State::VARIANTS.iter().map(|state| (*state, of(*state))).collect(),
-                late: store.count_late(name, &rules, &forecast, now).await?,
+                late: store.count_late(name, rules, &forecast, now).await?,
                 answers: store.answers(name).await?,
                 waiting: store.count_waiting(name).await?,
             });

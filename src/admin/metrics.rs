@@ -1,9 +1,8 @@
 //! `/metrics`: the loops' counters and the store's gauges as OpenMetrics text. Names and labels are an interface.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -13,19 +12,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Site;
 use super::gauges::{Gauges, OfProvider, Reading};
 use super::problem::Problem;
-use crate::budget::Budget;
+use super::{Live, Site};
 use crate::clock::Timestamp;
 use crate::metrics::{Labels, Metrics};
 use crate::settings::Settings;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// How often the budgets are looked at, and over how many looks their use is averaged.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-const LOOKS: usize = 6;
 
 type Whole<const N: usize> = Family<Labels<N>, Gauge>;
 type Fraction<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
@@ -33,7 +27,6 @@ type Fraction<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 /// All metrics of the process.
 pub struct Exposition {
     gauges: Gauges,
-    budgets: Vec<(String, Usage)>,
     /// Setting and encoding belong together: another scrape must not find half of it.
     shown: Mutex<Shown>,
 }
@@ -54,34 +47,30 @@ struct Shown {
 }
 
 impl Exposition {
-    pub fn new(metrics: &Metrics, gauges: Gauges, budgets: Vec<(String, Budget)>) -> Self {
-        let budgets = budgets.into_iter().map(|(name, budget)| (name, Usage::new(budget))).collect();
-        Self { gauges, budgets, shown: Mutex::new(Shown::new(metrics)) }
+    pub fn new(metrics: &Metrics, gauges: Gauges) -> Self {
+        Self { gauges, shown: Mutex::new(Shown::new(metrics)) }
     }
 
-    /// Looks at the budgets now and then, for as long as it is polled. Counts once at first, so that no scrape waits for it.
-    pub async fn keep_up(&self) {
+    /// Counts once, so that no scrape waits for it.
+    pub async fn warm_up(&self) {
         if let Err(error) = self.gauges.read().await {
             tracing::warn!(error = %crate::chain(&error), "metrics: could not count; tried again at the next scrape");
         }
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            self.budgets.iter().for_each(|(_, usage)| usage.look());
-        }
     }
 
-    async fn text(&self, settings: &Settings) -> Result<String, Problem> {
+    async fn text(&self, live: &Live) -> Result<String, Problem> {
         let reading = self.gauges.read().await?;
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, usage) in &self.budgets {
-            shown.budget_used.get_or_create(&provider(name)).set(usage.ratio());
-            let is_open = usage.budget.state().breaker.is_some();
-            shown.breaker_open.get_or_create(&provider(name)).set(is_open.into());
+        shown.forget_providers();
+        for (name, budget) in &live.budgets {
+            let state = budget.state();
+            shown.budget_used.get_or_create(&provider(name)).set(state.used_share);
+            shown.breaker_open.get_or_create(&provider(name)).set(state.breaker.is_some().into());
         }
         for of in &reading.providers {
             shown.set_provider(of, reading.at);
         }
-        shown.set_sinks(&reading, settings);
+        shown.set_sinks(&reading, &live.settings);
         shown.store_bytes.set(reading.bytes);
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &shown.registry) {
@@ -119,6 +108,22 @@ impl Shown {
         }
     }
 
+    /// A reload may have taken one away.
+    fn forget_providers(&self) {
+        self.budget_used.clear();
+        self.subscriptions.clear();
+        for family in [
+            &self.breaker_open,
+            &self.overdue,
+            &self.oldest_answer,
+            &self.waiting,
+            &self.oldest_waiting,
+            &self.not_renewed,
+        ] {
+            family.clear();
+        }
+    }
+
     fn set_provider(&self, of: &OfProvider, now: Timestamp) {
         let labels = provider(&of.name);
         let age = |since: Option<Timestamp>| since.map_or(0, |at| now.since(at).as_secs() as i64);
@@ -139,6 +144,7 @@ impl Shown {
             reading.dispatches.iter().filter(|counts| counts.pending + counts.dead > 0).map(|counts| &counts.sink);
         let names: BTreeSet<&String> = settings.sinks.keys().chain(left).collect();
         self.dispatches.clear();
+        self.sink_blocked.clear();
         for name in names {
             let counts = reading.dispatches.iter().find(|counts| counts.sink == *name);
             let of = |value: fn(&crate::store::DispatchCounts) -> i64| counts.map_or(0, value);
@@ -171,38 +177,6 @@ where
     metric
 }
 
-/// How much of a budget was used of late.
-struct Usage {
-    budget: Budget,
-    /// When it was looked at, and how many slots had been given by then; oldest first.
-    looks: Mutex<VecDeque<(Instant, u64)>>,
-}
-
-impl Usage {
-    fn new(budget: Budget) -> Self {
-        let start = (Instant::now(), budget.state().slots_taken);
-        Self { budget, looks: Mutex::new(VecDeque::from([start])) }
-    }
-
-    fn look(&self) {
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.push_back((Instant::now(), self.budget.state().slots_taken));
-        while looks.len() > LOOKS {
-            looks.pop_front();
-        }
-    }
-
-    /// 0 where there is no limit.
-    fn ratio(&self) -> f64 {
-        let state = self.budget.state();
-        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((since, before)) = looks.front() else { return 0.0 };
-        // Never less than a second: one request would look like a full budget.
-        let allowed = state.configured_rate * since.elapsed().as_secs_f64().max(1.0);
-        if allowed > 0.0 { state.slots_taken.saturating_sub(*before) as f64 / allowed } else { 0.0 }
-    }
-}
-
 /// Metrics in the text format of OpenMetrics.
 #[utoipa::path(
     get,
@@ -215,6 +189,6 @@ impl Usage {
     )
 )]
 pub async fn metrics(State(site): State<Arc<Site>>) -> Result<impl IntoResponse, Problem> {
-    let text = site.exposition.text(&site.settings).await?;
+    let text = site.exposition.text(&site.live()).await?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text))
 }

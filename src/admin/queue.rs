@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -119,8 +119,8 @@ pub async fn claim(
     Body(claim): Body<Claim>,
 ) -> Result<Json<Claimed>, Problem> {
     query.finish()?;
-    site.gate.admit_to_keys()?;
-    let sink = site.settings.queue(claim.sink.as_deref()).map_err(Problem::bad_request)?;
+    site.live().gate.admit_to_keys()?;
+    let sink = site.live().settings.queue(claim.sink.as_deref()).map_err(Problem::bad_request)?;
     claim.check()?;
     let leased = if claim.wait_seconds == 0 {
         site.lease(&sink, &claim).await?
@@ -153,7 +153,7 @@ pub async fn acknowledge(
     Body(Ack { sink, ids }): Body<Ack>,
 ) -> Result<Json<Acknowledged>, Problem> {
     query.finish()?;
-    let sink = site.settings.queue(sink.as_deref()).map_err(Problem::bad_request)?;
+    let sink = site.live().settings.queue(sink.as_deref()).map_err(Problem::bad_request)?;
     if !(1..=MOST_AT_ONCE).contains(&ids.len()) {
         return Err(Problem::bad_request("ids must name 1 to 1000 messages"));
     }
@@ -202,7 +202,7 @@ impl Site {
 
     async fn wait_for_messages(&self, sink: &str, claim: &Claim) -> Result<Vec<Leased>, Problem> {
         let deadline = Instant::now() + claim.wait();
-        let bell = self.sink_bells.get(sink).cloned().unwrap_or_else(|| Arc::new(Notify::new()));
+        let bell = self.live().sink_bells.get(sink).cloned().unwrap_or_default();
         loop {
             // Listening before asking, so that what is queued meanwhile is noticed.
             let mut rung = pin!(bell.notified());

@@ -18,5 +18,5 @@ use crate::view::Status;
     responses((status = 200, description = "As `renewald status --json`", body = Status))
 )]
 pub async fn status(State(site): State<Arc<Site>>) -> Result<Json<Status>, Problem> {
-    Ok(Json(Status::read(&site.settings, &site.counting, Timestamp::now()).await?))
+    Ok(Json(Status::read(&site.live().settings, &site.counting, Timestamp::now()).await?))
 }

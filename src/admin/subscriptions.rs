@@ -55,7 +55,7 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
         state: query.parsed("state", "watching, paused, ended or untracked")?,
         provider,
         territory,
-        overdue: query.flag("overdue")?.then(|| site.rules.clone()),
+        overdue: query.flag("overdue")?.then(|| site.live().rules.clone()),
         not_renewed: query.flag("not_renewed")?,
         after: query.cursor()?,
         limit: query.limit()?,
@@ -64,7 +64,7 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
     query.finish()?;
     let looks_at_all = filter.overdue.is_some() || filter.not_renewed || filter.state.is_some();
     let store = if looks_at_all { &site.counting } else { &site.store };
-    Ok(Json(SubscriptionPage::read(filter, &site.settings, store, Timestamp::now()).await?))
+    Ok(Json(SubscriptionPage::read(filter, &site.live().settings, store, Timestamp::now()).await?))
 }
 
 /// All that is known of one subscription, and what comes next.
@@ -85,8 +85,8 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
 pub async fn show(State(site): State<Arc<Site>>, identity: Identity, query: Query) -> Answer<Story> {
     query.finish()?;
     let row = site.subscription(&identity).await?;
-    let known = Known::look_up(&site.store, &site.settings, row, Timestamp::now()).await?;
-    Ok(Json(known.into_story(&site.rules, Timestamp::now())))
+    let known = Known::look_up(&site.store, &site.live().settings, row, Timestamp::now()).await?;
+    Ok(Json(known.into_story(&site.live().rules, Timestamp::now())))
 }
 
 /// Stops watching: waiting renewals are dropped, what is queued is still delivered. Doing it twice changes nothing.
@@ -201,8 +201,8 @@ impl Site {
     }
 
     pub(super) fn items(&self, rows: &[SubscriptionRow]) -> Vec<Item> {
-        let now = Timestamp::now();
-        rows.iter().map(|row| Item::new(row, &self.rules, now)).collect()
+        let (live, now) = (self.live(), Timestamp::now());
+        rows.iter().map(|row| Item::new(row, &live.rules, now)).collect()
     }
 
     /// The subscription as it is now, after somebody asked for a change.
@@ -213,7 +213,7 @@ impl Site {
             Paused::Gone => return Err(not_tracked(identity)),
         }
         let row = self.subscription(identity).await?;
-        Ok(Json(Item::new(&row, &self.rules, Timestamp::now())))
+        Ok(Json(Item::new(&row, &self.live().rules, Timestamp::now())))
     }
 }
 

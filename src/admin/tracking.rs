@@ -92,12 +92,12 @@ pub async fn track(
         refuse_other_content(&new, &row)?;
     }
     site.ring_sweeps();
-    Ok(answer(&identity, outcome, Item::new(&row, &site.rules, Timestamp::now())))
+    Ok(answer(&identity, outcome, Item::new(&row, &site.live().rules, Timestamp::now())))
 }
 
 impl Track {
     fn check(self, site: &Site) -> Result<NewSubscription, Problem> {
-        let place = site.settings.place(self.provider.as_deref(), self.territory.as_deref());
+        let place = site.live().settings.place(self.provider.as_deref(), self.territory.as_deref());
         let (provider, territory) = place.map_err(Problem::bad_request)?;
         number::check(&self.partner_order_number).map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
         if self.subscription_id < 1 {

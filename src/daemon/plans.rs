@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use super::{Error, parts};
+use crate::admin::Live;
 use crate::budget::Budget;
 use crate::provider::nexway_connect::NexwayConnect;
 use crate::relay::Route;
-use crate::settings::{self, Secret, Settings};
+use crate::settings::{self, Secret, SecretError, Settings};
 use crate::sink::Configured;
 use crate::sweep::{self, Account, Bells};
 
@@ -78,6 +79,14 @@ pub(super) fn build(settings: Arc<Settings>, before: Option<&Plans>) -> Result<B
 }
 
 impl Plans {
+    /// What the admin endpoint works with.
+    ///
+    /// # Errors
+    /// When its token cannot be read.
+    pub fn live(&self) -> Result<Live, SecretError> {
+        Live::new(self.settings.clone(), self.budgets.clone(), self.bells.clone())
+    }
+
     pub fn account(&self, name: &str) -> Account {
         parts::account(name, &self.settings)
     }

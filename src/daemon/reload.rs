@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use super::crew::{Crew, Name, Next, Part};
 use super::plans::{self, Built, Plans};
 use super::{due_times, parts};
+use crate::admin::Live;
 use crate::logging::Logging;
 use crate::relay::Relay;
 use crate::renewal::Rules;
-use crate::settings::{Settings, SinkKind};
+use crate::settings::{SecretError, Settings, SinkKind};
 use crate::store::Store;
 
 /// Where the settings came from, and the one thing outside the crew that they change.
@@ -31,6 +32,8 @@ pub(super) struct Reload {
     plans: Arc<Plans>,
     /// For those who look at the settings now and then.
     current: watch::Sender<Arc<Settings>>,
+    /// For the admin endpoint.
+    live: watch::Sender<Arc<Live>>,
     stage: Stage,
     work: JoinSet<Done>,
 }
@@ -54,15 +57,24 @@ pub(super) enum Done {
 
 pub(super) struct New {
     built: Built,
+    live: Arc<Live>,
     /// Changed in the file, and for the next start.
     left: Vec<&'static str>,
     warnings: Vec<String>,
 }
 
 impl Reload {
-    pub fn new(source: Source, store: Store, plans: Plans) -> Self {
+    /// # Errors
+    /// When the admin endpoint's token cannot be read.
+    pub fn new(source: Source, store: Store, plans: Plans) -> Result<Self, SecretError> {
         let current = watch::Sender::new(plans.settings.clone());
-        Self { source, store, plans: Arc::new(plans), current, stage: Stage::Idle, work: JoinSet::new() }
+        let live = watch::Sender::new(Arc::new(plans.live()?));
+        let (plans, stage, work) = (Arc::new(plans), Stage::Idle, JoinSet::new());
+        Ok(Self { source, store, plans, current, live, stage, work })
+    }
+
+    pub fn live(&self) -> watch::Receiver<Arc<Live>> {
+        self.live.subscribe()
     }
 
     pub fn settings(&self) -> watch::Receiver<Arc<Settings>> {
@@ -137,7 +149,7 @@ impl Reload {
     }
 
     fn apply(&mut self, new: New, crew: &mut Crew) {
-        let New { mut built, left, warnings } = new;
+        let New { mut built, live, left, warnings } = new;
         warnings.iter().for_each(|warning| tracing::warn!("{}", crate::text::visible(warning)));
         let before = self.plans.clone();
         let mut changed = sections(&before.settings, &built.plans.settings);
@@ -153,6 +165,7 @@ impl Reload {
         }
         let before = before.settings.clone();
         self.current.send_replace(built.plans.settings.clone());
+        self.live.send_replace(live);
         self.plans = Arc::new(built.plans);
         self.stage = Stage::Replacing { before, removed };
     }
@@ -217,7 +230,8 @@ fn read(file: Option<PathBuf>, before: &Plans) -> Result<New, String> {
     let mut loaded = Settings::load(file.as_deref()).map_err(|problems| problems.to_string())?;
     let left = keep_fixed(&mut loaded.settings, &before.settings);
     let built = plans::build(Arc::new(loaded.settings), Some(before)).map_err(|error| error.lines())?;
-    Ok(New { built, left, warnings: loaded.warnings })
+    let live = built.plans.live().map_err(|error| crate::chain(&error))?;
+    Ok(New { built, live: Arc::new(live), left, warnings: loaded.warnings })
 }
 
 /// Puts back what a process cannot change, and names it.
