@@ -7,6 +7,7 @@ pub mod context;
 pub mod demo;
 pub mod explain;
 pub mod export;
+pub mod healthcheck;
 pub mod import;
 pub mod init;
 pub mod list;
@@ -99,6 +100,8 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Copy the database while a daemon works on it
     Backup(backup::BackupArgs),
+    /// Ask the running daemon whether it does its work: exit 0 when it does
+    Healthcheck,
     /// Print the JSON Schema of the messages
     Schema,
     /// Print completions for a shell
@@ -172,11 +175,24 @@ impl From<crate::settings::Problems> for Error {
     }
 }
 
+impl From<crate::admin::Error> for Error {
+    fn from(error: crate::admin::Error) -> Self {
+        use crate::admin::Error as Admin;
+        let exit = match error {
+            Admin::Store(error) => return error.into(),
+            Admin::Secret(_) => Exit::Settings,
+            Admin::Listen { .. } | Admin::Thread(_) => Exit::CannotCreate,
+        };
+        Self::new(exit, crate::chain(&error))
+    }
+}
+
 impl From<crate::daemon::Error> for Error {
     fn from(error: crate::daemon::Error) -> Self {
         use crate::daemon::Error as Daemon;
         match error {
             Daemon::Store(error) => error.into(),
+            Daemon::Admin(error) => error.into(),
             Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
                 Self::new(Exit::Settings, crate::chain(&error))
             }
@@ -234,6 +250,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Status(args) => status::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
+        Command::Healthcheck => healthcheck::run(context).await,
         Command::Schema => schema::run(context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),

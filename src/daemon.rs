@@ -14,8 +14,11 @@ use tokio::task::JoinSet;
 
 pub use self::catch_up::CaughtUp;
 pub use self::parts::{client, sink};
+use crate::admin::{self, Admin};
 use crate::clock::Timestamp;
+use crate::metrics::Metrics;
 use crate::provider::nexway_connect::{self, NexwayConnect};
+use crate::pulse::Pulses;
 use crate::relay::{self, Relay};
 use crate::schedule::Schedule;
 use crate::settings::{self, Settings};
@@ -46,6 +49,8 @@ pub enum Error {
     Sink { name: String, reason: String },
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
     #[error("a task ended unexpectedly")]
@@ -123,6 +128,17 @@ impl Worker {
         let shutdown = signals.shutdown;
         let sweep_bells: Vec<Arc<Notify>> = self.sweepers.iter().map(|_| Arc::new(Notify::new())).collect();
         let all: Vec<Arc<Notify>> = sweep_bells.iter().chain(self.bells.values()).cloned().collect();
+        let (metrics, pulses) = (Metrics::default(), Pulses::default());
+        let admin = Admin::open(admin::Parts {
+            settings: self.settings.clone(),
+            store: self.store.clone(),
+            metrics: metrics.clone(),
+            pulses: pulses.clone(),
+            budgets: self.sweepers.iter().map(|s| (s.account().name.clone(), s.budget().clone())).collect(),
+            sweep_bells: sweep_bells.clone(),
+            sink_bells: self.bells.clone(),
+            shutdown: shutdown.clone(),
+        })?;
         let schedule = Schedule::start(all.clone(), TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
@@ -130,10 +146,15 @@ impl Worker {
         let mut tasks: JoinSet<Result<relay::Report, Error>> = JoinSet::new();
         for (sweeper, bell) in self.sweepers.into_iter().zip(sweep_bells) {
             let shutdown = shutdown.clone();
+            let name = &sweeper.account().name;
+            let (meter, pulse) = (metrics.sweep(name), pulses.start(format!("sweep {name}")));
+            let sweeper = sweeper.observed(meter, pulse);
             tasks.spawn(async move { Ok(sweeper.run(bell, shutdown).await.map(|()| relay::Report::default())?) });
         }
         for relay in self.relays {
             let (bell, shutdown) = (self.bells.get(relay.name()).cloned().unwrap_or_default(), shutdown.clone());
+            let (meter, pulse) = (metrics.relay(relay.name()), pulses.start(format!("relay {}", relay.name())));
+            let relay = relay.observed(meter, pulse);
             tasks.spawn(async move { Ok(relay.run(bell, shutdown).await?) });
         }
         let mut beside = JoinSet::new();
@@ -144,6 +165,9 @@ impl Worker {
         let drained = join(tasks, &shutdown).await;
         beside.shutdown().await;
         schedule.shutdown();
+        if let Some(admin) = admin {
+            admin.close().await;
+        }
         if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
             tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
         }

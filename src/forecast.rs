@@ -28,7 +28,7 @@ impl Counts {
 }
 
 /// What the counts mean for a budget. Order data and repeats are not in it: they are few.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub struct Forecast {
     pub subscriptions: i64,
     /// To ask each of them at its interval.
@@ -48,7 +48,7 @@ pub struct Forecast {
 }
 
 /// What to make of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
     Fits,

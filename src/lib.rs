@@ -7,7 +7,8 @@
 //!
 //! # The map
 //!
-//! Arrows point one way: `cli → daemon → sweep, relay → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! Arrows point one way: `cli → daemon, admin → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! [`admin`] works from store and settings alone: it sees neither sweep nor relay.
 //! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store.
 //!
 //! | Module | Owns |
@@ -16,6 +17,7 @@
 //! | [`settings`] | settings, read once and checked whole; the only reader of the environment |
 //! | [`logging`] | log lines to stderr |
 //! | [`daemon`] | `run` and `once`: the same passes |
+//! | [`admin`] | health, metrics and the JSON API, over HTTP |
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
 //! | [`signals`] | drain, exit at once, poll now |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
@@ -30,6 +32,8 @@
 //! | [`delivery`] | what the customer gets, the message and its id |
 //! | [`retry`] | when to try again |
 //! | [`clock`] | time; the only look at the system's clock |
+//! | [`metrics`], [`pulse`] | what the loops count, and whether they still turn |
+//! | [`view`] | the objects that `--json` and the API show |
 //! | [`tls`], [`text`] | HTTP clients; making foreign text safe to show |
 //! | [`sandbox`] | a fake provider with state, a clock of its own and faults |
 //!
@@ -47,6 +51,7 @@
 //!
 //! `once` takes the same path exactly once, from step 2.
 
+pub mod admin;
 pub mod budget;
 pub mod choice;
 pub mod cli;
@@ -55,7 +60,9 @@ pub mod daemon;
 pub mod delivery;
 pub mod forecast;
 pub mod logging;
+pub mod metrics;
 pub mod provider;
+pub mod pulse;
 pub mod relay;
 pub mod renewal;
 pub mod retry;
@@ -68,6 +75,7 @@ pub mod store;
 pub mod sweep;
 pub mod text;
 pub mod tls;
+pub mod view;
 
 /// An error with its causes, for one line of a log or a message: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {

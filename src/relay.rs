@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Timestamp;
+use crate::metrics::{Metrics, RelayMeter};
+use crate::pulse::Pulse;
 use crate::retry;
 use crate::schedule::rung;
 use crate::signals::Shutdown;
@@ -68,11 +70,19 @@ pub struct Relay<S> {
     sink: S,
     route: Route,
     state: Option<SinkState>,
+    meter: RelayMeter,
+    pulse: Pulse,
 }
 
 impl<S: Sink> Relay<S> {
     pub fn new(store: Store, sink: S, route: Route) -> Self {
-        Self { store, sink, route, state: None }
+        let meter = Metrics::default().relay(&route.name);
+        Self { store, sink, route, state: None, meter, pulse: Pulse::unwatched() }
+    }
+
+    /// Counts there, and shows there that it lives. Without this nobody looks.
+    pub fn observed(self, meter: RelayMeter, pulse: Pulse) -> Self {
+        Self { meter, pulse, ..self }
     }
 
     pub fn name(&self) -> &str {
@@ -87,10 +97,11 @@ impl<S: Sink> Relay<S> {
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<Report, store::Error> {
         let mut total = Report::default();
         while !shutdown.is_requested() {
+            self.pulse.turn();
             let wait = match self.round(&mut total, &bell, &shutdown).await {
                 Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
-                    store::outlast(&self.store, &error, &self.route.name, &shutdown).await;
+                    store::outlast(&self.store, &error, &self.route.name, &self.pulse, &shutdown).await;
                     Duration::ZERO
                 }
                 Err(error) => return Err(error),
@@ -147,6 +158,8 @@ impl<S: Sink> Relay<S> {
             store: &self.store,
             sink: &self.sink,
             route: &self.route,
+            meter: &self.meter,
+            pulse: &self.pulse,
             now,
             state,
             taken: VecDeque::new(),
@@ -174,12 +187,15 @@ fn blocks(state: &SinkState, now: Timestamp) -> bool {
     state.blocked_until.is_some_and(|until| until > now && until <= now + Duration::from_secs(25 * 3600))
 }
 
-type Published = (Attempt, Result<(), Failure>);
+/// With how long it took.
+type Published = (Attempt, Result<(), Failure>, Duration);
 
 struct Pass<'a, S> {
     store: &'a Store,
     sink: &'a S,
     route: &'a Route,
+    meter: &'a RelayMeter,
+    pulse: &'a Pulse,
     now: &'a (dyn Fn() -> Timestamp + Sync),
     state: SinkState,
     /// Their attempts are on disk; not published yet.
@@ -198,6 +214,7 @@ struct Pass<'a, S> {
 impl<'a, S: Sink> Pass<'a, S> {
     async fn work(&mut self, bell: Option<&Notify>, shutdown: &Shutdown) -> Result<(), store::Error> {
         loop {
+            self.pulse.turn();
             if blocks(&self.state, (self.now)()) {
                 self.return_taken();
             }
@@ -210,7 +227,7 @@ impl<'a, S: Sink> Pass<'a, S> {
                 biased;
                 () = shutdown.requested() => return self.drain().await,
                 Some(marked) = self.marking.next() => self.marked(marked?),
-                Some((attempt, outcome)) = self.publishing.next() => self.published(attempt, outcome).await?,
+                Some(published) = self.publishing.next() => self.published(published).await?,
                 Some(taken) = taken(&mut self.taking) => {
                     self.taking = None;
                     self.took(taken?);
@@ -252,17 +269,19 @@ impl<'a, S: Sink> Pass<'a, S> {
             let Some(attempt) = self.taken.pop_front() else { return };
             let sink = self.sink;
             self.publishing.push(Box::pin(async move {
+                let started = Instant::now();
                 let outcome = sink.publish(&attempt.message).await;
-                (attempt, outcome)
+                (attempt, outcome, started.elapsed())
             }));
         }
     }
 
-    async fn published(&mut self, attempt: Attempt, outcome: Result<(), Failure>) -> Result<(), store::Error> {
+    async fn published(&mut self, (attempt, outcome, took): Published) -> Result<(), store::Error> {
         let now = (self.now)();
         match outcome {
             Ok(()) => {
                 self.report.delivered += 1;
+                self.meter.delivered(took);
                 tracing::info!(sink = %self.route.name, message.id = %attempt.message.id, attempt = attempt.number, "delivered");
                 self.sink_works(now).await?;
                 let store = self.store;
@@ -380,7 +399,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         let deadline = Instant::now() + PUBLISH_GRACE;
         while !self.publishing.is_empty() {
             tokio::select! {
-                Some((attempt, outcome)) = self.publishing.next() => self.published(attempt, outcome).await?,
+                Some(published) = self.publishing.next() => self.published(published).await?,
                 () = sleep_until(deadline) => break,
             }
         }

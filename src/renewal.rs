@@ -97,6 +97,8 @@ pub enum Outcome {
 macro_rules! text_forms {
     ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
         impl $type {
+            pub const VARIANTS: &'static [Self] = &[$(Self::$variant),+];
+
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }

@@ -4,6 +4,7 @@
 //! `rules` knows every key, `sinks` those of each kind of sink. Secrets are only located here; whoever needs one calls [`Secret::read`].
 
 mod duration;
+mod places;
 mod problem;
 mod reader;
 mod rules;
@@ -125,6 +126,8 @@ pub struct Admin {
     /// A socket address, `unix:` and an absolute path, or empty for none.
     pub listen: String,
     pub token: Option<Secret>,
+    /// Whoever has the token may read the bodies of messages, licence keys included.
+    pub reveal: bool,
     pub heartbeat_url: Option<String>,
     pub alert_after: Duration,
 }

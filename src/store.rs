@@ -9,6 +9,8 @@ mod backup;
 mod dispatches;
 mod export;
 mod file;
+mod gauges;
+mod identity;
 mod messages;
 mod migrations;
 mod overview;
@@ -27,6 +29,8 @@ pub use backup::{Copy, verify as verify_copy};
 pub use dispatches::{Attempt, DispatchRow, Leased, QueueDepth, QueueFilter, Retried, SinkState};
 pub use export::Exported;
 pub use file::InstanceLock;
+pub use gauges::{Answers, DispatchCounts};
+pub use identity::Identity;
 pub use messages::{MessageRow, NewMessage, Purged};
 pub use overview::{Group, Late, Waiting, counts_of};
 pub use pausing::Paused;
@@ -121,6 +125,12 @@ impl Store {
         &self.path
     }
 
+    /// The same store with a reading connection of its own: its long queries hold up nobody else's.
+    pub fn beside(&self) -> Result<Self> {
+        let reader = thread::Worker::reading(file::open_reader(&self.path)?)?;
+        Ok(Self { writer: self.writer.clone(), reader, path: self.path.clone() })
+    }
+
     /// Waits until everything queued is committed and both connections are closed.
     pub async fn close(self) {
         self.reader.close().await;
@@ -159,13 +169,20 @@ impl Store {
 const WRITE_PROBE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Nothing can be written, which `who` noticed by `error`: returns once it can, or shutdown is requested.
-pub async fn outlast(store: &Store, error: &Error, who: &str, shutdown: &crate::signals::Shutdown) {
+pub async fn outlast(
+    store: &Store,
+    error: &Error,
+    who: &str,
+    pulse: &crate::pulse::Pulse,
+    shutdown: &crate::signals::Shutdown,
+) {
     tracing::error!(who, error = %crate::chain(error), "cannot write to the database: nothing is asked or published until it works again");
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
             () = tokio::time::sleep(WRITE_PROBE) => {}
         }
+        pulse.turn();
         if store.probe_write().await.is_ok() {
             tracing::info!(who, "writing to the database works again");
             return;

@@ -18,7 +18,9 @@ use tokio::sync::Notify;
 use crate::budget::Budget;
 use crate::choice::Choice;
 use crate::clock::{StepDetector, Timestamp};
+use crate::metrics::{Metrics, SweepMeter};
 use crate::provider::Provider;
+use crate::pulse::Pulse;
 use crate::renewal::Rules;
 use crate::settings::Settings;
 use crate::signals::Shutdown;
@@ -104,6 +106,8 @@ pub struct Sweeper<P> {
     gate: Gate,
     /// The operator was told of an answer outside the contract, and none inside it has come since.
     contract_broken: bool,
+    meter: SweepMeter,
+    pulse: Pulse,
 }
 
 /// Where a pass is told of progress: polls answered so far. For progress bars.
@@ -119,6 +123,8 @@ impl<P: Provider> Sweeper<P> {
         bells: Bells,
     ) -> Self {
         Self {
+            meter: Metrics::default().sweep(&account.name),
+            pulse: Pulse::unwatched(),
             store,
             provider,
             budget,
@@ -131,8 +137,17 @@ impl<P: Provider> Sweeper<P> {
         }
     }
 
+    /// Counts there, and shows there that it lives. Without this nobody looks.
+    pub fn observed(self, meter: SweepMeter, pulse: Pulse) -> Self {
+        Self { meter, pulse, ..self }
+    }
+
     pub fn account(&self) -> &Account {
         &self.account
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Sweeps until shutdown is requested. `bell` makes it look again at once; a ring during a pass is not missed.
@@ -142,10 +157,11 @@ impl<P: Provider> Sweeper<P> {
     pub async fn run(mut self, bell: Arc<Notify>, shutdown: Shutdown) -> Result<(), store::Error> {
         let mut clock = None;
         while !shutdown.is_requested() {
+            self.pulse.turn();
             let wait = match self.round(&mut clock, &bell, &shutdown).await {
                 Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
-                    store::outlast(&self.store, &error, &self.account.name, &shutdown).await;
+                    store::outlast(&self.store, &error, &self.account.name, &self.pulse, &shutdown).await;
                     Duration::ZERO
                 }
                 Err(error) => return Err(error),
@@ -256,6 +272,8 @@ impl<P: Provider> Sweeper<P> {
             account: &self.account,
             settings: &self.settings,
             bells: &self.bells,
+            meter: &self.meter,
+            pulse: &self.pulse,
             now,
         };
         let mut pass = Pass::new(shared, &mut self.choice, &mut self.gate, &mut self.contract_broken, queues);

@@ -1,20 +1,12 @@
 //! `renewald explain`: all that is known of one subscription, told as a story. Never keys, never metadata.
 
-mod next;
 mod story;
 
-use serde::Serialize;
-
-use super::list::Item;
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::Rules;
-use crate::store::{DispatchRow, MessageRow, QueueFilter, RenewalRow, StoppedTerritory, Store, SubscriptionRow};
-use next::Next;
-
-/// More than a subscription ever has: a message or two for each generation and sink.
-const MOST_DISPATCHES: usize = 10_000;
+use crate::view::Known;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainArgs {
@@ -25,64 +17,17 @@ pub struct ExplainArgs {
     pub narrow: Narrow,
 }
 
-/// What `explain --json` prints.
-#[derive(Serialize)]
-struct Answer<'a> {
-    subscription: Item,
-    /// `track`, `order` or `import`.
-    tracked_by: &'a str,
-    /// Oldest generation first.
-    renewals: &'a [RenewalRow],
-    /// In the order of queueing.
-    messages: &'a [MessageRow],
-    dispatches: &'a [DispatchRow],
-    /// Why the whole territory is not asked; `null` when it is.
-    territory_stopped: &'a Option<StoppedTerritory>,
-    next: &'a Next,
-}
-
-/// What the story is told from.
-struct Known {
-    row: SubscriptionRow,
-    renewals: Vec<RenewalRow>,
-    messages: Vec<MessageRow>,
-    dispatches: Vec<DispatchRow>,
-    stopped: Option<StoppedTerritory>,
-}
-
 pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let rules = Rules::from_settings(&settings);
     let row = naming::resolve(&store, &args.name, &args.narrow).await?;
-    let known = look_up(&store, row).await?;
+    let known = Known::look_up(&store, row).await?;
     store.close().await;
     let now = Timestamp::now();
-    if !context.global.json {
+    if context.global.json {
+        context.print_json(&known.into_story(&rules, now))?;
+    } else {
         context.print(&story::tell(&known, &rules, now))?;
-        return Ok(Exit::Done);
     }
-    context.print_json(&Answer {
-        subscription: Item::new(&known.row, &rules, now),
-        tracked_by: &known.row.tracked_by,
-        renewals: &known.renewals,
-        messages: &known.messages,
-        dispatches: &known.dispatches,
-        territory_stopped: &known.stopped,
-        next: &next::of(&known, &rules, now),
-    })?;
     Ok(Exit::Done)
-}
-
-async fn look_up(store: &Store, row: SubscriptionRow) -> Result<Known, Error> {
-    let key = row.subscription.row;
-    let filter = QueueFilter { subscription: Some(key), limit: MOST_DISPATCHES, ..QueueFilter::default() };
-    let stopped = store.stopped_territories().await?;
-    let ours = |s: &StoppedTerritory| s.provider == row.provider && s.territory == row.subscription.territory;
-    Ok(Known {
-        renewals: store.renewals_of(key).await?,
-        messages: store.messages_of(key).await?,
-        dispatches: store.dispatches(filter).await?,
-        stopped: stopped.into_iter().find(ours),
-        row,
-    })
 }

@@ -1,13 +1,12 @@
 //! `renewald list`: subscriptions, a page at a time, with what is odd about each.
 
-use serde::Serialize;
-
 use super::naming;
 use super::table::{Table, relative};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::renewal::{Outcome, Pace, Rules, State};
-use crate::store::{ListFilter, Listed, SubscriptionRow};
+use crate::renewal::{Outcome, Rules, State};
+use crate::store::{ListFilter, Listed};
+use crate::view::{Item, SubscriptionPage};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListArgs {
@@ -31,99 +30,26 @@ pub struct ListArgs {
     pub cursor: Option<String>,
 }
 
-/// What `list --json` prints.
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Item>,
-    /// For `--cursor`; `null` on the last page.
-    next_cursor: Option<String>,
-}
-
-/// One subscription, without metadata.
-#[derive(Clone, Debug, Serialize)]
-pub struct Item {
-    pub provider: String,
-    pub territory: String,
-    pub partner_order_number: String,
-    pub subscription_id: i64,
-    pub state: State,
-    /// `null`: adopted, and not asked yet.
-    pub generation: Option<i64>,
-    pub expires_at: Option<Timestamp>,
-    pub technical_status: Option<String>,
-    pub tracked_at: Timestamp,
-    pub last_asked_at: Option<Timestamp>,
-    /// The last usable one.
-    pub last_answer_at: Option<Timestamp>,
-    /// Of the last request: `ok`, `not_found`, `refused`, `unreachable` …
-    pub last_outcome: Option<Outcome>,
-    pub last_detail: Option<String>,
-    pub next_poll_at: Option<Timestamp>,
-    /// Renewals whose order data is awaited.
-    pub waiting_renewals: u32,
-    pub overdue: bool,
-    pub not_renewed: bool,
-    /// What the last usable answer said that nobody expected.
-    pub surprise: Option<String>,
-}
-
-impl Item {
-    pub fn new(row: &SubscriptionRow, rules: &Rules, now: Timestamp) -> Self {
-        let subscription = row.subscription.clone();
-        Self {
-            provider: row.provider.clone(),
-            overdue: is_overdue(row, rules, now),
-            not_renewed: subscription.state == State::Watching
-                && subscription.not_renewed_term.is_some()
-                && subscription.not_renewed_term == subscription.expires_at,
-            territory: subscription.territory,
-            partner_order_number: subscription.partner_order_number,
-            subscription_id: subscription.subscription_id,
-            state: subscription.state,
-            generation: subscription.generation,
-            expires_at: subscription.expires_at,
-            technical_status: subscription.technical_status,
-            tracked_at: row.tracked_at,
-            last_asked_at: subscription.last_asked_at,
-            last_answer_at: subscription.last_answer_at,
-            last_outcome: subscription.last_outcome,
-            last_detail: subscription.last_detail,
-            next_poll_at: subscription.due_at,
-            waiting_renewals: row.waiting,
-            surprise: subscription.surprise,
+/// What a person should look at, shortest first; empty when all is well.
+fn note(item: &Item) -> String {
+    let mut notes = Vec::new();
+    match item.last_outcome {
+        Some(Outcome::Refused) => notes.push("refused: wrong territory?"),
+        Some(Outcome::NotFound) => notes.push("unknown to the provider"),
+        Some(Outcome::Ok) | None => {}
+        Some(other) => notes.push(other.as_str()),
+    }
+    for (is_so, note) in [
+        (item.overdue, "overdue"),
+        (item.surprise.is_some(), "surprise"),
+        (item.not_renewed, "not renewed"),
+        (item.waiting_renewals > 0, "awaiting order data"),
+    ] {
+        if is_so {
+            notes.push(note);
         }
     }
-
-    /// What a person should look at, shortest first; empty when all is well.
-    fn note(&self) -> String {
-        let mut notes = Vec::new();
-        match self.last_outcome {
-            Some(Outcome::Refused) => notes.push("refused: wrong territory?"),
-            Some(Outcome::NotFound) => notes.push("unknown to the provider"),
-            Some(Outcome::Ok) | None => {}
-            Some(other) => notes.push(other.as_str()),
-        }
-        for (is_so, note) in [
-            (self.overdue, "overdue"),
-            (self.surprise.is_some(), "surprise"),
-            (self.not_renewed, "not renewed"),
-            (self.waiting_renewals > 0, "awaiting order data"),
-        ] {
-            if is_so {
-                notes.push(note);
-            }
-        }
-        notes.join(", ")
-    }
-}
-
-/// As the store's filter has it: watched, not awaiting order data, and without an answer for 1.1 × its interval.
-pub fn is_overdue(row: &SubscriptionRow, rules: &Rules, now: Timestamp) -> bool {
-    let subscription = &row.subscription;
-    let pace = if subscription.pace == Pace::Regular { Pace::Regular } else { Pace::Daily };
-    subscription.state == State::Watching
-        && row.waiting == 0
-        && subscription.last_answer_at.unwrap_or(row.tracked_at) < now - rules.interval(pace).mul_f64(1.1)
+    notes.join(", ")
 }
 
 pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
@@ -144,7 +70,7 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let items: Vec<Item> = items.iter().map(|row| Item::new(row, &rules, now)).collect();
     let next_cursor = next.map(|row| row.to_string());
     if context.global.json {
-        context.print_json(&Page { items, next_cursor })?;
+        context.print_json(&SubscriptionPage { items, next_cursor })?;
         return Ok(Exit::Done);
     }
     if items.is_empty() {
@@ -185,7 +111,7 @@ fn table(items: &[Item], now: Timestamp) -> Table {
             item.expires_at.map_or(String::new(), |at| at.to_string()[..10].to_owned()),
             ago(item.last_answer_at, "never"),
             item.next_poll_at.map_or("-".to_owned(), |at| if at <= now { "due".to_owned() } else { relative(at, now) }),
-            item.note(),
+            note(item),
         ]);
     }
     table

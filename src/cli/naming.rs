@@ -1,9 +1,7 @@
-//! How subscriptions, accounts and territories are named on the command line.
-
-use std::collections::BTreeMap;
+//! How subscriptions are named on the command line.
 
 use super::{Context, Error};
-use crate::settings::{Provider, Settings};
+use crate::settings::Settings;
 use crate::store::{Named, Store, SubscriptionRow};
 use crate::text::visible;
 
@@ -83,52 +81,9 @@ pub fn label(row: &SubscriptionRow) -> String {
     ))
 }
 
-/// A provider and one of its territories, as the settings know them. What is left out is the only one there is.
-pub fn place(settings: &Settings, provider: Option<&str>, territory: Option<&str>) -> Result<(String, String), String> {
-    let (provider_name, provider): (_, &Provider) = pick("provider", provider, &settings.providers)?;
-    let (territory, _) = pick("territory", territory, &provider.territories)?;
-    Ok((provider_name, territory))
-}
-
-fn pick<'a, T>(what: &str, name: Option<&str>, known: &'a BTreeMap<String, T>) -> Result<(String, &'a T), String> {
-    let list = || known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    match name {
-        Some(name) => match known.get_key_value(name) {
-            Some((name, value)) => Ok((name.clone(), value)),
-            None => Err(format!("{what} {} is not in the settings, which know: {}", visible(name), list())),
-        },
-        None => match known.first_key_value() {
-            Some((name, value)) if known.len() == 1 => Ok((name.clone(), value)),
-            _ => Err(format!("no {what} is given, and the settings know several: {}", list())),
-        },
-    }
-}
-
 /// Settings and store of a command that works on tracked subscriptions.
 pub fn open(context: &Context) -> Result<(Settings, Store), Error> {
     let settings = context.settings()?.settings;
     let store = context.store(&settings)?;
     Ok((settings, store))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn known(names: &[&str]) -> BTreeMap<String, ()> {
-        names.iter().map(|name| ((*name).to_owned(), ())).collect()
-    }
-
-    #[test]
-    fn the_only_one_may_be_left_out() {
-        assert_eq!(pick("territory", None, &known(&["eu"])), Ok(("eu".to_owned(), &())));
-        let error = pick("territory", None, &known(&["eu", "us"])).unwrap_err();
-        assert_eq!(error, "no territory is given, and the settings know several: eu, us");
-    }
-
-    #[test]
-    fn an_unknown_one_is_told_the_known() {
-        let error = pick("provider", Some("nexwya"), &known(&["nexway"])).unwrap_err();
-        assert_eq!(error, "provider nexwya is not in the settings, which know: nexway");
-    }
 }

@@ -9,7 +9,7 @@ mod retry;
 use uuid::Uuid;
 
 use super::{Context, Error, Exit};
-use crate::settings::{Settings, SinkKind};
+use crate::settings::Settings;
 use crate::text::visible;
 
 #[derive(Debug, clap::Args)]
@@ -47,33 +47,7 @@ pub async fn run(args: QueueArgs, context: &Context) -> Result<Exit, Error> {
 
 /// The sink of kind `queue` that is meant: the named one, or the only one.
 fn queue_sink(settings: &Settings, named: Option<&str>) -> Result<String, Error> {
-    let queues: Vec<&str> =
-        settings.sinks.iter().filter(|(_, sink)| is_queue(&sink.kind)).map(|(name, _)| name.as_str()).collect();
-    match (named, queues.as_slice()) {
-        (Some(name), _) => match settings.sinks.get(name) {
-            Some(sink) if is_queue(&sink.kind) => Ok(name.to_owned()),
-            Some(_) => Err(Error::usage(format!(
-                "sink {name} is not of kind \"queue\": its messages are sent to it, nobody takes them; {}",
-                existing(&queues)
-            ))),
-            None => Err(Error::usage(format!("the settings have no sink {:?}; {}", visible(name), existing(&queues)))),
-        },
-        (None, [only]) => Ok((*only).to_owned()),
-        (None, []) => Err(Error::usage(existing(&queues))),
-        (None, _) => Err(Error::usage(format!("name one with --sink: {}", existing(&queues)))),
-    }
-}
-
-fn is_queue(kind: &SinkKind) -> bool {
-    matches!(kind, SinkKind::Queue)
-}
-
-fn existing(queues: &[&str]) -> String {
-    if queues.is_empty() {
-        "the settings have no sink of kind \"queue\"".to_owned()
-    } else {
-        format!("sinks of kind \"queue\": {}", queues.join(", "))
-    }
+    settings.queue(named).map_err(Error::usage)
 }
 
 /// Reads message ids; all that are none are named at once.

@@ -34,6 +34,7 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
             Ok(Exit::Done)
         }
         Ok(Drained::Unclean) => Ok(Exit::Failed),
+        Err(error @ daemon::Error::Admin(_)) => Err(error.into()),
         Err(error) => Err(Error::new(Exit::Failed, crate::chain(&error))),
     }
 }

@@ -12,7 +12,7 @@ use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::number;
 use crate::settings::Settings;
-use crate::store::{Metadata, Named, NewSubscription, Store, Tracked};
+use crate::store::{Identity, Metadata, NewSubscription, Store, Tracked};
 use crate::text::visible;
 
 /// Why a generation has no default.
@@ -108,7 +108,7 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
 
 /// The subscription that the arguments describe.
 fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String> {
-    let (provider, territory) = naming::place(settings, args.provider.as_deref(), args.territory.as_deref())?;
+    let (provider, territory) = settings.place(args.provider.as_deref(), args.territory.as_deref())?;
     Ok(NewSubscription {
         provider,
         territory,
@@ -123,7 +123,7 @@ fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String>
 
 /// One for each subscription of an order that was just created.
 fn of_order(args: &TrackArgs, order: order::Order, settings: &Settings) -> Result<Vec<NewSubscription>, String> {
-    let (provider, territory) = naming::place(settings, args.provider.as_deref(), args.territory.as_deref())?;
+    let (provider, territory) = settings.place(args.provider.as_deref(), args.territory.as_deref())?;
     let template = NewSubscription {
         provider,
         territory,
@@ -138,38 +138,22 @@ fn of_order(args: &TrackArgs, order: order::Order, settings: &Settings) -> Resul
     Ok(ids.map(|subscription_id| NewSubscription { subscription_id, ..template.clone() }).collect())
 }
 
-/// `PARTNER689-1` with the id of the tracked `PARTNER689` is its renewal, and not another original.
+/// Otherwise its keys would be handed over twice.
 async fn refuse_renewal_number(store: &Store, new: &NewSubscription) -> Result<(), Error> {
-    let named = Named {
-        name: new.partner_order_number.clone(),
-        subscription_id: Some(new.subscription_id),
-        provider: Some(new.provider.clone()),
-        territory: None,
-    };
-    for row in store.find(named).await? {
-        let original = &row.subscription.partner_order_number;
-        if let Some(generation @ 1..) = number::generation_in(original, &new.partner_order_number) {
-            return Err(Error::bad_input(format!(
-                "{} is generation {generation} of {}, which is tracked already: nothing to do",
-                visible(&new.partner_order_number),
-                naming::label(&row)
-            )));
-        }
+    match store.renewed_by(&Identity::of(new)).await? {
+        None => Ok(()),
+        Some((row, generation)) => Err(Error::bad_input(format!(
+            "{} is generation {generation} of {}, which is tracked already: nothing to do",
+            visible(&new.partner_order_number),
+            naming::label(&row)
+        ))),
     }
-    Ok(())
 }
 
 /// The generation as it stands now: that of one that was there already is not the given one.
 async fn stored_generation(store: &Store, new: &NewSubscription) -> Result<Option<i64>, Error> {
-    let named = Named {
-        name: new.partner_order_number.clone(),
-        subscription_id: Some(new.subscription_id),
-        provider: Some(new.provider.clone()),
-        territory: None,
-    };
-    let rows = store.find(named).await?;
-    let ours = rows.iter().find(|row| row.subscription.partner_order_number == new.partner_order_number);
-    Ok(ours.and_then(|row| row.subscription.generation))
+    let row = store.subscription(&Identity::of(new)).await?;
+    Ok(row.and_then(|row| row.subscription.generation))
 }
 
 impl Item {

@@ -212,6 +212,24 @@ impl<'a> Section<'a> {
         }
     }
 
+    pub fn boolean(&mut self, key: &str, default: bool) -> bool {
+        match self.take(key).map(|value| value.kind) {
+            None => default,
+            Some(ValueKind::Boolean(value)) => value,
+            Some(ValueKind::String(text)) if self.is_variable(key) => match text.parse() {
+                Ok(value) => value,
+                Err(_) => {
+                    self.problem(key, "must be true or false");
+                    default
+                }
+            },
+            Some(other) => {
+                self.wrong_type(key, "true or false, without quotes", &other);
+                default
+            }
+        }
+    }
+
     /// A list of texts; in the environment separated by commas. A single `"*"` needs no brackets.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let wanted = "a list of texts such as [\"a\", \"b\"]";

@@ -200,6 +200,7 @@ fn admin(mut section: Section) -> Admin {
     let otherwise = if section.has("listen") { "" } else { "127.0.0.1:9464" };
     let listen = section.text("listen").ok().flatten().unwrap_or_else(|| otherwise.to_owned());
     let token = section.secret("token");
+    let reveal = section.boolean("reveal", false);
     if let Some(path) = listen.strip_prefix("unix:") {
         if !path.starts_with('/') {
             section.problem("listen", "the socket's path must be absolute: \"unix:/run/renewald/admin.sock\"");
@@ -220,7 +221,7 @@ fn admin(mut section: Section) -> Admin {
     let heartbeat_url = section.url("heartbeat_url").map(String::from);
     let alert_after = section.duration("alert_after", 6 * HOUR, SECOND..=LONGEST);
     section.finish();
-    Admin { listen, token, heartbeat_url, alert_after }
+    Admin { listen, token, reveal, heartbeat_url, alert_after }
 }
 
 fn log(mut section: Section) -> Log {

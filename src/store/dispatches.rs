@@ -34,8 +34,10 @@ pub struct Leased {
 }
 
 /// A dispatch as `queue list` shows it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Dispatch)]
 pub struct DispatchRow {
+    #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     #[serde(rename = "type")]
     pub event: String,

@@ -21,8 +21,10 @@ pub struct NewMessage {
 }
 
 /// A message as the ledger shows it: never its body.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Message)]
 pub struct MessageRow {
+    #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     #[serde(skip)]
     pub seq: i64,

@@ -36,7 +36,7 @@ pub fn counts_of(groups: &[Group], provider: &str) -> Counts {
 }
 
 /// Watched subscriptions of one provider that need a look, or patience.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Late {
     /// Last answer older than 1.1 × its interval, and not because the budget is too small.
     pub overdue: i64,
@@ -47,7 +47,7 @@ pub struct Late {
 }
 
 /// Renewals whose order data is awaited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Waiting {
     pub renewals: i64,
     pub oldest_detected_at: Option<Timestamp>,

@@ -41,7 +41,7 @@ pub enum Recorded {
     Overtaken,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct StoppedTerritory {
     pub provider: String,
     pub territory: String,

@@ -49,7 +49,8 @@ pub enum Settled {
 }
 
 /// A renewal as `explain` shows it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Renewal)]
 pub struct RenewalRow {
     pub generation: i64,
     pub order_number: String,

@@ -18,7 +18,9 @@ use super::{Account, Bells, Progress, Report};
 use crate::budget::{Budget, Slot};
 use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::clock::Timestamp;
+use crate::metrics::SweepMeter;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
+use crate::pulse::Pulse;
 use crate::renewal::{Outcome, Subscription, number, poll};
 use crate::schedule::rung;
 use crate::settings::Settings;
@@ -48,6 +50,8 @@ pub(super) struct Shared<'a, P> {
     pub account: &'a Account,
     pub settings: &'a Settings,
     pub bells: &'a Bells,
+    pub meter: &'a SweepMeter,
+    pub pulse: &'a Pulse,
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
 }
 
@@ -141,6 +145,7 @@ impl<'a, P: Provider> Pass<'a, P> {
     ) -> Result<(), store::Error> {
         let mut look_again = Instant::now() + LOOK_AGAIN;
         loop {
+            self.shared.pulse.turn();
             self.read_ahead();
             self.write_if_worthwhile();
             let waiting = self.startable();
@@ -240,7 +245,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                 self.report.polls += 1;
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
-                self.polled(before, &answer).await
+                self.polled(before, &answer, started.elapsed()).await
             }
             Done::OrderData { started, asked, answer, settling } => {
                 self.shared.tell_breaker(started, answer.as_ref().err());
@@ -265,6 +270,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         &mut self,
         before: Subscription,
         answer: &Result<Status, ProviderError>,
+        took: Duration,
     ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
         let decision = poll::decide(&before, answer, &self.shared.account.rules, now);
@@ -279,6 +285,9 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.tell_of_the_contract(answer);
         log_poll(&before, &decision);
         self.report.surprises += u64::from(decision.new_surprise);
+        if let Some(outcome) = decision.after.last_outcome {
+            self.shared.meter.polled(outcome, took);
+        }
         let messages = match decision.events.as_slice() {
             [] => Vec::new(),
             _ => self.shared.event_messages(&decision, now).await?,
@@ -344,6 +353,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         }
         if written.renewals > 0 {
             self.report.renewals += written.renewals;
+            self.shared.meter.renewals(written.renewals);
             self.queues.reset_renewals();
         }
         self.shared.ring(&written.sinks);

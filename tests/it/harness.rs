@@ -104,6 +104,10 @@ pub struct Setup {
     pub log_level: &'static str,
     pub territories: Vec<(String, String)>,
     pub client_secret: String,
+    /// What stands in `[admin]`.
+    pub admin: String,
+    /// At the end: more tables.
+    pub more: String,
     sinks: Vec<String>,
 }
 
@@ -127,6 +131,8 @@ impl Setup {
             log_level: "debug",
             territories: of_sandbox.territories.into_iter().collect(),
             client_secret: of_sandbox.client_secret,
+            admin: "listen = \"\"".to_owned(),
+            more: String::new(),
             sinks: Vec::new(),
         }
     }
@@ -156,8 +162,18 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self { api_url, iam_url, every, retry_first, timeout, concurrency, requests_per_second, log_level, .. } =
-            self;
+        let Self {
+            api_url,
+            iam_url,
+            every,
+            retry_first,
+            timeout,
+            concurrency,
+            requests_per_second,
+            log_level,
+            admin,
+            ..
+        } = self;
         let mut text = format!(
             "[store]\npath = \"renewald.db\"\n\
              [poll]\nevery = \"{every}\"\n\
@@ -165,13 +181,14 @@ impl Setup {
              [providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\
              realm = \"sandbox\"\nclient_secret_file = \"client\"\nrequests_per_second = {requests_per_second:?}\n\
              concurrency = {concurrency}\ntimeout = \"{timeout}\"\nconnect_timeout = \"1s\"\n\
-             [admin]\nlisten = \"\"\n\
+             [admin]\n{admin}\n\
              [log]\nlevel = \"{log_level}\"\nformat = \"text\"\n"
         );
         for (territory, _) in &self.territories {
             text.push_str(&format!("[providers.nexway.territories.{territory}]\nsecret_file = \"{territory}\"\n"));
         }
         self.sinks.iter().for_each(|sink| text.push_str(sink));
+        text.push_str(&self.more);
         text
     }
 

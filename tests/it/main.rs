@@ -1,6 +1,7 @@
 //! What renewald promises, through the real binary and through its worker, against a sandbox and a receiver on real
 //! sockets, with real files.
 
+mod admin;
 mod answers;
 mod budget;
 mod clocks;
@@ -9,7 +10,9 @@ mod crashes;
 mod fake_receiver;
 mod files;
 mod harness;
+mod http;
 mod instances;
+mod metrics;
 mod numbers;
 mod once;
 mod operating;

@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 
-use super::super::list::is_overdue;
 use super::super::naming::label;
 use super::super::table::{bold, roughly, when};
-use super::{Known, next};
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow};
 use crate::text::visible;
+use crate::view::{Known, is_overdue, next};
 
 /// Tells what happened to a subscription so far and what comes next. Safe to show.
 pub fn tell(known: &Known, rules: &Rules, now: Timestamp) -> String {

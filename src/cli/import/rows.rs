@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::super::{naming, track};
+use super::super::track;
 use crate::renewal::State;
 use crate::settings::{Settings, nearest};
 use crate::store::{Metadata, NewSubscription};
@@ -195,7 +195,7 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
         }
     };
     let generation = generation.map_err(|reason| reasons.push(reason));
-    let place = naming::place(settings, fields.provider.as_deref(), fields.territory.as_deref());
+    let place = settings.place(fields.provider.as_deref(), fields.territory.as_deref());
     let place = place.map_err(|reason| reasons.push(reason));
     let expires_at = fields.expires_at.as_deref().map(track::expiry).transpose();
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));

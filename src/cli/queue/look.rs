@@ -1,7 +1,5 @@
 //! `queue list`, `queue dead` and `queue show`: what is in the outbox. Bodies, and the keys in them, only with `--reveal`.
 
-use serde_json::value::RawValue;
-
 use super::parse_ids;
 use crate::cli::table::{Table, bold, relative, when};
 use crate::cli::{Context, Error, Exit};
@@ -10,6 +8,7 @@ use crate::delivery::EVENTS;
 use crate::settings::Settings;
 use crate::store::{DispatchRow, MessageRow, QueueFilter, Store};
 use crate::text::visible;
+use crate::view::{self, DispatchPage, Shown};
 
 /// What a list and its next page begin with.
 #[derive(Debug, clap::Args)]
@@ -53,24 +52,6 @@ pub struct ShowArgs {
     reveal: bool,
 }
 
-/// What `queue list --json` and `queue dead --json` print.
-#[derive(serde::Serialize)]
-struct Page {
-    items: Vec<DispatchRow>,
-    /// For `--cursor`; `null` on the last page.
-    next_cursor: Option<String>,
-}
-
-/// What `queue show --json` prints.
-#[derive(serde::Serialize)]
-struct Shown {
-    message: MessageRow,
-    dispatches: Vec<DispatchRow>,
-    /// The CloudEvent as stored. Only with `--reveal`; then `null` when it is wiped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Option<Box<RawValue>>>,
-}
-
 pub async fn list(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let page = page(args.page, args.state, context).await?;
     print_page(page, context, &["id", "type", "subscription", "gen", "sink", "state"], |row, now| {
@@ -105,7 +86,7 @@ pub async fn dead(args: DeadArgs, context: &Context) -> Result<Exit, Error> {
     )
 }
 
-async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Result<Page, Error> {
+async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Result<DispatchPage, Error> {
     let after = match &args.cursor {
         None => 0,
         Some(cursor) => {
@@ -125,7 +106,7 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
     let more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| more).map(|last| last.row.to_string());
-    Ok(Page { items, next_cursor })
+    Ok(DispatchPage { items, next_cursor })
 }
 
 /// Refuses the name of a sink that is neither configured nor has anything left to do.
@@ -139,7 +120,7 @@ pub(super) async fn known_sink(store: &Store, settings: &Settings, sink: &str) -
 }
 
 fn print_page(
-    page: Page,
+    page: DispatchPage,
     context: &Context,
     header: &[&str],
     cells: impl Fn(&DispatchRow, Timestamp) -> Vec<String>,
@@ -172,8 +153,8 @@ pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
     let body = if args.reveal { store.message_body(id).await? } else { None };
     store.close().await;
     if context.global.json {
-        let body = body.map(raw).transpose()?;
-        context.print_json(&Shown { message, dispatches, body: args.reveal.then_some(body) })?;
+        let body = if args.reveal { Some(body.map(view::event).transpose().map_err(broken)?) } else { None };
+        context.print_json(&Shown { message, dispatches, body })?;
     } else {
         context.print(&describe(&message, &dispatches, Timestamp::now()))?;
         if let Some(body) = body {
@@ -183,9 +164,8 @@ pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-fn raw(body: Vec<u8>) -> Result<Box<RawValue>, Error> {
-    let broken = || Error::new(Exit::Internal, "the stored body is not JSON");
-    String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok()).ok_or_else(broken)
+fn broken(text: String) -> Error {
+    Error::new(Exit::Internal, text)
 }
 
 fn describe(message: &MessageRow, dispatches: &[DispatchRow], now: Timestamp) -> String {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Account, Receiver, Status};
 use crate::cli::table::{bold, relative, roughly};
 use crate::clock::Timestamp;
 use crate::text::visible;
+use crate::view::{Account, Receiver, Status};
 
 pub fn of(status: &Status) -> String {
     let mut text = String::new();

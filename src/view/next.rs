@@ -1,15 +1,16 @@
 //! When a subscription's next step is due, and why then.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::Known;
+use super::story::Known;
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Pace, Rules, State, Subscription};
 use crate::settings::format_duration;
 
 /// The next step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Next {
     /// `order_data`, `poll` or `nothing`.
     pub step: &'static str,

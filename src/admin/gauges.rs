@@ -1,0 +1,124 @@
+//! What the store says at the time of a scrape. Counting a million rows takes longer than a scrape may: then what was
+//! counted last is given, and counted anew for the next one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+
+use crate::clock::Timestamp;
+use crate::forecast::Forecast;
+use crate::renewal::{Rules, State};
+use crate::settings::Settings;
+use crate::store::{self, Answers, DispatchCounts, Late, SinkState, Store, Waiting, counts_of};
+
+/// Counts are good for so long, and for longer where counting takes long: it gets a twentieth of the time at the most.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+const REST: u32 = 20;
+/// A scrape waits so long for new counts where there are older ones.
+const PATIENCE: Duration = Duration::from_millis(80);
+
+/// One count of everything.
+#[derive(Debug)]
+pub struct Reading {
+    taken: Instant,
+    took: Duration,
+    pub at: Timestamp,
+    pub providers: Vec<OfProvider>,
+    pub dispatches: Vec<DispatchCounts>,
+    pub sinks: Vec<SinkState>,
+    pub bytes: i64,
+}
+
+#[derive(Debug)]
+pub struct OfProvider {
+    pub name: String,
+    pub states: Vec<(State, i64)>,
+    pub late: Late,
+    pub answers: Answers,
+    pub waiting: Waiting,
+}
+
+impl Reading {
+    fn is_fresh(&self) -> bool {
+        self.taken.elapsed() < FRESH_FOR.max(self.took * REST)
+    }
+}
+
+/// The last reading, and how to take the next. Clones share both.
+#[derive(Clone)]
+pub struct Gauges {
+    settings: Arc<Settings>,
+    store: Store,
+    latest: Arc<watch::Sender<Option<Arc<Reading>>>>,
+    /// One counts at a time.
+    counting: Arc<Mutex<()>>,
+}
+
+impl Gauges {
+    pub fn new(settings: Arc<Settings>, store: Store) -> Self {
+        Self { settings, store, latest: Arc::new(watch::Sender::new(None)), counting: Arc::default() }
+    }
+
+    /// The present counts, or slightly older ones where counting takes long.
+    pub async fn read(&self) -> Result<Arc<Reading>, store::Error> {
+        let last = self.latest.borrow().clone();
+        if let Some(fresh) = last.as_ref().filter(|reading| reading.is_fresh()) {
+            return Ok(fresh.clone());
+        }
+        let gauges = self.clone();
+        // Goes on when nobody waits any longer.
+        let counting = tokio::spawn(async move { gauges.count().await });
+        let counted = match last {
+            None => counting.await,
+            Some(older) => match timeout(PATIENCE, counting).await {
+                Ok(counted) => counted,
+                Err(_) => return Ok(older),
+            },
+        };
+        counted.unwrap_or(Err(store::Error::Closed))
+    }
+
+    async fn count(&self) -> Result<Arc<Reading>, store::Error> {
+        let _only = self.counting.lock().await;
+        // Somebody may have counted while this one waited.
+        if let Some(fresh) = self.latest.borrow().as_ref().filter(|reading| reading.is_fresh()) {
+            return Ok(fresh.clone());
+        }
+        let started = Instant::now();
+        let mut reading = self.take().await?;
+        reading.took = started.elapsed();
+        let reading = Arc::new(reading);
+        self.latest.send_replace(Some(reading.clone()));
+        Ok(reading)
+    }
+
+    async fn take(&self) -> Result<Reading, store::Error> {
+        let (store, now) = (&self.store, Timestamp::now());
+        let rules = Rules::from_settings(&self.settings);
+        let groups = store.subscription_groups().await?;
+        let mut providers = Vec::new();
+        for (name, provider) in &self.settings.providers {
+            let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+            let ours = groups.iter().filter(|group| group.provider == *name);
+            let of = |state: State| ours.clone().filter(|group| group.state == state).map(|group| group.count).sum();
+            providers.push(OfProvider {
+                name: name.clone(),
+                states: State::VARIANTS.iter().map(|state| (*state, of(*state))).collect(),
+                late: store.count_late(name, &rules, &forecast, now).await?,
+                answers: store.answers(name).await?,
+                waiting: store.count_waiting(name).await?,
+            });
+        }
+        Ok(Reading {
+            taken: Instant::now(),
+            took: Duration::ZERO,
+            at: now,
+            providers,
+            dispatches: store.dispatch_counts().await?,
+            sinks: store.sink_states().await?,
+            bytes: store.bytes().await?,
+        })
+    }
+}

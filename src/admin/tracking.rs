@@ -1,0 +1,166 @@
+//! `POST /v1/subscriptions`: tracks one, as often as it is sent.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Site;
+use super::input::{Body, Query};
+use super::problem::Problem;
+use crate::clock::Timestamp;
+use crate::renewal::number;
+use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};
+use crate::text::visible;
+use crate::view::Item;
+
+/// A subscription to be tracked.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Track {
+    /// May be left out where the settings have only one.
+    provider: Option<String>,
+    /// May be left out where the provider has only one.
+    territory: Option<String>,
+    /// The number the order was created with, without a renewal's -N.
+    #[schema(min_length = 1, max_length = 255)]
+    partner_order_number: String,
+    #[schema(minimum = 1)]
+    subscription_id: i64,
+    /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal. Never guessed: give this or `adopt`.
+    #[schema(minimum = 0)]
+    generation: Option<i64>,
+    /// Take the generation of the first poll as delivered.
+    #[serde(default)]
+    adopt: bool,
+    /// End of the current term.
+    #[schema(value_type = Option<Timestamp>)]
+    expires_at: Option<String>,
+    /// An object of your own, passed on with every message.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Change territory, expiry and metadata of one that is tracked already; never its generation.
+    #[serde(default)]
+    update: bool,
+}
+
+/// What tracking came to.
+#[derive(Serialize, ToSchema)]
+pub struct TrackedSubscription {
+    /// `added`, `already_tracked` (left as it was), `updated` or `revived` (it had been untracked).
+    outcome: &'static str,
+    subscription: Item,
+}
+
+/// Tracks a subscription. Sent again with the same content it changes nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/subscriptions",
+    tag = "subscriptions",
+    request_body = Track,
+    responses(
+        (status = 201, description = "It is tracked from now on", body = TrackedSubscription, headers(("Location" = String, description = "Its path"))),
+        (status = 200, description = "It was tracked already, or is again", body = TrackedSubscription),
+        (status = 409, description = "It is tracked with other content, or is a renewal of a tracked one", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub async fn track(
+    State(site): State<Arc<Site>>,
+    query: Query,
+    Body(wanted): Body<Track>,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let update = wanted.update;
+    let new = wanted.check(&site)?;
+    let identity = Identity::of(&new);
+    if let Some((original, generation)) = site.store.renewed_by(&identity).await? {
+        return Err(Problem::conflict(visible(&format!(
+            "{} is generation {generation} of {}, which is tracked already: nothing to do",
+            identity.partner_order_number, original.subscription.partner_order_number
+        ))));
+    }
+    let outcomes = site.store.track(vec![new.clone()], update, Timestamp::now()).await?;
+    let outcome = outcomes.first().copied().unwrap_or(Tracked::Already);
+    let row = site.subscription(&identity).await?;
+    if outcome == Tracked::Already {
+        refuse_other_content(&new, &row)?;
+    }
+    site.ring_sweeps();
+    Ok(answer(&identity, outcome, Item::new(&row, &site.rules, Timestamp::now())))
+}
+
+impl Track {
+    fn check(self, site: &Site) -> Result<NewSubscription, Problem> {
+        let place = site.settings.place(self.provider.as_deref(), self.territory.as_deref());
+        let (provider, territory) = place.map_err(Problem::bad_request)?;
+        number::check(&self.partner_order_number).map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
+        if self.subscription_id < 1 {
+            return Err(Problem::bad_request("subscription_id must be a whole number above 0"));
+        }
+        match (self.generation, self.adopt) {
+            (Some(0..), false) | (None, true) => {}
+            (Some(_), false) => return Err(Problem::bad_request("generation must be a whole number from 0")),
+            _ => return Err(Problem::bad_request("give either generation, which is never guessed, or adopt: true")),
+        }
+        let instant = |text: String| match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => Ok(Timestamp::from_unix(instant.as_second())),
+            Err(_) => Err(Problem::bad_request("expires_at must be a time such as 2026-11-21T20:00:00Z")),
+        };
+        Ok(NewSubscription {
+            provider,
+            territory,
+            partner_order_number: self.partner_order_number,
+            subscription_id: self.subscription_id,
+            generation: self.generation,
+            expires_at: self.expires_at.map(instant).transpose()?,
+            metadata: self.metadata.map(Metadata::from_object),
+            tracked_by: "track",
+        })
+    }
+}
+
+/// What is tracked already must be what was sent, as far as it was: otherwise the sender believes something that is not so. The
+/// provider's expiry beats the given one, and the generation may have grown meanwhile.
+fn refuse_other_content(new: &NewSubscription, row: &SubscriptionRow) -> Result<(), Problem> {
+    let subscription = &row.subscription;
+    let differs =
+        |what: &str| Err(Problem::conflict(format!("it is tracked with another {what}; \"update\": true changes it")));
+    if new.territory != subscription.territory {
+        return differs("territory");
+    }
+    if new.metadata.as_ref().is_some_and(|metadata| *metadata != row.metadata) {
+        return differs("metadata");
+    }
+    let given = new.expires_at.filter(|_| !subscription.expiry_reported);
+    if given.is_some_and(|given| Some(given) != subscription.expires_at) {
+        return differs("expires_at");
+    }
+    match (new.generation, subscription.generation) {
+        (Some(given), Some(stored)) if given > stored => Err(Problem::conflict(format!(
+            "it is tracked at generation {stored}, not {given}; a generation comes from the provider, or by `renewald refetch`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn answer(identity: &Identity, outcome: Tracked, subscription: Item) -> Response {
+    let (status, outcome) = match outcome {
+        Tracked::Added => (StatusCode::CREATED, "added"),
+        Tracked::Already => (StatusCode::OK, "already_tracked"),
+        Tracked::Updated => (StatusCode::OK, "updated"),
+        Tracked::Revived => (StatusCode::OK, "revived"),
+    };
+    let body = Json(TrackedSubscription { outcome, subscription });
+    if status != StatusCode::CREATED {
+        return (status, body).into_response();
+    }
+    let number = utf8_percent_encode(&identity.partner_order_number, NON_ALPHANUMERIC);
+    let place = format!("/v1/subscriptions/{}/{number}/{}", identity.provider, identity.subscription_id);
+    (status, [(LOCATION, place)], body).into_response()
+}

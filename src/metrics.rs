@@ -1,0 +1,105 @@
+//! What the loops count as they work: polls, renewals, publishes. What stands in the store is counted there, by whoever
+//! serves the metrics. Names and labels are an interface (README, "Metrics"); no label holds a customer's datum.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::renewal::Outcome;
+
+/// Label names with their values.
+pub type Labels<const N: usize> = [(&'static str, String); N];
+
+/// Seconds: from an answer of a server next door to one that is given up.
+const BUCKETS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// All counters of a process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    polls: Family<Labels<2>, Counter>,
+    poll_seconds: Histogram,
+    renewals: Family<Labels<1>, Counter>,
+    delivery_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            polls: Family::default(),
+            poll_seconds: seconds(),
+            renewals: Family::default(),
+            delivery_seconds: Family::new_with_constructor(seconds),
+        }
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Metrics {
+    /// Makes them visible to whoever encodes the registry, whose prefix is `renewald`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("polls", "Status requests by what came of them", self.polls.clone());
+        let help = "How long a status request took, whatever came of it";
+        registry.register_with_unit("poll", help, Unit::Seconds, self.poll_seconds.clone());
+        registry.register("renewals_detected", "Generations newly seen", self.renewals.clone());
+        let help = "How long a publish took that the sink took";
+        registry.register_with_unit("delivery", help, Unit::Seconds, self.delivery_seconds.clone());
+    }
+
+    /// What one sweeper counts. All its series are there from now on, at zero.
+    pub fn sweep(&self, provider: &str) -> SweepMeter {
+        let labels = |outcome: Outcome| [("provider", provider.to_owned()), ("outcome", outcome.to_string())];
+        SweepMeter {
+            polls: Outcome::VARIANTS
+                .iter()
+                .map(|outcome| (*outcome, self.polls.get_or_create_owned(&labels(*outcome))))
+                .collect(),
+            poll_seconds: self.poll_seconds.clone(),
+            renewals: self.renewals.get_or_create_owned(&[("provider", provider.to_owned())]),
+        }
+    }
+
+    /// What one relay counts.
+    pub fn relay(&self, sink: &str) -> RelayMeter {
+        RelayMeter { seconds: self.delivery_seconds.get_or_create_owned(&[("sink", sink.to_owned())]) }
+    }
+}
+
+/// A sweeper's counters.
+#[derive(Clone, Debug)]
+pub struct SweepMeter {
+    polls: Vec<(Outcome, Counter)>,
+    poll_seconds: Histogram,
+    renewals: Counter,
+}
+
+impl SweepMeter {
+    pub fn polled(&self, outcome: Outcome, took: Duration) {
+        if let Some((_, counter)) = self.polls.iter().find(|(of, _)| *of == outcome) {
+            counter.inc();
+        }
+        self.poll_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Recorded, not only seen.
+    pub fn renewals(&self, count: u64) {
+        self.renewals.inc_by(count);
+    }
+}
+
+/// A relay's histogram.
+#[derive(Clone, Debug)]
+pub struct RelayMeter {
+    seconds: Histogram,
+}
+
+impl RelayMeter {
+    pub fn delivered(&self, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+    }
+}

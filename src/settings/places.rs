@@ -1,0 +1,79 @@
+//! Names that may be left out where the settings know only one.
+
+use std::collections::BTreeMap;
+
+use super::{Provider, Settings, SinkKind};
+use crate::text::visible;
+
+impl Settings {
+    /// A provider and one of its territories.
+    pub fn place(&self, provider: Option<&str>, territory: Option<&str>) -> Result<(String, String), String> {
+        let (provider_name, provider): (_, &Provider) = pick("provider", provider, &self.providers)?;
+        let (territory, _) = pick("territory", territory, &provider.territories)?;
+        Ok((provider_name, territory))
+    }
+
+    /// The sink of kind `queue` that is meant: the named one, or the only one.
+    pub fn queue(&self, named: Option<&str>) -> Result<String, String> {
+        let is_queue = |kind: &SinkKind| matches!(kind, SinkKind::Queue);
+        let queues: Vec<&str> =
+            self.sinks.iter().filter(|(_, sink)| is_queue(&sink.kind)).map(|(name, _)| name.as_str()).collect();
+        match (named, queues.as_slice()) {
+            (Some(name), _) => match self.sinks.get(name) {
+                Some(sink) if is_queue(&sink.kind) => Ok(name.to_owned()),
+                Some(_) => Err(format!(
+                    "sink {name} is not of kind \"queue\": its messages are sent to it, nobody takes them; {}",
+                    existing(&queues)
+                )),
+                None => Err(format!("the settings have no sink {:?}; {}", visible(name), existing(&queues))),
+            },
+            (None, [only]) => Ok((*only).to_owned()),
+            (None, []) => Err(existing(&queues)),
+            (None, _) => Err(format!("name one of several sinks: {}", existing(&queues))),
+        }
+    }
+}
+
+fn existing(queues: &[&str]) -> String {
+    if queues.is_empty() {
+        "the settings have no sink of kind \"queue\"".to_owned()
+    } else {
+        format!("sinks of kind \"queue\": {}", queues.join(", "))
+    }
+}
+
+fn pick<'a, T>(what: &str, name: Option<&str>, known: &'a BTreeMap<String, T>) -> Result<(String, &'a T), String> {
+    let list = || known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match name {
+        Some(name) => match known.get_key_value(name) {
+            Some((name, value)) => Ok((name.clone(), value)),
+            None => Err(format!("{what} {} is not in the settings, which know: {}", visible(name), list())),
+        },
+        None => match known.first_key_value() {
+            Some((name, value)) if known.len() == 1 => Ok((name.clone(), value)),
+            _ => Err(format!("no {what} is given, and the settings know several: {}", list())),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(names: &[&str]) -> BTreeMap<String, ()> {
+        names.iter().map(|name| ((*name).to_owned(), ())).collect()
+    }
+
+    #[test]
+    fn the_only_one_may_be_left_out() {
+        assert_eq!(pick("territory", None, &known(&["eu"])), Ok(("eu".to_owned(), &())));
+        let error = pick("territory", None, &known(&["eu", "us"])).unwrap_err();
+        assert_eq!(error, "no territory is given, and the settings know several: eu, us");
+    }
+
+    #[test]
+    fn an_unknown_one_is_told_the_known() {
+        let error = pick("provider", Some("nexwya"), &known(&["nexway"])).unwrap_err();
+        assert_eq!(error, "provider nexwya is not in the settings, which know: nexway");
+    }
+}

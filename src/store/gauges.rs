@@ -1,0 +1,72 @@
+//! What only the metrics count. Each statement looks at all rows of a table or an index: ask it on a connection of your own.
+
+use rusqlite::named_params;
+
+use super::{Result, Store};
+use crate::clock::Timestamp;
+
+/// How one provider's watched subscriptions fare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// The last answer of the one that has waited longest, or when it was tracked; not of those awaiting order data.
+    pub oldest_at: Option<Timestamp>,
+    /// Their term ended without a renewal.
+    pub not_renewed: i64,
+}
+
+/// One sink's dispatches by state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DispatchCounts {
+    pub sink: String,
+    pub pending: i64,
+    pub delivered: i64,
+    pub dead: i64,
+}
+
+impl Store {
+    pub async fn answers(&self, provider: &str) -> Result<Answers> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT min(CASE WHEN NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id
+                                                      AND r.state = 'awaiting_order_data')
+                                     THEN coalesce(last_answer_at, tracked_at) END),
+                            coalesce(sum(not_renewed_term = expires_at), 0)
+                     FROM subscriptions WHERE provider = :provider AND state = 'watching'",
+                )?
+                .query_row(named_params! { ":provider": provider }, |row| {
+                    Ok(Answers { oldest_at: row.get(0)?, not_renewed: row.get(1)? })
+                })?)
+        })
+        .await
+    }
+
+    /// For each sink that ever had a dispatch.
+    pub async fn dispatch_counts(&self) -> Result<Vec<DispatchCounts>> {
+        self.read(|db| {
+            // Each part is counted in an index; the delivered ones have none of their own and are what is left.
+            let mut statement = db.prepare_cached(
+                "SELECT sink, sum(pending), sum(dead), sum(all_of_them) FROM (
+                     SELECT sink, 0 AS pending, 0 AS dead, count(*) AS all_of_them FROM dispatches GROUP BY sink
+                     UNION ALL
+                     SELECT sink, count(*), 0, 0 FROM dispatches WHERE state = 'pending' GROUP BY sink
+                     UNION ALL
+                     SELECT sink, 0, count(*), 0 FROM dispatches WHERE state = 'dead' GROUP BY sink)
+                 GROUP BY sink ORDER BY sink",
+            )?;
+            let rows = statement.query_map([], |row| {
+                let (pending, dead, all): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                Ok(DispatchCounts { sink: row.get(0)?, pending, dead, delivered: all - pending - dead })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// When the daemon last looked at the clock; `None` on a new database.
+    pub async fn noted_time(&self) -> Result<Option<Timestamp>> {
+        use rusqlite::OptionalExtension;
+        self.read(|db| Ok(db.query_row("SELECT seen_at FROM clock", [], |row| row.get(0)).optional()?)).await
+    }
+}
