@@ -17,6 +17,7 @@ pub use self::parts::{client, sink};
 use crate::admin::{self, Admin};
 use crate::clock::Timestamp;
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::provider::nexway_connect::{self, NexwayConnect};
 use crate::pulse::Pulses;
 use crate::relay::{self, Relay};
@@ -161,6 +162,10 @@ impl Worker {
         beside.spawn(watch_others(self.store.clone(), all.clone(), seen));
         beside.spawn(wipe::hourly(self.store.clone(), self.settings.clone()));
         beside.spawn(obey(signals.reload, signals.poll_now, all));
+        beside.spawn(notify::feed(pulses));
+        beside.spawn(notify::tell(self.store.clone(), self.settings.clone()));
+        beside.spawn(notify::stopping(shutdown.clone()));
+        notify::ready();
 
         let drained = join(tasks, &shutdown).await;
         beside.shutdown().await;
@@ -217,7 +222,11 @@ async fn watch_others(store: Store, bells: Vec<Arc<Notify>>, mut seen: Option<i6
 async fn obey(reload: Arc<Notify>, poll_now: Arc<Notify>, bells: Vec<Arc<Notify>>) {
     loop {
         tokio::select! {
-            () = reload.notified() => tracing::warn!("settings are read at the start only: restart to change them"),
+            () = reload.notified() => {
+                notify::reloading();
+                tracing::warn!("settings are read at the start only: restart to change them");
+                notify::ready();
+            }
             () = poll_now.notified() => bells.iter().for_each(|bell| bell.notify_one()),
         }
     }

@@ -20,6 +20,7 @@
 //! | [`admin`] | health, metrics and the JSON API, over HTTP |
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
 //! | [`signals`] | drain, exit at once, poll now |
+//! | [`notify`] | tells systemd: ready, status, watchdog |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
 //! | [`choice`] | which request is next; no I/O |
 //! | [`forecast`] | how much of the budget is needed, and what follows; no I/O |
@@ -61,6 +62,7 @@ pub mod delivery;
 pub mod forecast;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod provider;
 pub mod pulse;
 pub mod relay;
