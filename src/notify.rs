@@ -56,7 +56,10 @@ pub async fn feed(pulses: Pulses) {
             send(&[NotifyState::Watchdog]);
         } else if !was_hungry {
             let names: Vec<_> = stuck.iter().map(|stuck| stuck.name.as_str()).collect();
-            tracing::warn!(loops = names.join(", "), "has not turned for half a minute: systemd's watchdog is not fed until it does");
+            tracing::warn!(
+                loops = names.join(", "),
+                "has not turned for half a minute: systemd's watchdog is not fed until it does"
+            );
         }
         was_hungry = !stuck.is_empty();
     }

@@ -13,6 +13,7 @@ mod harness;
 mod http;
 mod instances;
 mod metrics;
+mod notify;
 mod numbers;
 mod once;
 mod operating;
