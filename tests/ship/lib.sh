@@ -39,8 +39,8 @@ make_work() {
 eventually() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$deadline" ] || fail "not in time: $what"
+    until "$@" >"$work/tried" 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "not in time: $what: $(tail -n 5 "$work/tried")"
         sleep 0.2
     done
 }

@@ -1,13 +1,14 @@
-"""A network of one's own, to be run in an empty network namespace: brings up loopback and answers DNS on it.
+"""A network of one's own, to be run in an empty network namespace: brings up loopback and answers DNS on it, at 192.0.2.53.
 
-provider.test is 127.0.0.1, nothing else exists. Says "ready" once it listens, and never ends by itself.
+Not at 127.0.0.1, which container engines take for a name server that only the host can reach. provider.test is 127.0.0.1, nothing else exists. Says "ready" once it listens, and never ends by itself.
 """
 
 import fcntl
 import socket
 import struct
 
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
+ADDRESS = "192.0.2.53"
 A, NO_ERROR, NO_SUCH_NAME = 1, 0x8580, 0x8583
 
 
@@ -16,6 +17,8 @@ def bring_up_loopback():
         request = struct.pack("16sh22x", b"lo", 0)
         flags = struct.unpack_from("16sh", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | IFF_UP))
+        address = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(ADDRESS))
+        fcntl.ioctl(any_socket, SIOCSIFADDR, struct.pack("16s16s8x", b"lo:1", address))
 
 
 def answer(query):
@@ -31,7 +34,7 @@ def answer(query):
 
 bring_up_loopback()
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.bind(("127.0.0.1", 53))
+server.bind((ADDRESS, 53))
 print("ready", flush=True)
 while True:
     query, client = server.recvfrom(4096)
