@@ -16,6 +16,7 @@ pub mod list;
 pub mod man;
 mod naming;
 pub mod once;
+mod owner;
 pub mod pause;
 pub mod poll;
 pub mod queue;

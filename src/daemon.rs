@@ -26,6 +26,7 @@ pub use self::reload::Source;
 use crate::admin::{self, Admin};
 use crate::clock::Timestamp;
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::provider::nexway_connect::{self, NexwayConnect};
 use crate::pulse::Pulses;
 use crate::relay::{self, Relay};
@@ -155,12 +156,17 @@ impl Worker {
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
         let settings = self.plans.settings.clone();
-        let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses);
+        let shutdown = signals.shutdown.clone();
+        let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
         self.start_all(&mut crew, reload.settings());
         let mut beside = JoinSet::new();
         beside.spawn(adapt_all(self.store.clone(), settings));
         beside.spawn(watch_others(self.store.clone(), tick.clone(), seen));
         beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));
+        beside.spawn(notify::feed(pulses));
+        beside.spawn(notify::tell(self.store.clone(), reload.settings()));
+        beside.spawn(notify::stopping(shutdown));
+        notify::ready();
 
         loop {
             tokio::select! {

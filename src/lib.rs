@@ -21,6 +21,7 @@
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
 //! | [`heartbeat`] | the dead-man's switch |
 //! | [`signals`] | drain, exit at once, reload, poll now |
+//! | [`notify`] | tells systemd: ready, status, watchdog |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
 //! | [`choice`] | which request is next; no I/O |
 //! | [`forecast`] | how much of the budget is needed, and what follows; no I/O |
@@ -63,6 +64,7 @@ pub mod forecast;
 pub mod heartbeat;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod provider;
 pub mod pulse;
 pub mod relay;

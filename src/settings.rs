@@ -207,6 +207,11 @@ fn is_stream(device_and_inode: &str, stream: impl AsFd) -> bool {
     metadata.is_ok_and(|file| device_and_inode == format!("{}:{}", file.dev(), file.ino()))
 }
 
+/// Whether somebody started us who wants to be told how things stand: systemd, for a service of `Type=notify`.
+pub fn is_notified() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Whether the user wants no colour (`$NO_COLOR` not empty) or the terminal has none (`TERM=dumb`).
 pub fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

@@ -46,6 +46,13 @@ fn explained(error: store::Error) -> Error {
             Exit::CannotCreate,
             format!("{} is there already: a backup takes no file's place", path.display()),
         ),
+        store::Error::File { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => Error::new(
+            Exit::CannotCreate,
+            format!(
+                "cannot write {}: {source}; a copy is written by the user to whom the database belongs, also for root",
+                path.display()
+            ),
+        ),
         _ => error.into(),
     }
 }

@@ -85,6 +85,8 @@ struct Answer {
 pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
     let loaded = context.settings()?;
     let settings = &loaded.settings;
+    // What it finds is what the daemon will find.
+    context.become_owner(settings)?;
     let mut findings = Findings::default();
     settings_file(&loaded, &mut findings);
     secrets(settings, &mut findings);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::{Error, Exit, Global};
+use super::{Error, Exit, Global, owner};
 use crate::settings::{Loaded, Settings};
 use crate::store::{Access, Store};
 
@@ -26,8 +26,14 @@ impl Context {
         Ok(Settings::load(self.global.config.as_deref())?)
     }
 
+    /// As root, becomes the owner of the store's directory: to be called before anything there is opened.
+    pub fn become_owner(&self, settings: &Settings) -> Result<(), Error> {
+        owner::become_owner(&settings.store.path)
+    }
+
     /// Opens the store beside a daemon that may be running.
     pub fn store(&self, settings: &Settings) -> Result<Store, Error> {
+        self.become_owner(settings)?;
         Ok(Store::open(&settings.store.path, Access::Command)?)
     }
 

@@ -104,32 +104,33 @@ fn write_new(path: &Path, mode: u32, content: &str) -> io::Result<()> {
 
 fn next_steps(args: &InitArgs) -> String {
     let dir = args.dir.display();
-    let settings = args.dir.join(SETTINGS.0);
-    let mut text = format!(
-        "\nNext:\n\
-         1. In {settings}: give your realm, territories and a sink.\n\
-         2. Put each secret into a file of {dir}/secrets/, with the name that the settings give it.\n\
-         3. renewald check --config {settings} --online\n\
-         4. renewald import --config {settings} subscriptions.csv, or renewald track\n",
-        settings = settings.display(),
-    );
-    match (args.systemd, args.cron) {
-        (false, false) => text.push_str(&format!("5. renewald run --config {}\n", settings.display())),
-        _ => text.push_str(
-            "5. useradd --system --home-dir /var/lib/renewald --create-home --shell /usr/sbin/nologin renewald\n\
-             6. Settings and secrets belong into /etc/renewald: chown -R renewald: /etc/renewald\n",
-        ),
+    let settings = args.dir.join(SETTINGS.0).display().to_string();
+    let mut steps = vec![
+        format!("In {settings}: give your realm, territories and a sink."),
+        format!("Put each secret into a file of {dir}/secrets/, with the name that the settings give it."),
+    ];
+    let mut add = |step: String| steps.push(step);
+    if args.systemd || args.cron {
+        add("useradd --system --home-dir /var/lib/renewald --shell /usr/sbin/nologin renewald".to_owned());
+        add("install -d -o renewald -g renewald -m 700 /var/lib/renewald".to_owned());
+        add("Settings and secrets belong into /etc/renewald: chown -R renewald: /etc/renewald".to_owned());
     }
+    add(format!("renewald check --config {settings} --online"));
+    add(format!("renewald import --config {settings} subscriptions.csv, or renewald track"));
     if args.systemd {
-        text.push_str(&format!(
-            "7. cp {dir}/renewald*.service {dir}/renewald-once.timer /etc/systemd/system/ && systemctl daemon-reload\n\
-             8. systemctl enable --now renewald.service, or renewald-once.timer for a pass now and then\n"
+        add(format!(
+            "cp {dir}/renewald*.service {dir}/renewald-once.timer /etc/systemd/system/ && systemctl daemon-reload"
         ));
+        add("systemctl enable --now renewald.service, or renewald-once.timer for a pass now and then".to_owned());
     }
     if args.cron {
-        text.push_str(&format!("{}. cp {dir}/cron.d/renewald /etc/cron.d/\n", if args.systemd { 9 } else { 7 }));
+        add(format!("cp {dir}/cron.d/renewald /etc/cron.d/"));
     }
-    text
+    if !args.systemd && !args.cron {
+        add(format!("renewald run --config {settings}"));
+    }
+    let numbered = steps.iter().enumerate().map(|(n, step)| format!("{}. {step}\n", n + 1));
+    format!("\nNext:\n{}", numbered.collect::<String>())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `renewald once`: one catch-up pass, for cron and for a look at what there is to do.
 
+use std::hash::{BuildHasher, RandomState};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,9 @@ pub struct OnceArgs {
     /// Stop asking after this long (exit 75 if something is left to do)
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
+    /// Wait a random part of this first, unless on a terminal: not everybody is to ask on the hour
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub jitter: Option<Duration>,
     /// Tell what would be asked and sent; ask, send and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -65,6 +70,7 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         let verbosity = context.verbosity().saturating_sub(i8::from(bar_is_shown));
         logging::init(&settings.log, verbosity).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
     }
+    context.become_owner(&settings)?;
     let lock = match InstanceLock::acquire(&settings.store.path) {
         Err(crate::store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
         other => other?,
@@ -73,6 +79,10 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     let store = Store::open(&settings.store.path, Access::Instance(lock))?;
     let mut worker = Worker::new(settings.clone(), store.clone())?;
     let limit = args.max_time.map(|limit| stop_after(limit, signals.shutdown.clone()));
+    // With the lock in hand: a second copy leaves at once.
+    if let Some(longest) = args.jitter.filter(|_| !std::io::stderr().is_terminal()) {
+        wait_a_part_of(longest, &signals.shutdown).await;
+    }
 
     let horizon = Timestamp::now() + Rules::from_settings(&settings).every / 8;
     let due = if context.shows_progress() { store.count_due(horizon).await?.polls } else { 0 };
@@ -172,6 +182,16 @@ fn stop_after(limit: Duration, shutdown: Shutdown) -> tokio::task::JoinHandle<()
         tokio::time::sleep(limit).await;
         shutdown.request();
     })
+}
+
+async fn wait_a_part_of(longest: Duration, shutdown: &Shutdown) {
+    let random = RandomState::new().hash_one(()) >> 32;
+    let wait = longest.mul_f64(random as f64 / f64::from(u32::MAX));
+    tracing::info!("waiting for {} s", wait.as_secs());
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
 }
 
 /// For a mail: one line for each alert that is new or over.

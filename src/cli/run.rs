@@ -14,6 +14,7 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
     let logging = logging::init(&loaded.settings.log, context.verbosity())
         .map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
     let settings = Arc::new(loaded.settings);
+    context.become_owner(&settings)?;
     let lock = InstanceLock::acquire(&settings.store.path)?;
     let signals = Signals::install().map_err(daemon::Error::Signals)?;
     let store = Store::open(&settings.store.path, Access::Instance(lock))?;

@@ -14,6 +14,7 @@ use super::plans::{self, Built, Plans};
 use super::{due_times, parts};
 use crate::admin::Live;
 use crate::logging::Logging;
+use crate::notify;
 use crate::relay::Relay;
 use crate::renewal::Rules;
 use crate::settings::{SecretError, Settings, SinkKind};
@@ -89,6 +90,7 @@ impl Reload {
     /// Here a reload begins.
     pub fn begin(&mut self) {
         tracing::info!("reading the settings again");
+        notify::reloading();
         self.stage = Stage::Building;
         let (file, before) = (self.source.file.clone(), self.plans.clone());
         // Files may be slow, and a client reads the system's certificates.
@@ -98,6 +100,7 @@ impl Reload {
     /// Here it ends, well or not.
     fn end(&mut self) {
         self.stage = Stage::Idle;
+        notify::ready();
     }
 
     /// Waits for what is done beside the work. Cancel-safe.

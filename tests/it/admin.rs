@@ -62,6 +62,25 @@ fn a_database_that_takes_no_writes_makes_it_unready() {
 }
 
 #[test]
+fn a_reload_changes_who_may_ask_and_what_is_known() {
+    let sandbox = sandbox();
+    let (site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
+    endpoint.get("/v1/status").expect(200);
+    let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
+    let changed = settings.replace(TOKEN, "another-token-of-some-length");
+    fs::write(site.path("renewald.toml"), changed + "[sinks.new]\nkind = \"queue\"\n").unwrap();
+    daemon.reload();
+    endpoint.get("/v1/status").expect_problem(401);
+    let endpoint = endpoint.with_token("another-token-of-some-length");
+    let status = eventually("the new sink is known", || {
+        let status = endpoint.get("/v1/status").expect(200).json();
+        status["sinks"].as_array().unwrap().iter().any(|sink| sink["sink"] == "new").then_some(status)
+    });
+    assert_eq!(status["running"], true);
+    end(daemon);
+}
+
+#[test]
 fn an_address_in_use_ends_the_start_with_words() {
     let sandbox = sandbox();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -186,3 +186,70 @@ fn catching_up_with_nothing_to_do_is_done() {
     let site = Setup::new(&sandbox()).install();
     site.catch_up();
 }
+
+/// Of root's commands nothing is left that the daemon's user cannot open. Only root can become somebody else.
+#[test]
+fn as_root_a_command_becomes_the_owner_of_the_databases_directory() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("skipped: needs root");
+    }
+    const NOBODY: u32 = 65534;
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    chown(site.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    let id = order(&sandbox, "A").to_string();
+    site.command(&["track", "A", &id, "--territory", "eu", "--generation", "0"]).expect_code(0);
+    site.catch_up();
+    for name in ["renewald.db", "renewald.db.lock", "renewald.db.setup.lock"] {
+        let owner = site.path(name).metadata().unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (NOBODY, NOBODY), "{name}");
+    }
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("started");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    for (line, ids) in [("Uid:", 4), ("Gid:", 4), ("Groups:", 1)] {
+        let line = status.lines().find(|one| one.starts_with(line)).unwrap();
+        assert_eq!(line.split_whitespace().skip(1).collect::<Vec<_>>(), vec!["65534"; ids], "{line}");
+    }
+}
+
+#[test]
+fn a_random_wait_before_a_pass_holds_the_lock_and_ends_by_a_signal() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    let waiting = site.start(&["once", "--jitter", "1000d"]);
+    waiting.wait_for_log("waiting for");
+    site.command(&["once", "--cron"]).expect_code(75);
+    waiting.terminate();
+    waiting.wait().expect_code(75);
+    assert_eq!(sandbox.request_count(), 0);
+    site.catch_up();
+}
+
+/// What a slow pass leads to under cron. The provider holds its answer, so the first is at work for as long as we like.
+#[test]
+fn of_a_hundred_started_by_cron_at_once_one_works_and_the_others_leave_silently() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
+    let mut running: Vec<_> = (0..100).map(|_| site.start(&["once", "--cron", "--max-time", "3h"])).collect();
+    let mut ended = Vec::new();
+    eventually("99 have ended", || {
+        ended.extend(running.extract_if(.., |one| one.status().is_some()));
+        (ended.len() >= 99).then_some(())
+    });
+    for one in ended {
+        let finished = one.wait().expect_code(75);
+        assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""), "cron would mail it");
+    }
+    sandbox.wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE).expect("the last one works");
+    let last = running.pop().expect("one is left");
+    sandbox.clear_faults();
+    sandbox.release();
+    let finished = last.wait().expect_code(0);
+    assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""));
+    assert_eq!(site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_answer_at IS NOT NULL"), 1);
+}

@@ -19,6 +19,7 @@ mod http;
 mod instances;
 mod metrics;
 mod nats;
+mod notify;
 mod numbers;
 mod once;
 mod operating;
