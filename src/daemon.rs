@@ -165,11 +165,16 @@ impl Worker {
         beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));
         beside.spawn(notify::feed(pulses));
         beside.spawn(notify::tell(self.store.clone(), reload.settings()));
-        beside.spawn(notify::stopping(shutdown));
         notify::ready();
 
+        let mut drains = false;
         loop {
             tokio::select! {
+                biased;
+                () = shutdown.requested(), if !drains => {
+                    drains = true;
+                    notify::stopping();
+                }
                 is_anyone_left = crew.somebody_ended() => if !is_anyone_left { break },
                 () = tick.notified() => crew.ring(),
                 () = signals.poll_now.notified() => {

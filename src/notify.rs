@@ -15,7 +15,6 @@ use crate::forecast::Forecast;
 use crate::pulse::Pulses;
 use crate::renewal::Rules;
 use crate::settings::{self, Settings};
-use crate::signals::Shutdown;
 use crate::store::{self, Late, QueueDepth, Store, counts_of};
 
 /// No loop waits longer than this for anything.
@@ -38,9 +37,8 @@ pub fn reloading() {
     send(&[Some(NotifyState::Reloading), since].into_iter().flatten().collect::<Vec<_>>());
 }
 
-/// Tells of the drain once it begins.
-pub async fn stopping(shutdown: Shutdown) {
-    shutdown.requested().await;
+/// The drain begins.
+pub fn stopping() {
     send(&[NotifyState::Stopping, NotifyState::Status("finishing what is in hand")]);
 }
 
