@@ -137,8 +137,11 @@ CREATE TABLE messages (
     territory             TEXT    NOT NULL,
     generation            INTEGER NOT NULL,
     queued_at             INTEGER NOT NULL,
+    -- Before the body: what lies behind a long one is slow to read.
+    key_id                TEXT    CHECK (length(key_id) = 8),    -- what the body is encrypted with, see src/vault.rs; NULL: plain
+    damaged_at            INTEGER,                               -- the body was found changed or exchanged: it waits, and holds up nobody
     body                  BLOB,                                  -- NULL: wiped
-    body_bytes            INTEGER NOT NULL,
+    body_bytes            INTEGER NOT NULL,                      -- before encryption
     keys_hash             TEXT    NOT NULL,                      -- SHA-256 over the licence keys
     wiped_at              INTEGER,
     CHECK ((body IS NULL) = (wiped_at IS NOT NULL))
@@ -146,6 +149,8 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_of ON messages (subscription);
 CREATE INDEX messages_kept ON messages (queued_at) WHERE body IS NOT NULL;
+CREATE INDEX messages_sealed ON messages (key_id) WHERE key_id IS NOT NULL AND body IS NOT NULL;
+CREATE INDEX messages_damaged ON messages (damaged_at) WHERE damaged_at IS NOT NULL AND body IS NOT NULL;
 
 -- One message for one sink.
 CREATE TABLE dispatches (

@@ -12,6 +12,7 @@ pub mod export;
 pub mod healthcheck;
 pub mod import;
 pub mod init;
+pub mod keys;
 pub mod list;
 pub mod man;
 mod naming;
@@ -103,6 +104,8 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Copy the database while a daemon works on it
     Backup(backup::BackupArgs),
+    /// Make and change the key that payloads are encrypted with
+    Keys(keys::KeysArgs),
     /// Ask the running daemon whether it does its work: exit 0 when it does
     Healthcheck,
     /// Print the JSON Schema of the messages
@@ -160,11 +163,14 @@ impl Error {
 impl From<crate::store::Error> for Error {
     fn from(error: crate::store::Error) -> Self {
         use crate::store::Error as Store;
+        use crate::vault;
         let exit = match &error {
             Store::Locked { .. } | Store::Older { .. } => Exit::TryLater,
             // `store.path` names a file that is not for this build.
             Store::Newer { .. } | Store::Foreign { .. } => Exit::Settings,
             Store::File { .. } => Exit::CannotCreate,
+            Store::Vault(vault::Error::Damaged { .. } | vault::Error::Random) => Exit::Failed,
+            Store::Vault(_) => Exit::Settings,
             _ if error.is_transient() => Exit::TryLater,
             _ => Exit::Internal,
         };
@@ -253,6 +259,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Status(args) => status::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
+        Command::Keys(args) => keys::run(args, context).await,
         Command::Healthcheck => healthcheck::run(context).await,
         Command::Schema => schema::run(context),
         Command::Completions(args) => completions::run(args, context),

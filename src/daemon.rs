@@ -37,6 +37,7 @@ use crate::signals::{Shutdown, Signals};
 use crate::sink::Configured;
 use crate::store::{self, Store};
 use crate::sweep::{self, Scope, Sweeper};
+use crate::vault::Vault;
 
 /// How often the schedule rings.
 const TICK: Duration = Duration::from_secs(30);
@@ -102,11 +103,12 @@ pub enum Drained {
 }
 
 impl Worker {
-    /// Reads the secrets and puts the parts together. Nothing is asked or sent yet.
+    /// Reads the secrets and puts the parts together; the store gets the keys for payloads. Nothing is asked or sent yet.
     ///
     /// # Errors
     /// Every secret that is missing, and all else that cannot be used.
     pub fn new(settings: Arc<Settings>, store: Store) -> Result<Self, Error> {
+        let store = store.with_vault(Vault::from_settings(&settings.store));
         let Built { plans, clients, sinks } = plans::build(settings, None)?;
         let sweeper = |(name, client): (String, _)| parts::sweeper(&name, client, &plans, &store);
         let relay = |(name, sink): (String, _)| Relay::new(store.clone(), sink, plans.route(&name));
@@ -141,6 +143,9 @@ impl Worker {
     /// # Errors
     /// When a task cannot go on; the others are drained first.
     pub async fn run(mut self, signals: Signals, source: Source) -> Result<Drained, Error> {
+        if let Some(reason) = self.store.vault().trouble() {
+            tracing::warn!("a key for payloads cannot be read, start again when it can: {reason}");
+        }
         let tick = Arc::new(Notify::new());
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
         let mut reload = Reload::new(source, self.store.clone(), self.plans.clone())?;

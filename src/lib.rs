@@ -30,6 +30,7 @@
 //! | [`provider`] | the trait, and Nexway Connect |
 //! | [`sink`] | the trait, and webhook, amqp, nats, file, stdout |
 //! | [`store`] | the SQLite file; every SQL statement |
+//! | [`vault`] | payloads at rest: sealing and opening them |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |
 //! | [`delivery`] | what the customer gets, the message and its id |
 //! | [`retry`] | when to try again |
@@ -79,6 +80,7 @@ pub mod store;
 pub mod sweep;
 pub mod text;
 pub mod tls;
+pub mod vault;
 pub mod view;
 
 /// An error with its causes, for one line of a log or a message: `a: b: c`.

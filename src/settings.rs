@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{Place, Problem, Problems, nearest};
-pub use secret::{Secret, SecretError};
+pub use secret::{ENCRYPTION_KEY_BYTES, Secret, SecretError};
 pub use sinks::{Sink, SinkKind};
 
 /// Where settings are looked for when neither `--config` nor `$RENEWALD_CONFIG` names a file.
@@ -72,8 +72,16 @@ pub struct Store {
     pub retention: Duration,
     /// For payloads that a sink gave up on, or whose sink is gone.
     pub dead_retention: Duration,
-    /// Always `None` until encryption is built: giving it is refused.
-    pub encryption_key_file: Option<PathBuf>,
+    /// Payloads are sealed with it; `None`: they are stored as they are.
+    pub encryption_key: Option<Secret>,
+    /// Opens what was sealed before the key was changed; never without `encryption_key`.
+    pub encryption_key_previous: Option<Secret>,
+}
+
+impl Store {
+    pub fn encryption_keys(&self) -> impl Iterator<Item = &Secret> {
+        self.encryption_key.iter().chain(&self.encryption_key_previous)
+    }
 }
 
 /// When subscriptions are asked about (design section 9).
@@ -167,7 +175,7 @@ impl Settings {
         let providers = self.providers.values();
         let of_providers = providers.flat_map(|p| std::iter::once(&p.client_secret).chain(p.territories.values()));
         let of_sinks = self.sinks.values().flat_map(|sink| sink.kind.secrets());
-        of_providers.chain(of_sinks).chain(&self.admin.token).collect()
+        of_providers.chain(of_sinks).chain(&self.admin.token).chain(self.store.encryption_keys()).collect()
     }
 }
 

@@ -22,10 +22,12 @@ mod pausing;
 mod polls;
 mod providers;
 mod renewals;
+mod sealed;
 mod subscriptions;
 mod thread;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -46,7 +48,10 @@ pub use pausing::Paused;
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
 pub use providers::{BreakerState, ProviderTrouble, SlowedState};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
+pub use sealed::{Locked, Resealed};
 pub use subscriptions::{ListFilter, Listed, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
+
+use crate::vault::{self, Vault};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +83,8 @@ pub enum Error {
     /// The whole transaction failed with another unit, or at its commit.
     #[error("the database could not commit: {0}")]
     Commit(String),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
     #[error("cannot start a thread for the database")]
     Thread(#[source] std::io::Error),
     #[error("the store is closed")]
@@ -116,6 +123,7 @@ pub struct Store {
     writer: thread::Worker,
     reader: thread::Worker,
     path: PathBuf,
+    vault: Arc<Vault>,
 }
 
 impl Store {
@@ -128,7 +136,17 @@ impl Store {
             writer: thread::Worker::writing(writer, lock)?,
             reader: thread::Worker::reading(reader)?,
             path: path.to_owned(),
+            vault: Arc::new(Vault::without_key()),
         })
+    }
+
+    /// With the keys for payloads. Whoever neither queues, hands out nor shows them needs none.
+    pub fn with_vault(self, vault: Vault) -> Self {
+        Self { vault: Arc::new(vault), ..self }
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     pub fn path(&self) -> &std::path::Path {
@@ -138,7 +156,7 @@ impl Store {
     /// The same store with a reading connection of its own: its long queries hold up nobody else's.
     pub fn beside(&self) -> Result<Self> {
         let reader = thread::Worker::reading(file::open_reader(&self.path)?)?;
-        Ok(Self { writer: self.writer.clone(), reader, path: self.path.clone() })
+        Ok(Self { writer: self.writer.clone(), reader, path: self.path.clone(), vault: self.vault.clone() })
     }
 
     /// Waits until everything queued is committed and both connections are closed.

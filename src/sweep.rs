@@ -173,6 +173,10 @@ impl<P: Provider> Sweeper<P> {
     /// # Errors
     /// The store's; everything else is logged and tried again.
     pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+        if !self.store.vault().can_seal() {
+            // What it learned could not be stored. Alerts and readiness tell why.
+            return Ok(LONGEST_WAIT);
+        }
         if self.clock.as_mut().is_some_and(|clock| clock.has_stepped(CLOCK_STEP)) {
             tracing::warn!(provider = %self.account.name, "the clock was stepped; due times are checked");
             self.clock = None;

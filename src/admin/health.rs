@@ -63,6 +63,8 @@ impl Health {
             reasons.push(format!("{} has not turned for {} s", stuck.name, stuck.since.as_secs()));
         }
         reasons.extend(self.wrong_clock(Timestamp::now()).await);
+        // A database that cannot be read has been told of already.
+        reasons.extend(self.store.key_trouble().await.unwrap_or_default());
         Readiness { ready: reasons.is_empty(), reasons }
     }
 
@@ -97,7 +99,7 @@ pub async fn healthz() -> Json<Liveness> {
     Json(Liveness { alive: true, version: env!("CARGO_PKG_VERSION") })
 }
 
-/// The store can be written, every loop turns, and the clock can be right.
+/// The store can be written, every loop turns, the clock can be right, and no message waits for a key.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store;
+use crate::{store, vault};
 
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -53,6 +53,13 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         if error.is_transient() || matches!(error, store::Error::Closed) {
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("try again later: {}", crate::chain(&error)));
+        }
+        match &error {
+            store::Error::Vault(error @ vault::Error::Damaged { .. }) => {
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+            }
+            store::Error::Vault(error) => return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            _ => {}
         }
         tracing::error!(error = %crate::chain(&error), "admin endpoint: the store failed");
         Self::internal()

@@ -16,11 +16,14 @@ use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
 use crate::store::{Store, counts_of};
 use crate::text::visible;
+use crate::vault::{self, Vault};
 
 /// What `init` writes where only the operator knows better.
 const PLACEHOLDER: &str = "CHANGE-ME";
 /// Requests in flight that ordinary polls never use.
 const KEPT_IN_FLIGHT: usize = 2;
+/// Told one by one.
+const MOST_DAMAGED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
@@ -91,6 +94,8 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
     settings_file(&loaded, &mut findings);
     secrets(settings, &mut findings);
     let store = files::look(&settings.store.path, &mut findings);
+    let store = store.map(|store| store.with_vault(Vault::from_settings(&settings.store)));
+    payloads(settings, store.as_ref(), &mut findings).await?;
     for (name, provider) in &settings.providers {
         account(name, provider, &mut findings);
     }
@@ -132,8 +137,10 @@ fn secrets(settings: &Settings, findings: &mut Findings) {
         })
         .collect();
     for secret in settings.secrets() {
+        let encrypts = settings.store.encryption_keys().any(|one| std::ptr::eq(one, secret));
         let signs = signing.iter().any(|one| std::ptr::eq(*one, secret));
         let read = if signs { secret.read_signing_key().map(drop) } else { secret.read().map(drop) };
+        let read = if encrypts { secret.read_encryption_key().map(drop) } else { read };
         match (read, secret) {
             (Err(error), _) => findings.problem("secret", crate::chain(&error)),
             (Ok(()), Secret::File { key, .. }) => findings.ok("secret", format!("{key} can be read")),
@@ -144,6 +151,33 @@ fn secrets(settings: &Settings, findings: &mut Findings) {
             findings.warning("secret", warning);
         }
     }
+}
+
+/// Whether what is stored is encrypted, and can be opened.
+async fn payloads(settings: &Settings, store: Option<&Store>, findings: &mut Findings) -> Result<(), Error> {
+    let what = "encryption";
+    if settings.store.encryption_key.is_none() {
+        let text = "store.encryption_key_file is not given: licence keys are stored as they are, and only the file's mode protects them";
+        findings.warning(what, text);
+    }
+    let Some(store) = store else { return Ok(()) };
+    // What is wrong with a key itself is named above.
+    if store.vault().trouble().is_none() {
+        store.key_trouble().await?.into_iter().for_each(|reason| findings.problem(what, reason));
+    }
+    for message in store.damaged(MOST_DAMAGED).await? {
+        findings.problem(what, vault::Error::Damaged { message }.to_string());
+    }
+    if let Some(key_id) = store.vault().current_id() {
+        match store.count_not_sealed().await? {
+            0 => findings.ok(what, format!("all payloads are encrypted with key {key_id}")),
+            rest => findings.warning(
+                what,
+                format!("{rest} payloads are not encrypted with key {key_id}: run `renewald keys rotate`"),
+            ),
+        }
+    }
+    Ok(())
 }
 
 /// A provider's settings, as far as they can be judged without asking.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Error, Exit, Global, owner};
 use crate::settings::{Loaded, Settings};
 use crate::store::{Access, Store};
+use crate::vault::Vault;
 
 /// The options of every command and what follows from them.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ impl Context {
     pub fn store(&self, settings: &Settings) -> Result<Store, Error> {
         self.become_owner(settings)?;
         Ok(Store::open(&settings.store.path, Access::Command)?)
+    }
+
+    /// The same with the keys for payloads, for what shows or hands them out.
+    pub fn store_with_keys(&self, settings: &Settings) -> Result<Store, Error> {
+        Ok(self.store(settings)?.with_vault(Vault::from_settings(&settings.store)))
     }
 
     /// Prints one JSON object on a line of its own.

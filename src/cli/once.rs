@@ -77,7 +77,11 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     };
     let signals = Signals::install().map_err(daemon::Error::Signals)?;
     let store = Store::open(&settings.store.path, Access::Instance(lock))?;
-    let mut worker = Worker::new(settings.clone(), store.clone())?;
+    let mut worker = Worker::new(settings.clone(), store)?;
+    let store = worker.store.clone();
+    if let Some(reason) = store.vault().trouble() {
+        return Err(Error::new(Exit::Settings, reason));
+    }
     let limit = args.max_time.map(|limit| stop_after(limit, signals.shutdown.clone()));
     // With the lock in hand: a second copy leaves at once.
     if let Some(longest) = args.jitter.filter(|_| !std::io::stderr().is_terminal()) {
@@ -160,7 +164,7 @@ fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
 async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Result<bool, Error> {
     let now = Timestamp::now();
     // What waits for a sink in trouble is due once the sink is, which may be a moment from now.
-    if done.relay.unanswered > 0 || done.relay.blocked {
+    if done.relay.unanswered > 0 || done.relay.blocked || !store.key_trouble().await?.is_empty() {
         return Ok(true);
     }
     for (name, sink) in &settings.sinks {

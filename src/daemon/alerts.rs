@@ -16,6 +16,7 @@ use crate::retry::WAITING_WARNING;
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
 use crate::store::{self, Alert, AlertChange, Patience, Store, counts_of};
+use crate::vault::Error::Damaged;
 
 /// How long nobody looks at the most. Bells ring more often.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -27,6 +28,8 @@ const FORECAST_HOLDS: Duration = Duration::from_secs(3600);
 const ABSENCE: Duration = Duration::from_secs(5 * 60);
 /// What catching up takes beside the requests themselves: connections, tokens, the first commits.
 const WARM_UP: Duration = Duration::from_secs(5 * 60);
+/// Told one by one; there are more only where somebody has been at the file.
+const MOST_DAMAGED: usize = 20;
 
 /// The daemon's part that looks.
 pub(super) struct Watchman {
@@ -164,6 +167,14 @@ impl Outlook {
         for (sink, count) in store.dead_messages().await? {
             let text = format!("{count} messages nobody received; `renewald queue dead` shows them");
             found.alerts.push(Alert::new("dead", &sink, &text));
+        }
+        let key_trouble = store.key_trouble().await?;
+        if !key_trouble.is_empty() {
+            found.alerts.push(Alert::new("encryption", "key", &key_trouble.join("; ")));
+        }
+        for message in store.damaged(MOST_DAMAGED).await? {
+            let text = format!("{}; it is not delivered; see README, \"Encryption at rest\"", Damaged { message });
+            found.alerts.push(Alert::new("damaged", &message.to_string(), &text));
         }
         Ok(found)
     }

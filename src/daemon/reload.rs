@@ -242,10 +242,15 @@ fn keep_fixed(settings: &mut Settings, before: &Settings) -> Vec<&'static str> {
     let mut left = Vec::new();
     let mut keep = |changes: bool, key| left.extend(changes.then_some(key));
     keep(settings.store.path != before.store.path, "store.path");
-    keep(settings.store.encryption_key_file != before.store.encryption_key_file, "store.encryption_key_file");
+    keep(settings.store.encryption_key != before.store.encryption_key, "store.encryption_key_file");
+    keep(
+        settings.store.encryption_key_previous != before.store.encryption_key_previous,
+        "store.encryption_key_previous_file",
+    );
     keep(settings.admin.listen != before.admin.listen, "admin.listen");
     settings.store.path.clone_from(&before.store.path);
-    settings.store.encryption_key_file.clone_from(&before.store.encryption_key_file);
+    settings.store.encryption_key.clone_from(&before.store.encryption_key);
+    settings.store.encryption_key_previous.clone_from(&before.store.encryption_key_previous);
     settings.admin.listen.clone_from(&before.admin.listen);
     left
 }

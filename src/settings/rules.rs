@@ -42,13 +42,16 @@ fn store(mut section: Section) -> Store {
     let path = section.path("path").unwrap_or_else(|| "/var/lib/renewald/renewald.db".into());
     let retention = section.duration("retention", 30 * DAY, SECOND..=LONGEST);
     let dead_retention = section.duration("dead_retention", 180 * DAY, SECOND..=LONGEST);
-    let encryption_key_file = section.path("encryption_key_file");
-    if encryption_key_file.is_some() {
-        // Better refused than keys that the operator believes to be encrypted.
-        section.problem("encryption_key_file", "encryption at rest is not built into this version; leave it empty");
+    let (encryption_key, encryption_key_previous) =
+        (section.secret("encryption_key"), section.secret("encryption_key_previous"));
+    if encryption_key_previous.is_some() && encryption_key.is_none() {
+        section.problem(
+            "encryption_key_previous_file",
+            "needs encryption_key_file: it only opens, and nothing would be encrypted",
+        );
     }
     section.finish();
-    Store { path, retention, dead_retention, encryption_key_file }
+    Store { path, retention, dead_retention, encryption_key, encryption_key_previous }
 }
 
 fn poll(mut section: Section) -> Poll {

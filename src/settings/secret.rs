@@ -12,6 +12,9 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use super::problem::shown;
 
 const MAX_BYTES: u64 = 64 * 1024;
+/// Of a key for payloads.
+pub const ENCRYPTION_KEY_BYTES: usize = 32;
+const HEX_KEY_DIGITS: usize = 2 * ENCRYPTION_KEY_BYTES;
 
 /// Where a secret is to be had. Only [`Secret::read`] opens files, so that a command reads just the secrets it uses.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub enum SecretError {
     Unusable { key: String, place: String, reason: &'static str },
     #[error("{key}: must be whsec_ followed by the base64 of 24 to 64 bytes")]
     NotASigningSecret { key: String },
+    #[error("{key}: must be 32 bytes as base64 or hex on one line, as `renewald keys generate FILE` writes them")]
+    NotAnEncryptionKey { key: String },
 }
 
 impl Secret {
@@ -106,6 +111,22 @@ impl Secret {
             Some(bytes) => Ok(SecretSlice::from(bytes.to_vec())),
             None => Err(SecretError::NotASigningSecret { key: self.key() }),
         }
+    }
+
+    /// Reads a key for payloads: 64 hexadecimal digits, or base64.
+    pub fn read_encryption_key(&self) -> Result<Zeroizing<[u8; ENCRYPTION_KEY_BYTES]>, SecretError> {
+        let secret = self.read()?;
+        let text = secret.expose_secret();
+        let bytes = match text.len() {
+            HEX_KEY_DIGITS => from_hex(text),
+            _ => base64::engine::general_purpose::STANDARD.decode(text).ok(),
+        };
+        let mut key = Zeroizing::new([0; ENCRYPTION_KEY_BYTES]);
+        match bytes.map(Zeroizing::new).filter(|bytes| bytes.len() == key.len()) {
+            Some(bytes) => key.copy_from_slice(&bytes),
+            None => return Err(SecretError::NotAnEncryptionKey { key: self.key() }),
+        }
+        Ok(key)
     }
 
     /// What `check` should say of the file that would be read; empty when there is none.
@@ -167,6 +188,16 @@ impl Secret {
             }
         }
     }
+}
+
+/// The bytes that hexadecimal digits stand for; `None` if the text holds anything else.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<_>>>().map(Zeroizing::new)?;
+    let bytes = digits.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high << 4 | low).ok(),
+        _ => None,
+    });
+    bytes.collect()
 }
 
 /// A whole small file, wiped from memory after use; a longer one is an error.

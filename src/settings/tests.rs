@@ -113,7 +113,15 @@ fn the_shipped_file_names_every_key() {
         let (place, known) = line.split_once("zzzz: unknown key; known here: ").unwrap();
         for key in known.split(", ") {
             // The shipped file shows secrets by file only, and says once that they can be given directly.
-            let inline_secret = ["client_secret", "secret", "signing_secret", "signing_secret_previous", "token"];
+            let inline_secret = [
+                "client_secret",
+                "encryption_key",
+                "encryption_key_previous",
+                "secret",
+                "signing_secret",
+                "signing_secret_previous",
+                "token",
+            ];
             let written = shipped.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} = ")));
             assert!(written || inline_secret.contains(&key), "{place}{key}");
             keys += 1;
@@ -420,7 +428,7 @@ fn contradictions_are_errors() {
     assert!(load_with(&timeouts, &[]).unwrap_err().contains("connect_timeout: must not be longer than timeout"));
     let short = loaded(&PROVIDER.replace("realm =", "timeout = '5s'\nrealm =")).settings;
     assert_eq!(short.providers["nexway"].connect_timeout, Duration::from_secs(5));
-    assert!(refused("[store]\nencryption_key_file = 'key'").contains("not built into this version"));
+    assert!(refused("[store]\nencryption_key_previous_file = 'key'").contains("needs encryption_key_file"));
     let twice = [("RENEWALD__PROVIDERS__NEXWAY__CLIENT_SECRET", "hush")];
     assert_eq!(
         load_with(PROVIDER, &twice).unwrap_err(),

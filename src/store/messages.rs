@@ -11,6 +11,7 @@ use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
 use crate::delivery::Message;
+use crate::vault::Vault;
 
 pub use purge::{ForgottenRow, PurgeFilter, Purgeable};
 pub use wipe::Purged;
@@ -92,14 +93,16 @@ impl Store {
         .await
     }
 
-    /// The stored bytes, keys included; `None` when unknown or wiped.
+    /// The body as it was queued, keys included; `None` when unknown or wiped.
     pub async fn message_body(&self, id: Uuid) -> Result<Option<Vec<u8>>> {
+        let vault = self.vault.clone();
         self.read(move |db| {
-            Ok(db
-                .prepare_cached("SELECT body FROM messages WHERE id = :id")?
-                .query_row(named_params! { ":id": id.to_string() }, |row| row.get(0))
-                .optional()?
-                .flatten())
+            let stored = db
+                .prepare_cached("SELECT key_id, body FROM messages WHERE id = :id AND body IS NOT NULL")?
+                .query_row(named_params! { ":id": id.to_string() }, |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let open = |(key_id, body): (Option<String>, Vec<u8>)| vault.open(id, key_id.as_deref(), body);
+            Ok(stored.map(open).transpose()?)
         })
         .await
     }
@@ -119,18 +122,21 @@ impl Store {
 }
 
 /// Queues a message once: an id that is there already changes nothing.
-pub(super) fn insert(db: &Connection, new: &NewMessage) -> Result<()> {
+pub(super) fn insert(db: &Connection, vault: &Vault, new: &NewMessage) -> Result<()> {
     let NewMessage { message, .. } = new;
+    let sealed = vault.seal(message.id, &message.body)?;
     let inserted = db
         .prepare_cached(
-            "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, body, body_bytes, keys_hash)
-             VALUES (:id, :subscription, :type, :territory, :generation, :queued_at, :body, :body_bytes, :keys_hash)
+            "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, key_id, body, body_bytes,
+                                   keys_hash)
+             VALUES (:id, :subscription, :type, :territory, :generation, :queued_at, :key_id, :body, :body_bytes,
+                     :keys_hash)
              ON CONFLICT (id) DO NOTHING",
         )?
         .execute(named_params! {
             ":id": message.id.to_string(), ":subscription": new.subscription, ":type": message.event,
             ":territory": new.territory, ":generation": new.generation, ":queued_at": message.queued_at,
-            ":body": message.body, ":body_bytes": message.body.len() as i64, ":keys_hash": new.keys_hash,
+            ":key_id": sealed.key_id, ":body": sealed.body, ":body_bytes": message.body.len() as i64, ":keys_hash": new.keys_hash,
         })?;
     if inserted == 0 {
         return Ok(());

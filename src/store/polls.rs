@@ -7,6 +7,7 @@ use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::renewal::poll::NewRenewal;
 use crate::renewal::{HOUR, Pace, Rules, Subscription};
+use crate::vault::Vault;
 
 use super::messages::NewMessage;
 
@@ -208,7 +209,8 @@ impl Store {
     /// Writes the results of polls, all of them or none. A generation is raised in the transaction that inserts its
     /// renewal, so that it is never seen and then forgotten; recording a generation twice is harmless.
     pub async fn record_polls(&self, records: Vec<PollRecord>, now: Timestamp) -> Result<Vec<Recorded>> {
-        self.write(move |db| records.iter().map(|record| record_poll(db, record, now)).collect()).await
+        let vault = self.vault.clone();
+        self.write(move |db| records.iter().map(|record| record_poll(db, &vault, record, now)).collect()).await
     }
 
     pub async fn stop_territory(&self, stopped: StoppedTerritory) -> Result<()> {
@@ -257,7 +259,7 @@ impl Store {
     }
 }
 
-fn record_poll(db: &Connection, record: &PollRecord, now: Timestamp) -> Result<Recorded> {
+fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timestamp) -> Result<Recorded> {
     let (before, after) = (&record.before, &record.after);
     let changed = if is_quiet(record) { touch(db, before, after)? } else { replace(db, before, after)? };
     if changed == 0 {
@@ -267,7 +269,7 @@ fn record_poll(db: &Connection, record: &PollRecord, now: Timestamp) -> Result<R
         renewals::insert(db, after.row, renewal, now)?;
     }
     for message in &record.messages {
-        messages::insert(db, message)?;
+        messages::insert(db, vault, message)?;
     }
     Ok(Recorded::Done)
 }

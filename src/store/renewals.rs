@@ -8,6 +8,7 @@ use super::{Result, Store};
 use crate::clock::Timestamp;
 use crate::renewal::order::{Patience, Tally};
 use crate::renewal::poll::NewRenewal;
+use crate::vault::Vault;
 
 /// A renewal whose order data is due.
 #[derive(Clone, Debug)]
@@ -194,7 +195,8 @@ impl Store {
     /// Writes what an answer meant for the renewals it served: for each, state, messages and dispatches together or not at
     /// all. One that somebody settled or reopened meanwhile is left alone; the returned flags say which were written.
     pub async fn settle_renewals(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>> {
-        self.write(move |db| settlements.iter().map(|s| settle(db, s)).collect()).await
+        let vault = self.vault.clone();
+        self.write(move |db| settlements.iter().map(|s| settle(db, &vault, s)).collect()).await
     }
 
     /// The renewals of one subscription, oldest generation first.
@@ -285,7 +287,7 @@ pub(super) fn insert(db: &Connection, subscription: i64, renewal: &NewRenewal, n
     Ok(())
 }
 
-fn settle(db: &Connection, settlement: &Settlement) -> Result<bool> {
+fn settle(db: &Connection, vault: &Vault, settlement: &Settlement) -> Result<bool> {
     let Settlement { renewal, outcome, at, polls_resume_at } = settlement;
     let written = match outcome {
         Settled::Waiting { at: next, patience, outcome, detail } => {
@@ -299,7 +301,7 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<bool> {
     }
     if let Settled::Queued { messages } | Settled::Abandoned { messages, .. } = outcome {
         for message in messages {
-            messages::insert(db, message)?;
+            messages::insert(db, vault, message)?;
         }
         resume_polls(db, renewal.subscription, *polls_resume_at)?;
     }

@@ -104,6 +104,8 @@ pub struct Setup {
     pub log_level: &'static str,
     pub territories: Vec<(String, String)>,
     pub client_secret: String,
+    /// What stands in `[store]` too.
+    pub store: String,
     /// What stands in `[admin]`.
     pub admin: String,
     /// At the end: more tables.
@@ -131,6 +133,7 @@ impl Setup {
             log_level: "debug",
             territories: of_sandbox.territories.into_iter().collect(),
             client_secret: of_sandbox.client_secret,
+            store: String::new(),
             admin: "listen = \"\"".to_owned(),
             more: String::new(),
             sinks: Vec::new(),
@@ -171,11 +174,12 @@ impl Setup {
             concurrency,
             requests_per_second,
             log_level,
+            store,
             admin,
             ..
         } = self;
         let mut text = format!(
-            "[store]\npath = \"renewald.db\"\n\
+            "[store]\npath = \"renewald.db\"\n{store}\n\
              [poll]\nevery = \"{every}\"\n\
              [order_data]\nretry_first = \"{retry_first}\"\n\
              [providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\

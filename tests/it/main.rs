@@ -10,6 +10,7 @@ mod budget;
 mod clocks;
 mod commands;
 mod crashes;
+mod encryption;
 mod exec;
 mod fake_receiver;
 mod files;

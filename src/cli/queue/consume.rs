@@ -10,6 +10,7 @@ use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::settings::parse_duration;
 use crate::store::{Leased, Store};
+use crate::vault::Error::Damaged;
 
 /// How often a waiting pull looks whether another process has written anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -17,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A longer lease would outlast the day on which its consumer died.
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
+/// Told one by one.
+const MOST_DAMAGED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub struct PullArgs {
@@ -62,11 +65,18 @@ fn lease(text: &str) -> Result<Duration, String> {
 pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     let settings = context.settings()?.settings;
     let sink = queue_sink(&settings, args.sink.as_deref())?;
-    let store = context.store(&settings)?;
+    let store = context.store_with_keys(&settings)?;
     let leased = wait_for_messages(&store, &sink, &args).await?;
+    let (locked, damaged) = (store.key_trouble().await?, store.damaged(MOST_DAMAGED).await?);
     store.close().await;
     print_bodies(&mut std::io::stdout().lock(), &leased)?;
-    Ok(Exit::Done)
+    for message in damaged {
+        context.complain(&Damaged { message }.to_string());
+    }
+    match locked.is_empty() {
+        true => Ok(Exit::Done),
+        false => Err(Error::new(Exit::Settings, locked.join("; "))),
+    }
 }
 
 async fn wait_for_messages(store: &Store, sink: &str, args: &PullArgs) -> Result<Vec<Leased>, Error> {

@@ -32,7 +32,7 @@ struct Ledger {
 pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
     let id = parse_ids(std::slice::from_ref(&args.id))?[0];
     let settings = context.settings()?.settings;
-    let store = context.store(&settings)?;
+    let store = if args.reveal { context.store_with_keys(&settings) } else { context.store(&settings) }?;
     let Some(message) = store.message(id).await? else {
         let forgotten = store.forgotten(id).await?;
         store.close().await;

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::super::{Result, Store};
 use super::Leased;
-use super::take::{ATTEMPT, ELIGIBLE, attempt};
+use super::take::{ATTEMPT, ELIGIBLE, Opened, READABLE, open};
 use crate::clock::Timestamp;
+use crate::vault::Vault;
 
 /// A lease that began further ahead than this was given under a wrong clock, and is over. Small corrections of the clock end none.
 const CLOCK_STEP: Duration = Duration::from_secs(60);
@@ -17,25 +18,15 @@ impl Store {
     /// Leases up to `max` messages of a built-in queue, longest queued first. Until the lease is over nobody else gets them,
     /// nor a later `renewal.*` of their subscriptions. The leases are on disk when this returns.
     pub async fn lease(&self, sink: &str, max: usize, lease: Duration, now: Timestamp) -> Result<Vec<Leased>> {
-        let sink = sink.to_owned();
+        let (sink, vault) = (sink.to_owned(), self.vault.clone());
         let until = now + lease;
         self.write(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                // In the order of the index: however many wait, only those that are taken are read.
-                "SELECT {ATTEMPT}
-                 FROM dispatches d JOIN messages m ON m.seq = d.message
-                 WHERE {ELIGIBLE} AND m.body IS NOT NULL
-                   AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
-                 ORDER BY d.next_attempt_at, d.id LIMIT :max"
-            ))?;
-            let rows = statement
-                .query_map(
-                    named_params! {
-                        ":sink": sink, ":now": now, ":max": max as i64, ":clock_step": CLOCK_STEP.as_secs() as i64,
-                    },
-                    attempt,
-                )?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let rows = loop {
+                let Opened { attempts, damaged } = available(db, &vault, &sink, max, now)?;
+                if !attempts.is_empty() || damaged == 0 {
+                    break attempts;
+                }
+            };
             let mut take = db.prepare_cached(
                 "UPDATE dispatches SET leased_until = :until, last_attempt_at = :now, attempts = :number
                  WHERE id = :id AND state = 'pending'",
@@ -78,6 +69,22 @@ impl Store {
         })
         .await
     }
+}
+
+fn available(db: &Connection, vault: &Vault, sink: &str, max: usize, now: Timestamp) -> Result<Opened> {
+    let mut statement = db.prepare_cached(&format!(
+        // In the order of the index: however many wait, only those that are taken are read.
+        "SELECT {ATTEMPT}
+         FROM dispatches d JOIN messages m ON m.seq = d.message
+         WHERE {ELIGIBLE} AND {READABLE} AND m.body IS NOT NULL
+           AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
+         ORDER BY d.next_attempt_at, d.id LIMIT :max"
+    ))?;
+    let rows = statement.query(named_params! {
+        ":sink": sink, ":now": now, ":max": max as i64, ":clock_step": CLOCK_STEP.as_secs() as i64,
+        ":current_key": vault.current_id(), ":previous_key": vault.previous_id(),
+    })?;
+    open(db, vault, rows, now)
 }
 
 fn acknowledge(db: &Connection, sink: &str, id: Uuid, now: Timestamp) -> Result<()> {

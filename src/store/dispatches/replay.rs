@@ -10,9 +10,13 @@ use crate::clock::Timestamp;
 
 impl Store {
     /// Makes a message's dispatches due now, dead ones included, with all their attempts before them; delivered ones stay
-    /// delivered. Returns how many.
+    /// delivered. Whether a damaged one is whole again shows when it is opened. Returns how many.
     pub async fn retry_message(&self, id: Uuid, sink: Option<String>, now: Timestamp) -> Result<usize> {
         self.write(move |db| {
+            db.execute(
+                "UPDATE messages SET damaged_at = NULL WHERE id = :id AND damaged_at IS NOT NULL",
+                named_params! { ":id": id.to_string() },
+            )?;
             Ok(db.execute(
                 "UPDATE dispatches SET state = 'pending', dead_at = NULL, attempts = 0, failing_seconds = 0, failed_at = NULL,
                                        next_attempt_at = :now, leased_until = NULL

@@ -2,22 +2,30 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row, Rows, named_params};
 
 use super::super::renewals::message_id;
+use super::super::sealed::mark_damaged;
 use super::super::{Result, Store};
 use super::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Message;
 use crate::renewal::number;
 use crate::retry;
+use crate::vault::{self, Vault};
 
-/// Pending, due, and the first `renewal.*` of its subscription: the order is kept by never looking past that one.
+/// Pending, and the first `renewal.*` of its subscription: the order is kept by never looking past that one. A damaged message may
+/// never be whole again: it holds up nobody. One whose key is not given does; that is over once it is.
 pub(super) const ELIGIBLE: &str = "d.sink = :sink AND d.state = 'pending'
     AND (d.ordered = 0 OR NOT EXISTS (
          SELECT 1 FROM dispatches e
          WHERE e.sink = d.sink AND e.subscription = d.subscription AND e.state = 'pending' AND e.ordered = 1
-           AND e.message < d.message))";
+           AND e.message < d.message
+           AND NOT EXISTS (SELECT 1 FROM messages b WHERE b.seq = e.message AND b.damaged_at IS NOT NULL)))";
+
+/// Whole as far as anybody knows, and plain or encrypted with a key that is given.
+pub(super) const READABLE: &str =
+    "m.damaged_at IS NULL AND (m.key_id IS NULL OR m.key_id = :current_key OR m.key_id = :previous_key)";
 
 /// Bodies taken at once; one more may begin below it. A licence file may have 16 MiB.
 const MOST_BODY_BYTES: usize = 16 << 20;
@@ -38,11 +46,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<Attempt>> {
         let (sink, in_hand) = (sink.to_owned(), serde_json::Value::from(in_hand).to_string());
+        let vault = self.vault.clone();
         self.write(move |db| {
-            let mut attempts = due(db, "d.next_attempt_at <= :bound", now, &sink, &in_hand, limit)?;
+            let due = Due { db, vault: &vault, sink: &sink, in_hand: &in_hand, now };
+            let mut attempts = due.read("d.next_attempt_at <= :bound", now, limit)?;
             if attempts.len() < limit {
                 let left = limit - attempts.len();
-                attempts.extend(due(db, "d.next_attempt_at > :bound", now + FURTHEST, &sink, &in_hand, left)?);
+                attempts.extend(due.read("d.next_attempt_at > :bound", now + FURTHEST, left)?);
             }
             let mut take = db.prepare_cached(
                 "UPDATE dispatches SET attempts = :number, last_attempt_at = :now, next_attempt_at = :next
@@ -59,51 +69,99 @@ impl Store {
         .await
     }
 
-    /// When the next dispatch of a sink is due; `None` when nothing is pending.
+    /// When the next dispatch of a sink is due; `None` when nothing is pending that could be opened.
     pub async fn next_dispatch_due(&self, sink: &str) -> Result<Option<Timestamp>> {
-        let sink = sink.to_owned();
+        let (sink, vault) = (sink.to_owned(), self.vault.clone());
         self.read(move |db| {
-            Ok(db
-                .prepare_cached(&format!("SELECT min(d.next_attempt_at) FROM dispatches d WHERE {ELIGIBLE}"))?
-                .query_row(named_params! { ":sink": sink }, |row| row.get(0))?)
+            let mut next = db.prepare_cached(&format!(
+                "SELECT min(d.next_attempt_at) FROM dispatches d
+                 WHERE {ELIGIBLE} AND EXISTS (SELECT 1 FROM messages m WHERE m.seq = d.message AND {READABLE})"
+            ))?;
+            Ok(next.query_row(
+                named_params! {
+                    ":sink": sink, ":current_key": vault.current_id(), ":previous_key": vault.previous_id(),
+                },
+                |row| row.get(0),
+            )?)
         })
         .await
     }
 }
 
-/// Reads what is due by one end of the index or beyond legal delays by the other, and no more bodies than memory should hold.
-fn due(
-    db: &Connection,
-    range: &str,
-    bound: Timestamp,
-    sink: &str,
-    in_hand: &str,
-    limit: usize,
-) -> rusqlite::Result<Vec<Attempt>> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {ATTEMPT}
-         FROM dispatches d JOIN messages m ON m.seq = d.message
-         WHERE {ELIGIBLE} AND {range}
-           AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
-         ORDER BY d.next_attempt_at, d.id LIMIT :limit"
-    ))?;
-    let mut rows = statement
-        .query(named_params! { ":sink": sink, ":bound": bound, ":in_hand": in_hand, ":limit": limit as i64 })?;
-    let (mut attempts, mut body_bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()?.filter(|_| body_bytes < MOST_BODY_BYTES) {
-        let attempt = attempt(row)?;
-        body_bytes += attempt.message.body.len();
-        attempts.push(attempt);
+/// What is due for one sink, and how it is opened.
+struct Due<'a> {
+    db: &'a Connection,
+    vault: &'a Vault,
+    sink: &'a str,
+    in_hand: &'a str,
+    now: Timestamp,
+}
+
+impl Due<'_> {
+    /// Reads what is due by one end of the index or beyond legal delays by the other, and no more bodies than memory should
+    /// hold. Where all that was found is damaged, there may be more behind it.
+    fn read(&self, range: &str, bound: Timestamp, limit: usize) -> Result<Vec<Attempt>> {
+        loop {
+            let Opened { attempts, damaged } = self.step(range, bound, limit)?;
+            if !attempts.is_empty() || damaged == 0 {
+                return Ok(attempts);
+            }
+        }
     }
-    Ok(attempts)
+
+    fn step(&self, range: &str, bound: Timestamp, limit: usize) -> Result<Opened> {
+        let mut statement = self.db.prepare_cached(&format!(
+            "SELECT {ATTEMPT}
+             FROM dispatches d JOIN messages m ON m.seq = d.message
+             WHERE {ELIGIBLE} AND {READABLE} AND {range}
+               AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
+             ORDER BY d.next_attempt_at, d.id LIMIT :limit"
+        ))?;
+        let rows = statement.query(named_params! {
+            ":sink": self.sink, ":bound": bound, ":in_hand": self.in_hand, ":limit": limit as i64,
+            ":current_key": self.vault.current_id(), ":previous_key": self.vault.previous_id(),
+        })?;
+        open(self.db, self.vault, rows, self.now)
+    }
+}
+
+/// What was found, opened.
+pub(super) struct Opened {
+    pub attempts: Vec<Attempt>,
+    /// So many were not what they were when they were sealed. They are marked, and found no more.
+    pub damaged: usize,
+}
+
+/// Opens the bodies of rows of [`ATTEMPT`], as many as memory should hold.
+pub(super) fn open(db: &Connection, vault: &Vault, mut rows: Rows<'_>, now: Timestamp) -> Result<Opened> {
+    let (mut attempts, mut damaged, mut body_bytes) = (Vec::new(), Vec::new(), 0);
+    while let Some(row) = rows.next()?.filter(|_| body_bytes < MOST_BODY_BYTES) {
+        let mut attempt = attempt(row)?;
+        body_bytes += attempt.message.body.len();
+        let (seq, key_id): (i64, Option<String>) = (row.get(14)?, row.get(15)?);
+        match vault.open(attempt.message.id, key_id.as_deref(), std::mem::take(&mut attempt.message.body)) {
+            Ok(body) => {
+                attempt.message.body = body;
+                attempts.push(attempt);
+            }
+            Err(vault::Error::Damaged { .. }) => damaged.push(seq),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    drop(rows);
+    for seq in &damaged {
+        mark_damaged(db, *seq, now)?;
+    }
+    Ok(Opened { attempts, damaged: damaged.len() })
 }
 
 pub(super) const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
      m.id, m.type, m.queued_at, m.body, d.replays, \
      (SELECT partner_order_number FROM subscriptions s WHERE s.id = d.subscription), \
-     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation";
+     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation, m.seq, m.key_id";
 
-pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+/// Its body is as it is stored.
+fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         dispatch: row.get(0)?,
         subscription: row.get(1)?,

@@ -11,6 +11,7 @@ use crate::store::{
 };
 
 mod by_hand;
+mod sealed;
 
 /// 2026-11-21T20:00:00Z
 const T0: Timestamp = Timestamp::from_unix(1_795_291_200);

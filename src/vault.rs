@@ -1,0 +1,180 @@
+//! Payloads at rest: sealed with XChaCha20-Poly1305 and opened again.
+//!
+//! A sealed body belongs to its message: under another id, or with one bit changed, it does not open. Which rows are sealed,
+//! and with which key, is the store's; where a key is read from is the settings'.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chacha20poly1305::aead::{Aead, Generate, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use secrecy::zeroize::Zeroizing;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::settings::{self, ENCRYPTION_KEY_BYTES as KEY_BYTES};
+
+/// A sealed body begins with it, and a plain one with `{`: neither can be passed off as the other.
+const FORMAT: u8 = 1;
+const NONCE_BYTES: usize = 24;
+const KEY_ID_DOMAIN: &[u8] = b"renewald encryption key id v1\0";
+const BODY_DOMAIN: &str = "renewald message body v1";
+
+/// Why a payload cannot be sealed or opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("message {message} is encrypted with key {key_id}, which is not given: see store.encryption_key_file")]
+    Locked { message: Uuid, key_id: String },
+    #[error("message {message} is damaged: its stored content was changed, cut off or exchanged with another's")]
+    Damaged { message: Uuid },
+    #[error("nothing can be encrypted: {0}")]
+    NoKey(String),
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// One key and its name: as long as the key is secret its name tells nothing of it.
+pub struct Key {
+    id: String,
+    /// Wipes its key when dropped.
+    cipher: XChaCha20Poly1305,
+}
+
+/// The keys of a process.
+pub struct Vault {
+    /// Seals; none: bodies are stored as they are. An error: why the one that is configured is not there.
+    current: Result<Option<Key>, String>,
+    /// Only opens.
+    previous: Result<Option<Key>, String>,
+}
+
+/// A body as it is stored.
+pub struct Sealed<'a> {
+    /// `None`: it is plain.
+    pub key_id: Option<&'a str>,
+    pub body: Cow<'a, [u8]>,
+}
+
+impl Key {
+    pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        let digest = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(bytes).finalize();
+        let id = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { id, cipher: XChaCha20Poly1305::new(bytes.into()) }
+    }
+
+    /// Eight hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The bytes of a new one.
+    pub fn generate() -> Result<Zeroizing<[u8; KEY_BYTES]>, Error> {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        let random = Zeroizing::new(<[u8; KEY_BYTES]>::try_generate().map_err(|_| Error::Random)?);
+        bytes.copy_from_slice(&*random);
+        Ok(bytes)
+    }
+
+    fn seal(&self, message: Uuid, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let nonce = XNonce::try_generate().map_err(|_| Error::Random)?;
+        self.seal_with(&nonce, body, associated(message).as_bytes())
+    }
+
+    fn seal_with(&self, nonce: &XNonce, body: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error> {
+        let sealed = self.cipher.encrypt(nonce, Payload { msg: body, aad });
+        // Fails only above 256 GiB.
+        let sealed = sealed.map_err(|_| Error::NoKey("the message is too long".to_owned()))?;
+        Ok([&[FORMAT][..], nonce, &sealed].concat())
+    }
+
+    fn open(&self, body: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = body.strip_prefix(&[FORMAT])?.split_first_chunk::<NONCE_BYTES>()?;
+        self.cipher.decrypt(nonce.into(), Payload { msg: sealed, aad }).ok()
+    }
+}
+
+impl Vault {
+    /// Without any key: bodies are stored as they are, sealed ones stay closed.
+    pub const fn without_key() -> Self {
+        Self { current: Ok(None), previous: Ok(None) }
+    }
+
+    pub fn new(current: Key, previous: Option<Key>) -> Self {
+        Self { current: Ok(Some(current)), previous: Ok(previous) }
+    }
+
+    /// Reads the keys that the settings name. One that cannot be read is no error here: [`Vault::trouble`] tells of it, and
+    /// what needs it waits.
+    pub fn from_settings(settings: &settings::Store) -> Self {
+        let read = |secret: &Option<settings::Secret>| {
+            let bytes = secret.as_ref().map(settings::Secret::read_encryption_key).transpose();
+            bytes.map(|bytes| bytes.map(|bytes| Key::new(&bytes))).map_err(|error| crate::chain(&error))
+        };
+        Self { current: read(&settings.encryption_key), previous: read(&settings.encryption_key_previous) }
+    }
+
+    /// Why a key that is configured is not there.
+    pub fn trouble(&self) -> Option<&str> {
+        [&self.current, &self.previous].into_iter().find_map(|key| key.as_ref().err()).map(String::as_str)
+    }
+
+    /// Whether messages can be stored: with a key, or plain because none is configured.
+    pub fn can_seal(&self) -> bool {
+        self.current.is_ok()
+    }
+
+    /// The key that seals.
+    pub fn current_id(&self) -> Option<&str> {
+        self.current.as_ref().ok()?.as_ref().map(Key::id)
+    }
+
+    /// The key that only opens.
+    pub fn previous_id(&self) -> Option<&str> {
+        self.previous.as_ref().ok()?.as_ref().map(Key::id)
+    }
+
+    pub fn seal<'a>(&'a self, message: Uuid, body: &'a [u8]) -> Result<Sealed<'a>, Error> {
+        match &self.current {
+            Ok(None) => Ok(Sealed { key_id: None, body: body.into() }),
+            Ok(Some(key)) => Ok(Sealed { key_id: Some(key.id()), body: key.seal(message, body)?.into() }),
+            Err(reason) => Err(Error::NoKey(reason.clone())),
+        }
+    }
+
+    /// The body as it was before it was sealed.
+    pub fn open(&self, message: Uuid, key_id: Option<&str>, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let Some(key_id) = key_id else {
+            let is_plain = body.first() != Some(&FORMAT);
+            return if is_plain { Ok(body) } else { Err(Error::Damaged { message }) };
+        };
+        let keys = [&self.current, &self.previous].into_iter().filter_map(|key| key.as_ref().ok()?.as_ref());
+        let mut fitting = keys.filter(|key| key.id == key_id).peekable();
+        if fitting.peek().is_none() {
+            return Err(Error::Locked { message, key_id: key_id.to_owned() });
+        }
+        let aad = associated(message);
+        fitting.find_map(|key| key.open(&body, aad.as_bytes())).ok_or(Error::Damaged { message })
+    }
+}
+
+/// What a sealed body is bound to.
+fn associated(message: Uuid) -> String {
+    format!("{BODY_DOMAIN}\0{message}")
+}
+
+/// Shows nothing.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(***)")
+    }
+}
+
+/// Shows nothing.
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests;
