@@ -183,6 +183,29 @@ CREATE INDEX dispatches_order ON dispatches (sink, subscription, message) WHERE 
 CREATE INDEX dispatches_of ON dispatches (subscription);
 CREATE INDEX dispatches_dead ON dispatches (sink, dead_at) WHERE state = 'dead';
 
+-- How many dispatches of a sink are in each state: the delivered ones are never deleted, and too many to count for each scrape.
+CREATE TABLE dispatch_counts (
+    sink                  TEXT    NOT NULL,
+    state                 TEXT    NOT NULL,
+    count                 INTEGER NOT NULL CHECK (count >= 0),
+    PRIMARY KEY (sink, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER dispatches_added AFTER INSERT ON dispatches BEGIN
+    INSERT INTO dispatch_counts VALUES (new.sink, new.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;
+END;
+
+CREATE TRIGGER dispatches_removed AFTER DELETE ON dispatches BEGIN
+    UPDATE dispatch_counts SET count = count - 1 WHERE sink = old.sink AND state = old.state;
+END;
+
+CREATE TRIGGER dispatches_changed AFTER UPDATE OF sink, state ON dispatches
+WHEN new.sink <> old.sink OR new.state <> old.state
+BEGIN
+    UPDATE dispatch_counts SET count = count - 1 WHERE sink = old.sink AND state = old.state;
+    INSERT INTO dispatch_counts VALUES (new.sink, new.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;
+END;
+
 -- What is left of the dispatches of a forgotten subscription: the ledger, without a word about the customer. Only who knows the
 -- subscription's numbers can tell a message's id.
 CREATE TABLE forgotten (

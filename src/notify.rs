@@ -15,7 +15,7 @@ use crate::forecast::Forecast;
 use crate::pulse::Pulses;
 use crate::renewal::Rules;
 use crate::settings::{self, Settings};
-use crate::store::{self, Late, QueueDepth, Store, counts_of};
+use crate::store::{self, Patience, QueueDepth, Store, counts_of};
 
 /// No loop waits longer than this for anything.
 const TURNS_WITHIN: Duration = Duration::from_secs(30);
@@ -95,7 +95,9 @@ fn send(states: &[NotifyState]) {
 #[derive(Debug, Default)]
 struct Standing {
     asked: i64,
-    late: Late,
+    overdue: i64,
+    delayed: i64,
+    refused: i64,
     pending: i64,
     dead: i64,
     blocked: Vec<String>,
@@ -108,10 +110,10 @@ impl Standing {
         standing.asked = groups.iter().filter(|group| group.is_asked).map(|group| group.count).sum();
         for (name, provider) in &settings.providers {
             let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
-            let late = store.count_late(name, &rules, &forecast, now).await?;
-            standing.late.overdue += late.overdue;
-            standing.late.delayed += late.delayed;
-            standing.late.refused += late.refused;
+            let late = store.count_late(name, &Patience::new(rules.clone(), forecast, Duration::ZERO), now).await?;
+            standing.overdue += late.overdue();
+            standing.delayed += late.delayed;
+            standing.refused += late.refused;
         }
         for QueueDepth { pending, dead, .. } in store.queue_depths().await? {
             standing.pending += pending;
@@ -124,17 +126,17 @@ impl Standing {
     }
 
     fn to_text(&self) -> String {
-        let Self { asked, late, pending, dead, blocked } = self;
+        let Self { asked, overdue, delayed, refused, pending, dead, blocked } = self;
         let mut text = format!("{asked} subscriptions");
         let mut add = |count: i64, what: &str| {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
             }
         };
-        add(late.overdue, "overdue");
-        add(late.delayed, "delayed by the budget");
-        add(late.refused, "refused");
-        if late.overdue == 0 && late.delayed == 0 {
+        add(*overdue, "overdue");
+        add(*delayed, "delayed by the budget");
+        add(*refused, "refused");
+        if *overdue == 0 && *delayed == 0 {
             text.push_str(", all fresh");
         }
         text.push_str(&format!("; {pending} messages wait"));
@@ -156,7 +158,7 @@ mod tests {
     fn the_status_line_tells_what_is_well_and_what_is_not() {
         let mut standing = Standing { asked: 1200, ..Standing::default() };
         assert_eq!(standing.to_text(), "1200 subscriptions, all fresh; 0 messages wait");
-        standing.late = Late { overdue: 7, delayed: 20, refused: 1 };
+        (standing.overdue, standing.delayed, standing.refused) = (7, 20, 1);
         (standing.pending, standing.dead, standing.blocked) = (3, 1, vec!["shop".to_owned()]);
         assert_eq!(
             standing.to_text(),

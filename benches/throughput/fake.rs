@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the fake tells on `GET /arrivals`: microseconds since its start, one a line.
+/// What the fake tells on `GET /arrivals`: microseconds since its start, one a line. `GET /count` tells how many.
 type Arrivals = Rc<RefCell<Vec<u64>>>;
 
 pub fn run(arguments: &[String]) {
@@ -41,7 +41,9 @@ async fn serve(mut stream: TcpStream, delay: Duration, start: Instant, arrivals:
             filled += read;
         };
         let request = std::str::from_utf8(&buffer[..length]).ok()?;
-        let body = if request.starts_with("GET /arrivals") {
+        let body = if request.starts_with("GET /count") {
+            arrivals.borrow().len().to_string()
+        } else if request.starts_with("GET /arrivals") {
             let lines: Vec<String> = arrivals.borrow().iter().map(u64::to_string).collect();
             lines.join("\n")
         } else {

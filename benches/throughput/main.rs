@@ -5,14 +5,18 @@
 //! a provider that does nothing but answer, `ceiling` a bare client that sends the same requests and parses the same
 //! answers, `pass` the real sweep over a real database.
 
+mod api;
 mod ceiling;
 mod fake;
+#[path = "../machine.rs"]
+mod machine;
 mod measure;
 mod pass;
 
 use std::time::Duration;
 
-use measure::{Child, Sample, median};
+use machine::median;
+use measure::{Child, Sample};
 
 const CONNECTIONS: usize = 64;
 
@@ -30,13 +34,14 @@ fn main() {
 
 /// Runs all measurements, or the one that is named.
 fn report(wanted: Option<&str>) {
-    println!("machine: {}", measure::machine());
-    let all: [(&str, fn()); 7] = [
+    println!("machine: {}", machine::machine());
+    let all: [(&str, fn()); 8] = [
         ("share", share_of_ceiling),
         ("memory", memory),
         ("scale", cpu_at_scale),
         ("start", start),
         ("latency", latency),
+        ("api", api),
         ("idle", idle),
         ("budget", budget),
     ];
@@ -112,6 +117,20 @@ fn latency() {
     let pass = Sample::of("pass", &[&fake.address, &database.path(), "0", "all"]);
     let possible = CONNECTIONS as f64 / ANSWER.as_secs_f64();
     println!("latency    with 50 ms answers: {:.2} of connections / latency", pass.per_second() / possible);
+}
+
+fn api() {
+    const ROUNDS: usize = 5;
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let (alone, asked) = (api::sweep(0), api::sweep(500));
+        ratios.push(asked.seconds / alone.seconds);
+        println!(
+            "  a sweep alone {:.1} s, beside {:.0} GETs a second {:.1} s",
+            alone.seconds, asked.gets_per_second, asked.seconds
+        );
+    }
+    println!("api        500 GETs a second make a sweep take {:.2} x its time", median(&mut ratios));
 }
 
 fn idle() {

@@ -10,19 +10,6 @@ use crate::pass::{self, Database};
 /// `getconf CLK_TCK`; the same on every Linux this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Model, cores and kernel, so that a figure can be placed.
-pub fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
-        "{}, {cores} cores, Linux {}",
-        model.trim_start_matches(['\t', ':', ' ']),
-        read("/proc/sys/kernel/osrelease").trim()
-    )
-}
-
 /// A process that is ended with its handle.
 pub struct Child {
     process: std::process::Child,
@@ -41,24 +28,36 @@ impl Child {
 
     /// Microseconds at which requests arrived.
     pub fn arrivals(&self) -> Vec<u64> {
-        let mut stream = TcpStream::connect(&self.address).expect("the fake");
-        stream.write_all(b"GET /arrivals HTTP/1.1\r\n\r\n").expect("asked");
-        let mut reader = BufReader::new(stream);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).expect("a header");
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.trim().parse().expect("a length");
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("a body");
-        String::from_utf8_lossy(&body).lines().filter_map(|line| line.parse().ok()).collect()
+        self.get("/arrivals").lines().filter_map(|line| line.parse().ok()).collect()
     }
+
+    /// How many requests arrived.
+    pub fn count(&self) -> usize {
+        self.get("/count").parse().expect("a number")
+    }
+
+    fn get(&self, path: &str) -> String {
+        get(&mut BufReader::new(TcpStream::connect(&self.address).expect("the fake")), path)
+    }
+}
+
+/// Asks on a connection that is kept, and returns the body.
+pub fn get(connection: &mut BufReader<TcpStream>, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    connection.get_mut().write_all(request.as_bytes()).expect("asked");
+    let (mut length, mut line) = (0, String::new());
+    connection.read_line(&mut line).expect("a status");
+    assert!(line.contains("200 OK"), "{path}: {line}");
+    while line != "\r\n" {
+        line.clear();
+        connection.read_line(&mut line).expect("a header");
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().expect("a length");
+        }
+    }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).expect("a body");
+    String::from_utf8(body).expect("text")
 }
 
 impl Drop for Child {
@@ -128,9 +127,9 @@ fn peak_megabytes() -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1000.0
 }
 
-/// The real binary, running as a daemon.
-fn daemon(fake: &Child, database: &Database, requests_per_second: f64) -> Child {
-    let settings = pass::settings(database.directory(), &fake.address, requests_per_second);
+/// The real binary, running as a daemon; with an admin endpoint unless `listen` is empty.
+pub fn daemon(fake: &Child, database: &Database, requests_per_second: f64, listen: &str) -> Child {
+    let settings = pass::settings(database.directory(), &fake.address, requests_per_second, listen);
     let process = Command::new(env!("CARGO_BIN_EXE_renewald"))
         .args(["-qq", "--config"])
         .arg(settings)
@@ -145,7 +144,7 @@ fn daemon(fake: &Child, database: &Database, requests_per_second: f64) -> Child 
 pub fn start_to_first_request(fake: &Child, database: &Database) -> f64 {
     let before = fake.arrivals().len();
     let start = Instant::now();
-    let _daemon = daemon(fake, database, 5.0);
+    let _daemon = daemon(fake, database, 5.0, "");
     while fake.arrivals().len() == before {
         assert!(start.elapsed() < Duration::from_secs(60), "no request within a minute");
         std::thread::sleep(Duration::from_millis(5));
@@ -155,7 +154,7 @@ pub fn start_to_first_request(fake: &Child, database: &Database) -> f64 {
 
 /// The share of one core that a daemon with nothing to do takes, its start left out.
 pub fn idle_share(fake: &Child, database: &Database, time: Duration) -> f64 {
-    let daemon = daemon(fake, database, 5.0);
+    let daemon = daemon(fake, database, 5.0, "");
     std::thread::sleep(Duration::from_secs(3));
     let process = daemon.process.id().to_string();
     let before = cpu_seconds(&process);
@@ -171,7 +170,7 @@ pub struct Kept {
 
 /// Runs a daemon with more work than its budget holds.
 pub fn budget(fake: &Child, database: &Database, requests_per_second: f64, time: Duration) -> Kept {
-    let running = daemon(fake, database, requests_per_second);
+    let running = daemon(fake, database, requests_per_second, "");
     std::thread::sleep(time);
     drop(running);
     let arrivals = fake.arrivals();
@@ -183,9 +182,4 @@ pub fn budget(fake: &Child, database: &Database, requests_per_second: f64, time:
         .unwrap_or(0);
     let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
     Kept { most, mean: (arrivals.len() - 1) as f64 / ((last - first) as f64 / 1e6) }
-}
-
-pub fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

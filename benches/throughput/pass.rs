@@ -92,7 +92,7 @@ fn subscription(id: i64) -> NewSubscription {
 }
 
 /// A settings file beside the database.
-pub fn settings(directory: &Path, address: &str, requests_per_second: f64) -> std::path::PathBuf {
+pub fn settings(directory: &Path, address: &str, requests_per_second: f64, listen: &str) -> std::path::PathBuf {
     let path = directory.join("renewald.toml");
     let text = format!(
         r#"
@@ -108,7 +108,7 @@ pub fn settings(directory: &Path, address: &str, requests_per_second: f64) -> st
         concurrency = {CONNECTIONS}
         territories.eu.secret = "bench"
         [admin]
-        listen = ""
+        listen = "{listen}"
         "#
     );
     std::fs::write(&path, text).expect("settings");
@@ -120,7 +120,7 @@ pub fn run(arguments: &[String]) {
     let (address, database, rate, most) = (&arguments[0], Path::new(&arguments[1]), &arguments[2], &arguments[3]);
     let most: u64 = most.parse().unwrap_or(u64::MAX);
     let directory = database.parent().expect("a directory");
-    let path = settings(directory, address, rate.parse().expect("a rate"));
+    let path = settings(directory, address, rate.parse().expect("a rate"), "");
     let settings = Arc::new(Settings::load(Some(&path)).expect("settings").settings);
     let store = Store::open(database, Access::Command).expect("a store");
     let mut worker = Worker::new(settings, store).expect("a worker");

@@ -11,7 +11,7 @@ use super::Live;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
 use crate::renewal::State;
-use crate::store::{self, Answers, DispatchCounts, Late, SinkState, Store, Waiting, counts_of};
+use crate::store::{self, Answers, DispatchCounts, Late, Patience, SinkState, Store, Waiting, counts_of};
 
 /// Counts are good for so long, and for longer where counting takes long: it gets a twentieth of the time at the most.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ impl Gauges {
             providers.push(OfProvider {
                 name: name.clone(),
                 states: State::VARIANTS.iter().map(|state| (*state, of(*state))).collect(),
-                late: store.count_late(name, rules, &forecast, now).await?,
+                late: store.count_late(name, &Patience::new(rules.clone(), forecast, Duration::ZERO), now).await?,
                 answers: store.answers(name).await?,
                 waiting: store.count_waiting(name).await?,
             });

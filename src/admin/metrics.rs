@@ -131,7 +131,7 @@ impl Shown {
             let labels = [("provider", of.name.clone()), ("state", state.to_string())];
             self.subscriptions.get_or_create(&labels).set(*count);
         }
-        self.overdue.get_or_create(&labels).set(of.late.overdue);
+        self.overdue.get_or_create(&labels).set(of.late.overdue());
         self.oldest_answer.get_or_create(&labels).set(age(of.answers.oldest_at));
         self.waiting.get_or_create(&labels).set(of.waiting.renewals);
         self.oldest_waiting.get_or_create(&labels).set(age(of.waiting.oldest_detected_at));

@@ -1,7 +1,6 @@
 //! What a person must know: looked for now and then, told once when it appears and once when it is over, also across restarts.
 //! While nothing of it stands the heartbeat goes out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,21 +14,19 @@ use crate::renewal::Rules;
 use crate::retry::WAITING_WARNING;
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
-use crate::store::{self, Alert, AlertChange, Patience, Store, counts_of};
+use crate::store::{self, Alert, AlertChange, Group, Patience, Store, counted, counts_of};
 use crate::vault::Error::Damaged;
 
+/// Told one by one; there are more only where somebody has been at the file.
+const MOST_DAMAGED: usize = 20;
 /// How long nobody looks at the most. Bells ring more often.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A receiver that is restarted is back by then; four probes have failed.
 const SINK_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a forecast is believed: it counts all subscriptions.
-const FORECAST_HOLDS: Duration = Duration::from_secs(3600);
 /// A step of the clock, or a sleep of the machine, above this is an absence.
 const ABSENCE: Duration = Duration::from_secs(5 * 60);
 /// What catching up takes beside the requests themselves: connections, tokens, the first commits.
 const WARM_UP: Duration = Duration::from_secs(5 * 60);
-/// Told one by one; there are more only where somebody has been at the file.
-const MOST_DAMAGED: usize = 20;
 
 /// The daemon's part that looks.
 pub(super) struct Watchman {
@@ -39,14 +36,7 @@ pub(super) struct Watchman {
     clock: StepDetector,
     /// After an absence, until what is overdue should have been caught up; `None`: not known yet.
     catching_up_until: Option<Instant>,
-    outlook: Outlook,
     heartbeat: Heartbeat,
-}
-
-/// What the looks share.
-#[derive(Default)]
-struct Outlook {
-    forecasts: BTreeMap<String, (Instant, Forecast)>,
 }
 
 /// What a look found.
@@ -59,8 +49,8 @@ struct Found {
 impl Watchman {
     pub fn new(store: Store, settings: watch::Receiver<Arc<Settings>>) -> Self {
         let every = settings.borrow().poll.every;
-        let (clock, outlook, heartbeat) = (StepDetector::start(), Outlook::default(), Heartbeat::default());
-        Self { store, settings, every, clock, catching_up_until: None, outlook, heartbeat }
+        let (clock, heartbeat) = (StepDetector::start(), Heartbeat::default());
+        Self { store, settings, every, clock, catching_up_until: None, heartbeat }
     }
 
     /// Looks once, and says how long there is nothing to look at.
@@ -68,7 +58,7 @@ impl Watchman {
         let settings = self.settings.borrow_and_update().clone();
         let now = Timestamp::now();
         let until = self.catching_up(&settings, now).await?;
-        let found = self.outlook.look(&self.store, &settings, SINK_PATIENCE, now).await?;
+        let found = look(&self.store, &settings, SINK_PATIENCE, now).await?;
         let is_well = !found.overdue && found.alerts.is_empty();
         tell(&record(&self.store, found, Instant::now() < until, now).await?);
         if is_well {
@@ -105,7 +95,7 @@ pub(super) async fn after_catch_up(
     ran_out: bool,
 ) -> Result<(AlertChange, bool), store::Error> {
     let now = Timestamp::now();
-    let found = Outlook::default().look(store, settings, Duration::ZERO, now).await?;
+    let found = look(store, settings, Duration::ZERO, now).await?;
     let is_well = !found.overdue && found.alerts.is_empty();
     Ok((record(store, found, ran_out, now).await?, is_well))
 }
@@ -137,98 +127,77 @@ async fn catch_up_time(store: &Store, settings: &Settings, now: Timestamp) -> Re
     Ok(WARM_UP + Duration::try_from_secs_f64(due * 1.25 / slowest).unwrap_or(Duration::MAX / 2))
 }
 
-impl Outlook {
-    async fn look(
-        &mut self,
-        store: &Store,
-        settings: &Settings,
-        sink_patience: Duration,
-        now: Timestamp,
-    ) -> Result<Found, store::Error> {
-        let mut found = Found { alerts: Vec::new(), overdue: false };
-        for name in settings.providers.keys() {
-            self.provider(store, settings, name, now, &mut found).await?;
-        }
-        for stopped in store.stopped_territories().await? {
-            let provider = settings.providers.get(&stopped.provider);
-            if provider.is_some_and(|provider| provider.territories.contains_key(&stopped.territory)) {
-                let subject = format!("{}/{}", stopped.provider, stopped.territory);
-                let text = format!("refuses every subscription: {}", stopped.reason);
-                found.alerts.push(Alert::new("territory", &subject, &text));
-            }
-        }
-        for state in store.sink_states().await? {
-            let is_long = state.blocked_since.is_some_and(|since| now.since(since) >= sink_patience);
-            if is_long && settings.sinks.contains_key(&state.sink) {
-                let text = format!("in trouble, its messages wait: {}", state.last_error.unwrap_or_default());
-                found.alerts.push(Alert::new("sink", &state.sink, &text));
-            }
-        }
-        for (sink, count) in store.dead_messages().await? {
-            let text = format!("{count} messages nobody received; `renewald queue dead` shows them");
-            found.alerts.push(Alert::new("dead", &sink, &text));
-        }
-        let key_trouble = store.key_trouble().await?;
-        if !key_trouble.is_empty() {
-            found.alerts.push(Alert::new("encryption", "key", &key_trouble.join("; ")));
-        }
-        for message in store.damaged(MOST_DAMAGED).await? {
-            let text = format!("{}; it is not delivered; see README, \"Encryption at rest\"", Damaged { message });
-            found.alerts.push(Alert::new("damaged", &message.to_string(), &text));
-        }
-        Ok(found)
+async fn look(
+    store: &Store,
+    settings: &Settings,
+    sink_patience: Duration,
+    now: Timestamp,
+) -> Result<Found, store::Error> {
+    let mut found = Found { alerts: Vec::new(), overdue: false };
+    let groups = store.subscription_groups().await?;
+    for name in settings.providers.keys() {
+        provider(store, settings, name, &groups, now, &mut found).await?;
     }
-
-    async fn provider(
-        &mut self,
-        store: &Store,
-        settings: &Settings,
-        name: &str,
-        now: Timestamp,
-        found: &mut Found,
-    ) -> Result<(), store::Error> {
-        let alert_after = settings.admin.alert_after;
-        let mut patience = Patience::new(Rules::from_settings(settings), alert_after);
-        let mut overdue = store.count_overdue(name, &patience, now).await?;
-        if overdue.unasked > 0 {
-            // They may have to wait for a budget that is too small: `status` says so, and it is no alert.
-            patience.expect(self.forecast(store, settings, name).await?);
-            overdue = store.count_overdue(name, &patience, now).await?;
+    for stopped in store.stopped_territories().await? {
+        let provider = settings.providers.get(&stopped.provider);
+        if provider.is_some_and(|provider| provider.territories.contains_key(&stopped.territory)) {
+            let subject = format!("{}/{}", stopped.provider, stopped.territory);
+            let text = format!("refuses every subscription: {}", stopped.reason);
+            found.alerts.push(Alert::new("territory", &subject, &text));
         }
-        let late = overdue.unasked + overdue.unanswered;
-        found.overdue |= late + overdue.refused > 0;
-        if late > 0 {
-            let age = format_duration(alert_after.max(settings.poll.every.mul_f64(1.1)));
-            let text =
-                format!("{} subscriptions without an answer for {age}; see `renewald list --overdue`", count(late));
-            found.alerts.push(Alert::new("overdue", name, &text));
-        }
-        if overdue.refused > 0 {
-            let text = format!("{} subscriptions are refused: wrong territory?", count(overdue.refused));
-            found.alerts.push(Alert::new("refused", name, &text));
-        }
-        let waiting = store.count_long_waits(name, WAITING_WARNING).await?;
-        if waiting > 0 {
-            let age = format_duration(WAITING_WARNING);
-            let text = format!("{waiting} renewals have waited for their order data for more than {age}");
-            found.alerts.push(Alert::new("waiting", name, &text));
-        }
-        Ok(())
     }
-
-    async fn forecast(&mut self, store: &Store, settings: &Settings, name: &str) -> Result<&Forecast, store::Error> {
-        let is_fresh = self.forecasts.get(name).is_some_and(|(at, _)| at.elapsed() < FORECAST_HOLDS);
-        if !is_fresh {
-            let groups = store.subscription_groups().await?;
-            let rate = settings.providers.get(name).map_or(0.0, |provider| provider.requests_per_second);
-            let forecast = Forecast::new(counts_of(&groups, name), &Rules::from_settings(settings), rate);
-            self.forecasts.insert(name.to_owned(), (Instant::now(), forecast));
+    for state in store.sink_states().await? {
+        let is_long = state.blocked_since.is_some_and(|since| now.since(since) >= sink_patience);
+        if is_long && settings.sinks.contains_key(&state.sink) {
+            let text = format!("in trouble, its messages wait: {}", state.last_error.unwrap_or_default());
+            found.alerts.push(Alert::new("sink", &state.sink, &text));
         }
-        Ok(&self.forecasts[name].1)
     }
+    for (sink, count) in store.dead_messages().await? {
+        let text = format!("{count} messages nobody received; `renewald queue dead` shows them");
+        found.alerts.push(Alert::new("dead", &sink, &text));
+    }
+    let key_trouble = store.key_trouble().await?;
+    if !key_trouble.is_empty() {
+        found.alerts.push(Alert::new("encryption", "key", &key_trouble.join("; ")));
+    }
+    for message in store.damaged(MOST_DAMAGED).await? {
+        let text = format!("{}; it is not delivered; see README, \"Encryption at rest\"", Damaged { message });
+        found.alerts.push(Alert::new("damaged", &message.to_string(), &text));
+    }
+    Ok(found)
 }
 
-/// Nobody counts further than that.
-fn count(found: i64) -> String {
-    if found >= store::MOST_COUNTED { format!("{} or more", store::MOST_COUNTED) } else { found.to_string() }
+async fn provider(
+    store: &Store,
+    settings: &Settings,
+    name: &str,
+    groups: &[Group],
+    now: Timestamp,
+    found: &mut Found,
+) -> Result<(), store::Error> {
+    let (rules, alert_after) = (Rules::from_settings(settings), settings.admin.alert_after);
+    let rate = settings.providers.get(name).map_or(0.0, |provider| provider.requests_per_second);
+    // Who has to wait for a budget that is too small is no alert: `status` says so.
+    let forecast = Forecast::new(counts_of(groups, name), &rules, rate);
+    let late = store.count_late(name, &Patience::new(rules, forecast, alert_after), now).await?;
+    found.overdue |= late.overdue() > 0;
+    let unheard = late.unasked + late.unanswered;
+    if unheard > 0 {
+        let age = format_duration(alert_after.max(settings.poll.every.mul_f64(1.1)));
+        let text =
+            format!("{} subscriptions without an answer for {age}; see `renewald list --overdue`", counted(unheard));
+        found.alerts.push(Alert::new("overdue", name, &text));
+    }
+    if late.refused_for_long > 0 {
+        let text = format!("{} subscriptions are refused: wrong territory?", counted(late.refused_for_long));
+        found.alerts.push(Alert::new("refused", name, &text));
+    }
+    let waiting = store.count_long_waits(name, WAITING_WARNING).await?;
+    if waiting > 0 {
+        let age = format_duration(WAITING_WARNING);
+        let text = format!("{waiting} renewals have waited for their order data for more than {age}");
+        found.alerts.push(Alert::new("waiting", name, &text));
+    }
+    Ok(())
 }

@@ -153,7 +153,7 @@ impl Store {
         let sink = sink.to_owned();
         self.read(move |db| {
             Ok(db
-                .prepare_cached("SELECT 1 FROM dispatches WHERE sink = :sink")?
+                .prepare_cached("SELECT 1 FROM dispatch_counts WHERE sink = :sink")?
                 .exists(named_params! { ":sink": sink })?)
         })
         .await

@@ -1,6 +1,8 @@
-//! Which watched subscriptions have waited too long for an answer, told from those that the budget makes wait.
+//! Which watched subscriptions have waited too long for an answer, told from those that the budget makes wait; and which
+//! renewals have waited too long for their order data.
 //!
-//! Nothing here looks at all rows: `status`, metrics and alerts ask often, and a reseller may track a million.
+//! Nothing here looks at all rows: `status`, metrics and alerts ask often, and a reseller may track a million. While all goes
+//! well next to nothing is read; when nearly everybody is late, no more than [`MOST_COUNTED`] are.
 
 use std::time::Duration;
 
@@ -12,128 +14,219 @@ use crate::clock::Timestamp;
 use crate::forecast::Forecast;
 use crate::renewal::{Pace, Rules};
 
-/// Watched subscriptions of one provider that need a look, or patience.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+/// More are not counted, of each kind: who has so many late subscriptions needs no exact number, but needs it at once.
+pub const MOST_COUNTED: i64 = 20_000;
+
+/// Such a count, for a person.
+pub fn counted(found: i64) -> String {
+    if found >= MOST_COUNTED { format!("{MOST_COUNTED} or more") } else { found.to_string() }
+}
+
+/// How old a last answer may be.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    rules: Rules,
+    forecast: Forecast,
+    at_least: Duration,
+}
+
+impl Patience {
+    /// An answer may be 1.1 × its interval old, and always as old as `at_least`. Who was not asked yet may also wait as long as
+    /// `forecast` makes one expect; one that was asked in vain may not.
+    pub fn new(rules: Rules, forecast: Forecast, at_least: Duration) -> Self {
+        Self { rules, forecast, at_least }
+    }
+
+    fn asked(&self, pace: Pace) -> Duration {
+        self.rules.interval(pace).mul_f64(1.1).max(self.at_least)
+    }
+
+    fn unasked(&self, pace: Pace, lane: Lane) -> Duration {
+        self.asked(pace).max(self.forecast.wait(lane, pace).mul_f64(1.1))
+    }
+}
+
+/// Watched subscriptions of one provider that need a look, or patience; each kind counted up to [`MOST_COUNTED`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Late {
-    /// Last answer older than 1.1 × its interval, and not because the budget is too small.
-    pub overdue: i64,
-    /// Due for longer than a tenth of its interval, and no longer than the budget makes one expect.
+    /// Overdue: nobody has asked, and not because the budget is too small.
+    pub unasked: i64,
+    /// Overdue: asked, and nobody has answered.
+    pub unanswered: i64,
+    /// Overdue: asked, and refused.
+    pub refused_for_long: i64,
+    /// Due for longer than a tenth of its interval, and not overdue.
     pub delayed: i64,
-    /// The provider refused the last request.
+    /// The provider refused the last request, however fresh the last answer is.
     pub refused: i64,
 }
 
-/// How far back the last answer of one pace may lie, and what that says of due times, by which rows are found.
+impl Late {
+    pub fn overdue(&self) -> i64 {
+        (self.unasked + self.unanswered + self.refused_for_long).min(MOST_COUNTED)
+    }
+}
+
+/// The last answer lies before the first; who was not asked has then been due since before the second.
 #[derive(Clone, Copy)]
 struct Bounds {
-    /// Answers older than this are late by their interval alone.
-    late: Timestamp,
-    /// Answers older than this are late whatever the budget.
-    overdue: Timestamp,
-    /// Who has no failure, and is late or overdue, has been due since before these.
-    late_due: Timestamp,
-    overdue_due: Timestamp,
+    answered: Timestamp,
+    due: Timestamp,
 }
 
 impl Bounds {
-    fn new(pace: Pace, wait: Duration, rules: &Rules, now: Timestamp) -> Self {
-        let interval = rules.interval(pace);
-        let (late, overdue) = (now - interval.mul_f64(1.1), now - wait.max(interval).mul_f64(1.1));
-        Self { late, overdue, late_due: late + interval, overdue_due: overdue + interval }
+    fn new(patience: &Patience, pace: Pace, lane: Lane, now: Timestamp) -> Self {
+        let answered = now - patience.unasked(pace, lane);
+        Self { answered, due: answered + patience.rules.interval(pace) }
     }
 }
 
 impl Store {
-    /// Tells overdue subscriptions from those that `forecast` makes wait. One that was asked in vain is never merely delayed.
-    pub async fn count_late(&self, provider: &str, rules: &Rules, forecast: &Forecast, now: Timestamp) -> Result<Late> {
-        let provider = provider.to_owned();
-        let urgent = Bounds::new(Pace::Regular, forecast.wait(Lane::Urgent, Pace::Regular), rules, now);
-        let other = Bounds::new(Pace::Regular, forecast.wait(Lane::Other, Pace::Regular), rules, now);
-        let slow = Bounds::new(Pace::Daily, forecast.wait(Lane::Other, Pace::Daily), rules, now);
+    /// Counts who is late. Not while order data is awaited: then the provider wants no polls.
+    pub async fn count_late(&self, provider: &str, patience: &Patience, now: Timestamp) -> Result<Late> {
+        let (provider, patience) = (provider.to_owned(), patience.clone());
+        let interval = patience.rules.interval(Pace::Regular);
+        let late_due = now - interval.mul_f64(1.1) + interval;
         self.read(move |db| {
-            let failing = failing(db, &provider, other, slow)?;
-            let mut overdue = slow_overdue(db, &provider, slow)?;
+            let failing = failing(db, &provider, &patience, late_due, now)?;
+            let mut unasked = slow_unasked(db, &provider, Bounds::new(&patience, Pace::Daily, Lane::Other, now))?;
             let mut due = 0;
             for territory in subscriptions::territories_of(db, &provider)? {
-                for (lane, bounds) in [(Lane::AskedFor, other), (Lane::Urgent, urgent), (Lane::Other, other)] {
-                    due += due_before(db, &provider, &territory, lane, bounds.late_due)?;
-                    overdue += regular_overdue(db, &provider, &territory, lane, bounds)?;
+                for lane in Lane::ALL {
+                    let (territory, bounds) = (territory.as_str(), Bounds::new(&patience, Pace::Regular, lane, now));
+                    due += due_before(db, &provider, territory, lane, late_due, MOST_COUNTED - due)?;
+                    unasked += regular_unasked(db, &provider, territory, lane, bounds, MOST_COUNTED - unasked)?;
                 }
             }
             Ok(Late {
-                overdue: overdue + failing.overdue,
-                delayed: (due - overdue - failing.due).max(0),
+                unasked,
+                unanswered: failing.unanswered,
+                refused_for_long: failing.refused_for_long,
+                delayed: (due - unasked - failing.due).max(0),
                 refused: failing.refused,
             })
+        })
+        .await
+    }
+
+    /// Renewals whose provider has answered for so long that their order data must wait.
+    pub async fn count_long_waits(&self, provider: &str, longer_than: Duration) -> Result<i64> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT count(*) FROM renewals
+                     WHERE provider = :provider AND state = 'awaiting_order_data' AND waiting_seconds >= :seconds",
+                )?
+                .query_row(
+                    named_params! { ":provider": provider, ":seconds": longer_than.as_secs() as i64 },
+                    |row| row.get(0),
+                )?)
         })
         .await
     }
 }
 
 struct Failing {
-    overdue: i64,
+    unanswered: i64,
+    refused_for_long: i64,
     refused: i64,
     due: i64,
 }
 
-/// Those whose last request brought no usable answer.
-fn failing(db: &Connection, provider: &str, regular: Bounds, slow: Bounds) -> rusqlite::Result<Failing> {
+/// Those whose last request brought no usable answer, from the oldest answer on.
+fn failing(
+    db: &Connection,
+    provider: &str,
+    patience: &Patience,
+    late_due: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<Failing> {
+    let [regular, slow] = [Pace::Regular, Pace::Daily].map(|pace| now - patience.asked(pace));
     db.prepare_cached(&format!(
-        "SELECT coalesce(sum(coalesce(last_answer_at, tracked_at) <
-                             CASE pace WHEN 'regular' THEN :regular ELSE :slow END AND {NOT_WAITING}), 0),
-                coalesce(sum(last_outcome = 'refused'), 0), coalesce(sum(due_at < :due), 0)
-         FROM subscriptions WHERE provider = :provider AND failures > 0 AND state = 'watching'"
+        "SELECT coalesce(sum(late AND NOT refused), 0), coalesce(sum(late AND refused), 0), coalesce(sum(refused), 0),
+                coalesce(sum(due_at < :due), 0)
+         FROM (SELECT last_outcome IS 'refused' AS refused, due_at,
+                      coalesce(last_answer_at, tracked_at) < CASE pace WHEN 'regular' THEN :regular ELSE :slow END
+                          AND {NOT_WAITING} AS late
+               FROM subscriptions WHERE provider = :provider AND failures > 0 AND state = 'watching'
+               ORDER BY coalesce(last_answer_at, tracked_at) LIMIT :most)"
     ))?
     .query_row(
-        named_params! { ":provider": provider, ":regular": regular.late, ":slow": slow.late, ":due": regular.late_due },
-        |row| Ok(Failing { overdue: row.get(0)?, refused: row.get(1)?, due: row.get(2)? }),
+        named_params! {
+            ":provider": provider, ":regular": regular, ":slow": slow, ":due": late_due, ":most": MOST_COUNTED,
+        },
+        |row| {
+            Ok(Failing {
+                unanswered: row.get(0)?,
+                refused_for_long: row.get(1)?,
+                refused: row.get(2)?,
+                due: row.get(3)?,
+            })
+        },
     )
 }
 
 /// How many of a lane have been due since before `until`: read from the index alone.
-fn due_before(db: &Connection, provider: &str, territory: &str, lane: Lane, until: Timestamp) -> rusqlite::Result<i64> {
+fn due_before(
+    db: &Connection,
+    provider: &str,
+    territory: &str,
+    lane: Lane,
+    until: Timestamp,
+    most: i64,
+) -> rusqlite::Result<i64> {
     db.prepare_cached(
-        "SELECT count(*) FROM subscriptions
-         WHERE provider = :provider AND territory = :territory AND lane = :lane AND due_at < :until",
+        "SELECT count(*) FROM (
+             SELECT 1 FROM subscriptions
+             WHERE provider = :provider AND territory = :territory AND lane = :lane AND due_at < :until LIMIT :most)",
     )?
     .query_row(
-        named_params! { ":provider": provider, ":territory": territory, ":lane": lane.rank(), ":until": until },
+        named_params! {
+            ":provider": provider, ":territory": territory, ":lane": lane.rank(), ":until": until, ":most": most,
+        },
         |row| row.get(0),
     )
 }
 
-fn regular_overdue(
+fn regular_unasked(
     db: &Connection,
     provider: &str,
     territory: &str,
     lane: Lane,
     bounds: Bounds,
+    most: i64,
 ) -> rusqlite::Result<i64> {
     db.prepare_cached(&format!(
-        "SELECT count(*) FROM subscriptions
-         WHERE provider = :provider AND territory = :territory AND lane = :lane AND due_at < :due
-           AND state = 'watching' AND pace = 'regular' AND failures = 0
-           AND coalesce(last_answer_at, tracked_at) < :overdue AND {NOT_WAITING}"
+        "SELECT count(*) FROM (
+             SELECT 1 FROM subscriptions
+             WHERE provider = :provider AND territory = :territory AND lane = :lane AND due_at < :due
+               AND state = 'watching' AND pace = 'regular' AND failures = 0
+               AND coalesce(last_answer_at, tracked_at) < :answered AND {NOT_WAITING} LIMIT :most)"
     ))?
     .query_row(
         named_params! {
-            ":provider": provider, ":territory": territory, ":lane": lane.rank(),
-            ":due": bounds.overdue_due, ":overdue": bounds.overdue,
+            ":provider": provider, ":territory": territory, ":lane": lane.rank(), ":due": bounds.due,
+            ":answered": bounds.answered, ":most": most,
         },
         |row| row.get(0),
     )
 }
 
 /// Of those asked daily: they are few, and have an index of their own.
-fn slow_overdue(db: &Connection, provider: &str, bounds: Bounds) -> rusqlite::Result<i64> {
+fn slow_unasked(db: &Connection, provider: &str, bounds: Bounds) -> rusqlite::Result<i64> {
     db.prepare_cached(&format!(
-        "SELECT count(*) FROM subscriptions
-         WHERE provider = :provider AND pace <> 'regular' AND due_at < :due AND state = 'watching' AND failures = 0
-           AND coalesce(last_answer_at, tracked_at) < :overdue AND {NOT_WAITING}"
+        "SELECT count(*) FROM (
+             SELECT 1 FROM subscriptions
+             WHERE provider = :provider AND pace <> 'regular' AND due_at < :due AND state = 'watching' AND failures = 0
+               AND coalesce(last_answer_at, tracked_at) < :answered AND {NOT_WAITING} LIMIT :most)"
     ))?
-    .query_row(named_params! { ":provider": provider, ":due": bounds.overdue_due, ":overdue": bounds.overdue }, |row| {
-        row.get(0)
-    })
+    .query_row(
+        named_params! {
+            ":provider": provider, ":due": bounds.due, ":answered": bounds.answered, ":most": MOST_COUNTED,
+        },
+        |row| row.get(0),
+    )
 }
 
 const NOT_WAITING: &str = "NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id \

@@ -1,6 +1,7 @@
 //! How everything stands, from the store alone: nobody is asked.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,8 +11,8 @@ use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
 use crate::store::{
-    self, Alert, Group, InstanceLock, Late, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store, Waiting,
-    counts_of,
+    self, Alert, Group, InstanceLock, Patience, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store,
+    Waiting, counts_of,
 };
 
 /// What `status --json` prints.
@@ -57,6 +58,23 @@ pub struct Account {
     pub forecast: Forecast,
 }
 
+/// Watched subscriptions that need a look, or patience. Of each kind 20000 are counted at the most.
+#[derive(Serialize, ToSchema)]
+pub struct Late {
+    /// Last answer older than 1.1 × its interval, and not because the budget is too small.
+    pub overdue: i64,
+    /// Due for longer than a tenth of its interval, and no longer than the budget makes one expect.
+    pub delayed: i64,
+    /// The provider refused the last request.
+    pub refused: i64,
+}
+
+impl From<store::Late> for Late {
+    fn from(late: store::Late) -> Self {
+        Self { overdue: late.overdue(), delayed: late.delayed, refused: late.refused }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct Receiver {
     pub sink: String,
@@ -79,9 +97,11 @@ impl Status {
         let mut providers = BTreeMap::new();
         for (name, provider) in &settings.providers {
             let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+            let patience = Patience::new(rules.clone(), forecast.clone(), Duration::ZERO);
+            let late = store.count_late(name, &patience, now).await?;
             let account = Account {
                 subscriptions: by_state(&groups, name),
-                late: store.count_late(name, &rules, &forecast, now).await?,
+                late: late.into(),
                 waiting: store.count_waiting(name).await?,
                 stopped_territories: stopped.iter().filter(|one| one.provider == *name).cloned().collect(),
                 trouble: troubles.remove(name).unwrap_or_default().at(now),

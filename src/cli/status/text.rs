@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::cli::table::{bold, relative, roughly};
 use crate::clock::Timestamp;
+use crate::store::counted;
 use crate::text::visible;
 use crate::view::{Account, Receiver, Status};
 
@@ -35,14 +36,14 @@ fn describe(text: &mut String, account: &Account, now: Timestamp) {
     line(text, "subscriptions", if states.is_empty() { "none".to_owned() } else { states.join(", ") }.as_str());
     let late = &account.late;
     if late.overdue > 0 {
-        line(text, "overdue", &format!("{}: see `renewald list --overdue`", late.overdue));
+        line(text, "overdue", &format!("{}: see `renewald list --overdue`", counted(late.overdue)));
     }
     if late.delayed > 0 {
         let wait = roughly(account.forecast.other_wait());
-        line(text, "delayed", &format!("{} by the budget; each is asked about every {wait}", late.delayed));
+        line(text, "delayed", &format!("{} by the budget; each is asked about every {wait}", counted(late.delayed)));
     }
     if late.refused > 0 {
-        line(text, "refused", &format!("{}: wrong territory, secret or address", late.refused));
+        line(text, "refused", &format!("{}: wrong territory, secret or address", counted(late.refused)));
     }
     let waiting = &account.waiting;
     let oldest =

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::renewal::poll::NewRenewal;
 use crate::store::{
-    Access, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement, SubscriptionRow,
+    Access, DispatchCounts, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement,
+    SubscriptionRow,
 };
 
 mod by_hand;
@@ -469,4 +470,34 @@ async fn lists_are_filtered_and_paged() {
     assert_eq!(list(QueueFilter { after, ..QueueFilter::default() }).await, [row(failed, "queue")]);
     let depth = |sink: &str, pending, dead| QueueDepth { sink: sink.to_owned(), pending, dead };
     assert_eq!(fixture.store.queue_depths().await.unwrap(), [depth("queue", 1, 0), depth("shop", 0, 1)]);
+}
+
+#[tokio::test]
+async fn counts_are_kept_whatever_becomes_of_dispatches() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let delivered = fixture.queue("A", "renewal.ready", &["shop", "queue"]).await;
+    for number in ["A", "B", "B"] {
+        fixture.queue(number, "subscription.ended", &["shop"]).await;
+    }
+    assert!(fixture.acknowledge(&[delivered], T0).await.is_empty());
+    let attempts = fixture.take(3, T0).await;
+    for attempt in &attempts {
+        store.mark_dead(attempt.dispatch, "400".to_owned(), T0).await.unwrap();
+    }
+    store.retry_message(attempts[0].message.id, None, T0).await.unwrap();
+    store.move_dispatches(vec![attempts[1].dispatch], "other", T0).await.unwrap();
+    store.forget(fixture.subscription("B").await.subscription.row, T0).await.unwrap();
+    let kept = store.dispatch_counts().await.unwrap();
+    let of = |sink: &str, pending, delivered, dead| DispatchCounts { sink: sink.to_owned(), pending, delivered, dead };
+    let db = Connection::open(fixture._dir.path().join("renewald.db")).unwrap();
+    let counted = |sink: &str| {
+        let count = |state: &str| {
+            let query = "SELECT count(*) FROM dispatches WHERE sink = ?1 AND state = ?2";
+            db.query_row(query, [sink, state], |row| row.get(0)).unwrap()
+        };
+        of(sink, count("pending"), count("delivered"), count("dead"))
+    };
+    assert_eq!(kept, ["other", "queue", "shop"].map(counted));
+    assert_eq!(kept[1], of("queue", 0, 1, 0));
 }

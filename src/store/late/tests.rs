@@ -76,17 +76,55 @@ async fn overdue_is_what_a_look_at_every_row_finds() {
     // Everything fits; others wait for a day; even urgent ones wait.
     for (regular, urgent) in [(1_000, 100), (500_000, 100), (500_000, 400_000)] {
         let forecast = Forecast::new(Counts { urgent, regular, ..Counts::default() }, &rules, 5.0);
-        let late = store.count_late("nexway", &rules, &forecast, NOW).await.unwrap();
-        assert_eq!(late.overdue, overdue_of_all(&path, &forecast), "{regular} regular, {urgent} urgent");
+        let patience = Patience::new(rules.clone(), forecast.clone(), Duration::ZERO);
+        let late = store.count_late("nexway", &patience, NOW).await.unwrap();
+        assert_eq!(late.overdue(), overdue_of_all(&path, &forecast), "{regular} regular, {urgent} urgent");
         assert!(late.refused > 0);
         found.push(late);
     }
-    assert!(found[0].overdue > found[1].overdue && found[1].overdue > 0, "{found:?}");
+    assert!(found[0].overdue() > found[1].overdue() && found[1].overdue() > 0, "{found:?}");
     assert!(found[0].delayed < found[1].delayed, "{found:?}");
-    assert_eq!(
-        store.count_late("other", &rules, &Forecast::new(Counts::default(), &rules, 5.0), NOW).await.unwrap(),
-        Late::default()
+    let nobody = Patience::new(rules.clone(), Forecast::new(Counts::default(), &rules, 5.0), Duration::ZERO);
+    assert_eq!(store.count_late("other", &nobody, NOW).await.unwrap(), Late::default());
+}
+
+/// One subscription, asked and answered for so long ago, as alerts with six hours of patience see it; `more` is set besides.
+async fn alerted(hours: i64, more: &str) -> Late {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("renewald.db");
+    let store = Store::open(&path, Access::Command).unwrap();
+    store.track(vec![subscription(1)], false, Timestamp::from_unix(0)).await.unwrap();
+    let answered = NOW.as_unix() - hours * HOUR;
+    let update = format!(
+        "UPDATE subscriptions SET due_at = {answered} + 4 * {HOUR}, last_asked_at = {answered},
+             last_answer_at = {answered}, last_outcome = 'ok';
+         UPDATE subscriptions SET {more}"
     );
+    Connection::open(&path).unwrap().execute_batch(&update).unwrap();
+    let rules = rules(dir.path());
+    let forecast = Forecast::new(Counts { regular: 1, ..Counts::default() }, &rules, 5.0);
+    let late = store.count_late("nexway", &Patience::new(rules, forecast, Duration::from_secs(6 * 3600)), NOW).await;
+    Late { delayed: 0, ..late.unwrap() }
+}
+
+#[tokio::test]
+async fn an_answer_may_be_as_old_as_alert_after() {
+    let plain = "generation = 0";
+    assert_eq!(alerted(5, plain).await, Late::default(), "late, and not yet worth an alert");
+    assert_eq!(alerted(7, plain).await, Late { unasked: 1, ..Late::default() });
+    assert_eq!(alerted(7, "state = 'paused', due_at = NULL").await, Late::default());
+    assert_eq!(alerted(20, "pace = 'daily', due_at = due_at + 72000").await, Late::default());
+    assert_eq!(alerted(27, "pace = 'daily', due_at = due_at + 72000").await.unasked, 1);
+}
+
+#[tokio::test]
+async fn who_is_asked_in_vain_counts_whenever_it_is_asked_next() {
+    let failing = "failures = 6, last_outcome = 'unreachable', due_at = due_at + 14400";
+    assert_eq!(alerted(5, failing).await, Late::default());
+    assert_eq!(alerted(7, failing).await, Late { unanswered: 1, ..Late::default() });
+    let refused = "failures = 3, last_outcome = 'refused', pace = 'daily', due_at = due_at + 99999";
+    assert_eq!(alerted(7, refused).await, Late { refused: 1, ..Late::default() });
+    assert_eq!(alerted(30, refused).await, Late { refused: 1, refused_for_long: 1, ..Late::default() });
 }
 
 #[tokio::test]
