@@ -27,7 +27,7 @@ use renewald::delivery::Message;
 use tokio::runtime::Runtime;
 
 const MESSAGES: usize = 10_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// Publishes under way at once: the default `concurrency` of a sink.
 const WINDOW: usize = 8;
 
