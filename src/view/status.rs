@@ -11,8 +11,8 @@ use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
 use crate::store::{
-    self, Alert, Group, InstanceLock, Patience, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store, Waiting,
-    counts_of,
+    self, Alert, Group, InstanceLock, Patience, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store,
+    Waiting, counts_of,
 };
 
 /// What `status --json` prints.

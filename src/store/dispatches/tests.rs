@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::renewal::poll::NewRenewal;
 use crate::store::{
-    Access, DispatchCounts, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement, SubscriptionRow,
+    Access, DispatchCounts, Named, NewMessage, NewSubscription, PollRecord, Purged, Settled, Settlement,
+    SubscriptionRow,
 };
 
 mod by_hand;
