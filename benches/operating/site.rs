@@ -10,6 +10,8 @@ const SETTINGS: &str = r#"
 path = "renewald.db"
 [providers.bench]
 kind = "nexway-connect"
+api_url = "http://127.0.0.1:9/connect"
+iam_url = "http://127.0.0.1:9/iam"
 realm = "bench"
 client_secret = "bench"
 requests_per_second = 5
