@@ -46,7 +46,7 @@ impl Patience {
     }
 }
 
-/// Watched subscriptions of one provider that need a look, or patience; each kind counted up to [`MOST_COUNTED`].
+/// Watched subscriptions of one provider that need a look, or patience; each kind counted up to a bound (`MOST_COUNTED`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Late {
     /// Overdue: nobody has asked, and not because the budget is too small.
