@@ -1,0 +1,146 @@
+//! Tries to break the promises, again and again with other random numbers: the long form of the tests, run by `tests/torture`.
+//!
+//! A [`Trial`] is one way of trying. One round of it is what `tests/run` does; more rounds, each from a seed of its own, are the
+//! long form. Whatever a trial does, it ends with [`oracle`]: what the provider renewed is what the ledger says and what the
+//! receiver got. A trial that fails says with which command exactly that round is run again.
+
+#[allow(dead_code, reason = "tests/it looks at more")]
+#[path = "../it/fake_receiver.rs"]
+mod fake_receiver;
+#[allow(dead_code, reason = "tests/it does more")]
+#[path = "../it/harness.rs"]
+mod harness;
+mod kills;
+mod oracle;
+mod report;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use fastrand::Rng;
+
+/// All there are, in the order in which they run.
+const TRIALS: &[Trial] = &[kills::AT_RANDOM];
+
+/// One way of trying to break a promise.
+pub struct Trial {
+    pub name: &'static str,
+    /// What is tried, for people: "kill -9 at a random moment".
+    pub what: &'static str,
+    pub run: fn(&mut Round) -> Tally,
+}
+
+/// One round of a trial.
+pub struct Round {
+    /// Everything random comes from here.
+    pub rng: Rng,
+    /// Counted from 0.
+    pub number: u64,
+    /// How many rounds are run in all.
+    pub of: u64,
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// How often it was tried: kills, files, starts.
+    pub cases: u64,
+    /// What was counted besides. Rounds are added up.
+    pub counts: Vec<(&'static str, u64)>,
+}
+
+impl Tally {
+    pub fn of(cases: u64) -> Self {
+        Self { cases, counts: vec![] }
+    }
+
+    pub fn count(mut self, what: &'static str, number: u64) -> Self {
+        self.add(what, number);
+        self
+    }
+
+    fn add(&mut self, what: &'static str, number: u64) {
+        match self.counts.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, sum)) => *sum += number,
+            None => self.counts.push((what, number)),
+        }
+    }
+
+    fn join(&mut self, other: Tally) {
+        self.cases += other.cases;
+        other.counts.into_iter().for_each(|(what, number)| self.add(what, number));
+    }
+}
+
+/// Tries to break renewald's promises
+#[derive(Parser)]
+#[command(name = "tests/torture")]
+struct Arguments {
+    /// How often each trial is run; the first round is what tests/run does
+    #[arg(long, default_value_t = 1)]
+    rounds: u64,
+    /// Where the random numbers begin; a random one without it
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Begins with this round, to run one again that failed
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Writes the figures into this file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Only lists the trials
+    #[arg(long)]
+    list: bool,
+    /// Only these
+    trials: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        TRIALS.iter().for_each(|trial| println!("{:<16} {}", trial.name, trial.what));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unknown) = arguments.trials.iter().find(|name| TRIALS.iter().all(|trial| trial.name != **name)) {
+        eprintln!("there is no trial {unknown:?}; --list lists them");
+        return ExitCode::from(64);
+    }
+    let is_wanted = |trial: &&Trial| arguments.trials.is_empty() || arguments.trials.iter().any(|name| name == trial.name);
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("seed {seed}, {} rounds", arguments.rounds);
+    let mut results = Vec::new();
+    for trial in TRIALS.iter().filter(is_wanted) {
+        let result = try_to_break(trial, seed, arguments.from, arguments.rounds);
+        println!("{result}");
+        results.push(result);
+    }
+    if let Some(file) = &arguments.report {
+        report::write(file, seed, arguments.rounds, &results);
+    }
+    if results.iter().all(|result| result.failed.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn try_to_break(trial: &'static Trial, seed: u64, from: u64, rounds: u64) -> report::Outcome {
+    let start = Instant::now();
+    let (mut tally, mut failed) = (Tally::default(), Vec::new());
+    for number in from..from + rounds {
+        let mut round = Round { rng: Rng::with_seed(seed_of(seed, trial.name, number)), number, of: rounds };
+        match catch_unwind(AssertUnwindSafe(|| (trial.run)(&mut round))) {
+            Ok(done) => tally.join(done),
+            Err(_) => {
+                eprintln!("FAILED; again: tests/torture --seed {seed} --from {number} --rounds 1 {}", trial.name);
+                failed.push(number);
+            }
+        }
+    }
+    report::Outcome { trial, rounds, tally, failed, took: start.elapsed() }
+}
+
+/// Each round of each trial has its own, so that it can be run again by itself.
+fn seed_of(seed: u64, trial: &str, round: u64) -> u64 {
+    let named = trial.bytes().fold(seed, |mixed, byte| mixed.rotate_left(7) ^ u64::from(byte));
+    Rng::with_seed(named ^ round.rotate_left(32)).u64(..)
+}
