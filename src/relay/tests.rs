@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::delivery::Message;
-use crate::store::{Access, NewMessage, NewSubscription, PollRecord};
+use crate::sink::Failure;
+use crate::store::{Access, NewMessage, NewSubscription, PollRecord, SinkState};
 
 /// 2026-11-21T20:00:00Z
 const T0: Timestamp = Timestamp::constant(1_795_291_200);

@@ -14,6 +14,7 @@ use super::{Result, Store};
 use crate::clock::Timestamp;
 use crate::delivery::Message;
 
+pub use mark::Mark;
 pub(super) use mark::sink_state;
 
 /// A dispatch taken for publishing: its attempt is on disk already.

@@ -9,7 +9,8 @@ use crate::{Round, Tally, Trial, oracle};
 const KILLS: u64 = 200;
 const SUBSCRIPTIONS: usize = 40;
 
-pub const AT_RANDOM: Trial = Trial { name: "kills", what: "kill -9 at a random moment of a renewal's way", run: at_random };
+pub const AT_RANDOM: Trial =
+    Trial { name: "kills", what: "kill -9 at a random moment of a renewal's way", run: at_random };
 
 /// Every start finds something to do: some renewals are new, some are on their way since before the kill.
 fn at_random(round: &mut Round) -> Tally {

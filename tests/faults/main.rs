@@ -108,7 +108,8 @@ fn main() -> ExitCode {
         eprintln!("there is no trial {unknown:?}; --list lists them");
         return ExitCode::from(64);
     }
-    let is_wanted = |trial: &&Trial| arguments.trials.is_empty() || arguments.trials.iter().any(|name| name == trial.name);
+    let is_wanted =
+        |trial: &&Trial| arguments.trials.is_empty() || arguments.trials.iter().any(|name| name == trial.name);
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("seed {seed}, {} rounds", arguments.rounds);
     let mut results = Vec::new();

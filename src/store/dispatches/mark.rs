@@ -1,76 +1,89 @@
 //! What became of an attempt, and a sink's own trouble.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::super::{Result, Store};
 use super::{Attempt, SinkState};
 use crate::clock::Timestamp;
 
-impl Store {
-    /// The receiver has it. Marking twice, or after a person gave it up, changes nothing.
-    pub async fn mark_delivered(&self, dispatch: i64, now: Timestamp) -> Result<()> {
-        self.write(move |db| {
-            db.prepare_cached(
-                "UPDATE dispatches SET state = 'delivered', delivered_at = :now, leased_until = NULL, last_error = NULL
-                 WHERE id = :id AND state = 'pending'",
-            )?
-            .execute(named_params! { ":id": dispatch, ":now": now })?;
-            Ok(())
-        })
-        .await
+/// What became of a dispatch that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub dispatch: i64,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    Delivered { at: Timestamp },
+    Failed { reason: String, failing_seconds: i64, at: Timestamp, next: Timestamp },
+    GivenBack { attempts: u32, reason: Option<String>, next: Timestamp },
+    Dead { reason: String, at: Timestamp },
+}
+
+impl Mark {
+    /// The receiver has it.
+    pub fn delivered(dispatch: i64, at: Timestamp) -> Self {
+        Self { dispatch, outcome: Outcome::Delivered { at } }
     }
 
-    /// The attempt failed because of the message: it counts, and the next one is at `next`.
-    pub async fn mark_failed(
-        &self,
-        attempt: &Attempt,
-        error: String,
-        failing_seconds: i64,
-        now: Timestamp,
-        next: Timestamp,
-    ) -> Result<()> {
-        let dispatch = attempt.dispatch;
-        self.write(move |db| {
-            db.prepare_cached(
-                "UPDATE dispatches SET next_attempt_at = :next, last_error = :error, failing_seconds = :failing_seconds,
-                                       failed_at = :now
-                 WHERE id = :id AND state = 'pending'",
-            )?
-            .execute(named_params! {
-                ":id": dispatch, ":next": next, ":error": error, ":failing_seconds": failing_seconds, ":now": now,
-            })?;
-            Ok(())
-        })
-        .await
+    /// The attempt failed because of the message: it counts, and the next one is at `next`. `failing_seconds` so far.
+    pub fn failed(dispatch: i64, reason: String, failing_seconds: i64, at: Timestamp, next: Timestamp) -> Self {
+        Self { dispatch, outcome: Outcome::Failed { reason, failing_seconds, at, next } }
     }
 
-    /// The attempt failed because of the sink: it does not count; the message is as due as it was.
-    pub async fn give_back(&self, attempt: &Attempt, error: Option<String>, next: Timestamp) -> Result<()> {
-        let (dispatch, number) = (attempt.dispatch, attempt.number);
-        self.write(move |db| {
-            db.prepare_cached(
-                "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next, last_error = coalesce(:error, last_error)
-                 WHERE id = :id AND state = 'pending'",
-            )?
-            .execute(named_params! {
-                ":id": dispatch, ":attempts": number.saturating_sub(1), ":next": next, ":error": error,
-            })?;
-            Ok(())
-        })
-        .await
+    /// The attempt was not made, or failed because of the sink: it does not count. The next one is at `next`.
+    pub fn given_back(attempt: &Attempt, reason: Option<String>, next: Timestamp) -> Self {
+        let attempts = attempt.number.saturating_sub(1);
+        Self { dispatch: attempt.dispatch, outcome: Outcome::GivenBack { attempts, reason, next } }
     }
 
     /// Given up: a person must look.
-    pub async fn mark_dead(&self, dispatch: i64, error: String, now: Timestamp) -> Result<()> {
-        self.write(move |db| {
-            db.prepare_cached(
-                "UPDATE dispatches SET state = 'dead', dead_at = :now, last_error = :error, leased_until = NULL
-                 WHERE id = :id AND state = 'pending'",
-            )?
-            .execute(named_params! { ":id": dispatch, ":now": now, ":error": error })?;
-            Ok(())
-        })
-        .await
+    pub fn dead(dispatch: i64, reason: String, at: Timestamp) -> Self {
+        Self { dispatch, outcome: Outcome::Dead { reason, at } }
+    }
+
+    fn write(&self, db: &Connection) -> rusqlite::Result<()> {
+        let id = self.dispatch;
+        match &self.outcome {
+            Outcome::Delivered { at } => db
+                .prepare_cached(
+                    "UPDATE dispatches SET state = 'delivered', delivered_at = :at, leased_until = NULL, last_error = NULL
+                     WHERE id = :id AND state = 'pending'",
+                )?
+                .execute(named_params! { ":id": id, ":at": at }),
+            Outcome::Failed { reason, failing_seconds, at, next } => db
+                .prepare_cached(
+                    "UPDATE dispatches SET next_attempt_at = :next, last_error = :reason, failing_seconds = :failing_seconds,
+                                           failed_at = :at
+                     WHERE id = :id AND state = 'pending'",
+                )?
+                .execute(named_params! {
+                    ":id": id, ":next": next, ":reason": reason, ":failing_seconds": failing_seconds, ":at": at,
+                }),
+            Outcome::GivenBack { attempts, reason, next } => db
+                .prepare_cached(
+                    "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next,
+                                           last_error = coalesce(:reason, last_error)
+                     WHERE id = :id AND state = 'pending'",
+                )?
+                .execute(named_params! { ":id": id, ":attempts": attempts, ":next": next, ":reason": reason }),
+            Outcome::Dead { reason, at } => db
+                .prepare_cached(
+                    "UPDATE dispatches SET state = 'dead', dead_at = :at, last_error = :reason, leased_until = NULL
+                     WHERE id = :id AND state = 'pending'",
+                )?
+                .execute(named_params! { ":id": id, ":at": at, ":reason": reason }),
+        }
+        .map(drop)
+    }
+}
+
+impl Store {
+    /// Writes down what became of dispatches: all of it or nothing. Marking one again, or after a person gave it up, changes
+    /// nothing.
+    pub async fn mark(&self, marks: Vec<Mark>) -> Result<()> {
+        self.write(move |db| Ok(marks.iter().try_for_each(|mark| mark.write(db))?)).await
     }
 
     pub async fn sink_state(&self, sink: &str) -> Result<SinkState> {

@@ -213,7 +213,7 @@ async fn order_holds_per_subscription_and_sink_until_the_earlier_one_is_delivere
     assert_eq!(fixture.take_ids(T0).await, [first]);
     assert!(fixture.acknowledge(&[first], T0).await.is_empty(), "another sink's progress is its own");
     assert!(fixture.take_ids(T0).await.is_empty(), "in hand, and its next time is set");
-    fixture.store.mark_delivered(fixture.dispatch(first).await.row, T0).await.unwrap();
+    fixture.store.mark(vec![Mark::delivered(fixture.dispatch(first).await.row, T0)]).await.unwrap();
     assert_eq!(fixture.take_ids(T0).await, [second]);
 }
 
@@ -223,7 +223,7 @@ async fn the_dead_hold_up_nobody() {
     let first = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let second = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_dead(attempt.dispatch, "no".to_owned(), T0).await.unwrap();
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "no".to_owned(), T0)]).await.unwrap();
     assert_eq!(fixture.take_ids(T0).await, [second]);
     let row = fixture.dispatch(first).await;
     assert_eq!((row.state.as_str(), row.last_error.as_deref(), row.next_attempt_at), ("dead", Some("no"), None));
@@ -249,7 +249,7 @@ async fn the_sinks_trouble_costs_the_message_no_attempt() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.give_back(&attempt, Some("no answer".to_owned()), T0 + MINUTE).await.unwrap();
+    fixture.store.mark(vec![Mark::given_back(&attempt, Some("no answer".to_owned()), T0 + MINUTE)]).await.unwrap();
     let row = fixture.dispatch(id).await;
     assert_eq!((row.attempts, row.next_attempt_at), (0, Some(T0 + MINUTE)));
     assert_eq!(fixture.store.next_dispatch_due("shop").await.unwrap(), Some(T0 + MINUTE));
@@ -270,10 +270,18 @@ async fn a_next_attempt_set_under_a_wrong_clock_is_due_now() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0 + YEAR).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 0, T0 + YEAR, T0 + YEAR + DAY).await.unwrap();
+    fixture
+        .store
+        .mark(vec![Mark::failed(attempt.dispatch, "400".to_owned(), 0, T0 + YEAR, T0 + YEAR + DAY)])
+        .await
+        .unwrap();
     assert_eq!(fixture.take_ids(T0).await, [id]);
     let attempt = fixture.take(10, T0 + HOUR).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 0, T0 + HOUR, T0 + HOUR + DAY).await.unwrap();
+    fixture
+        .store
+        .mark(vec![Mark::failed(attempt.dispatch, "400".to_owned(), 0, T0 + HOUR, T0 + HOUR + DAY)])
+        .await
+        .unwrap();
     assert!(fixture.take_ids(T0 + HOUR).await.is_empty(), "a day is a legal delay");
 }
 
@@ -282,10 +290,10 @@ async fn marks_come_too_late_for_what_is_settled() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_delivered(attempt.dispatch, T0).await.unwrap();
-    fixture.store.mark_dead(attempt.dispatch, "no".to_owned(), T0).await.unwrap();
-    fixture.store.mark_failed(&attempt, "no".to_owned(), 9, T0, T0 + DAY).await.unwrap();
-    fixture.store.mark_delivered(attempt.dispatch, T0 + DAY).await.unwrap();
+    fixture.store.mark(vec![Mark::delivered(attempt.dispatch, T0)]).await.unwrap();
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "no".to_owned(), T0)]).await.unwrap();
+    fixture.store.mark(vec![Mark::failed(attempt.dispatch, "no".to_owned(), 9, T0, T0 + DAY)]).await.unwrap();
+    fixture.store.mark(vec![Mark::delivered(attempt.dispatch, T0 + DAY)]).await.unwrap();
     let row = fixture.dispatch(id).await;
     assert_eq!((row.state.as_str(), row.delivered_at, row.last_error), ("delivered", Some(T0), None));
 }
@@ -295,9 +303,9 @@ async fn a_retried_message_has_all_its_attempts_again() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop", "queue"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_failed(&attempt, "400".to_owned(), 77, T0, T0 + HOUR).await.unwrap();
+    fixture.store.mark(vec![Mark::failed(attempt.dispatch, "400".to_owned(), 77, T0, T0 + HOUR)]).await.unwrap();
     let attempt = fixture.take(10, T0 + HOUR).await.remove(0);
-    fixture.store.mark_dead(attempt.dispatch, "400".to_owned(), T0 + HOUR).await.unwrap();
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0 + HOUR)]).await.unwrap();
     assert!(fixture.acknowledge(&[id], T0).await.is_empty());
     assert_eq!(fixture.store.retry_message(id, Some("queue".to_owned()), T0 + DAY).await.unwrap(), 0, "delivered");
     assert_eq!(fixture.store.retry_message(id, None, T0 + DAY).await.unwrap(), 1);
@@ -310,12 +318,12 @@ async fn a_wiped_message_stays_dead() {
     let fixture = Fixture::new().await;
     let wiped = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_dead(attempt.dispatch, "400".to_owned(), T0).await.unwrap();
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0)]).await.unwrap();
     let purged = fixture.store.wipe_payloads(T0, T0, vec!["shop".to_owned()], T0 + DAY).await.unwrap();
     assert_eq!(purged, Purged { delivered: 0, undelivered: 1 });
     let kept = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0 + DAY).await.remove(0);
-    fixture.store.mark_dead(attempt.dispatch, "400".to_owned(), T0 + DAY).await.unwrap();
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0 + DAY)]).await.unwrap();
     assert_eq!(fixture.store.retry_message(wiped, None, T0 + DAY).await.unwrap(), 0);
     assert_eq!(fixture.store.retry_dead(None, T0 + DAY).await.unwrap(), Retried { due: 1, wiped: 1 });
     assert_eq!(fixture.take_ids(T0 + DAY).await, [kept]);
@@ -342,7 +350,7 @@ async fn payloads_that_somebody_still_waits_for_are_kept() {
     let sinks = || vec!["shop".to_owned(), "queue".to_owned()];
     assert_eq!(fixture.store.wipe_payloads(T0 + YEAR, T0 + YEAR, sinks(), T0 + YEAR).await.unwrap(), Purged::default());
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_delivered(attempt.dispatch, T0 + DAY).await.unwrap();
+    fixture.store.mark(vec![Mark::delivered(attempt.dispatch, T0 + DAY)]).await.unwrap();
     assert_eq!(fixture.store.wipe_payloads(T0, T0, sinks(), T0 + DAY).await.unwrap(), Purged::default());
     let dead_only = fixture.store.wipe_payloads(T0, T0 + YEAR, sinks(), T0 + DAY).await.unwrap();
     assert_eq!(dead_only, Purged::default(), "what was received is not lost, however short dead_retention is");
@@ -362,7 +370,7 @@ async fn wiping_gives_the_space_back() {
     let record = PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![message] };
     fixture.store.record_polls(vec![record], T0).await.unwrap();
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark_delivered(attempt.dispatch, T0).await.unwrap();
+    fixture.store.mark(vec![Mark::delivered(attempt.dispatch, T0)]).await.unwrap();
     fixture.store.wipe_payloads(T0, T0, vec!["shop".to_owned()], T0 + DAY).await.unwrap();
     let free = |db: &Connection| Ok(db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))?);
     assert_eq!(fixture.store.read(free).await.unwrap(), 0);
@@ -450,7 +458,7 @@ async fn lists_are_filtered_and_paged() {
     let failed = fixture.queue("B", "renewal.failed", &["queue"]).await;
     assert!(fixture.acknowledge(&[failed], T0).await.is_empty());
     let attempt = fixture.take(1, T0).await.remove(0);
-    fixture.store.mark_dead(attempt.dispatch, "400".to_owned(), T0).await.unwrap();
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0)]).await.unwrap();
     let list = async |filter: QueueFilter| {
         let rows = fixture.store.dispatches(QueueFilter { limit: 2.max(filter.limit), ..filter }).await.unwrap();
         rows.into_iter().map(|row| (row.id, row.sink)).collect::<Vec<_>>()
@@ -483,7 +491,7 @@ async fn counts_are_kept_whatever_becomes_of_dispatches() {
     assert!(fixture.acknowledge(&[delivered], T0).await.is_empty());
     let attempts = fixture.take(3, T0).await;
     for attempt in &attempts {
-        store.mark_dead(attempt.dispatch, "400".to_owned(), T0).await.unwrap();
+        store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0)]).await.unwrap();
     }
     store.retry_message(attempts[0].message.id, None, T0).await.unwrap();
     store.move_dispatches(vec![attempts[1].dispatch], "other", T0).await.unwrap();

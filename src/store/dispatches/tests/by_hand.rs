@@ -10,7 +10,7 @@ async fn deliver(fixture: &Fixture, now: Timestamp) -> Vec<Uuid> {
             return delivered;
         }
         for attempt in taken {
-            fixture.store.mark_delivered(attempt.dispatch, now).await.unwrap();
+            fixture.store.mark(vec![Mark::delivered(attempt.dispatch, now)]).await.unwrap();
             delivered.push(attempt.message.id);
         }
     }
@@ -33,7 +33,7 @@ async fn a_replay_sends_the_same_bytes_in_the_same_order_and_says_so_to_brokers(
         let Attempt { message, number, previous_at, .. } = &taken[0];
         assert_eq!((message.id, &message.body, *number, *previous_at), (first, &body, 1, None));
         assert_eq!(message.deduplication_id(), format!("{first}/{replays}"));
-        fixture.store.mark_delivered(taken[0].dispatch, now).await.unwrap();
+        fixture.store.mark(vec![Mark::delivered(taken[0].dispatch, now)]).await.unwrap();
         assert_eq!(deliver(&fixture, now).await, [second]);
         let row = fixture.dispatch(first).await;
         assert_eq!((row.replays, row.replayed_at, row.delivered_at), (replays, Some(now), Some(now)));
@@ -86,7 +86,7 @@ async fn a_mark_for_a_moved_dispatch_marks_nothing() {
     // Its last row is gone, and so is its number.
     let later = fixture.queue("A", "subscription.ended", &["shop"]).await;
     for attempt in &in_hand {
-        fixture.store.mark_delivered(attempt.dispatch, T0 + HOUR).await.unwrap();
+        fixture.store.mark(vec![Mark::delivered(attempt.dispatch, T0 + HOUR)]).await.unwrap();
     }
     assert_eq!(fixture.lease(10, T0 + HOUR).await, [both, id]);
     assert_eq!(fixture.take_ids(T0 + HOUR).await, [later]);

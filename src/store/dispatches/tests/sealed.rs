@@ -55,7 +55,7 @@ async fn what_needs_another_key_waits_with_all_behind_it() {
     let queue = queue.with(vault(2, Some(1)));
     assert!(queue.store.key_trouble().await.unwrap().is_empty());
     assert_eq!(queue.take_ids(T0).await, [first]);
-    queue.store.mark_delivered(queue.dispatch(first).await.row, T0).await.unwrap();
+    queue.store.mark(vec![Mark::delivered(queue.dispatch(first).await.row, T0)]).await.unwrap();
     assert_eq!(queue.take_ids(T0).await, [second]);
     // Delivered messages need no key.
     let queue = queue.with(vault(2, None));

@@ -1,0 +1,81 @@
+//! A sink's own trouble: when it begins, how long its messages wait, and when it is over.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::retry;
+use crate::store::{Attempt, SinkState};
+
+/// Failures of a sink in a row that are told again, from here on at growing distance.
+const REPEATED: u32 = 8;
+/// No back-off is longer; one that ends later was set under a wrong clock.
+const LONGEST_BLOCK: Duration = Duration::from_secs(25 * 3600);
+
+/// How a sink is doing, as it is stored.
+#[derive(Debug)]
+pub(super) struct Condition(SinkState);
+
+impl Condition {
+    pub fn new(state: SinkState) -> Self {
+        Self(state)
+    }
+
+    pub fn state(&self) -> &SinkState {
+        &self.0
+    }
+
+    pub fn is_in_trouble(&self) -> bool {
+        self.0.failures > 0
+    }
+
+    /// Whether the sink's own back-off is still running.
+    pub fn is_blocked(&self, now: Timestamp) -> bool {
+        self.0.blocked_until.is_some_and(|until| until > now && until <= now + LONGEST_BLOCK)
+    }
+
+    /// Ends the back-off, but not the trouble.
+    pub fn probe_at_once(&mut self, now: Timestamp) {
+        self.0.blocked_until = self.0.blocked_until.map(|_| now);
+    }
+
+    /// A receiver that takes every other message and fails on this one again is not in trouble: the message is.
+    pub fn is_about_the_message(&self, attempt: &Attempt) -> bool {
+        self.0.last_success_at.is_some_and(|success| attempt.previous_at.is_some_and(|before| success > before))
+    }
+
+    /// It answered. Whether that ends its trouble.
+    pub fn works(&mut self, now: Timestamp) -> bool {
+        self.0.last_success_at = Some(now);
+        if !self.is_in_trouble() {
+            return false;
+        }
+        let SinkState { sink, failures, blocked_since, .. } = std::mem::take(&mut self.0);
+        let since = blocked_since.unwrap_or(now);
+        tracing::info!(%sink, failures, "sink works again, after {} s", now.since(since).as_secs());
+        self.0 = SinkState { sink, last_success_at: Some(now), ..SinkState::default() };
+        true
+    }
+
+    /// It failed. When the message that met it is tried again: behind those that have waited longer, so that the next probe
+    /// tries another one.
+    pub fn fails(&mut self, reason: &str, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
+        // Others that were under way failed a moment ago: the same trouble once more.
+        let others = self.0.blocked_until.filter(|_| self.is_blocked(now));
+        let failures = if others.is_some() { self.0.failures } else { self.0.failures.saturating_add(1) };
+        let until = now + retry::with_retry_after(retry::sink(failures), retry_after);
+        let sink = &self.0.sink;
+        match self.0.blocked_since {
+            None => tracing::warn!(%sink, %reason, "sink is in trouble: its messages wait"),
+            Some(since) if others.is_none() && failures >= REPEATED && failures.is_power_of_two() => {
+                tracing::warn!(%sink, %reason, "sink is still in trouble, {failures} times since {since}");
+            }
+            Some(_) => tracing::debug!(%sink, %reason, failures, "sink is still in trouble"),
+        }
+        self.0.failures = failures;
+        self.0.blocked_since.get_or_insert(now);
+        // What was set under a wrong clock must not outlast this: it would hold nothing back, for as long as it lies ahead.
+        self.0.blocked_until = others.max(Some(until));
+        self.0.last_error = Some(reason.to_owned());
+        until
+    }
+}

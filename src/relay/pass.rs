@@ -1,0 +1,307 @@
+//! One pass of a relay: takes ahead, publishes side by side, and marks what came of it.
+//!
+//! Three things go on at once, so that neither the disk nor the receiver waits for the other: one commit takes attempts in stock,
+//! publishes are under way, and one commit marks whatever was settled while the commit before it was made.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, Span};
+
+use super::condition::Condition;
+use super::{Report, Route};
+use crate::clock::Timestamp;
+use crate::metrics::RelayMeter;
+use crate::pulse::Pulse;
+use crate::retry;
+use crate::schedule::rung;
+use crate::signals::Shutdown;
+use crate::sink::{Failure, Sink};
+use crate::store::{self, Attempt, Mark, Store};
+use crate::text::visible;
+
+/// What a publish in hand gets when we drain: as long as a sink's default timeout, so that an answer on its way is still
+/// recorded; with recording and closing shorter than `TimeoutStopSec` in the unit, so we close the store ourselves.
+const PUBLISH_GRACE: Duration = Duration::from_secs(15);
+/// What recording gets after that.
+const RECORD_GRACE: Duration = Duration::from_secs(3);
+/// The stock of attempts that a pass begins with, as a multiple of the sink's concurrency.
+const AHEAD: usize = 4;
+/// The stock of the quickest receiver. A kill costs each of them an attempt.
+const MOST_AHEAD: usize = 512;
+/// The most that the time between two attempts counts towards giving up: a clock that jumped by a year does not.
+const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
+
+/// With how long it took.
+type Published = (Attempt, Result<(), Failure>, Duration);
+
+/// What a pass works with.
+pub(super) struct Parts<'a, S> {
+    pub store: &'a Store,
+    pub sink: &'a S,
+    pub route: &'a Route,
+    pub meter: &'a RelayMeter,
+    pub pulse: &'a Pulse,
+    pub now: &'a (dyn Fn() -> Timestamp + Sync),
+}
+
+pub(super) struct Pass<'a, S> {
+    parts: Parts<'a, S>,
+    condition: Condition,
+    /// Their attempts are on disk; not published yet.
+    taken: VecDeque<Attempt>,
+    taking: Option<BoxFuture<'a, Result<Vec<Attempt>, store::Error>>>,
+    /// How many are taken at once.
+    ahead: usize,
+    exhausted: bool,
+    /// Something was marked since `taking` began: what it finds may be less than what there is now.
+    marked_meanwhile: bool,
+    publishing: FuturesUnordered<BoxFuture<'a, Published>>,
+    /// Not on their way to the disk yet.
+    settled: Vec<Mark>,
+    marking: Option<BoxFuture<'a, Result<Vec<i64>, store::Error>>>,
+    /// Dispatches taken, whose mark is not on disk yet.
+    in_hand: HashSet<i64>,
+    /// Nothing more is taken; publishes in hand end by their own timeout, and somebody else goes on.
+    winding_up: bool,
+    report: Report,
+}
+
+impl<'a, S: Sink> Pass<'a, S> {
+    pub fn new(parts: Parts<'a, S>, condition: Condition) -> Self {
+        Self {
+            ahead: parts.route.concurrency * AHEAD,
+            parts,
+            condition,
+            taken: VecDeque::new(),
+            taking: None,
+            exhausted: false,
+            marked_meanwhile: false,
+            publishing: FuturesUnordered::new(),
+            settled: Vec::new(),
+            marking: None,
+            in_hand: HashSet::new(),
+            winding_up: false,
+            report: Report::default(),
+        }
+    }
+
+    /// Publishes until nothing is due, the sink is in trouble, or shutdown is requested.
+    pub async fn work(&mut self, bell: Option<&Notify>, shutdown: &Shutdown) -> Result<(), store::Error> {
+        loop {
+            self.parts.pulse.turn();
+            if self.winding_up || self.is_blocked() {
+                self.return_taken();
+            }
+            self.mark();
+            self.take_ahead();
+            self.publish();
+            if self.taking.is_none() && self.publishing.is_empty() && self.marking.is_none() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.next_wish(self.winding_up) => {
+                    if shutdown.is_requested() {
+                        return self.drain().await;
+                    }
+                    self.winding_up = true;
+                }
+                Some(marked) = ready(&mut self.marking) => self.marked(marked?),
+                Some(published) = self.publishing.next() => self.published(published).await?,
+                Some(taken) = ready(&mut self.taking) => self.took(taken?),
+                // What was queued while a slow publish is under way does not wait for it.
+                () = rung(bell) => self.exhausted = false,
+            }
+        }
+    }
+
+    pub fn end(self) -> (Condition, Report) {
+        (self.condition, self.report)
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.condition.is_blocked((self.parts.now)())
+    }
+
+    /// One publish at a time while the sink is in trouble.
+    fn width(&self) -> usize {
+        if self.condition.is_in_trouble() { 1 } else { self.parts.route.concurrency }
+    }
+
+    fn take_ahead(&mut self) {
+        let want = if self.condition.is_in_trouble() { 1 } else { self.ahead };
+        let idle = self.taking.is_none() && !self.exhausted && !self.winding_up && !self.is_blocked();
+        if !idle || self.taken.len() + self.publishing.len() > want / 2 {
+            return;
+        }
+        let (store, route, now) = (self.parts.store, self.parts.route, (self.parts.now)());
+        let in_hand = self.in_hand.iter().copied().collect();
+        self.marked_meanwhile = false;
+        self.taking = Some(Box::pin(async move {
+            store.take_due(&route.name, want, in_hand, route.timeout, route.max_attempts, now).await
+        }));
+    }
+
+    fn took(&mut self, taken: Vec<Attempt>) {
+        // The receiver waited for the disk: next time the stock lasts longer.
+        if self.taken.is_empty() && self.publishing.len() < self.width() && taken.len() == self.ahead {
+            self.ahead = (self.ahead * 2).min(MOST_AHEAD.max(self.ahead));
+        }
+        // A later message of the same subscription becomes due only when the one before it is marked.
+        self.exhausted = taken.is_empty() && !self.marked_meanwhile;
+        self.in_hand.extend(taken.iter().map(|attempt| attempt.dispatch));
+        self.taken.extend(taken);
+    }
+
+    fn publish(&mut self) {
+        while self.publishing.len() < self.width() {
+            let Some(attempt) = self.taken.pop_front() else { return };
+            let (sink, span) = (self.parts.sink, self.span(&attempt));
+            let publish = async move {
+                let started = Instant::now();
+                let outcome = sink.publish(&attempt.message).await;
+                (attempt, outcome, started.elapsed())
+            };
+            self.publishing.push(Box::pin(publish.instrument(span)));
+        }
+    }
+
+    /// Everything that is told of an attempt says whom it is about.
+    fn span(&self, attempt: &Attempt) -> Span {
+        tracing::info_span!("publish", sink = %self.parts.route.name, message.id = %attempt.message.id,
+            order = %visible(&attempt.order_number), subscription = attempt.subscription_id)
+    }
+
+    async fn published(&mut self, (attempt, outcome, took): Published) -> Result<(), store::Error> {
+        let now = (self.parts.now)();
+        match outcome {
+            Ok(()) => {
+                self.report.delivered += 1;
+                self.parts.meter.delivered(took);
+                tracing::info!(sink = %self.parts.route.name, message.id = %attempt.message.id,
+                    order = %visible(&attempt.order_number), subscription = attempt.subscription_id,
+                    attempt = attempt.number, "delivered");
+                self.settled.push(Mark::delivered(attempt.dispatch, now));
+                self.sink_works(now).await?;
+            }
+            Err(Failure::Final { reason }) => self.dead(attempt, reason, now),
+            Err(Failure::Message { reason, retry_after }) => {
+                self.failed(attempt, reason, retry_after, now);
+                self.sink_works(now).await?;
+            }
+            Err(Failure::Sink { reason, retry_after }) if self.condition.is_about_the_message(&attempt) => {
+                self.failed(attempt, reason, retry_after, now);
+            }
+            // The message loses no attempt.
+            Err(Failure::Sink { reason, retry_after }) => {
+                let until = self.condition.fails(&reason, retry_after, now);
+                self.settled.push(Mark::given_back(&attempt, Some(reason), until));
+                self.parts.store.record_sink_state(self.condition.state().clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sink_works(&mut self, now: Timestamp) -> Result<(), store::Error> {
+        if self.condition.works(now) {
+            self.exhausted = false;
+            self.parts.store.record_sink_state(self.condition.state().clone()).await?;
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, attempt: Attempt, reason: String, retry_after: Option<Duration>, now: Timestamp) {
+        let (route, gap) = (self.parts.route, attempt.failed_at.map(|before| now.since(before).min(LONGEST_GAP)));
+        let failing_seconds = attempt.failing_seconds + gap.unwrap_or_default().as_secs() as i64;
+        if attempt.number >= route.max_attempts && failing_seconds >= retry::DISPATCH_GIVE_UP.as_secs() as i64 {
+            return self.dead(attempt, reason, now);
+        }
+        let delay = retry::with_retry_after(retry::dispatch(attempt.number, route.max_attempts), retry_after);
+        tracing::warn!(sink = %route.name, message.id = %attempt.message.id, order = %visible(&attempt.order_number),
+            subscription = attempt.subscription_id, attempt = attempt.number, %reason,
+            "not delivered; tried again at {}", now + delay);
+        self.settled.push(Mark::failed(attempt.dispatch, reason, failing_seconds, now, now + delay));
+    }
+
+    fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
+        self.report.dead += 1;
+        tracing::warn!(sink = %self.parts.route.name, message.id = %attempt.message.id,
+            order = %visible(&attempt.order_number), subscription = attempt.subscription_id, attempt = attempt.number,
+            %reason, "given up: nobody receives this message unless `renewald queue retry` sends it again");
+        self.settled.push(Mark::dead(attempt.dispatch, reason, now));
+    }
+
+    /// What was taken and not published loses no attempt.
+    fn return_taken(&mut self) {
+        let now = (self.parts.now)();
+        self.settled.extend(self.taken.drain(..).map(|attempt| Mark::given_back(&attempt, None, now)));
+    }
+
+    /// Writes down what is settled, unless that is being done: then it is next.
+    fn mark(&mut self) {
+        if self.marking.is_some() || self.settled.is_empty() {
+            return;
+        }
+        let (store, marks) = (self.parts.store, std::mem::take(&mut self.settled));
+        // A dispatch stays in hand, and is not taken again, until its mark is on disk.
+        let dispatches = marks.iter().map(|mark| mark.dispatch).collect();
+        self.marking = Some(Box::pin(async move { store.mark(marks).await.map(|()| dispatches) }));
+    }
+
+    fn marked(&mut self, dispatches: Vec<i64>) {
+        for dispatch in dispatches {
+            self.in_hand.remove(&dispatch);
+        }
+        self.exhausted = false;
+        self.marked_meanwhile = true;
+    }
+
+    /// Finishes what is in hand: publishes get their grace, marks theirs.
+    async fn drain(&mut self) -> Result<(), store::Error> {
+        if self.taking.is_some() {
+            // What comes later than this has lost an attempt, and is sent after the next start.
+            if let Ok(Some(taken)) = tokio::time::timeout(RECORD_GRACE, ready(&mut self.taking)).await {
+                self.taken.extend(taken?);
+            }
+        }
+        self.return_taken();
+        let deadline = Instant::now() + PUBLISH_GRACE;
+        while !self.publishing.is_empty() {
+            self.mark();
+            tokio::select! {
+                Some(published) = self.publishing.next() => self.published(published).await?,
+                Some(marked) = ready(&mut self.marking) => self.marked(marked?),
+                () = sleep_until(deadline) => break,
+            }
+        }
+        self.report.unanswered = self.publishing.len() as u64;
+        if self.report.unanswered > 0 {
+            tracing::warn!(sink = %self.parts.route.name, unanswered = self.report.unanswered,
+                "no answer in time: these are sent again under the same id");
+        }
+        tokio::time::timeout(RECORD_GRACE, self.mark_all()).await.unwrap_or(Ok(()))
+    }
+
+    async fn mark_all(&mut self) -> Result<(), store::Error> {
+        loop {
+            self.mark();
+            match ready(&mut self.marking).await {
+                Some(marked) => self.marked(marked?),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What came of it, if anything is going on.
+async fn ready<T>(going_on: &mut Option<BoxFuture<'_, T>>) -> Option<T> {
+    let done = going_on.as_mut()?.await;
+    *going_on = None;
+    Some(done)
+}
