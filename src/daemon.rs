@@ -160,6 +160,9 @@ impl Worker {
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
+        if let Err(error) = resume_interrupted(&self.store).await {
+            tracing::warn!(%error, "what the last run was sending waits until its attempt is over");
+        }
         let settings = self.plans.settings.clone();
         let shutdown = signals.shutdown.clone();
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
@@ -222,6 +225,16 @@ impl Worker {
         drop((self.sweepers, self.relays));
         self.store.close().await;
     }
+}
+
+/// A message whose sending was cut off by a kill need not wait until its attempt would have been over. Who holds the instance lock
+/// knows that nobody is sending it any more.
+async fn resume_interrupted(store: &Store) -> Result<(), store::Error> {
+    let messages = store.resume_interrupted(Timestamp::now()).await?;
+    if messages > 0 {
+        tracing::info!(messages, "the last run was cut off while it sent: these are sent again, under the same ids");
+    }
+    Ok(())
 }
 
 /// The interval may have been changed while nobody ran.

@@ -69,6 +69,21 @@ impl Store {
         .await
     }
 
+    /// For the start of a process: makes due what the last one was sending when it was cut off, and says how much that was. Only a
+    /// first attempt: a message that is there each time the process dies may be the reason, and waits.
+    pub async fn resume_interrupted(&self, now: Timestamp) -> Result<usize> {
+        self.write(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "UPDATE dispatches SET next_attempt_at = :now
+                     WHERE state = 'pending' AND attempts = 1 AND last_error IS NULL AND leased_until IS NULL
+                       AND next_attempt_at > :now",
+                )?
+                .execute(named_params! { ":now": now })?)
+        })
+        .await
+    }
+
     /// When the next dispatch of a sink is due; `None` when nothing is pending that could be opened.
     pub async fn next_dispatch_due(&self, sink: &str) -> Result<Option<Timestamp>> {
         let (sink, vault) = (sink.to_owned(), self.vault.clone());

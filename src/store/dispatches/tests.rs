@@ -101,6 +101,37 @@ fn new_message(subscription: i64, event: &str, sinks: &[&str]) -> NewMessage {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_was_sending_is_due_at_once_the_first_time_only() {
+    let fixture = Fixture::new().await;
+    let first = fixture.queue("A", "renewal.ready", &["shop", "queue"]).await;
+    assert_eq!(fixture.take_ids(T0).await, [first]);
+    assert_eq!(fixture.lease(1, T0).await, [first], "a consumer goes on when the daemon is killed");
+    assert!(fixture.take_ids(T0 + MINUTE).await.is_empty(), "its time is not over");
+    assert_eq!(fixture.store.resume_interrupted(T0 + MINUTE).await.unwrap(), 1);
+    assert!(fixture.lease(1, T0 + MINUTE).await.is_empty());
+    assert_eq!(fixture.take_ids(T0 + MINUTE).await, [first]);
+    assert_eq!(
+        fixture.store.resume_interrupted(T0 + MINUTE + MINUTE).await.unwrap(),
+        0,
+        "it may be what kills the process"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_failed_or_waits_for_its_sink_is_not_taken_for_one_that_was_cut_off() {
+    let fixture = Fixture::new().await;
+    fixture.queue("A", "renewal.ready", &["shop"]).await;
+    fixture.queue("B", "renewal.ready", &["shop"]).await;
+    let [failed, returned] = &fixture.take(10, T0).await[..] else { panic!("two are due") };
+    let marks = vec![
+        Mark::failed(failed.dispatch, "400".to_owned(), 0, T0, T0 + HOUR),
+        Mark::given_back(returned, Some("no answer".to_owned()), T0 + HOUR),
+    ];
+    fixture.store.mark(marks).await.unwrap();
+    assert_eq!(fixture.store.resume_interrupted(T0 + MINUTE).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_leased_renewal_holds_the_later_ones_of_its_subscription_only() {
     let queue = Fixture::new().await;
     let first = queue.queue("A", "renewal.ready", &["queue"]).await;
