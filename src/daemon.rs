@@ -183,6 +183,8 @@ impl Worker {
                     drains = true;
                     notify::stopping();
                 }
+                // These end only by a panic.
+                Some(Err(error)) = beside.join_next(), if !drains => crew.fail(Error::Task(error)),
                 is_anyone_left = crew.somebody_ended() => if !is_anyone_left { break },
                 () = tick.notified() => crew.ring(),
                 () = signals.poll_now.notified() => {

@@ -17,7 +17,7 @@ use crate::renewal::Rules;
 use crate::settings::{self, Settings};
 use crate::store::{self, Patience, QueueDepth, Store, counts_of};
 
-/// No loop waits longer than this for anything.
+/// A loop that has not turned for so long hangs; see [`crate::pulse::LONGEST_WAIT`].
 const TURNS_WITHIN: Duration = Duration::from_secs(30);
 /// How old the status line may be.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -45,14 +45,19 @@ pub fn stopping() {
 /// Feeds the watchdog as long as every loop turns, where there is one. Never returns.
 pub async fn feed(pulses: Pulses) {
     let Some(period) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
-    let mut feeding = tokio::time::interval((period / FEEDS).max(Duration::from_millis(100)));
+    let every = (period / FEEDS).max(Duration::from_millis(100));
+    feed_every(every, TURNS_WITHIN, pulses, || send(&[NotifyState::Watchdog])).await;
+}
+
+async fn feed_every(every: Duration, turns_within: Duration, pulses: Pulses, mut feed: impl FnMut()) {
+    let mut feeding = tokio::time::interval(every);
     feeding.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_hungry = false;
     loop {
         feeding.tick().await;
-        let stuck = pulses.stuck(TURNS_WITHIN);
+        let stuck = pulses.stuck(turns_within);
         if stuck.is_empty() {
-            send(&[NotifyState::Watchdog]);
+            feed();
         } else if !was_hungry {
             let names: Vec<_> = stuck.iter().map(|stuck| stuck.name.as_str()).collect();
             tracing::warn!(
@@ -152,7 +157,30 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_watchdog_is_fed_only_while_every_loop_turns() {
+        const EVERY: Duration = Duration::from_millis(1);
+        const WITHIN: Duration = Duration::from_millis(50);
+        let (pulses, (fed, mut meals)) = (Pulses::default(), mpsc::unbounded_channel());
+        let (turning, hangs) = (pulses.start("relay shop"), pulses.start("sweep nexway"));
+        tokio::spawn(feed_every(EVERY, WITHIN, pulses.clone(), move || drop(fed.send(()))));
+        meals.recv().await.expect("fed: both have just begun");
+        while pulses.stuck(WITHIN).is_empty() {
+            turning.turn();
+            tokio::task::yield_now().await;
+        }
+        while meals.try_recv().is_ok() {}
+        let looks = tokio::time::timeout(EVERY * 20, meals.recv());
+        assert!(looks.await.is_err(), "twenty looks at one that hangs, and not fed");
+        while meals.try_recv().is_err() {
+            (turning.turn(), hangs.turn());
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[test]
     fn the_status_line_tells_what_is_well_and_what_is_not() {

@@ -1,11 +1,14 @@
 //! Pulses: whether every long-lived loop still turns.
 //!
-//! A loop touches its [`Pulse`] each time round, also while it has nothing to do or waits for a provider that stays away: none
-//! waits longer than half a minute for anything. Readiness and the watchdog look at all of them through [`Pulses`].
+//! A loop touches its [`Pulse`] each time round, also while it has nothing to do or waits for a provider that stays away. Readiness
+//! and the watchdog look at all of them through [`Pulses`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+/// No loop waits longer than this without a turn: well below the half minute after which the watchdog misses it.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// One loop's sign of life. Cheap enough for every turn; clones are the same loop.
 #[derive(Clone, Debug)]

@@ -12,15 +12,13 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::metrics::{Metrics, RelayMeter};
-use crate::pulse::Pulse;
+use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::signals::Shutdown;
 use crate::sink::Sink;
 use crate::store::{self, Store};
 use condition::Condition;
 use pass::{Parts, Pass};
 
-/// How long a relay waits at the most before it looks again by itself.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How a sink is to be treated.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -108,7 +106,7 @@ impl<S: Sink> Relay<S> {
         self.until_next_due(Timestamp::now()).await
     }
 
-    /// How long until something is to be published or the sink is to be probed; at most half a minute.
+    /// How long until something is to be published or the sink is to be probed; at most [`LONGEST_WAIT`].
     pub async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
         let due = self.next_due().await?;
         // Not less than a fifth of a second: due times are whole seconds, and `now` is rounded down.

@@ -22,7 +22,7 @@ use crate::choice::Choice;
 use crate::clock::{StepDetector, Timestamp};
 use crate::metrics::{Metrics, SweepMeter};
 use crate::provider::Provider;
-use crate::pulse::Pulse;
+use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::renewal::Rules;
 use crate::settings::Settings;
 use crate::signals::Shutdown;
@@ -34,8 +34,6 @@ use queues::Queues;
 use told::Told;
 use trouble::Trouble;
 
-/// How long a run waits at the most before it looks again by itself.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Wall and monotonic clock may drift this far apart between two looks; more is a step.
 const CLOCK_STEP: Duration = Duration::from_secs(60);
 

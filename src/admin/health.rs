@@ -16,8 +16,8 @@ use crate::pulse::Pulses;
 use crate::signals::Shutdown;
 use crate::store::Store;
 
-/// Each loop turns at least every half minute; a database that another process keeps busy may hold it up for as long again.
-const TURNS_WITHIN: Duration = Duration::from_secs(120);
+/// Each loop turns more often, see [`crate::pulse::LONGEST_WAIT`]; a database that another process keeps busy may hold it up.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const WRITES_WITHIN: Duration = Duration::from_secs(2);
 /// A write that worked so lately need not be tried again.
 const WROTE_LATELY: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ impl Health {
             reasons.push("it is ending".to_owned());
         }
         reasons.extend(self.not_writable().await);
-        for stuck in self.pulses.stuck(TURNS_WITHIN) {
+        for stuck in self.pulses.stuck(READY_WITHIN) {
             reasons.push(format!("{} has not turned for {} s", stuck.name, stuck.since.as_secs()));
         }
         reasons.extend(self.wrong_clock(Timestamp::now()).await);

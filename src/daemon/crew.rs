@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::alerts::Watchman;
 use super::{Drained, Error};
 use crate::metrics::Metrics;
 use crate::provider::nexway_connect::NexwayConnect;
-use crate::pulse::{Pulse, Pulses};
+use crate::pulse::{LONGEST_WAIT, Pulse, Pulses};
 use crate::relay::Relay;
 use crate::signals::Shutdown;
 use crate::sink::Configured;
@@ -82,11 +83,7 @@ impl Part {
                 }
                 Err(error) => return Err(error),
             };
-            tokio::select! {
-                () = shutdown.winding_up() => {}
-                () = bell.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            rest(wait, bell, pulse, shutdown).await;
         }
         Ok(self)
     }
@@ -112,6 +109,18 @@ impl Part {
             Self::Sweeper(sweeper) => sweeper.turn(bell, shutdown).await,
             Self::Relay(relay) => relay.turn(bell, shutdown).await,
             Self::Watchman(watchman) => watchman.turn(shutdown).await,
+        }
+    }
+}
+
+/// Nothing to do for so long. Ends sooner when it is rung for or is to stop.
+async fn rest(wait: Duration, bell: &Notify, pulse: &Pulse, shutdown: &Shutdown) {
+    let end = Instant::now() + wait;
+    while Instant::now() < end {
+        tokio::select! {
+            () = shutdown.winding_up() => return,
+            () = bell.notified() => return,
+            () = sleep_until(end.min(Instant::now() + LONGEST_WAIT)) => pulse.turn(),
         }
     }
 }
@@ -207,7 +216,7 @@ impl Crew {
     }
 
     /// The first that ends before it was asked to takes the others along.
-    fn fail(&mut self, error: Error) {
+    pub fn fail(&mut self, error: Error) {
         tracing::error!(error = %crate::chain(&error), "cannot go on");
         self.shutdown.request();
         if self.outcome.is_ok() {

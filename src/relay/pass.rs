@@ -10,14 +10,14 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument, Span};
 
 use super::condition::Condition;
 use super::{Report, Route};
 use crate::clock::Timestamp;
 use crate::metrics::RelayMeter;
-use crate::pulse::Pulse;
+use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::retry;
 use crate::schedule::rung;
 use crate::signals::Shutdown;
@@ -117,6 +117,8 @@ impl<'a, S: Sink> Pass<'a, S> {
                 Some(taken) = ready(&mut self.taking) => self.took(taken?),
                 // What was queued while a slow publish is under way does not wait for it.
                 () = rung(bell) => self.exhausted = false,
+                // A slow publish is no loop that hangs.
+                () = sleep(LONGEST_WAIT) => {}
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::clock::Timestamp;
 use crate::metrics::SweepMeter;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
-use crate::pulse::Pulse;
+use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::renewal::{Subscription, number, poll};
 use crate::schedule::rung;
 use crate::settings::Settings;
@@ -46,7 +46,7 @@ const WIND_UP: Duration = Duration::from_secs(10);
 /// A breaker that is open for this long has seen several probes fail.
 pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = LONGEST_WAIT;
 
 /// What the requests of a pass share.
 pub(super) struct Shared<'a, P> {
