@@ -44,7 +44,7 @@ use crate::store::{self, Store};
 pub use self::openapi::document;
 
 /// What requests in hand get when the endpoint closes.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Why it could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +168,7 @@ impl Admin {
     pub async fn close(self) {
         self.stop.request();
         // An error means that its thread has ended already.
-        drop(tokio::time::timeout(2 * LAST_ANSWERS, self.ended).await);
+        drop(tokio::time::timeout(LAST_ANSWERS + LAST_ANSWERS / 2, self.ended).await);
     }
 }
 

@@ -43,8 +43,9 @@ use crate::vault::Vault;
 const TICK: Duration = Duration::from_secs(30);
 /// How soon other processes' writes are seen.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
-/// What closing the store gets when we drain: a statement waits far longer for another process's transaction.
-const CLOSE_GRACE: Duration = Duration::from_secs(3);
+/// What closing the store gets when we drain: a statement waits far longer for another process's transaction. With the relays'
+/// 15 s for publishes in hand, 2 s for recording and the admin endpoint's last answers, the end comes within 20 s.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not be put together, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -199,10 +200,10 @@ impl Worker {
         drop(reload);
         beside.shutdown().await;
         schedule.shutdown();
+        let outcome = crew.outcome();
         if let Some(admin) = admin {
             admin.close().await;
         }
-        let outcome = crew.outcome();
         if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
             tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
         }

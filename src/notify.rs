@@ -167,7 +167,7 @@ mod tests {
         const WITHIN: Duration = Duration::from_millis(50);
         let (pulses, (fed, mut meals)) = (Pulses::default(), mpsc::unbounded_channel());
         let (turning, hangs) = (pulses.start("relay shop"), pulses.start("sweep nexway"));
-        tokio::spawn(feed_every(EVERY, WITHIN, pulses.clone(), move || drop(fed.send(()))));
+        tokio::spawn(feed_every(EVERY, WITHIN, pulses.clone(), move || fed.send(()).unwrap()));
         meals.recv().await.expect("fed: both have just begun");
         while pulses.stuck(WITHIN).is_empty() {
             turning.turn();
@@ -177,7 +177,8 @@ mod tests {
         let looks = tokio::time::timeout(EVERY * 20, meals.recv());
         assert!(looks.await.is_err(), "twenty looks at one that hangs, and not fed");
         while meals.try_recv().is_err() {
-            (turning.turn(), hangs.turn());
+            turning.turn();
+            hangs.turn();
             tokio::task::yield_now().await;
         }
     }

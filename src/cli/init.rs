@@ -13,7 +13,8 @@ type Template = (&'static str, u32, &'static str);
 /// Readable by the group alone besides: secrets may find their way into it.
 const SETTINGS: Template = ("renewald.toml", 0o640, include_str!("../../deploy/renewald.toml"));
 
-const SYSTEMD: [Template; 3] = [
+const SYSTEMD: [Template; 4] = [
+    ("sysusers.d/renewald.conf", 0o644, include_str!("../../deploy/sysusers.d/renewald.conf")),
     ("renewald.service", 0o644, include_str!("../../deploy/renewald.service")),
     ("renewald-once.service", 0o644, include_str!("../../deploy/renewald-once.service")),
     ("renewald-once.timer", 0o644, include_str!("../../deploy/renewald-once.timer")),
@@ -111,7 +112,11 @@ fn next_steps(args: &InitArgs) -> String {
     ];
     let mut add = |step: String| steps.push(step);
     if args.systemd || args.cron {
-        add("useradd --system --home-dir /var/lib/renewald --shell /usr/sbin/nologin renewald".to_owned());
+        add(if args.systemd {
+            format!("systemd-sysusers {dir}/sysusers.d/renewald.conf")
+        } else {
+            "useradd --system --home-dir /var/lib/renewald --shell /usr/sbin/nologin renewald".to_owned()
+        });
         add("install -d -o renewald -g renewald -m 700 /var/lib/renewald".to_owned());
         add("Settings and secrets belong into /etc/renewald: chown -R renewald: /etc/renewald".to_owned());
     }

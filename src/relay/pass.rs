@@ -28,8 +28,8 @@ use crate::text::visible;
 /// What a publish in hand gets when we drain: as long as a sink's default timeout, so that an answer on its way is still
 /// recorded; with recording and closing shorter than `TimeoutStopSec` in the unit, so we close the store ourselves.
 const PUBLISH_GRACE: Duration = Duration::from_secs(15);
-/// What recording gets after that.
-const RECORD_GRACE: Duration = Duration::from_secs(3);
+/// What recording gets after that, and what is being taken when the drain begins.
+const RECORD_GRACE: Duration = Duration::from_secs(2);
 /// The stock of attempts that a pass begins with, as a multiple of the sink's concurrency.
 const AHEAD: usize = 4;
 /// The stock of the quickest receiver. A kill costs each of them an attempt.
@@ -266,6 +266,7 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     /// Finishes what is in hand: publishes get their grace, marks theirs.
     async fn drain(&mut self) -> Result<(), store::Error> {
+        let deadline = Instant::now() + PUBLISH_GRACE;
         if self.taking.is_some() {
             // What comes later than this has lost an attempt, and is sent after the next start.
             if let Ok(Some(taken)) = tokio::time::timeout(RECORD_GRACE, ready(&mut self.taking)).await {
@@ -273,7 +274,6 @@ impl<'a, S: Sink> Pass<'a, S> {
             }
         }
         self.return_taken();
-        let deadline = Instant::now() + PUBLISH_GRACE;
         while !self.publishing.is_empty() {
             self.mark();
             tokio::select! {
