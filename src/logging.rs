@@ -1,13 +1,16 @@
-//! Log lines to stderr: one line per event, whatever the fields hold, and nothing of other crates below `warn`.
+//! Log lines to stderr: one line per event, whatever the fields hold, and nothing of other crates below `warn`. Or the events
+//! themselves to the journal, with their fields.
 //!
 //! What is logged, and that it holds no key and no secret, is decided where it is logged.
 
 use std::fmt;
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::fmt::format::{DefaultFields, Format, Full, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
@@ -33,35 +36,77 @@ pub enum Error {
     AlreadySet(#[source] tracing::subscriber::SetGlobalDefaultError),
     #[error("the log cannot be changed")]
     Gone(#[source] reload::Error),
+    #[error("log.format: \"journald\", and no journal takes events here")]
+    NoJournal,
+}
+
+/// How an event is written, which may change at any time. All ways are set up, and one of them speaks: a span that is open during
+/// the change has been noted for each.
+#[derive(Clone, Debug, Default)]
+struct Spoken(Arc<AtomicU8>);
+
+impl Spoken {
+    const TEXT: u8 = 0;
+    const JSON: u8 = 1;
+    const JOURNALD: u8 = 2;
+
+    fn new(format: LogFormat) -> Self {
+        let spoken = Self::default();
+        spoken.change(format);
+        spoken
+    }
+
+    fn change(&self, format: LogFormat) {
+        let way = match format {
+            LogFormat::Auto | LogFormat::Text => Self::TEXT,
+            LogFormat::Json => Self::JSON,
+            LogFormat::Journald => Self::JOURNALD,
+        };
+        self.0.store(way, Ordering::Relaxed);
+    }
+
+    fn is(&self, way: u8) -> bool {
+        self.0.load(Ordering::Relaxed) == way
+    }
 }
 
 /// What a reload may change about the log.
 pub struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
-    json: Arc<AtomicBool>,
+    spoken: Spoken,
+    has_journal: bool,
     verbosity: i8,
 }
 
 impl Logging {
     /// Level and format from here on; `-v` and `-q` still count.
     pub fn change(&self, log: &Log) -> Result<(), Error> {
+        if log.format == LogFormat::Journald && !self.has_journal {
+            return Err(Error::NoJournal);
+        }
         let filter = filter(&log.level, self.verbosity).map_err(Error::Level)?;
         self.filter.reload(filter).map_err(Error::Gone)?;
-        self.json.store(log.format == LogFormat::Json, Ordering::Relaxed);
+        self.spoken.change(log.format);
         Ok(())
     }
 }
 
-/// Sends the events of the whole process to stderr from here on. `verbosity` is the number of `-v` less that of `-q`:
+/// Sends the events of the whole process to stderr, or to the journal, from here on. `verbosity` is the number of `-v` less that of `-q`:
 /// each step moves the level of renewald's own events.
 pub fn init(log: &Log, verbosity: i8) -> Result<Logging, Error> {
     let stderr = std::io::stderr();
     let colour = stderr.is_terminal() && !settings::no_colour() && log.format == LogFormat::Auto;
-    let json = Arc::new(AtomicBool::new(log.format == LogFormat::Json));
-    let style = Style { json: json.clone(), colour, journal: settings::is_journal(&stderr) };
+    let spoken = Spoken::new(log.format);
+    // Where there is none, a reload may not ask for it either.
+    let fields = tracing_journald::layer().ok();
+    let has_journal = fields.is_some();
+    if log.format == LogFormat::Journald && !has_journal {
+        return Err(Error::NoJournal);
+    }
+    let style = Style { spoken: spoken.clone(), colour, journal: settings::is_journal(&stderr), fields };
     let (filter, handle) = reload::Layer::new(filter(&log.level, verbosity).map_err(Error::Level)?);
     tracing::subscriber::set_global_default(subscriber(filter, style, std::io::stderr)).map_err(Error::AlreadySet)?;
-    Ok(Logging { filter: handle, json, verbosity })
+    Ok(Logging { filter: handle, spoken, has_journal, verbosity })
 }
 
 /// Whether `log.level` can be understood: a level, or directives as `tracing_subscriber::EnvFilter` reads them
@@ -101,28 +146,43 @@ fn position(level: &str) -> Result<usize, String> {
     })
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 struct Style {
-    /// Text otherwise; may change at any time.
-    json: Arc<AtomicBool>,
+    spoken: Spoken,
     colour: bool,
     /// `<N>` before each line, and no time: the journal has its own.
     journal: bool,
+    /// Takes events with their fields, for the format of that name.
+    fields: Option<tracing_journald::Layer>,
 }
 
-/// Both formats are set up, and one of them is silent: a span that is open while they change has been noted for both.
 fn subscriber<F, W>(filter: F, style: Style, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     F: Layer<Registry> + Send + Sync,
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
-    let Style { json, colour, journal } = style;
-    let text = TextLine { silent: json.clone(), colour, journal };
-    let json =
-        JsonLine { format: Format::default().json().flatten_event(true).with_timer(Clock), active: json, journal };
-    let registry = tracing_subscriber::registry().with(filter);
+    let Style { spoken, colour, journal, fields } = style;
+    let text = TextLine { spoken: spoken.clone(), colour, journal };
+    let json = Format::default().json().flatten_event(true).with_timer(Clock);
+    let json = JsonLine { format: json, spoken: spoken.clone(), journal };
+    let fields = fields.map(with_names_and_priorities);
+    let fields = fields.with_filter(dynamic_filter_fn(move |_, _| spoken.is(Spoken::JOURNALD)));
+    let registry = tracing_subscriber::registry().with(filter).with(fields);
     let registry = registry.with(lines(writer.clone()).event_format(text));
     Box::new(registry.with(lines(writer).fmt_fields(JsonFields::new()).event_format(json)))
+}
+
+fn with_names_and_priorities(journal: tracing_journald::Layer) -> tracing_journald::Layer {
+    let priorities = PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    };
+    // Without a prefix our names would clash with the journal's own: MESSAGE_ID is one of them.
+    let journal = journal.with_field_prefix(Some("RENEWALD".to_owned()));
+    journal.with_syslog_identifier("renewald".to_owned()).with_priority_mappings(priorities)
 }
 
 fn lines<S, W>(writer: W) -> tracing_subscriber::fmt::Layer<S, DefaultFields, Format<Full>, W>
@@ -145,7 +205,7 @@ impl FormatTime for Clock {
 
 /// `2026-11-21T20:00:00Z  INFO renewald::sweep: recorded renewal PARTNER689-1 generation=1`
 struct TextLine {
-    silent: Arc<AtomicBool>,
+    spoken: Spoken,
     colour: bool,
     journal: bool,
 }
@@ -156,7 +216,7 @@ where
     N: for<'w> FormatFields<'w> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if self.silent.load(Ordering::Relaxed) {
+        if !self.spoken.is(Spoken::TEXT) {
             return Err(fmt::Error); // so that nothing is written, not even an empty line
         }
         let mut text = String::new();
@@ -188,7 +248,7 @@ where
 /// One JSON object; what JSON lets through raw and a terminal does not is escaped as JSON does.
 struct JsonLine {
     format: Format<Json, Clock>,
-    active: Arc<AtomicBool>,
+    spoken: Spoken,
     journal: bool,
 }
 
@@ -198,7 +258,7 @@ where
     N: for<'w> FormatFields<'w> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if !self.active.load(Ordering::Relaxed) {
+        if !self.spoken.is(Spoken::JSON) {
             return Err(fmt::Error);
         }
         let mut text = String::new();
@@ -260,7 +320,8 @@ mod tests {
     }
 
     fn style(json: bool, journal: bool) -> Style {
-        Style { json: Arc::new(AtomicBool::new(json)), colour: false, journal }
+        let format = if json { LogFormat::Json } else { LogFormat::Text };
+        Style { spoken: Spoken::new(format), journal, ..Style::default() }
     }
 
     fn logged(level: &str, verbosity: i8, style: Style, events: impl FnOnce()) -> String {
@@ -325,11 +386,11 @@ mod tests {
     #[test]
     fn the_format_may_change_while_a_span_is_open() {
         let now = style(false, true);
-        let json = now.json.clone();
+        let spoken = now.spoken.clone();
         let text = logged("info", 0, now, || {
             let _inside = tracing::info_span!("publish", sink = "shop").entered();
             tracing::info!("one");
-            json.store(true, Ordering::Relaxed);
+            spoken.change(LogFormat::Json);
             tracing::info!("two");
         });
         let (one, two) = text.split_once('\n').unwrap();

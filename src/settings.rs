@@ -154,6 +154,8 @@ pub enum LogFormat {
     Auto,
     Text,
     Json,
+    /// To the journal itself, each field by its name.
+    Journald,
 }
 
 impl Settings {

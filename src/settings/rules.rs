@@ -236,8 +236,9 @@ fn log(mut section: Section) -> Log {
         None | Some("auto") => LogFormat::Auto,
         Some("text") => LogFormat::Text,
         Some("json") => LogFormat::Json,
+        Some("journald") => LogFormat::Journald,
         Some(other) => {
-            section.problem("format", format!("{other:?} is unknown; known are auto, text, json"));
+            section.problem("format", format!("{other:?} is unknown; known are auto, text, json, journald"));
             LogFormat::Auto
         }
     };

@@ -194,7 +194,7 @@ renewald.toml:26: sinks.log.url: a key of kind "webhook", "amqp", "nats", "redis
 renewald.toml:28: sinks.mail.kind: "sms" is unknown; known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
 renewald.toml:31: admin.listen: must be an IP address and port such as "127.0.0.1:9464", "unix:/absolute/path", or "" for none
 renewald.toml:33: log.level: "inof" is unknown; known are error, warn, info, debug, trace, and directives such as "info,renewald::sweep=debug"
-renewald.toml:34: log.format: "xml" is unknown; known are auto, text, json
+renewald.toml:34: log.format: "xml" is unknown; known are auto, text, json, journald
 renewald.toml:35: metrics: unknown key; known here: store, poll, order_data, providers, sinks, admin, log
 RENEWALD__POLL__EVREY: unknown name; did you mean RENEWALD__POLL__EVERY?
 RENEWALD__POL__EVERY: unknown name; did you mean RENEWALD__POLL__EVERY?
