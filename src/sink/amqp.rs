@@ -144,11 +144,27 @@ impl Amqp {
             let channel = link.channel().await.map_err(|error| describe(&error))?;
             missing.extend(channel.queue_declare(queue.clone(), passive, FieldTable::default()).await.err());
         }
+        let is_there = missing.is_empty();
         if declare.is_some() {
             missing.retain(|error| !link::is_not_found(error));
         }
+        let mut missing: Vec<_> = missing.iter().map(describe).collect();
+        if is_there {
+            missing.extend(self.may_write(&link).await.err());
+        }
         link.close().await;
-        Ok(missing.iter().map(describe).collect())
+        Ok(missing)
+    }
+
+    /// Whether the broker lets us publish. It looks at permissions first and then refuses this, because no expiration reads so.
+    async fn may_write(&self, link: &Link) -> Result<(), String> {
+        let AmqpConfig { exchange, routing_key, .. } = &self.config;
+        let key = ShortString::try_new(routing_key.filled("renewald.renewal.ready.v1", "", "")).unwrap_or_default();
+        let unacceptable = BasicProperties::default().with_expiration("never".into());
+        match link.publish(exchange, key, &[], unacceptable).await {
+            Err(Failure::Sink { reason, .. }) => Err(reason),
+            Ok(()) | Err(Failure::Message { .. } | Failure::Final { .. }) => Ok(()),
+        }
     }
 }
 

@@ -254,3 +254,19 @@ fn publishes_share_one_named_connection() {
     });
     assert_eq!(opened, ["renewald"]);
 }
+
+#[test]
+fn a_user_who_may_not_write_is_told_so_by_a_check_that_sends_nothing() {
+    let Some(server) = shared() else { return };
+    let vhost = server.vhost("permission");
+    vhost.exchange_with_queue("renewals", "q");
+    server.user("shop", "right");
+    vhost.permit_to_read("shop", ".*");
+    let sandbox = sandbox();
+    let site = site(&sandbox, &server, &vhost, "user = \"shop\"\npassword = \"right\"");
+    let said = check(&site, 1);
+    assert!(said.contains("ACCESS_REFUSED") && said.contains("renewals"), "{said}");
+    vhost.permit("shop", ".*");
+    assert!(check(&site, 0).contains("would take messages"));
+    assert!(vhost.messages("q").is_empty(), "nothing was sent");
+}

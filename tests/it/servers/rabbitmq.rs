@@ -220,6 +220,12 @@ impl Vhost<'_> {
         self.server.expect("PUT", &format!("permissions/{}/{user}", self.name), &permission);
     }
 
+    /// The same without the right to write or to configure.
+    pub fn permit_to_read(&self, user: &str, pattern: &str) {
+        let permission = json!({"configure": "^$", "write": "^$", "read": pattern});
+        self.server.expect("PUT", &format!("permissions/{}/{user}", self.name), &permission);
+    }
+
     fn put(&self, what: &str, name: &str, body: &Value) {
         self.server.expect("PUT", &format!("{what}/{}/{name}", self.name), body);
     }
