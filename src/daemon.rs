@@ -169,6 +169,7 @@ impl Worker {
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
         self.start_all(&mut crew, reload.settings());
         let mut beside = JoinSet::new();
+        beside.spawn(store::tend(self.store.clone()));
         beside.spawn(adapt_all(self.store.clone(), settings));
         beside.spawn(watch_others(self.store.clone(), tick.clone(), seen));
         beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));

@@ -16,7 +16,7 @@ use crate::pulse::{LONGEST_WAIT, Pulse, Pulses};
 use crate::relay::Relay;
 use crate::signals::Shutdown;
 use crate::sink::Configured;
-use crate::store::{self, Store};
+use crate::store::{self, PROBE_EVERY, Store};
 use crate::sweep::{self, Sweeper};
 
 /// Who is who.
@@ -73,12 +73,12 @@ impl Part {
         shutdown: &Shutdown,
     ) -> Result<Self, store::Error> {
         // The first turn before the first wait, so that a restart catches up at once.
-        while !shutdown.is_winding_up() {
+        while outlast(store, pulse, shutdown).await {
             pulse.turn();
             let wait = match self.turn(bell, shutdown).await {
                 Ok(wait) => wait,
                 Err(error) if error.is_transient() => {
-                    store::outlast(store, &error, who.as_str(), pulse, shutdown).await;
+                    store.fail(who.as_str(), &error);
                     Duration::ZERO
                 }
                 Err(error) => return Err(error),
@@ -121,6 +121,18 @@ async fn rest(wait: Duration, bell: &Notify, pulse: &Pulse, shutdown: &Shutdown)
             () = shutdown.winding_up() => return,
             () = bell.notified() => return,
             () = sleep_until(end.min(Instant::now() + LONGEST_WAIT)) => pulse.turn(),
+        }
+    }
+}
+
+/// Waits while nothing can be written. False at the end.
+async fn outlast(store: &Store, pulse: &Pulse, shutdown: &Shutdown) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.winding_up() => return false,
+            () = store.works() => return true,
+            () = tokio::time::sleep(PROBE_EVERY) => pulse.turn(),
         }
     }
 }

@@ -165,6 +165,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         progress: Progress<'_>,
     ) -> Result<(), store::Error> {
         let mut look_again = Instant::now() + LOOK_AGAIN;
+        let store = self.shared.store;
         loop {
             self.shared.pulse.turn();
             self.read_ahead();
@@ -188,6 +189,8 @@ impl<'a, P: Provider> Pass<'a, P> {
                     self.wind_up_by = Some(Instant::now() + WIND_UP);
                 }
                 () = until(self.wind_up_by) => return self.drain().await,
+                // Another part has noticed. What is asked now could not be written down.
+                () = store.fails() => return self.drain().await,
                 Some(done) = self.in_flight.next() => {
                     self.take(done).await?;
                     self.tell_trouble().await?;
