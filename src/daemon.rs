@@ -44,8 +44,9 @@ const TICK: Duration = Duration::from_secs(30);
 /// How soon other processes' writes are seen.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// What closing the store gets when we drain: a statement waits far longer for another process's transaction. With the relays'
-/// 15 s for publishes in hand, 2 s for recording and the admin endpoint's last answers, the end comes within 20 s.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// 15 s for publishes in hand, 2 s for recording and the admin endpoint's last answers, the end comes within 20 s;
+/// with no publish in hand within 2 s.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Why the daemon could not be put together, or could not go on.
 #[derive(Debug, thiserror::Error)]
