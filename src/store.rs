@@ -76,6 +76,12 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    #[error("cannot write to {} or its directory: is one of them read-only, or another user's?", path.display())]
+    NotWritable {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error("{} is not whole: SQLite finds faults in it", path.display())]
     Incomplete { path: PathBuf },
     #[error("the database refused")]
@@ -96,7 +102,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure};
         match self {
-            Error::Commit(_) => true,
+            Error::Commit(_) | Error::NotWritable { .. } => true,
             Error::Sqlite(e) => matches!(
                 e.sqlite_error_code(),
                 Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly | SystemIoFailure | CannotOpen)
