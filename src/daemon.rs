@@ -162,8 +162,12 @@ impl Worker {
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
-        if let Err(error) = resume_interrupted(&self.store).await {
-            tracing::warn!(%error, "what the last run was sending waits until its attempt is over");
+        tokio::select! {
+            // Another process may hold the database.
+            () = signals.shutdown.requested() => {}
+            resumed = resume_interrupted(&self.store) => if let Err(error) = resumed {
+                tracing::warn!(%error, "what the last run was sending waits until its attempt is over");
+            },
         }
         let settings = self.plans.settings.clone();
         let shutdown = signals.shutdown.clone();
