@@ -4,6 +4,8 @@
 //! long form. Whatever a trial does, it ends with [`oracle`]: what the provider renewed is what the ledger says and what the
 //! receiver got. A trial that fails says with which command exactly that round is run again.
 
+mod at_once;
+mod barriers;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
 mod fake_receiver;
@@ -13,6 +15,7 @@ mod harness;
 mod kills;
 mod oracle;
 mod report;
+mod strace;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -23,7 +26,7 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM];
+const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH];
 
 /// One way of trying to break a promise.
 pub struct Trial {
