@@ -12,10 +12,13 @@ mod fake_receiver;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/harness.rs"]
 mod harness;
+mod image;
 mod kills;
 mod oracle;
+mod power;
 mod report;
 mod strace;
+mod writes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -26,7 +29,7 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH];
+const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT];
 
 /// One way of trying to break a promise.
 pub struct Trial {
