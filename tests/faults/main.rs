@@ -13,6 +13,7 @@ mod fake_receiver;
 #[path = "../it/harness.rs"]
 mod harness;
 mod image;
+mod instances;
 mod kills;
 mod oracle;
 mod power;
@@ -29,7 +30,7 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT];
+const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE];
 
 /// One way of trying to break a promise.
 pub struct Trial {
