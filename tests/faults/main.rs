@@ -12,12 +12,16 @@ mod fake_receiver;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/harness.rs"]
 mod harness;
+#[allow(dead_code, reason = "tests/it asks for more")]
+#[path = "../it/http.rs"]
+mod http;
 mod image;
 mod instances;
 mod kills;
 mod oracle;
 mod power;
 mod report;
+mod signals;
 mod strace;
 mod writes;
 
@@ -30,7 +34,7 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE];
+const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE, signals::ENDS];
 
 /// One way of trying to break a promise.
 pub struct Trial {
