@@ -6,6 +6,7 @@
 
 mod at_once;
 mod barriers;
+mod disk;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
 mod fake_receiver;
@@ -34,7 +35,8 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE, signals::ENDS];
+const TRIALS: &[Trial] =
+    &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE, signals::ENDS, disk::FULL];
 
 /// One way of trying to break a promise.
 pub struct Trial {
