@@ -8,9 +8,11 @@ use renewald::sandbox::{Endpoint, Sandbox};
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{DAY, Daemon, Setup, Site, order, sandbox};
-use crate::{Round, Tally, Trial, oracle};
+use crate::{Round, Tally, Trial, at_once, oracle};
 
-const KILLS: u64 = 200;
+const SITES: usize = 4;
+/// Of each site's daemon.
+const KILLS: u64 = 50;
 const SUBSCRIPTIONS: usize = 40;
 /// How long the daemon is given to get anywhere.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -21,28 +23,36 @@ pub const AT_RANDOM: Trial =
 /// Steps of the way at which a kill has found some renewal.
 const STEPS: [&str; 4] = ["not recorded", "awaiting order data", "queued, not published", "published, not marked"];
 
-/// Every start finds something to do: some renewals are new, some are on their way since before the kill.
 fn at_random(round: &mut Round) -> Tally {
+    let seeds: Vec<_> = (0..SITES).map(|_| round.rng.u64(..)).collect();
+    let all = at_once::each(seeds, |seed| at_one_site(&mut Rng::with_seed(seed)));
+    let mut tally = Tally::default();
+    all.into_iter().for_each(|one| tally.join(one));
+    for step in STEPS {
+        let kills = tally.counts.iter().find(|(name, _)| *name == step).map_or(0, |(_, kills)| *kills);
+        assert!(kills >= tally.cases / 50, "kills at \"{step}\": {kills} of {}", tally.cases);
+    }
+    tally
+}
+
+/// Every start finds something to do: some renewals are new, some are on their way since before the kill.
+fn at_one_site(rng: &mut Rng) -> Tally {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let site = Setup::new(&sandbox).webhook(&receiver).install();
     let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("K-{n}")).collect();
     numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
     let mut tally = Tally::of(KILLS);
     for _ in 0..KILLS {
-        for _ in 0..round.rng.usize(..4) {
-            sandbox.renew(&numbers[round.rng.usize(..SUBSCRIPTIONS)], None).expect("an order");
+        for _ in 0..rng.usize(..4) {
+            sandbox.renew(&numbers[rng.usize(..SUBSCRIPTIONS)], None).expect("an order");
         }
         let daemon = Daemon::spawn(&site);
-        wait_a_while(&sandbox, &receiver, &mut round.rng);
+        wait_a_while(&sandbox, &receiver, rng);
         daemon.kill();
         for (step, found) in STEPS.into_iter().zip(steps(&sandbox, &site, &receiver)) {
             tally = tally.count(step, u64::from(found));
         }
         site.let_pass(DAY);
-    }
-    for step in STEPS {
-        let kills = tally.counts.iter().find(|(name, _)| *name == step).map_or(0, |(_, kills)| *kills);
-        assert!(kills >= KILLS / 100, "kills at \"{step}\": {kills} of {KILLS}");
     }
     oracle::finish(&site);
     let held = oracle::judge(&sandbox, &site, &receiver.messages());
