@@ -70,7 +70,7 @@ fn done(time: &str, line: &str, directory: &Path) -> Option<Done> {
     }
     let begun_at = UNIX_EPOCH + seconds(time);
     let ended_at = begun_at + seconds(took.trim_end_matches('>'));
-    let act = act(name, arguments.trim_end().trim_end_matches(')'), result, directory)?;
+    let act = act(name, arguments.trim_end_matches([')', ' ']), result, directory)?;
     Some(Done { begun_at, ended_at, act })
 }
 
