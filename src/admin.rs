@@ -44,7 +44,7 @@ use crate::store::{self, Store};
 pub use self::openapi::document;
 
 /// What requests in hand get when the endpoint closes.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
 
 /// Why it could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +164,7 @@ impl Admin {
         Ok(Some(Self { stop, ended }))
     }
 
-    /// Takes no more requests, and finishes those in hand: they get two seconds.
+    /// Takes no more requests, and finishes those in hand: they get a moment.
     pub async fn close(self) {
         self.stop.request();
         // An error means that its thread has ended already.

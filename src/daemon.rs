@@ -44,8 +44,9 @@ const TICK: Duration = Duration::from_secs(30);
 /// How soon other processes' writes are seen.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// What closing the store gets when we drain: a statement waits far longer for another process's transaction. With the relays'
-/// 15 s for publishes in hand, 2 s for recording and the admin endpoint's last answers, the end comes within 20 s.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// 15 s for publishes in hand, 2 s for recording and the admin endpoint's last answers, the end comes within 20 s;
+/// with no publish in hand within 2 s.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Why the daemon could not be put together, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -161,14 +162,19 @@ impl Worker {
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
-        if let Err(error) = resume_interrupted(&self.store).await {
-            tracing::warn!(%error, "what the last run was sending waits until its attempt is over");
+        tokio::select! {
+            // Another process may hold the database.
+            () = signals.shutdown.requested() => {}
+            resumed = resume_interrupted(&self.store) => if let Err(error) = resumed {
+                tracing::warn!(%error, "what the last run was sending waits until its attempt is over");
+            },
         }
         let settings = self.plans.settings.clone();
         let shutdown = signals.shutdown.clone();
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
         self.start_all(&mut crew, reload.settings());
         let mut beside = JoinSet::new();
+        beside.spawn(store::tend(self.store.clone()));
         beside.spawn(adapt_all(self.store.clone(), settings));
         beside.spawn(watch_others(self.store.clone(), tick.clone(), seen));
         beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));

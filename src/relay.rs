@@ -17,6 +17,7 @@ use crate::signals::Shutdown;
 use crate::sink::Sink;
 use crate::store::{self, Store};
 use condition::Condition;
+pub use pass::LONGEST_DRAIN;
 use pass::{Parts, Pass};
 
 /// How a sink is to be treated.

@@ -16,6 +16,7 @@ mod identity;
 mod late;
 mod messages;
 mod migrations;
+mod outage;
 mod overview;
 mod pausing;
 mod polls;
@@ -41,6 +42,7 @@ pub use gauges::{Answers, DispatchCounts};
 pub use identity::Identity;
 pub use late::{Late, Patience, counted};
 pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable, Purged};
+pub use outage::{PROBE_EVERY, tend};
 pub use overview::{Group, Waiting, counts_of};
 pub use pausing::Paused;
 pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
@@ -74,6 +76,12 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    #[error("cannot write to {} or its directory: is one of them read-only, or another user's?", path.display())]
+    NotWritable {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error("{} is not whole: SQLite finds faults in it", path.display())]
     Incomplete { path: PathBuf },
     #[error("the database refused")]
@@ -94,7 +102,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure};
         match self {
-            Error::Commit(_) => true,
+            Error::Commit(_) | Error::NotWritable { .. } => true,
             Error::Sqlite(e) => matches!(
                 e.sqlite_error_code(),
                 Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly | SystemIoFailure | CannotOpen)
@@ -122,6 +130,7 @@ pub struct Store {
     reader: thread::Worker,
     path: PathBuf,
     vault: Arc<Vault>,
+    outage: Arc<outage::Outage>,
 }
 
 impl Store {
@@ -135,6 +144,7 @@ impl Store {
             reader: thread::Worker::reading(reader)?,
             path: path.to_owned(),
             vault: Arc::new(Vault::without_key()),
+            outage: Arc::default(),
         })
     }
 
@@ -154,7 +164,7 @@ impl Store {
     /// The same store with a reading connection of its own: its long queries hold up nobody else's.
     pub fn beside(&self) -> Result<Self> {
         let reader = thread::Worker::reading(file::open_reader(&self.path)?)?;
-        Ok(Self { writer: self.writer.clone(), reader, path: self.path.clone(), vault: self.vault.clone() })
+        Ok(Self { reader, ..self.clone() })
     }
 
     /// Waits until everything queued is committed and both connections are closed.
@@ -188,30 +198,5 @@ impl Store {
         query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.reader.outside(query).await
-    }
-}
-
-/// After a failed write nothing is asked and nothing published; one write is tried this often.
-const WRITE_PROBE: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// Nothing can be written, which `who` noticed by `error`: returns once it can, or the end is wished for.
-pub async fn outlast(
-    store: &Store,
-    error: &Error,
-    who: &str,
-    pulse: &crate::pulse::Pulse,
-    shutdown: &crate::signals::Shutdown,
-) {
-    tracing::error!(who, error = %crate::chain(error), "cannot write to the database: nothing is asked or published until it works again");
-    loop {
-        tokio::select! {
-            () = shutdown.winding_up() => return,
-            () = tokio::time::sleep(WRITE_PROBE) => {}
-        }
-        pulse.turn();
-        if store.probe_write().await.is_ok() {
-            tracing::info!(who, "writing to the database works again");
-            return;
-        }
     }
 }

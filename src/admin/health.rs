@@ -69,6 +69,10 @@ impl Health {
     }
 
     async fn not_writable(&self) -> Option<String> {
+        // Whoever waits for it to work again tries that often enough.
+        if let Some(reason) = self.store.trouble() {
+            return Some(format!("the database cannot be written: {reason}"));
+        }
         let lately = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < WROTE_LATELY);
         if lately(*self.wrote_at.lock().unwrap_or_else(PoisonError::into_inner)) {
             return None;
@@ -78,7 +82,12 @@ impl Health {
                 *self.wrote_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 None
             }
-            Ok(Err(error)) => Some(format!("the database cannot be written: {}", crate::chain(&error))),
+            Ok(Err(error)) => {
+                if error.is_transient() {
+                    self.store.fail("readiness", &error);
+                }
+                Some(format!("the database cannot be written: {}", crate::chain(&error)))
+            }
             Err(_) => Some(format!("the database took no write within {} s", WRITES_WITHIN.as_secs())),
         }
     }

@@ -13,11 +13,14 @@ use super::{Drained, Error};
 use crate::metrics::Metrics;
 use crate::provider::nexway_connect::NexwayConnect;
 use crate::pulse::{LONGEST_WAIT, Pulse, Pulses};
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 use crate::signals::Shutdown;
 use crate::sink::Configured;
-use crate::store::{self, Store};
+use crate::store::{self, PROBE_EVERY, Store};
 use crate::sweep::{self, Sweeper};
+
+/// With no publish in hand a drain takes less than two seconds: this, and closing.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// Who is who.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,12 @@ pub(super) enum Next {
     Change(Box<sweep::Change<NexwayConnect>>),
 }
 
+/// A part that has come to its end, and whether something it had in hand was cut off.
+struct Ended {
+    part: Part,
+    cut_off: bool,
+}
+
 struct Member {
     bell: Arc<Notify>,
     shutdown: Shutdown,
@@ -52,7 +61,7 @@ pub(super) struct Crew {
     store: Store,
     shutdown: Shutdown,
     members: BTreeMap<Name, Member>,
-    tasks: JoinSet<(Name, Result<Part, store::Error>)>,
+    tasks: JoinSet<(Name, Result<Ended, store::Error>)>,
     outcome: Result<Drained, Error>,
     metrics: Metrics,
     pulses: Pulses,
@@ -71,21 +80,44 @@ impl Part {
         bell: &Notify,
         pulse: &Pulse,
         shutdown: &Shutdown,
-    ) -> Result<Self, store::Error> {
+    ) -> Result<Ended, store::Error> {
         // The first turn before the first wait, so that a restart catches up at once.
-        while !shutdown.is_winding_up() {
+        while outlast(store, pulse, shutdown).await {
             pulse.turn();
-            let wait = match self.turn(bell, shutdown).await {
+            let grace = self.grace();
+            let turned = tokio::select! {
+                turned = self.turn(bell, shutdown) => turned,
+                () = over(shutdown, grace) => {
+                    tracing::warn!(who = who.as_str(), "the database did not answer in time: ended without it");
+                    return Ok(Ended { part: self, cut_off: true });
+                }
+            };
+            let wait = match turned {
                 Ok(wait) => wait,
+                // What was learned or done could not be written down.
+                Err(error) if error.is_transient() && shutdown.is_requested() => {
+                    store.fail(who.as_str(), &error);
+                    return Ok(Ended { part: self, cut_off: true });
+                }
                 Err(error) if error.is_transient() => {
-                    store::outlast(store, &error, who.as_str(), pulse, shutdown).await;
+                    store.fail(who.as_str(), &error);
                     Duration::ZERO
                 }
                 Err(error) => return Err(error),
             };
             rest(wait, bell, pulse, shutdown).await;
         }
-        Ok(self)
+        let cut_off = matches!(&self, Self::Relay(relay) if relay.total().unanswered > 0);
+        Ok(Ended { part: self, cut_off })
+    }
+
+    /// What a turn gets to come to its end when we drain. It keeps below this by itself, but for a statement that waits for another
+    /// process's transaction.
+    fn grace(&self) -> Duration {
+        match self {
+            Self::Sweeper(_) | Self::Watchman(_) => STUCK_AFTER,
+            Self::Relay(_) => relay::LONGEST_DRAIN + STUCK_AFTER,
+        }
     }
 
     /// Counts there, and shows there that it lives.
@@ -121,6 +153,24 @@ async fn rest(wait: Duration, bell: &Notify, pulse: &Pulse, shutdown: &Shutdown)
             () = shutdown.winding_up() => return,
             () = bell.notified() => return,
             () = sleep_until(end.min(Instant::now() + LONGEST_WAIT)) => pulse.turn(),
+        }
+    }
+}
+
+/// So long after the end was asked for.
+async fn over(shutdown: &Shutdown, grace: Duration) {
+    shutdown.requested().await;
+    tokio::time::sleep(grace).await;
+}
+
+/// Waits while nothing can be written. False at the end.
+async fn outlast(store: &Store, pulse: &Pulse, shutdown: &Shutdown) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.winding_up() => return false,
+            () = store.works() => return true,
+            () = tokio::time::sleep(PROBE_EVERY) => pulse.turn(),
         }
     }
 }
@@ -184,7 +234,7 @@ impl Crew {
     pub async fn somebody_ended(&mut self) -> bool {
         match self.tasks.join_next().await {
             None => return false,
-            Some(Ok((name, Ok(part)))) => self.ended(name, part),
+            Some(Ok((name, Ok(ended)))) => self.ended(name, ended),
             Some(Ok((_, Err(error)))) => self.fail(error.into()),
             Some(Err(error)) => self.fail(Error::Task(error)),
         }
@@ -195,10 +245,9 @@ impl Crew {
         self.outcome
     }
 
-    fn ended(&mut self, name: Name, part: Part) {
+    fn ended(&mut self, name: Name, Ended { part, cut_off }: Ended) {
         let member = self.members.remove(&name);
         let Some(Member { bell, next: Some(next), .. }) = member.filter(|_| !self.shutdown.is_requested()) else {
-            let cut_off = matches!(&part, Part::Relay(relay) if relay.total().unanswered > 0);
             if cut_off && self.outcome.is_ok() {
                 self.outcome = Ok(Drained::Unclean);
             }

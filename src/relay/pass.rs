@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{Instrument, Span};
 
 use super::condition::Condition;
@@ -28,8 +28,11 @@ use crate::text::visible;
 /// What a publish in hand gets when we drain: as long as a sink's default timeout, so that an answer on its way is still
 /// recorded; with recording and closing shorter than `TimeoutStopSec` in the unit, so we close the store ourselves.
 const PUBLISH_GRACE: Duration = Duration::from_secs(15);
-/// What recording gets after that, and what is being taken when the drain begins.
+/// What recording gets after that, and what it gets where no publish is in hand.
 const RECORD_GRACE: Duration = Duration::from_secs(2);
+const RECORD_GRACE_ALONE: Duration = Duration::from_millis(800);
+/// A drain takes no longer, but for a statement that waits for another process's transaction.
+pub const LONGEST_DRAIN: Duration = PUBLISH_GRACE.saturating_add(RECORD_GRACE);
 /// The stock of attempts that a pass begins with, as a multiple of the sink's concurrency.
 const AHEAD: usize = 4;
 /// The stock of the quickest receiver. A kill costs each of them an attempt.
@@ -266,14 +269,16 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     /// Finishes what is in hand: publishes get their grace, marks theirs.
     async fn drain(&mut self) -> Result<(), store::Error> {
-        let deadline = Instant::now() + PUBLISH_GRACE;
+        let begun = Instant::now();
         if self.taking.is_some() {
             // What comes later than this has lost an attempt, and is sent after the next start.
-            if let Ok(Some(taken)) = tokio::time::timeout(RECORD_GRACE, ready(&mut self.taking)).await {
+            if let Ok(Some(taken)) = timeout_at(begun + RECORD_GRACE_ALONE, ready(&mut self.taking)).await {
                 self.taken.extend(taken?);
             }
         }
         self.return_taken();
+        let is_alone = self.publishing.is_empty();
+        let deadline = begun + PUBLISH_GRACE;
         while !self.publishing.is_empty() {
             self.mark();
             tokio::select! {
@@ -287,7 +292,12 @@ impl<'a, S: Sink> Pass<'a, S> {
             tracing::warn!(sink = %self.parts.route.name, unanswered = self.report.unanswered,
                 "no answer in time: these are sent again under the same id");
         }
-        tokio::time::timeout(RECORD_GRACE, self.mark_all()).await.unwrap_or(Ok(()))
+        let record_by = if is_alone { begun + RECORD_GRACE_ALONE } else { Instant::now() + RECORD_GRACE };
+        timeout_at(record_by, self.mark_all()).await.unwrap_or_else(|_| {
+            tracing::warn!(sink = %self.parts.route.name,
+                "the database did not take the last marks in time: what was delivered is sent again under the same id");
+            Err(store::Error::Commit("it did not take the last marks in time".to_owned()))
+        })
     }
 
     async fn mark_all(&mut self) -> Result<(), store::Error> {

@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<In
     };
     check_header(path)?;
     create(path)?;
-    let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| named(path, e))?;
     // The header may be older than what a write-ahead log left by a crash says.
     let found = version(&db, path)?;
     if found > VERSION {
@@ -91,7 +91,7 @@ pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<In
         }
         _ => None,
     };
-    prepare(&mut db, found).map_err(|e| damaged(path, e))?;
+    prepare(&mut db, found).map_err(|e| named(path, e))?;
     Ok((db, instance))
 }
 
@@ -166,7 +166,7 @@ fn version(db: &Connection, path: &Path) -> Result<i64> {
             db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?,
         ))
     };
-    match read().map_err(|e| damaged(path, e.into()))? {
+    match read().map_err(|e| named(path, e.into()))? {
         (0, 0, 0) => Ok(0),
         (found, APPLICATION_ID, _) if found > 0 => Ok(found),
         _ => Err(Error::Foreign { path: path.to_owned() }),
@@ -193,13 +193,16 @@ fn prepare(db: &mut Connection, found: i64) -> Result<()> {
     migrations::migrate(db, found)
 }
 
-/// Names damage as such; every other error stays what it is.
-fn damaged(path: &Path, error: Error) -> Error {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+/// Names damage as such, and a place that takes no writes; every other error stays what it is.
+fn named(path: &Path, error: Error) -> Error {
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly};
+    let path = path.to_owned();
     match error {
-        Error::Sqlite(source) if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
-            Error::Damaged { path: path.to_owned(), source }
-        }
+        Error::Sqlite(source) => match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Error::Damaged { path, source },
+            Some(ReadOnly | CannotOpen) => Error::NotWritable { path, source },
+            _ => Error::Sqlite(source),
+        },
         other => other,
     }
 }

@@ -40,7 +40,7 @@ const WRITE_WITHIN: Duration = Duration::from_millis(100);
 /// Connections that stalled ordinary polls cannot take: order data and asked-for polls have them.
 const RESERVED: usize = 2;
 /// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
-const RECORD_GRACE: Duration = Duration::from_secs(3);
+const RECORD_GRACE: Duration = Duration::from_millis(800);
 /// What requests in hand get when the sweep winds up, to go on with other settings: then they are cancelled, and sent again.
 const WIND_UP: Duration = Duration::from_secs(10);
 /// A breaker that is open for this long has seen several probes fail.
@@ -165,6 +165,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         progress: Progress<'_>,
     ) -> Result<(), store::Error> {
         let mut look_again = Instant::now() + LOOK_AGAIN;
+        let store = self.shared.store;
         loop {
             self.shared.pulse.turn();
             self.read_ahead();
@@ -188,6 +189,8 @@ impl<'a, P: Provider> Pass<'a, P> {
                     self.wind_up_by = Some(Instant::now() + WIND_UP);
                 }
                 () = until(self.wind_up_by) => return self.drain().await,
+                // Another part has noticed. What is asked now could not be written down.
+                () = store.fails() => return self.drain().await,
                 Some(done) = self.in_flight.next() => {
                     self.take(done).await?;
                     self.tell_trouble().await?;
@@ -391,6 +394,9 @@ impl<'a, P: Provider> Pass<'a, P> {
     }
 
     /// Cancels what is in flight and writes what was learned.
+    ///
+    /// # Errors
+    /// The store's; one that does not take them in time counts as failed.
     async fn drain(&mut self) -> Result<(), store::Error> {
         self.in_flight.clear();
         let writing = self.writing.take();
@@ -408,7 +414,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             Ok(done) => done,
             Err(_) => {
                 tracing::warn!("the database did not take the last results in time; they are asked for again");
-                Ok(())
+                Err(store::Error::Commit("it did not take the last results in time".to_owned()))
             }
         }
     }

@@ -1,37 +1,87 @@
 //! SIGKILL while the daemon works, on the real binary and the real file system.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{DAY, Daemon, Setup, order, sandbox};
-use crate::{Round, Tally, Trial, oracle};
+use fastrand::Rng;
+use renewald::sandbox::{Endpoint, Sandbox};
 
-const KILLS: u64 = 200;
+use crate::fake_receiver::FakeReceiver;
+use crate::harness::{DAY, Daemon, Setup, Site, order, sandbox};
+use crate::{Round, Tally, Trial, at_once, oracle};
+
+const SITES: usize = 4;
+/// Of each site's daemon.
+const KILLS: u64 = 50;
 const SUBSCRIPTIONS: usize = 40;
+/// How long the daemon is given to get anywhere.
+const HEAD_START: Duration = Duration::from_millis(200);
 
 pub const AT_RANDOM: Trial =
     Trial { name: "kills", what: "kill -9 at a random moment of a renewal's way", run: at_random };
 
-/// Every start finds something to do: some renewals are new, some are on their way since before the kill.
+/// Steps of the way at which a kill has found some renewal.
+const STEPS: [&str; 4] = ["not recorded", "awaiting order data", "queued, not published", "published, not marked"];
+
 fn at_random(round: &mut Round) -> Tally {
+    let seeds: Vec<_> = (0..SITES).map(|_| round.rng.u64(..)).collect();
+    let all = at_once::each(seeds, |seed| at_one_site(&mut Rng::with_seed(seed)));
+    let mut tally = Tally::default();
+    all.into_iter().for_each(|one| tally.join(one));
+    for step in STEPS {
+        let kills = tally.counts.iter().find(|(name, _)| *name == step).map_or(0, |(_, kills)| *kills);
+        assert!(kills >= tally.cases / 50, "kills at \"{step}\": {kills} of {}", tally.cases);
+    }
+    tally
+}
+
+/// Every start finds something to do: some renewals are new, some are on their way since before the kill.
+fn at_one_site(rng: &mut Rng) -> Tally {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let site = Setup::new(&sandbox).webhook(&receiver).install();
     let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("K-{n}")).collect();
     numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    let mut tally = Tally::of(KILLS);
     for _ in 0..KILLS {
-        for _ in 0..round.rng.usize(..4) {
-            sandbox.renew(&numbers[round.rng.usize(..SUBSCRIPTIONS)], None).expect("an order");
+        for _ in 0..rng.usize(..4) {
+            sandbox.renew(&numbers[rng.usize(..SUBSCRIPTIONS)], None).expect("an order");
         }
         let daemon = Daemon::spawn(&site);
-        let seen = sandbox.request_count() + round.rng.u64(..60);
-        // The moment itself, between two requests, is what is random here.
-        sandbox.wait_for(|request| request.seq >= seen, Duration::from_millis(200));
-        std::thread::sleep(Duration::from_micros(round.rng.u64(..20_000)));
+        wait_a_while(&sandbox, &receiver, rng);
         daemon.kill();
+        for (step, found) in STEPS.into_iter().zip(steps(&sandbox, &site, &receiver)) {
+            tally = tally.count(step, u64::from(found));
+        }
         site.let_pass(DAY);
     }
     oracle::finish(&site);
     let held = oracle::judge(&sandbox, &site, &receiver.messages());
     oracle::assert_in_order(&receiver.messages());
-    Tally::of(KILLS).count("renewals", held.renewals).count("repeats", held.repeats)
+    tally.count("renewals", held.renewals).count("repeats", held.repeats)
+}
+
+/// Until some request, the question for some order data, or a message; and then for a moment. It is what is random here.
+fn wait_a_while(sandbox: &Sandbox, receiver: &FakeReceiver, rng: &mut Rng) {
+    let asked = sandbox.request_count();
+    let at_least = asked + rng.u64(..60);
+    match rng.u8(..3) {
+        0 => drop(sandbox.wait_for(|request| request.seq >= at_least, HEAD_START)),
+        1 => drop(sandbox.wait_for(|request| request.seq >= asked && request.endpoint == Endpoint::Order, HEAD_START)),
+        _ => {
+            while receiver.next_message_within(Duration::ZERO).is_some() {}
+            drop(receiver.next_message_within(HEAD_START));
+        }
+    }
+    std::thread::sleep(Duration::from_micros(rng.u64(..10_000)));
+}
+
+/// At which of the steps there is a renewal.
+fn steps(sandbox: &Sandbox, site: &Site, receiver: &FakeReceiver) -> [bool; 4] {
+    let recorded: i64 = site.value("SELECT count(*) FROM renewals");
+    let awaiting: i64 = site.value("SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data'");
+    let pending = "SELECT m.id FROM messages m JOIN dispatches d ON d.message = m.seq WHERE d.state = 'pending'";
+    let received: BTreeSet<_> = receiver.messages().into_iter().map(|message| message.id).collect();
+    let pending = site.texts(pending);
+    let published = pending.iter().filter(|message| received.contains(*message)).count();
+    [sandbox.renewals().len() as i64 > recorded, awaiting > 0, pending.len() > published, published > 0]
 }

@@ -4,15 +4,27 @@
 //! long form. Whatever a trial does, it ends with [`oracle`]: what the provider renewed is what the ledger says and what the
 //! receiver got. A trial that fails says with which command exactly that round is run again.
 
+mod at_once;
+mod barriers;
+mod disk;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
 mod fake_receiver;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/harness.rs"]
 mod harness;
+#[allow(dead_code, reason = "tests/it asks for more")]
+#[path = "../it/http.rs"]
+mod http;
+mod image;
+mod instances;
 mod kills;
 mod oracle;
+mod power;
 mod report;
+mod signals;
+mod strace;
+mod writes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -23,7 +35,8 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM];
+const TRIALS: &[Trial] =
+    &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE, signals::ENDS, disk::FULL];
 
 /// One way of trying to break a promise.
 pub struct Trial {
@@ -137,7 +150,7 @@ fn try_to_break(trial: &'static Trial, seed: u64, from: u64, rounds: u64) -> rep
             }
         }
     }
-    report::Outcome { trial, rounds, tally, failed, took: start.elapsed() }
+    report::Outcome { trial, tally, failed, took: start.elapsed() }
 }
 
 /// Each round of each trial has its own, so that it can be run again by itself.

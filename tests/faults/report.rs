@@ -11,7 +11,6 @@ use crate::{Tally, Trial};
 /// What all rounds of a trial came to.
 pub struct Outcome {
     pub trial: &'static Trial,
-    pub rounds: u64,
     pub tally: Tally,
     /// The rounds that failed.
     pub failed: Vec<u64>,

@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Far longer than anything waited for takes: reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +26,9 @@ pub struct Received {
     pub body: String,
     /// Counted from 0 in the order of acceptance: the same number = the same connection.
     pub connection: usize,
+    /// When it was read to its end.
+    #[allow(dead_code, reason = "tests/faults holds it against what was on the disk by then")]
+    pub arrived_at: SystemTime,
 }
 
 impl Received {
@@ -184,6 +187,18 @@ impl FakeReceiver {
         state.received.get(state.taken - 1).cloned()
     }
 
+    /// Waits until so many have come since the start.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub fn wait_for_messages(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.shared.lock();
+        while state.received.len() < count {
+            let left = deadline.checked_duration_since(Instant::now());
+            let left = left.unwrap_or_else(|| panic!("{} of {count} messages came", state.received.len()));
+            state = self.shared.changed.wait_timeout(state, left).expect("no thread of the receiver panics").0;
+        }
+    }
+
     /// Everything so far, handed out or not, in the order of arrival.
     pub fn messages(&self) -> Vec<Received> {
         self.shared.lock().received.clone()
@@ -301,6 +316,7 @@ fn read_request(reader: &mut impl BufRead, connection: usize) -> io::Result<Opti
         content_type: header("content-type").unwrap_or_default(),
         body: String::from_utf8(body).map_err(io::Error::other)?,
         connection,
+        arrived_at: SystemTime::now(),
     };
     Ok(Some((request_line.starts_with("POST "), received)))
 }

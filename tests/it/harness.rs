@@ -110,6 +110,8 @@ pub struct Setup {
     pub admin: String,
     /// At the end: more tables.
     pub more: String,
+    /// Of the site's directory.
+    pub database: &'static str,
     sinks: Vec<String>,
 }
 
@@ -136,6 +138,7 @@ impl Setup {
             store: String::new(),
             admin: "listen = \"\"".to_owned(),
             more: String::new(),
+            database: "renewald.db",
             sinks: Vec::new(),
         }
     }
@@ -176,10 +179,11 @@ impl Setup {
             log_level,
             store,
             admin,
+            database,
             ..
         } = self;
         let mut text = format!(
-            "[store]\npath = \"renewald.db\"\n{store}\n\
+            "[store]\npath = \"{database}\"\n{store}\n\
              [poll]\nevery = \"{every}\"\n\
              [order_data]\nretry_first = \"{retry_first}\"\n\
              [providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\
@@ -198,7 +202,8 @@ impl Setup {
 
     /// Writes it into a new directory.
     pub fn install(&self) -> Site {
-        let site = Site { dir: tempfile::tempdir().expect("a temporary directory"), started: Cell::new(0) };
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let site = Site { dir, database: self.database, started: Cell::new(0) };
         site.configure(self);
         site
     }
@@ -222,6 +227,7 @@ impl<'a> Track<'a> {
 /// A directory with one installation. When a test fails, what its processes wrote to stderr is shown.
 pub struct Site {
     dir: TempDir,
+    database: &'static str,
     started: Cell<usize>,
 }
 
@@ -231,7 +237,7 @@ impl Site {
     }
 
     pub fn database(&self) -> PathBuf {
-        self.path("renewald.db")
+        self.path(self.database)
     }
 
     /// Writes settings and secrets, over those that are there.

@@ -1,0 +1,116 @@
+//! SIGKILL at each point of the path: just before each write and each sync of the database, each byte sent and each received.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use renewald::sandbox::Sandbox;
+
+use crate::at_once::run_on_all_cores;
+use crate::fake_receiver::FakeReceiver;
+use crate::harness::{Setup, Site, order, sandbox};
+use crate::strace::Strace;
+use crate::{Round, Tally, Trial, oracle};
+
+pub const AT_EACH: Trial =
+    Trial { name: "barriers", what: "kill -9 before each write, sync, send and receive of a way", run: at_each };
+
+/// Points of one kind, counted by strace in each thread for itself; all but those of the database are the main thread's.
+struct Kind {
+    name: &'static str,
+    call: &'static str,
+    on_the_database: bool,
+    may_be_missing: bool,
+}
+
+const WRITES: Kind = Kind { name: "writes", call: "pwrite64", on_the_database: true, may_be_missing: false };
+const SYNCS: Kind = Kind { name: "syncs", call: "fsync", on_the_database: true, may_be_missing: false };
+const CUTS: Kind = Kind { name: "cuts", call: "ftruncate", on_the_database: true, may_be_missing: true };
+const REMOVALS: Kind = Kind { name: "removals", call: "unlink", on_the_database: true, may_be_missing: true };
+const SENDS: Kind = Kind { name: "sends", call: "writev", on_the_database: false, may_be_missing: false };
+const RECEIVES: Kind = Kind { name: "receives", call: "recvfrom", on_the_database: false, may_be_missing: false };
+
+/// A command that is killed on its way, and what was there before it.
+#[derive(Clone, Copy)]
+struct Way {
+    name: &'static str,
+    /// Whether there is a database with subscriptions in it before.
+    begun: bool,
+    command: fn(&Site, i64) -> Vec<String>,
+    kinds: &'static [Kind],
+}
+
+const WAYS: [Way; 3] = [
+    Way { name: "create", begun: false, command: track, kinds: &[WRITES, SYNCS, CUTS, REMOVALS] },
+    Way { name: "track", begun: true, command: track, kinds: &[WRITES, SYNCS, CUTS, REMOVALS] },
+    Way { name: "once", begun: true, command: once, kinds: &[WRITES, SYNCS, CUTS, REMOVALS, SENDS, RECEIVES] },
+];
+
+fn track(_: &Site, id: i64) -> Vec<String> {
+    let id = id.to_string();
+    ["track", "B", &id, "--territory", "eu", "--generation", "0"].map(str::to_owned).into()
+}
+
+fn once(_: &Site, _: i64) -> Vec<String> {
+    vec!["once".to_owned()]
+}
+
+fn at_each(_: &mut Round) -> Tally {
+    let mut tally = Tally::default();
+    for way in WAYS {
+        for kind in way.kinds {
+            let killed = until_none_is_left(way, kind);
+            assert!(killed > 0 || kind.may_be_missing, "{}: no {}", way.name, kind.call);
+            tally.join(Tally::of(killed).count(kind.name, killed));
+        }
+    }
+    tally
+}
+
+/// N = 1, 2, … until a run ends by itself. How many were killed.
+fn until_none_is_left(way: Way, kind: &Kind) -> u64 {
+    let (next, ended) = (AtomicU64::new(1), AtomicBool::new(false));
+    let killed = AtomicU64::new(0);
+    run_on_all_cores(|| {
+        while !ended.load(Ordering::Relaxed) {
+            match kill_at(way, kind, next.fetch_add(1, Ordering::Relaxed)) {
+                true => drop(killed.fetch_add(1, Ordering::Relaxed)),
+                false => ended.store(true, Ordering::Relaxed),
+            };
+        }
+    });
+    killed.into_inner()
+}
+
+/// Kills it before the n-th call, starts it again and judges. False when it ended before there were so many.
+fn kill_at(way: Way, kind: &Kind, n: u64) -> bool {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    let ids = ["A", "B"].map(|number| order(&sandbox, number));
+    if way.begun {
+        site.track("A", ids[0]);
+    }
+    renew(&sandbox);
+    let inject = format!("inject={}:signal=KILL:when={n}", kind.call);
+    let strace = Strace::of(&site, kind.call, "strace.log").with(&["-e", &inject]);
+    let strace = if kind.on_the_database { strace.on_the_database(&site) } else { strace };
+    let command = (way.command)(&site, ids[1]);
+    let daemon = strace.start(&site, &command.iter().map(String::as_str).collect::<Vec<_>>());
+    let process = daemon.id();
+    let finished = daemon.wait();
+    let killed = finished.code.is_none();
+    if killed {
+        assert!(strace.log(process).contains("+++ killed by SIGKILL"), "strace did it");
+    } else {
+        finished.expect_code(0);
+    }
+    // Whoever was not told that it is tracked tracks it again.
+    ["A", "B"].iter().zip(ids).for_each(|(number, id)| site.track(number, id));
+    oracle::finish(&site);
+    oracle::judge(&sandbox, &site, &receiver.messages());
+    oracle::assert_in_order(&receiver.messages());
+    killed
+}
+
+fn renew(sandbox: &Sandbox) {
+    sandbox.renew_times("A", None, 2).expect("an order");
+    sandbox.renew("B", None).expect("an order");
+}
