@@ -193,13 +193,10 @@ fn prepare(db: &mut Connection, found: i64) -> Result<()> {
     migrations::migrate(db, found)
 }
 
-/// Names damage as such; every other error stays what it is.
+/// Says of damage which file has it; every other error stays what it is.
 fn damaged(path: &Path, error: Error) -> Error {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match error {
-        Error::Sqlite(source) if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
-            Error::Damaged { path: path.to_owned(), source }
-        }
+        Error::Broken(source) => Error::Damaged { path: path.to_owned(), source },
         other => other,
     }
 }
