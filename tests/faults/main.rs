@@ -4,15 +4,26 @@
 //! long form. Whatever a trial does, it ends with [`oracle`]: what the provider renewed is what the ledger says and what the
 //! receiver got. A trial that fails says with which command exactly that round is run again.
 
+mod clocks;
+mod corruption;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
 mod fake_receiver;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/harness.rs"]
 mod harness;
+#[path = "../it"]
+mod it {
+    #[allow(dead_code, reason = "tests/it starts more of them")]
+    pub mod servers;
+}
 mod kills;
 mod oracle;
+mod outage;
+mod provider;
+mod proxy;
 mod report;
+mod sinks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -23,7 +34,15 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM];
+const TRIALS: &[Trial] = &[
+    kills::AT_RANDOM,
+    corruption::FILES,
+    provider::ANSWERS,
+    provider::connecting::CONNECTING,
+    outage::OUTAGE,
+    clocks::CLOCKS,
+    sinks::TROUBLES,
+];
 
 /// One way of trying to break a promise.
 pub struct Trial {
@@ -108,7 +127,8 @@ fn main() -> ExitCode {
         eprintln!("there is no trial {unknown:?}; --list lists them");
         return ExitCode::from(64);
     }
-    let is_wanted = |trial: &&Trial| arguments.trials.is_empty() || arguments.trials.iter().any(|name| name == trial.name);
+    let is_wanted =
+        |trial: &&Trial| arguments.trials.is_empty() || arguments.trials.iter().any(|name| name == trial.name);
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("seed {seed}, {} rounds", arguments.rounds);
     let mut results = Vec::new();
