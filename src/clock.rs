@@ -67,9 +67,23 @@ impl StepDetector {
     /// like one whose clock was set: its monotonic clock stood still.
     pub fn has_stepped(&mut self, tolerance: Duration) -> bool {
         let before = std::mem::replace(self, Self::start());
-        let passed = i64::try_from(self.monotonic.duration_since(before.monotonic).as_secs()).unwrap_or(i64::MAX);
-        let expected = before.wall.0.saturating_add(passed);
-        self.wall.0.abs_diff(expected) > tolerance.as_secs()
+        before.apart(self).unsigned_abs() > tolerance.as_secs()
+    }
+
+    /// By how many seconds the wall clock has run ahead of the monotonic one since the last step that this told, or fallen
+    /// behind; `None` while that is within `tolerance`. A clock that stands still falls behind little by little.
+    pub fn step(&mut self, tolerance: Duration) -> Option<i64> {
+        let now = Self::start();
+        let step = self.apart(&now);
+        (step.unsigned_abs() > tolerance.as_secs()).then(|| {
+            *self = now;
+            step
+        })
+    }
+
+    fn apart(&self, later: &Self) -> i64 {
+        let passed = i64::try_from(later.monotonic.duration_since(self.monotonic).as_secs()).unwrap_or(i64::MAX);
+        later.wall.0.saturating_sub(self.wall.0.saturating_add(passed))
     }
 }
 
@@ -125,6 +139,22 @@ mod tests {
     fn prints_rfc_3339_with_z() {
         assert_eq!(Timestamp::from_unix(1_795_291_200).to_string(), "2026-11-21T20:00:00Z");
         assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_step_is_told_once_with_its_sign_and_small_ones_add_up() {
+        let tolerance = Duration::from_secs(5);
+        let mut clock = StepDetector::start();
+        assert_eq!(clock.step(tolerance), None);
+        clock.wall = clock.wall + Duration::from_secs(3600);
+        let back = clock.step(tolerance).unwrap();
+        assert!((-3600..=-3599).contains(&back), "{back}");
+        assert_eq!(clock.step(tolerance), None);
+        // One that stands still: every look finds it a little further behind.
+        clock.wall = clock.wall + Duration::from_secs(4);
+        assert_eq!(clock.step(tolerance), None);
+        clock.wall = clock.wall + Duration::from_secs(4);
+        assert!(clock.step(tolerance).is_some_and(|step| step < 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod due_times;
 mod parts;
 mod plans;
 mod reload;
+mod steps;
 mod wipe;
 
 use std::sync::Arc;
@@ -177,6 +178,7 @@ impl Worker {
         beside.spawn(store::tend(self.store.clone()));
         beside.spawn(adapt_all(self.store.clone(), settings));
         beside.spawn(watch_others(self.store.clone(), tick.clone(), seen));
+        beside.spawn(steps::watch(self.store.clone(), tick.clone()));
         beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));
         beside.spawn(notify::feed(pulses));
         beside.spawn(notify::tell(self.store.clone(), reload.settings()));

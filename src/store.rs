@@ -58,11 +58,11 @@ use crate::vault::{self, Vault};
 pub enum Error {
     #[error("another renewald works on {}", path.display())]
     Locked { path: PathBuf },
-    #[error("{} is of schema version {found}, written by a newer renewald; this one knows version {known}: nothing was changed", path.display())]
+    #[error("{} is of schema version {found}, written by a newer renewald; this one knows version {known}: nothing was changed; use the newer one, or restore a backup of this one's to store.path", path.display())]
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error("{} is of the older schema version {found} and a running renewald holds it; restart that one first", path.display())]
     Older { path: PathBuf, found: i64 },
-    #[error("{} is not a renewald database; nothing was changed", path.display())]
+    #[error("{} is not a renewald database; nothing was changed; set store.path right, or restore a backup to it", path.display())]
     Foreign { path: PathBuf },
     #[error("cannot create or open {}", path.display())]
     File {
@@ -84,8 +84,11 @@ pub enum Error {
     },
     #[error("{} is not whole: SQLite finds faults in it", path.display())]
     Incomplete { path: PathBuf },
+    /// As [`Error::Damaged`], met while working.
+    #[error("the database is damaged; restore a backup, or keep the file and ask for help")]
+    Broken(#[source] rusqlite::Error),
     #[error("the database refused")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     /// The whole transaction failed with another unit, or at its commit.
     #[error("the database could not commit: {0}")]
     Commit(String),
@@ -95,6 +98,23 @@ pub enum Error {
     Thread(#[source] std::io::Error),
     #[error("the store is closed")]
     Closed,
+}
+
+/// Damage is named wherever it is met: what does not hold together, a schema that our statements do not fit any more, and values
+/// that nobody here has written.
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError, Utf8Error,
+        };
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+        let is_damage = match &error {
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..) => true,
+            SqlInputError { .. } => true,
+            other => matches!(other.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | Unknown)),
+        };
+        if is_damage { Self::Broken(error) } else { Self::Sqlite(error) }
+    }
 }
 
 impl Error {

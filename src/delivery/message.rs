@@ -3,6 +3,7 @@
 //!
 //! Who gets a message, when and how often belongs to the store and the relay.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -216,15 +217,77 @@ pub(super) fn cloud_event_type(event: &str) -> String {
 }
 
 fn id(about: &About, event: &Event) -> Uuid {
-    let name = serde_json::json!([
-        about.provider,
-        about.partner_order_number,
-        about.subscription_id.to_string(),
-        event.generation().to_string(),
-        format!("renewald.{}", event.name()),
-        event.ordinal().to_string(),
-    ]);
+    let order = [about.provider.as_str(), &about.partner_order_number];
+    id_of(order, about.subscription_id, event.generation(), event.name(), event.ordinal())
+}
+
+/// Of the order's provider and number, the subscription, and what happened to it.
+fn id_of(order: [&str; 2], subscription_id: i64, generation: i64, event: &str, ordinal: i64) -> Uuid {
+    let [provider, number] = order;
+    let event = format!("renewald.{event}");
+    let numbers = [subscription_id, generation, ordinal].map(|number| number.to_string());
+    let [subscription_id, generation, ordinal] = &numbers;
+    let name = serde_json::json!([provider, number, subscription_id, generation, event, ordinal]);
     Uuid::new_v5(&NAMESPACE, name.to_string().as_bytes())
+}
+
+/// Whether a body that was stored plain is still the one that was queued under this id, as far as the ledger can tell: it is a
+/// message, the id of a renewal's names its subscription and generation, and its keys have the hash that was noted. A hash is
+/// empty where there were no keys to note. Sealed bodies need no such look.
+pub fn is_whole(id: Uuid, body: &[u8], noted_keys: &str) -> bool {
+    let Ok(Stored { id: own, data }) = serde_json::from_slice::<Stored<'_>>(body) else { return false };
+    let keys = data.lines.iter().flat_map(|line| &line.serials).map(|serial| serial.data.as_bytes());
+    own.is_none_or(|own| own == id)
+        && (noted_keys.is_empty() || (super::hash_of(keys) == noted_keys && data.has_id(id)))
+}
+
+/// What [`is_whole`] looks at.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    id: Option<Uuid>,
+    #[serde(borrow, default)]
+    data: StoredData<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StoredData<'a> {
+    #[serde(borrow)]
+    subscription: StoredSubscription<'a>,
+    generation: i64,
+    revision: i64,
+    #[serde(borrow)]
+    lines: Vec<StoredLine<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StoredSubscription<'a> {
+    #[serde(borrow)]
+    provider: Cow<'a, str>,
+    #[serde(borrow)]
+    partner_order_number: Cow<'a, str>,
+    subscription_id: i64,
+}
+
+#[derive(Deserialize)]
+struct StoredLine<'a> {
+    #[serde(borrow)]
+    serials: Vec<StoredSerial<'a>>,
+}
+
+#[derive(Deserialize)]
+struct StoredSerial<'a> {
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+}
+
+impl StoredData<'_> {
+    /// As a `renewal.ready`: no other message has keys.
+    fn has_id(&self, id: Uuid) -> bool {
+        let StoredSubscription { provider, partner_order_number, subscription_id } = &self.subscription;
+        id_of([provider, partner_order_number], *subscription_id, self.generation, "renewal.ready", self.revision) == id
+    }
 }
 
 fn serial_bytes(event: &Event) -> usize {
@@ -405,6 +468,28 @@ mod tests {
     fn data(event: &Event) -> Value {
         let body: Value = serde_json::from_slice(&message(event).body).unwrap();
         body["data"].clone()
+    }
+
+    #[test]
+    fn a_stored_body_that_was_changed_is_told_from_a_whole_one() {
+        let delivery = || delivery(vec![line(&["XXXX-YYYY", "with \"quotes\""])]);
+        let noted = crate::delivery::keys_hash(&delivery());
+        let Message { id, body, .. } = message(&ready(delivery()));
+        assert!(is_whole(id, &body, &noted));
+        let text = String::from_utf8(body).unwrap();
+        for (from, to) in [
+            ("XXXX-YYYY", "XXXX-YYYX"),
+            ("\"subscription_id\":5618577", "\"subscription_id\":5618576"),
+            ("\"partner_order_number\":\"PARTNER689\"", "\"partner_order_number\":\"PARTNER688\""),
+            ("\"generation\":1", "\"generation\":3"),
+            ("{\"specversion", "zspecversion"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            assert!(!is_whole(id, text.replacen(from, to, 1).as_bytes(), &noted), "{from}");
+        }
+        // What has no keys has nothing noted; it must be a message all the same.
+        assert!(is_whole(Uuid::nil(), b"{}", ""));
+        assert!(!is_whole(id, b"{", ""));
     }
 
     #[test]

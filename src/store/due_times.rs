@@ -91,6 +91,43 @@ impl Store {
         .await
     }
 
+    /// The wall clock has fallen behind by this much: what lies ahead comes so much earlier, as if the clock had gone on.
+    /// Subscriptions, order data and dispatches of everybody, a short transaction at a time.
+    pub async fn bring_forward(&self, by: Duration, now: Timestamp) -> Result<usize> {
+        let mut moved = 0;
+        for (table, column, condition) in [
+            ("subscriptions", "due_at", "true"),
+            ("renewals", "next_attempt_at", "state = 'awaiting_order_data'"),
+            ("dispatches", "next_attempt_at", "state = 'pending'"),
+        ] {
+            let mut after = 0;
+            loop {
+                let step = self.write(move |db| {
+                    let last: i64 =
+                        db.query_row(&format!("SELECT coalesce(max(id), 0) FROM {table}"), [], |row| row.get(0))?;
+                    let until = after + BATCH;
+                    let changed = db.execute(
+                        &format!(
+                            "UPDATE {table} SET {column} = max({column} - :by, :now)
+                             WHERE id > :after AND id <= :until AND {column} > :now AND {condition}"
+                        ),
+                        named_params! {
+                            ":by": by.as_secs() as i64, ":now": now, ":after": after, ":until": until,
+                        },
+                    )?;
+                    Ok((changed, (until < last).then_some(until)))
+                });
+                let (changed, next) = step.await?;
+                moved += changed;
+                match next {
+                    Some(until) => after = until,
+                    None => break,
+                }
+            }
+        }
+        Ok(moved)
+    }
+
     /// Order data that is asked for again later than the longest retry allows is brought into its reach. A longer wait that the
     /// provider itself asked for stays.
     pub async fn bring_order_data_forward(&self, provider: &str, retry_max: Duration, now: Timestamp) -> Result<usize> {
@@ -191,6 +228,17 @@ mod tests {
         }
         assert!(!store.is_anyone_due_after("nexway", NOW + after.every).await.unwrap());
         assert_eq!(all(&store, None, &after).await, 0, "as after a restart");
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_by_an_hour_puts_nobody_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = asked_daily(&dir).await;
+        let (before, now) = (due_within(&store, 2 * HOUR).await, NOW - HOUR);
+        // By the clock that was set back, the same subscriptions were due an hour later.
+        store.bring_forward(HOUR, now).await.unwrap();
+        assert_eq!(due_within(&store, HOUR).await, before);
+        assert!(due_within(&store, Duration::ZERO).await > 0);
     }
 
     #[tokio::test]

@@ -71,7 +71,7 @@ fn empty_log(db: &Connection) -> Result<bool> {
     db.busy_timeout(AT_ONCE)?;
     let busy: rusqlite::Result<i64> = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
     db.busy_timeout(super::file::BUSY)?;
-    match busy.map_err(Error::Sqlite) {
+    match busy.map_err(Error::from) {
         Ok(busy) => Ok(busy == 0),
         Err(error) if error.is_transient() => Ok(false),
         Err(error) => Err(error),

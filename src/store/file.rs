@@ -193,16 +193,15 @@ fn prepare(db: &mut Connection, found: i64) -> Result<()> {
     migrations::migrate(db, found)
 }
 
-/// Names damage as such, and a place that takes no writes; every other error stays what it is.
+/// Says which file it is about: damage, and a place that takes no writes; every other error stays what it is.
 fn named(path: &Path, error: Error) -> Error {
-    use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly};
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     let path = path.to_owned();
     match error {
-        Error::Sqlite(source) => match source.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => Error::Damaged { path, source },
-            Some(ReadOnly | CannotOpen) => Error::NotWritable { path, source },
-            _ => Error::Sqlite(source),
-        },
+        Error::Broken(source) => Error::Damaged { path, source },
+        Error::Sqlite(source) if matches!(source.sqlite_error_code(), Some(ReadOnly | CannotOpen)) => {
+            Error::NotWritable { path, source }
+        }
         other => other,
     }
 }

@@ -94,7 +94,29 @@ impl Worker {
 /// A unit of work with the reply it owes; the reply waits for the commit.
 trait Unit: Send {
     fn run(&mut self, db: &Connection) -> Result<()>;
-    fn reply(self: Box<Self>, committed: Option<&str>);
+    fn reply(self: Box<Self>, failed: Option<&Failed>);
+}
+
+/// Why a transaction did not commit: told to each of its units.
+struct Failed {
+    reason: String,
+    /// That does not pass by itself, as all else may.
+    is_damage: bool,
+}
+
+impl Failed {
+    fn new(error: rusqlite::Error) -> Self {
+        let reason = error.to_string();
+        Self { reason, is_damage: matches!(Error::from(error), Error::Broken(_)) }
+    }
+
+    fn error(&self) -> Error {
+        if !self.is_damage {
+            return Error::Commit(self.reason.clone());
+        }
+        let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Error::Broken(rusqlite::Error::SqliteFailure(corrupt, Some(self.reason.clone())))
+    }
 }
 
 struct Pending<T, F> {
@@ -118,10 +140,10 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Unit for Pending<T, F>
     }
 
     /// `failed`: why the transaction did not commit.
-    fn reply(self: Box<Self>, failed: Option<&str>) {
+    fn reply(self: Box<Self>, failed: Option<&Failed>) {
         let outcome = match (failed, self.outcome) {
             (_, Some(Err(own))) => Err(own),
-            (Some(reason), _) => Err(Error::Commit(reason.to_owned())),
+            (Some(failed), _) => Err(failed.error()),
             (None, Some(Ok(value))) => Ok(value),
             (None, None) => Err(Error::Closed),
         };
@@ -150,7 +172,7 @@ fn work_off(db: &Connection, mut queue: mpsc::Receiver<Job>) {
 
 /// Runs a group in one transaction and replies to each of its units once the outcome is certain.
 fn commit(db: &Connection, mut group: Vec<Box<dyn Unit>>) {
-    let failed = transaction(db, &mut group).err().map(|e| e.to_string());
+    let failed = transaction(db, &mut group).err().map(Failed::new);
     if failed.is_some()
         && !db.is_autocommit()
         && let Err(error) = db.execute_batch("ROLLBACK")
@@ -158,7 +180,7 @@ fn commit(db: &Connection, mut group: Vec<Box<dyn Unit>>) {
         tracing::error!(%error, "store: could not roll back");
     }
     for unit in group {
-        unit.reply(failed.as_deref());
+        unit.reply(failed.as_ref());
     }
 }
 

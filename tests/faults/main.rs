@@ -6,6 +6,8 @@
 
 mod at_once;
 mod barriers;
+mod clocks;
+mod corruption;
 mod disk;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
@@ -18,11 +20,20 @@ mod harness;
 mod http;
 mod image;
 mod instances;
+#[path = "../it"]
+mod it {
+    #[allow(dead_code, reason = "tests/it starts more of them")]
+    pub mod servers;
+}
 mod kills;
 mod oracle;
+mod outage;
 mod power;
+mod provider;
+mod proxy;
 mod report;
 mod signals;
+mod sinks;
 mod strace;
 mod writes;
 
@@ -35,8 +46,20 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] =
-    &[kills::AT_RANDOM, barriers::AT_EACH, power::CUT, instances::AT_ONCE, signals::ENDS, disk::FULL];
+const TRIALS: &[Trial] = &[
+    kills::AT_RANDOM,
+    barriers::AT_EACH,
+    power::CUT,
+    instances::AT_ONCE,
+    signals::ENDS,
+    disk::FULL,
+    corruption::FILES,
+    provider::ANSWERS,
+    provider::connecting::CONNECTING,
+    outage::OUTAGE,
+    clocks::CLOCKS,
+    sinks::TROUBLES,
+];
 
 /// One way of trying to break a promise.
 pub struct Trial {

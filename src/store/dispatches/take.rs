@@ -9,7 +9,7 @@ use super::super::sealed::mark_damaged;
 use super::super::{Result, Store};
 use super::Attempt;
 use crate::clock::Timestamp;
-use crate::delivery::Message;
+use crate::delivery::{Message, is_whole};
 use crate::renewal::number;
 use crate::retry;
 use crate::vault::{self, Vault};
@@ -155,6 +155,10 @@ pub(super) fn open(db: &Connection, vault: &Vault, mut rows: Rows<'_>, now: Time
         body_bytes += attempt.message.body.len();
         let (seq, key_id): (i64, Option<String>) = (row.get(14)?, row.get(15)?);
         match vault.open(attempt.message.id, key_id.as_deref(), std::mem::take(&mut attempt.message.body)) {
+            // A seal would not have opened.
+            Ok(body) if key_id.is_none() && !is_whole(attempt.message.id, &body, &row.get::<_, String>(16)?) => {
+                damaged.push(seq);
+            }
             Ok(body) => {
                 attempt.message.body = body;
                 attempts.push(attempt);
@@ -173,7 +177,7 @@ pub(super) fn open(db: &Connection, vault: &Vault, mut rows: Rows<'_>, now: Time
 pub(super) const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
      m.id, m.type, m.queued_at, m.body, d.replays, \
      (SELECT partner_order_number FROM subscriptions s WHERE s.id = d.subscription), \
-     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation, m.seq, m.key_id";
+     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation, m.seq, m.key_id, m.keys_hash";
 
 /// Its body is as it is stored.
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {

@@ -27,9 +27,32 @@ impl Authority {
         self.directory.join(name).display().to_string()
     }
 
+    /// A certificate for another host, or of another time: `2021-03-04 05:06:07`, two days from then. `None` without a program that
+    /// can make one.
+    #[allow(dead_code, reason = "tests/faults wants wrong ones")]
+    pub fn issue_for(&self, name: &str, host: &str, time: Option<&str>) -> Option<()> {
+        let openssl = super::find("openssl", "openssl")?;
+        let (certificate, key) = (self.file("authority.pem"), self.file("authority.key"));
+        let by = ["-x509", "-CA", &certificate, "-CAkey", &key];
+        let extensions = ["basicConstraints=CA:FALSE".to_owned(), format!("subjectAltName=DNS:{host}")];
+        let extensions = extensions.each_ref().map(String::as_str);
+        match time {
+            None => self.issue(&openssl, name, &by, &extensions),
+            Some(time) => {
+                let faketime = super::find("faketime", "faketime")?;
+                self.issue_by(Command::new(faketime).arg(time).arg(openssl), name, &by, &extensions);
+            }
+        }
+        Some(())
+    }
+
     fn issue(&self, openssl: &Path, name: &str, by: &[&str], extensions: &[&str]) {
+        self.issue_by(&mut Command::new(openssl), name, by, extensions);
+    }
+
+    fn issue_by(&self, openssl: &mut Command, name: &str, by: &[&str], extensions: &[&str]) {
         let (certificate, key) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
-        let made = Command::new(openssl)
+        let made = openssl
             .args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"])
             .args(["-subj", &format!("/CN={name}"), "-keyout", &key, "-out", &certificate])
             .args(by)

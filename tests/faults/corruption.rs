@@ -1,0 +1,208 @@
+//! Databases that are not what they were: bits flipped, ends missing, logs lost; and files that were never ours.
+//!
+//! Every file begins as the same database, as a crash leaves it: delivered, queued and waiting for order data in the file, a
+//! part of it in the write-ahead log only. Meanwhile the provider has renewed more.
+
+mod damage;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+use renewald::sandbox::{Sandbox, Script, Step};
+
+use crate::fake_receiver::{Answer, FakeReceiver, Received};
+use crate::harness::{DAY, Daemon, Finished, Setup, Site, eventually, keys_of, order, sandbox};
+use crate::{Round, Tally, Trial};
+
+use damage::{Damage, End};
+
+pub const FILES: Trial =
+    Trial { name: "corruption", what: "a database that is damaged, cut off, foreign or newer", run: files };
+
+const COUNT: usize = 200;
+/// So many at once: the processes wait for each other, not for the disk alone.
+const SIDE_BY_SIDE: usize = 3;
+const SUBSCRIPTIONS: usize = 12;
+/// What nobody has received yet: queued, waiting for order data, and not seen yet.
+const OUTSTANDING: usize = 8;
+/// A catch-up run ends by itself after this, whatever it still waits for.
+const MAX_TIME: &str = "4s";
+/// Requests that one run may send: everybody once, order data several times. A loop sends thousands.
+const MOST_REQUESTS: u64 = 400;
+
+/// The database that all files begin as, and the truth about it.
+pub struct Original {
+    sandbox: Sandbox,
+    pub database: Vec<u8>,
+    pub log: Vec<u8>,
+    /// The ids of the messages that wait in it.
+    ids: Vec<String>,
+}
+
+impl Original {
+    fn make() -> Self {
+        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("C{n:02}")).collect();
+        numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
+        let renew = |range: std::ops::Range<usize>| {
+            numbers[range].iter().for_each(|number| sandbox.renew(number, None).expect("an order"));
+        };
+        let past = sandbox.now() - 3 * DAY;
+        renew(0..SUBSCRIPTIONS);
+        site.work().pass(past);
+        assert_eq!(receiver.messages().len(), SUBSCRIPTIONS, "closed, and all of it in the file");
+        receiver.answer(Answer::Status(503));
+        renew(0..4);
+        sandbox.script("C03-2", Script::steps([Step::order(1010).forever()]));
+        site.work().pass(past + DAY);
+        renew(4..6);
+        let mut work = site.work();
+        work.pass(past + 2 * DAY);
+        let [database, log] = ["renewald.db", "renewald.db-wal"].map(|name| fs::read(site.path(name)).expect("a file"));
+        let ids =
+            site.texts("SELECT m.id FROM messages m JOIN dispatches d ON d.message = m.seq AND d.state = 'pending'");
+        assert_eq!((ids.len(), log.len() > 4096), (5, true), "three in the file, two in the log only");
+        drop(work);
+        sandbox.script("C03-2", Script::default());
+        renew(6..8);
+        Self { sandbox, database, log, ids }
+    }
+}
+
+fn files(round: &mut Round) -> Tally {
+    let original = Original::make();
+    let intact = examine(&original, &Damage::None, &mut round.rng);
+    assert_eq!(intact.counts, [("worked on", 1)], "the original itself");
+    let files: Vec<_> = (0..COUNT).map(|_| (Damage::random(&mut round.rng), round.rng.fork())).collect();
+    let (files, tally) = (Mutex::new(files.into_iter()), Mutex::new(Tally::of(0)));
+    let next = || files.lock().expect("nobody panics with it").next();
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some((damage, mut rng)) = next() {
+                    let seen = examine(&original, &damage, &mut rng);
+                    tally.lock().expect("nobody panics with it").join(seen);
+                }
+            });
+        }
+    });
+    tally.into_inner().expect("nobody panics with it")
+}
+
+/// One file: damaged, opened, worked on, judged.
+fn examine(original: &Original, damage: &Damage, rng: &mut Rng) -> Tally {
+    let receiver = FakeReceiver::start();
+    let site = Setup::new(&original.sandbox).webhook(&receiver).install();
+    damage.inflict(original, &site);
+    let before = fs::read(site.database()).ok();
+    match rng.usize(..10) {
+        0 => look(&site, damage, "status"),
+        1 => look(&site, damage, "check"),
+        2 => daemon(&site, damage, &receiver),
+        _ => {}
+    }
+    let requests = original.sandbox.request_count();
+    let finished = site.command(&["once", "--max-time", MAX_TIME]);
+    let sent = original.sandbox.request_count() - requests;
+    assert!(sent < MOST_REQUESTS * SIDE_BY_SIDE as u64, "{damage:?}: {sent} requests");
+    let end = end_of(&finished, damage);
+    if let Some(must) = damage.must_end() {
+        assert_eq!(end, must, "{damage:?}: {finished:?}");
+    }
+    if end == End::Foreign {
+        assert_eq!(fs::read(site.database()).ok(), before, "{damage:?}: changed what is not ours");
+    }
+    judge(original, &site, damage, end, &receiver.messages())
+}
+
+/// A refusal has its code and says what to do; work that was done ends as any other.
+fn end_of(finished: &Finished, damage: &Damage) -> End {
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    assert!(!said.contains("panicked"), "{damage:?}: {finished:?}");
+    let advises = |words: &str| assert!(said.contains(words), "{damage:?}: no advice: {finished:?}");
+    match finished.code {
+        Some(0 | 75) => End::Worked,
+        // A renewal whose row makes no sense any more was given up; or nobody was left to ask.
+        Some(1 | 69) if !said.contains("cannot go on") => End::Worked,
+        Some(1 | 70) => {
+            advises("restore a backup");
+            End::Damaged
+        }
+        Some(73) => {
+            advises("Is a directory");
+            End::Foreign
+        }
+        Some(78) => {
+            advises("nothing was changed");
+            advises("store.path");
+            End::Foreign
+        }
+        _ => panic!("{damage:?}: {finished:?}"),
+    }
+}
+
+/// A command that only looks: never more than a refusal.
+fn look(site: &Site, damage: &Damage, command: &str) {
+    let finished = site.command(&[command]);
+    assert!(!finished.stderr.contains("panicked"), "{damage:?}: {command}: {finished:?}");
+    assert!(matches!(finished.code, Some(0 | 1 | 70 | 73 | 78)), "{damage:?}: {command}: {finished:?}");
+}
+
+/// The daemon gives up, or works until it is told to end.
+fn daemon(site: &Site, damage: &Damage, receiver: &FakeReceiver) {
+    let mut daemon = Daemon::spawn(site);
+    let begun = std::time::Instant::now();
+    eventually("the daemon has ended or worked", || {
+        let is_over = daemon.status().is_some() || receiver.messages().len() >= OUTSTANDING;
+        // Nothing tells how much a damaged file lets it do.
+        (is_over || begun.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    if daemon.status().is_none() {
+        daemon.terminate();
+    }
+    let finished = daemon.wait();
+    end_of(&finished, damage);
+}
+
+/// No key may have reached anybody else, whatever was damaged. What is missing was taken by the damage.
+fn judge(original: &Original, site: &Site, damage: &Damage, end: End, received: &[Received]) -> Tally {
+    let mut got: BTreeMap<String, &Received> = BTreeMap::new();
+    let renewals = original.sandbox.renewals();
+    for message in received {
+        let event: serde_json::Value = serde_json::from_str(&message.body)
+            .unwrap_or_else(|error| panic!("{damage:?}: {error}: delivered what is no message: {}", message.body));
+        let (number, id) = (&event["data"]["partner_order_number"], &event["data"]["subscription"]["subscription_id"]);
+        let is_it = |number: &str, subscription: i64| {
+            (Some(number), Some(subscription)) == (event["data"]["partner_order_number"].as_str(), id.as_i64())
+        };
+        let renewal = renewals.iter().find(|renewal| is_it(&renewal.partner_order_number, renewal.subscription_id));
+        let renewal =
+            renewal.unwrap_or_else(|| panic!("{damage:?}: nobody renewed {number} of {id}: {}", message.body));
+        let keys = original.sandbox.expected_keys(&renewal.partner_order_number, renewal.subscription_id);
+        assert_eq!(keys_of(&event), keys, "{damage:?}: {number} has its own keys");
+        got.insert(renewal.partner_order_number.clone(), message);
+    }
+    let outstanding = (0..OUTSTANDING).map(|n| format!("C{n:02}-2")).filter(|number| got.contains_key(number)).count();
+    let missing = OUTSTANDING - outstanding;
+    if damage.is_harmless() {
+        assert_eq!((end, missing), (End::Worked, 0), "{damage:?}: found again and delivered");
+        let has = |id: &String| received.iter().any(|message| message.id == *id);
+        assert!(original.ids.iter().all(has), "{damage:?}: under the same ids");
+    }
+    if end == End::Worked && missing > 0 {
+        let sound = site.texts("PRAGMA integrity_check").join("; ");
+        assert!(missing <= damage.most_lost() || sound != "ok", "{damage:?}: {missing} are missing: {sound}");
+    }
+    let how = match end {
+        End::Worked if missing > 0 => "worked on with a part lost",
+        End::Worked => "worked on",
+        End::Damaged => "refused as damaged",
+        End::Foreign => "refused as foreign",
+    };
+    Tally::of(1).count(how, 1)
+}

@@ -1,0 +1,217 @@
+//! A provider that is down for a day, and comes back.
+//!
+//! The day itself is lived through by the daemon's own worker over real sockets, with both clocks in the test's hands: the
+//! breaker counts by the monotonic one, which no process can be made to believe in. The real binary goes through a short outage
+//! beside it, with a database that has not been asked for a day.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant as RealInstant};
+
+use futures_util::poll;
+use renewald::budget::Budget;
+use renewald::clock::Timestamp;
+use renewald::daemon::Worker;
+use renewald::sandbox::{Controls, Endpoint, Fault, FaultKind, Sandbox};
+use renewald::settings::Settings;
+use renewald::store::{Access, InstanceLock, Store};
+use tokio::time::Instant;
+
+use crate::fake_receiver::FakeReceiver;
+use crate::harness::{DAY, Daemon, PATIENCE, Setup, Site, Track, eventually, order, sandbox};
+use crate::{Round, Tally, Trial, oracle};
+
+pub const OUTAGE: Trial = Trial { name: "outage", what: "a provider down for a day, or a week, then back", run };
+
+const RATE: f64 = 20.0;
+const SUBSCRIPTIONS: usize = 100;
+/// What has happened is over when nothing happens for so long, by real time.
+const SETTLED: Duration = Duration::from_millis(4);
+/// The breaker's pauses, with their jitter; the longest with what the machine takes meanwhile, seconds being short here.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(4400);
+const LONGEST_PAUSE: Duration = Duration::from_secs(420);
+const INTERVAL: Duration = Duration::from_secs(4 * 3600);
+
+/// The first round is down for a day, all others for a week.
+fn run(round: &mut Round) -> Tally {
+    let days = if round.number == 0 { 1 } else { 7 };
+    thread::scope(|scope| {
+        let binary = scope.spawn(by_the_binary);
+        let mut tally = through_days(days);
+        tally.join(binary.join().expect("the binary holds"));
+        tally
+    })
+}
+
+/// Subscriptions that nobody has asked about for years; every other has renewed meanwhile, some more than once.
+fn installed() -> (Sandbox, FakeReceiver, Site) {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).with(|setup| setup.requests_per_second = RATE).install();
+    let numbers: Vec<_> = (0..SUBSCRIPTIONS).map(|n| format!("O{n}")).collect();
+    let ids: Vec<_> = numbers.iter().map(|number| order(&sandbox, number)).collect();
+    site.track_all(numbers.iter().zip(ids).map(|(number, id)| Track::new(number, id)));
+    for (n, number) in numbers.iter().enumerate().step_by(2) {
+        sandbox.renew_times(number, None, 1 + n as u32 % 3).expect("an order");
+    }
+    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    (sandbox, receiver, site)
+}
+
+/// After the return: no second with more than the limit, and everything is delivered.
+fn judge(sandbox: &Sandbox, receiver: &FakeReceiver, site: &Site) -> Tally {
+    // Sent 1.005 / rate apart, but stamped on arrival: one more may slip into a second.
+    assert!(sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", sandbox.busiest_second());
+    oracle::finish(site);
+    let held = oracle::judge(sandbox, site, &receiver.messages());
+    oracle::assert_in_order(&receiver.messages());
+    Tally::of(1).count("renewals", held.renewals)
+}
+
+fn by_the_binary() -> Tally {
+    let (sandbox, receiver, site) = installed();
+    site.let_pass(DAY);
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("provider does not answer: one probe at a time until it does");
+    // What was on its way when it opened has ended; then there is silence until the first probe.
+    let opened = RealInstant::now();
+    let first = sandbox.request_count();
+    let probe = sandbox.wait_for(|request| request.seq >= first + 16, Duration::from_secs(3));
+    assert!(probe.is_none(), "a storm against a closed door: {} requests", sandbox.request_count() - first);
+    sandbox.clear_faults();
+    daemon.wait_for_log("provider answers again");
+    assert!(opened.elapsed() > Duration::from_secs(4), "the first probe came after {:?}", opened.elapsed());
+    let answered = || sandbox.requests().iter().filter(|request| is_answered_poll(request)).count();
+    eventually("everybody is asked", || (answered() >= SUBSCRIPTIONS).then_some(()));
+    eventually("everything is delivered", || (receiver.messages().len() >= sandbox.renewals().len()).then_some(()));
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    judge(&sandbox, &receiver, &site)
+}
+
+fn is_answered_poll(request: &renewald::sandbox::Request) -> bool {
+    request.endpoint == Endpoint::Status && request.status == Some(200)
+}
+
+fn through_days(days: u32) -> Tally {
+    let (sandbox, receiver, site) = installed();
+    let outage = days * DAY;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let lived = runtime.block_on(async {
+        let mut worker = worker(&site);
+        let (begin, first) = (Instant::now(), Timestamp::now() - outage - DAY);
+        let now = move || first + begin.elapsed();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (store, budget) = (worker.store.clone(), worker.sweepers[0].budget().clone());
+        let clock = tokio::spawn(clock(sandbox.controls(), budget, store, outage, is_over.clone()));
+        let deadline = RealInstant::now() + 3 * PATIENCE;
+        let unanswered = || site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL");
+        while receiver.messages().len() < sandbox.renewals().len() || unanswered() > 0 {
+            assert!(RealInstant::now() < deadline, "{} delivered", receiver.messages().len());
+            worker.sweep(&now).await.expect("the store works");
+            worker.relay(&now).await.expect("the store works");
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let lived = clock.await.expect("the clock");
+        worker.close().await;
+        lived
+    });
+    let requests = sandbox.requests().iter().filter(|request| request.status.is_none()).count();
+    assert!(requests >= lived.probes.len() / 2, "{requests} requests: the others never got so far");
+    assert_probes(&lived.probes, outage);
+    assert_no_storm(&lived.after);
+    sandbox.clear_requests(); // stamped in real time
+    let took = *lived.after.last().expect("requests") - lived.after[0];
+    // Who has failed again and again is asked at its interval.
+    assert!(took <= Duration::from_secs(5 * 3600), "caught up only after {took:?}");
+    judge(&sandbox, &receiver, &site).count("probes", lived.probes.len() as u64)
+}
+
+fn worker(site: &Site) -> Worker {
+    let settings = Settings::load(Some(&site.path("renewald.toml"))).expect("the settings are right").settings;
+    let lock = InstanceLock::acquire(&settings.store.path).expect("nobody else works here");
+    let store = Store::open(&settings.store.path, Access::Instance(lock)).expect("the store opens");
+    Worker::new(Arc::new(settings), store).expect("everything is there")
+}
+
+/// One at a time, further and further apart, and never forgotten.
+fn assert_probes(probes: &[Instant], outage: Duration) {
+    let gaps: Vec<_> = probes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| *gap >= SHORTEST_PAUSE && *gap <= INTERVAL), "{gaps:?}");
+    // Who has failed five times is asked at its interval: now and then nobody is due.
+    let long = gaps.iter().filter(|gap| **gap > LONGEST_PAUSE).count();
+    assert!(long * 50 <= gaps.len(), "{long} long gaps: {gaps:?}");
+    let (fewest, most) = (outage.as_secs() / LONGEST_PAUSE.as_secs() - 10, outage.as_secs() / 270 + 10);
+    assert!((fewest..=most).contains(&(probes.len() as u64)), "{} probes in {outage:?}", probes.len());
+}
+
+/// When slots were taken from the budget, by the clock of the simulated days.
+#[derive(Default)]
+struct Lived {
+    /// While the breaker was open.
+    probes: Vec<Instant>,
+    /// Since the provider was back and known to be.
+    after: Vec<Instant>,
+}
+
+/// By the clock that the budget goes by, no window of a second has more than the limit.
+fn assert_no_storm(slots: &[Instant]) {
+    let within = |from: usize| slots[from..].partition_point(|at| *at < slots[from] + Duration::from_secs(1));
+    let busiest = (0..slots.len()).map(within).max().unwrap_or(0);
+    // A step of the clock is a part of a spacing.
+    assert!((2..=RATE as usize + 1).contains(&busiest), "{busiest} in one second");
+}
+
+/// Lets both clocks go on, but only while nothing happens. At the end of the outage the provider is back.
+async fn clock(sandbox: Controls, budget: Budget, store: Store, outage: Duration, is_over: Arc<AtomicBool>) -> Lived {
+    let begin = Instant::now();
+    let (mut lived, mut before, mut still_since) = (Lived::default(), (0, 0), RealInstant::now());
+    let (mut is_back, mut last) = (false, begin);
+    while !is_over.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+        let (state, requests) = (budget.state(), sandbox.request_count());
+        if before != (requests, state.slots_taken) {
+            last = Instant::now();
+            let taken = std::iter::repeat_n(last, (state.slots_taken - before.1) as usize);
+            match state.breaker {
+                Some(_) if !is_back => lived.probes.extend(taken),
+                None if is_back => lived.after.extend(taken),
+                _ => {}
+            }
+            before = (requests, state.slots_taken);
+            still_since = RealInstant::now();
+        }
+        if still_since.elapsed() < SETTLED {
+            // Others of this machine need the processor to answer.
+            thread::sleep(Duration::from_micros(50));
+            continue;
+        }
+        if !is_back && begin.elapsed() >= outage {
+            assert!(state.breaker.is_some(), "it has opened");
+            sandbox.clear_faults();
+            is_back = true;
+        }
+        let is_busy = state.breaker.is_none() && last.elapsed() < Duration::from_secs(2);
+        let step = if is_busy { Duration::from_millis(5) } else { Duration::from_secs(1) };
+        tokio::time::advance(step).await;
+        without_waiting(store.data_version()).await.expect("the store works");
+        without_waiting(store.territories_in_use()).await.expect("the store works");
+    }
+    lived
+}
+
+/// Returns once it is done, and the store with what was asked of it before; meanwhile no time goes by, as it would if the
+/// runtime had nothing to do.
+async fn without_waiting<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        if let Poll::Ready(done) = poll!(work.as_mut()) {
+            return done;
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,148 @@
+//! Sinks in trouble: every kind × down, slow, refusing us, its answer lost or late, refusing one message.
+//!
+//! All kinds suffer the same at the same time, each at a server of its own, while one more receiver is well: it must have
+//! everything long before the others are. What cannot happen to a kind is said in [`stand::Kind::can`].
+
+mod stand;
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use renewald::sandbox::{NewOrder, Sandbox};
+
+use crate::fake_receiver::{FakeReceiver, Received};
+use crate::harness::{DAY, Daemon, Setup, Site, Track, eventually, new_order, sandbox};
+use crate::{Round, Tally, Trial, oracle};
+
+use stand::{Kind, Stand};
+
+pub const TROUBLES: Trial =
+    Trial { name: "sinks", what: "every kind of sink down, slow, refusing, its answers lost or late", run };
+
+/// Of every sink that suffers.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
+/// The one that is well has everything by then, however busy the machine is. Who waited for a timeout of each of the others
+/// would not.
+const PROMPT: Duration = Duration::from_secs(10);
+const SUBSCRIPTIONS: usize = 6;
+const GENERATIONS: u32 = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody is there.
+    Down,
+    Slow,
+    /// It does not accept our credentials.
+    Unauthorized,
+    /// It has taken the message, and we do not hear of it.
+    AnswerLost,
+    /// We hear of it when we have given up.
+    AnswerLate,
+    /// It refuses one message, of territory `us`, and takes all others.
+    RefusesOne,
+}
+
+fn run(_: &mut Round) -> Tally {
+    use Trouble::*;
+    let tallies: Vec<_> = thread::scope(|scope| {
+        let sites = [("first", [Down, Slow, Unauthorized]), ("second", [AnswerLost, AnswerLate, RefusesOne])];
+        let sites = sites.map(|(name, troubles)| scope.spawn(move || one_site(name, &troubles)));
+        sites.into_iter().map(|site| site.join().expect("a site holds")).collect()
+    });
+    let mut tally = Tally::of(0);
+    tallies.into_iter().for_each(|one| tally.join(one));
+    tally
+}
+
+fn one_site(name: &str, troubles: &[Trouble]) -> Tally {
+    let (sandbox, well) = (sandbox(), FakeReceiver::start());
+    let stand = Stand::open(name);
+    let setup = |trouble: Option<Trouble>| {
+        let setup = Setup::new(&sandbox).webhook_named("well", &well, "").with(|setup| setup.sink_timeout = "2s");
+        stand.sinks(setup, trouble)
+    };
+    let site = setup(None).install();
+    stand.equip(&site);
+    track(&sandbox, &site);
+    let mut cases = 0;
+    for trouble in troubles {
+        site.configure(&setup(Some(*trouble)));
+        stand.equip(&site);
+        stand.begin(*trouble, &site);
+        cases += suffer(&stand, *trouble, &sandbox, &site, &well);
+        stand.end(*trouble, &site);
+        site.configure(&setup(None));
+        stand.equip(&site);
+        // Everybody has everything before the next trouble comes.
+        oracle::finish(&site);
+    }
+    let repeats = judge(&stand, &sandbox, &site, &well);
+    Tally::of(cases).count("repeats", repeats)
+}
+
+fn track(sandbox: &Sandbox, site: &Site) {
+    for n in 0..SUBSCRIPTIONS {
+        let (number, territory) = (format!("S{n}"), if n == 0 { "us" } else { "eu" });
+        let order = NewOrder { territory: territory.to_owned(), ..NewOrder::new(&number) };
+        let id = new_order(sandbox, order)[0];
+        // What a mail server answers to `later@` is "later".
+        let moody = if n == 0 { "later" } else { "customer" };
+        let metadata = format!("{{\"email\": \"customer@example.com\", \"moody\": \"{moody}@example.com\"}}");
+        site.track_all([Track { territory, metadata: &metadata, ..Track::new(&number, id) }]);
+    }
+}
+
+/// New renewals while every kind suffers. Returns how many kinds did.
+fn suffer(stand: &Stand, trouble: Trouble, sandbox: &Sandbox, site: &Site, well: &FakeReceiver) -> u64 {
+    let before = well.messages().len();
+    (0..SUBSCRIPTIONS).for_each(|n| sandbox.renew_times(&format!("S{n}"), None, GENERATIONS).expect("an order"));
+    site.let_pass(DAY);
+    let begun = Instant::now();
+    let daemon = Daemon::spawn(site);
+    let all = before + SUBSCRIPTIONS * GENERATIONS as usize;
+    eventually("the one that is well has everything", || (well.messages().len() >= all).then_some(()));
+    let took = begun.elapsed();
+    assert!(took < PROMPT, "{trouble:?}: the one that is well waited {took:?}");
+    let suffering: BTreeSet<Kind> = stand.kinds().filter(|kind| kind.can(trouble)).collect();
+    for kind in &suffering {
+        eventually(&format!("{kind:?} suffers {trouble:?}"), || (stand.struck(*kind, site) > 0).then_some(()));
+    }
+    if trouble == Trouble::RefusesOne {
+        for kind in &suffering {
+            eventually(&format!("{kind:?} takes all others"), || (waiting(site, *kind) == [0, 2]).then_some(()));
+        }
+    }
+    daemon.terminate();
+    let finished = daemon.wait();
+    assert!(!finished.stderr.contains("panicked"), "{trouble:?}: {finished:?}");
+    assert!(matches!(finished.code, Some(0 | 1)), "{trouble:?}: {finished:?}");
+    suffering.len() as u64
+}
+
+/// Messages of the two territories that a sink has not got yet.
+fn waiting(site: &Site, kind: Kind) -> [i64; 2] {
+    ["eu", "us"].map(|territory| {
+        site.value(&format!(
+            "SELECT count(*) FROM dispatches d JOIN messages m ON m.seq = d.message
+             WHERE d.sink = '{}' AND d.state <> 'delivered' AND m.territory = '{territory}'",
+            kind.name()
+        ))
+    })
+}
+
+/// Each sink by itself has all that was renewed, each subscription in its order.
+fn judge(stand: &Stand, sandbox: &Sandbox, site: &Site, well: &FakeReceiver) -> u64 {
+    let healthy = well.messages();
+    let held = oracle::judge(sandbox, site, &healthy);
+    oracle::assert_in_order(&healthy);
+    assert_eq!(held.repeats, 0, "nothing happened to this one");
+    stand
+        .kinds()
+        .map(|kind| {
+            let received: Vec<Received> = stand.received(kind, site, &healthy);
+            oracle::assert_in_order(&received);
+            oracle::judge(sandbox, site, &received).repeats
+        })
+        .sum()
+}
