@@ -14,7 +14,12 @@ const CUSTOMER: &str = "CANARY-customer-4711";
 const REMARK: &str = "CANARY-remark-4711";
 
 /// A provider with secrets of its own and a subscription with customer data, renewed; the key in its order data.
-fn with_canaries(receiver: &FakeReceiver) -> (Sandbox, Site, Vec<String>) {
+pub fn with_canaries(receiver: &FakeReceiver) -> (Sandbox, Site, Vec<String>) {
+    with_canaries_and(receiver, |_| {})
+}
+
+/// The same with other settings besides.
+pub fn with_canaries_and(receiver: &FakeReceiver, more: impl FnOnce(&mut Setup)) -> (Sandbox, Site, Vec<String>) {
     let switches = Switches { rate_limit: 0, ..Switches::default() };
     let sandbox = Sandbox::start(Options {
         speed: 0.0,
@@ -28,6 +33,7 @@ fn with_canaries(receiver: &FakeReceiver) -> (Sandbox, Site, Vec<String>) {
     setup.log_level = "trace";
     setup.client_secret = CLIENT_SECRET.to_owned();
     setup.territories = vec![("eu".to_owned(), TERRITORY_SECRET.to_owned())];
+    more(&mut setup);
     let site = setup.install();
     let id = order(&sandbox, "A");
     sandbox.renew("A", None).unwrap();
@@ -40,7 +46,7 @@ fn with_canaries(receiver: &FakeReceiver) -> (Sandbox, Site, Vec<String>) {
     (sandbox, site, canaries)
 }
 
-fn assert_none(canaries: &[String], text: &str, place: &str) {
+pub fn assert_none(canaries: &[String], text: &str, place: &str) {
     for canary in canaries {
         assert!(!text.contains(canary.as_str()), "{canary} in {place}:\n{text}");
     }
