@@ -16,6 +16,7 @@ mod exec;
 mod fake_receiver;
 mod files;
 mod freshness;
+mod fuzz_corpus;
 mod harness;
 mod hostile;
 mod http;
