@@ -12,7 +12,9 @@ mod fake_receiver;
 mod harness;
 mod kills;
 mod oracle;
+mod properties;
 mod report;
+mod soak;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use clap::Parser;
 use fastrand::Rng;
 
 /// All there are, in the order in which they run.
-const TRIALS: &[Trial] = &[kills::AT_RANDOM];
+const TRIALS: &[Trial] = &[kills::AT_RANDOM, properties::PROPERTIES, soak::SOAK];
 
 /// One way of trying to break a promise.
 pub struct Trial {
@@ -99,6 +101,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if soak::work() {
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::parse();
     if arguments.list {
         TRIALS.iter().for_each(|trial| println!("{:<16} {}", trial.name, trial.what));
