@@ -22,8 +22,10 @@ use crate::store::{Exported, NewSubscription};
 use crate::text::is_unsafe;
 use crate::{chain, retry};
 
-/// A target by the name of its file in `tests/fuzz/fuzz_targets`, and of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// By the name of its file in `tests/fuzz/fuzz_targets`, and of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 7] = [
     ("status_body", status_body),
     ("order_body", order_body),
     ("token_body", token_body),

@@ -179,9 +179,9 @@ fn a_panic_says_nothing_of_what_it_had_in_hand() {
     };
     let texts = [format!("{delivery:?}"), format!("{new:#?}"), format!("{message:?}"), format!("{event:#?}")];
     for text in texts {
-        let payload = catch_unwind(|| Err::<(), _>(format_args!("{text}").to_string()).unwrap()).unwrap_err();
+        let payload = catch_unwind(|| panic!("{text}")).unwrap_err();
         let said = payload.downcast_ref::<String>().expect("its words");
-        assert!(said.contains("called `Result::unwrap()`") && !said.contains("CANARY"), "{said}");
+        assert!(!said.is_empty() && !said.contains("CANARY"), "{said}");
     }
 }
 
