@@ -198,6 +198,16 @@ fn site(parts: Parts) -> Result<Site, store::Error> {
     })
 }
 
+/// What the API makes of a body, as if it had come to each of the paths that take one: the subscription to be tracked, or all
+/// that is wrong with it. For [`crate::fuzzing`].
+pub(crate) fn read_body(body: &[u8], settings: &Settings) -> Result<store::NewSubscription, Vec<String>> {
+    let tracked = input::parse::<tracking::Track>(body).and_then(|track| track.check(settings));
+    let claimed = input::parse::<queue::Claim>(body).and_then(|claim| claim.check());
+    let acknowledged = input::parse::<queue::Ack>(body).map(drop);
+    let others = [claimed.err(), acknowledged.err()];
+    tracked.map_err(|problem| others.into_iter().flatten().chain([problem]).map(|problem| problem.detail).collect())
+}
+
 async fn serve(door: Door, site: Arc<Site>, stop: Shutdown) {
     let router = router::router(site.clone());
     tokio::join!(connections::serve(door, router, stop), site.exposition.warm_up());

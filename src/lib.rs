@@ -62,6 +62,8 @@ pub mod clock;
 pub mod daemon;
 pub mod delivery;
 pub mod forecast;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod heartbeat;
 pub mod logging;
 pub mod metrics;

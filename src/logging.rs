@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::clock::Timestamp;
 use crate::settings::{self, Log, LogFormat};
-use crate::text::{is_unsafe, visible};
+use crate::text::{visible, visible_json};
 
 /// From quiet to talkative.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -266,15 +266,7 @@ where
         if self.journal {
             write!(writer, "<{}>", priority(event.metadata().level()))?;
         }
-        for c in text.trim_end().chars() {
-            if is_unsafe(c) {
-                // Such a character stands only inside of JSON strings, where this is the same character.
-                c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?;
-            } else {
-                writer.write_char(c)?;
-            }
-        }
-        writeln!(writer)
+        writeln!(writer, "{}", visible_json(text.trim_end()))
     }
 }
 
@@ -304,6 +296,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::text::is_unsafe;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -7,6 +7,10 @@ use clap::Parser;
 use renewald::cli::{self, Cli, Exit};
 
 fn main() -> ExitCode {
+    // What is in memory, keys and secrets, is for no core file and for no other process of the same user.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        eprintln!("renewald: cannot keep its memory out of core files: {error}");
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(help) => return usage(&help),

@@ -8,6 +8,8 @@ pub mod moved;
 pub mod number;
 pub mod order;
 pub mod poll;
+#[cfg(test)]
+pub(crate) mod properties;
 
 use std::time::Duration;
 

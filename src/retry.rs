@@ -7,6 +7,9 @@
 //! Attempts and failures are counted from 1: the argument says how many there have been. A delay varies by ±10 %, so that
 //! what failed together does not come back together, and never exceeds the longest one shown in the table.
 
+#[cfg(test)]
+mod properties;
+
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;

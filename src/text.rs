@@ -18,6 +18,19 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// The same JSON for every parser, with no such character raw: they stand only inside of strings, where an escape is the same.
+pub fn visible_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Whether a character must not be shown raw: C0 and C1 controls, line and paragraph separators, bidi marks, embeddings,
 /// overrides and isolates, and the invisible ones that serve only to disguise a name.
 pub fn is_unsafe(c: char) -> bool {
@@ -36,6 +49,14 @@ mod tests {
         assert_eq!(visible("a\nb\r\tc\0"), "a\\nb\\r\\tc\\u{0}");
         assert_eq!(visible("\x1b[31mred\u{9b}2J\x7f"), "\\u{1b}[31mred\\u{9b}2J\\u{7f}");
         assert_eq!(visible("user\u{202e}gpj.exe\u{2066}\u{2028}"), "user\\u{202e}gpj.exe\\u{2066}\\u{2028}");
+    }
+
+    #[test]
+    fn json_means_the_same_and_shows_nothing_raw() {
+        let hostile = "\u{9b}2J\u{202e}\u{2028}\x7f\u{e0041} 東京 \\ \"";
+        let json = visible_json(&serde_json::json!({ hostile: hostile }).to_string());
+        assert!(!json.contains(is_unsafe) && json.contains("\\u009b2J\\u202e"), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()[hostile], hostile);
     }
 
     #[test]

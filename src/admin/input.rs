@@ -134,9 +134,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             }
             Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
         };
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Self).map_err(|error| Problem::bad_request(format!("the body: {}", visible(&error.to_string()))))
+        parse(&bytes).map(Self)
     }
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let wrong = |error: serde_json::Error| Problem::bad_request(format!("the body: {}", visible(&error.to_string())));
+    serde_json::from_slice(body).map_err(wrong)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

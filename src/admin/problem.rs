@@ -19,7 +19,7 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     /// For a person: what, and what to do about it.
-    detail: String,
+    pub(super) detail: String,
 }
 
 impl Problem {

@@ -169,7 +169,7 @@ pub async fn acknowledge(
 }
 
 impl Claim {
-    fn check(&self) -> Result<(), Problem> {
+    pub(super) fn check(&self) -> Result<(), Problem> {
         if !(1..=1000).contains(&self.max) {
             return Err(Problem::bad_request("max must be from 1 to 1000"));
         }

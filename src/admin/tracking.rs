@@ -16,6 +16,7 @@ use super::input::{Body, Query};
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::renewal::number;
+use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};
 use crate::text::visible;
 use crate::view::Item;
@@ -77,7 +78,7 @@ pub async fn track(
 ) -> Result<Response, Problem> {
     query.finish()?;
     let update = wanted.update;
-    let new = wanted.check(&site)?;
+    let new = wanted.check(&site.live().settings)?;
     let identity = Identity::of(&new);
     if let Some((original, generation)) = site.store.renewed_by(&identity).await? {
         return Err(Problem::conflict(visible(&format!(
@@ -96,8 +97,8 @@ pub async fn track(
 }
 
 impl Track {
-    fn check(self, site: &Site) -> Result<NewSubscription, Problem> {
-        let place = site.live().settings.place(self.provider.as_deref(), self.territory.as_deref());
+    pub(super) fn check(self, settings: &Settings) -> Result<NewSubscription, Problem> {
+        let place = settings.place(self.provider.as_deref(), self.territory.as_deref());
         let (provider, territory) = place.map_err(Problem::bad_request)?;
         number::check(&self.partner_order_number).map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
         if self.subscription_id < 1 {

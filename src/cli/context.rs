@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Error, Exit, Global, owner};
 use crate::settings::{Loaded, Settings};
 use crate::store::{Access, Store};
+use crate::text::visible_json;
 use crate::vault::Vault;
 
 /// The options of every command and what follows from them.
@@ -43,11 +44,10 @@ impl Context {
         Ok(self.store(settings)?.with_vault(Vault::from_settings(&settings.store)))
     }
 
-    /// Prints one JSON object on a line of its own.
+    /// Prints one JSON object on a line of its own, harmless to a terminal.
     pub fn print_json(&self, value: &impl Serialize) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(value).map_err(|e| Error::new(Exit::Internal, e.to_string()))?;
-        line.push(b'\n');
-        std::io::stdout().lock().write_all(&line)?;
+        let line = serde_json::to_string(value).map_err(|e| Error::new(Exit::Internal, e.to_string()))?;
+        writeln!(std::io::stdout().lock(), "{}", visible_json(&line))?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! chunks, so that a bad line is found before anything is changed and memory stays small.
 
 mod duplicates;
-pub(super) mod rows;
+pub(crate) mod rows;
 mod source;
 
 use std::io::Write;

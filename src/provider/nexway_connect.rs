@@ -178,6 +178,22 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
     result
 }
 
+/// What an answer about a subscription says; for [`crate::fuzzing`].
+pub(crate) fn read_status(status: u16, body: &[u8]) -> Result<Status, Error> {
+    interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })
+}
+
+/// What an answer with order data says; for [`crate::fuzzing`].
+pub(crate) fn read_order(status: u16, body: &[u8]) -> Result<OrderData, Error> {
+    interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })
+}
+
+/// How long the token of an answer is good for; for [`crate::fuzzing`].
+pub(crate) fn read_token(status: u16, body: &[u8], client_secret: &SecretString) -> Result<Duration, Error> {
+    let (answer, asked_at) = (http::Answer { status, retry_after: None, body: body.to_vec() }, Instant::now());
+    token::interpret(&answer, asked_at, client_secret).map(|token| token.expires_at - asked_at)
+}
+
 /// Cannot happen after the settings were checked, unless a territory was taken out that is still in use.
 fn unknown(territory: &str) -> Verdict {
     let message = format!("territory `{territory}` has no secret in the settings");

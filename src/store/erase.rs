@@ -40,14 +40,19 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
+        Ok(if self.empty_log().await? { Erased::Completely } else { Erased::NotFromTheLog })
+    }
+
+    /// Empties the log, which still has what was in the file before; false where somebody kept on reading it.
+    pub(super) async fn empty_log(&self) -> Result<bool> {
         let deadline = Instant::now() + PATIENCE;
         while !self.writer.outside(empty_log).await? {
             if Instant::now() >= deadline {
-                return Ok(Erased::NotFromTheLog);
+                return Ok(false);
             }
             sleep(AT_ONCE).await;
         }
-        Ok(Erased::Completely)
+        Ok(true)
     }
 }
 

@@ -29,11 +29,13 @@ mod kills;
 mod oracle;
 mod outage;
 mod power;
+mod properties;
 mod provider;
 mod proxy;
 mod report;
 mod signals;
 mod sinks;
+mod soak;
 mod strace;
 mod writes;
 
@@ -59,6 +61,8 @@ const TRIALS: &[Trial] = &[
     outage::OUTAGE,
     clocks::CLOCKS,
     sinks::TROUBLES,
+    properties::PROPERTIES,
+    soak::SOAK,
 ];
 
 /// One way of trying to break a promise.
@@ -135,6 +139,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if soak::work() {
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::parse();
     if arguments.list {
         TRIALS.iter().for_each(|trial| println!("{:<16} {}", trial.name, trial.what));

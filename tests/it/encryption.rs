@@ -304,3 +304,43 @@ fn a_generated_key_is_for_its_owner_alone_and_replaces_none() {
         assert!(!told.contains(wrong), "{told}");
     }
 }
+
+/// What pulls from the built-in queue gets what can be opened; what cannot is named, and waits for the right key.
+#[test]
+fn the_api_names_what_it_cannot_open_and_hands_out_the_rest() {
+    const TOKEN: &str = "a-token-of-some-length";
+    let (sandbox, port) = (sandbox(), free_port());
+    let admin = format!("listen = \"127.0.0.1:{port}\"\ntoken = \"{TOKEN}\"\nreveal = true");
+    let site = install(Setup::new(&sandbox).with(|setup| setup.admin = admin));
+    renewed(&sandbox, &site, &[("A", 1), ("B", 1), ("C", 1)]);
+    site.work().sweep(sandbox.now());
+    let [a, b, c] = ["A", "B", "C"].map(|number| id_of(&site, number, 1));
+    let of_a = change_body(&site, &a, |_| {});
+    change_body(&site, &b, |body| *body = of_a);
+    let endpoint = Endpoint::at(port).with_token(TOKEN);
+    let reveal = |id: &str| endpoint.get(&format!("/v1/messages/{id}?reveal=true"));
+
+    give(&site, "payloads", OTHER);
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("admin endpoint is open");
+    for id in [&a, &b, &c] {
+        assert!(reveal(id).expect_problem(503).contains("is encrypted with key"));
+        endpoint.get(&format!("/v1/messages/{id}")).expect(200);
+    }
+    assert_eq!(endpoint.send("/v1/queue:claim", json!({})).expect(200).json(), json!({"messages": []}), "they wait");
+    let ready = endpoint.get("/readyz").expect(503).body;
+    assert!(ready.contains("encrypted with key"), "{ready}");
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    let waiting = "SELECT count(*) FROM dispatches WHERE state = 'pending' AND attempts = 0";
+    assert_eq!(site.value::<i64>(waiting), 3, "they lost no attempt");
+
+    give(&site, "payloads", KEY);
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("admin endpoint is open");
+    assert!(reveal(&b).expect_problem(500).contains(&format!("message {b} is damaged")));
+    let claimed = endpoint.send("/v1/queue:claim", json!({})).expect(200).json();
+    let claimed: Vec<_> = claimed["messages"].as_array().unwrap().iter().map(|message| message["id"].clone()).collect();
+    assert!(claimed.len() == 2 && claimed.contains(&json!(a)) && claimed.contains(&json!(c)), "{claimed:?}");
+    drop(daemon);
+}

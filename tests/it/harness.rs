@@ -408,6 +408,13 @@ impl Work {
         self.runtime.block_on(worker.relay(&|| now)).expect("the store works")
     }
 
+    /// Wipes the payloads that are older than the settings' default.
+    pub fn wipe(&mut self, now: Timestamp) {
+        let store = self.worker.as_ref().expect("not dropped").store.clone();
+        let wiped = store.wipe_payloads(now - 30 * DAY, now - 180 * DAY, vec!["shop".to_owned()], now);
+        self.runtime.block_on(wiped).expect("the store works");
+    }
+
     /// Sweeps, then publishes.
     pub fn pass(&mut self, now: Timestamp) -> (sweep::Report, relay::Report) {
         (self.sweep(now), self.relay(now))

@@ -31,7 +31,7 @@ pub(super) struct Token {
     /// `Bearer …`, marked sensitive.
     pub bearer: HeaderValue,
     renew_at: Instant,
-    expires_at: Instant,
+    pub expires_at: Instant,
     refresh: Option<Refresh>,
 }
 
@@ -179,54 +179,7 @@ impl Tokens {
         let asked_at = Instant::now();
         let answer = self.http.send(request, MIB, slot).await?;
         tracing::debug!(endpoint = "token", status = answer.status, elapsed = ?asked_at.elapsed(), "asked");
-        if answer.is_success() {
-            return self.read(&answer.body, asked_at);
-        }
-        match answer.status {
-            400 | 401 | 403 | 404 => Err(Error::Unauthorized { reason: self.refusal(&answer) }),
-            _ => Err(answer.failure()),
-        }
-    }
-
-    fn read(&self, body: &[u8], asked_at: Instant) -> Result<Token, Error> {
-        let body: TokenBody<'_> = wire::parse(body)?;
-        let Some(token) = body.access_token.text().or(body.access_token_camel.text()) else {
-            return Err(match body.error.text() {
-                Some(_) => Error::Unauthorized { reason: self.reason(200, &body) },
-                None => Error::Unreadable { reason: "no access token".to_owned() },
-            });
-        };
-        let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| Error::Unreadable { reason: "the access token fits no header".to_owned() })?;
-        bearer.set_sensitive(true);
-        let life = life(&body.expires_in, &body.expires_in_camel, DEFAULT_LIFE);
-        let refresh_life = life_of_refresh(&body);
-        let refresh = body.refresh_token.text().or(body.refresh_token_camel.text());
-        Ok(Token {
-            bearer,
-            renew_at: asked_at + life.saturating_sub(RENEWED_BEFORE).max(life / 2),
-            expires_at: asked_at + life,
-            refresh: refresh.map(|token| Refresh { token: token.into(), expires_at: asked_at + refresh_life }),
-        })
-    }
-
-    fn refusal(&self, answer: &Answer) -> String {
-        match wire::parse::<TokenBody<'_>>(&answer.body) {
-            Ok(body) => self.reason(answer.status, &body),
-            Err(_) => format!("token service answered {}", answer.status),
-        }
-    }
-
-    /// What the token service said, as far as it is fit to be shown: no control characters, and never our own secret back.
-    fn reason(&self, status: u16, body: &TokenBody<'_>) -> String {
-        let texts = [&body.error, &body.message, &body.error_description];
-        let texts: Vec<_> = texts.into_iter().filter_map(Scalar::text).collect();
-        let text: String = texts.join(": ").chars().filter(|c| !c.is_control()).take(200).collect();
-        if text.is_empty() || text.contains(self.client_secret.expose_secret()) {
-            format!("token service answered {status}")
-        } else {
-            format!("token service answered {status}: {text}")
-        }
+        interpret(&answer, asked_at, &self.client_secret)
     }
 
     /// Makes the held token look as if it had been there for longer.
@@ -251,6 +204,58 @@ impl Tokens {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token of an answer, or why there is none. `client_secret` is ours: it is not shown, whatever the answer says.
+pub(super) fn interpret(answer: &Answer, asked_at: Instant, client_secret: &SecretString) -> Result<Token, Error> {
+    if answer.is_success() {
+        return read(&answer.body, asked_at, client_secret);
+    }
+    match answer.status {
+        400 | 401 | 403 | 404 => Err(Error::Unauthorized { reason: refusal(answer, client_secret) }),
+        _ => Err(answer.failure()),
+    }
+}
+
+fn read(body: &[u8], asked_at: Instant, client_secret: &SecretString) -> Result<Token, Error> {
+    let body: TokenBody<'_> = wire::parse(body)?;
+    let Some(token) = body.access_token.text().or(body.access_token_camel.text()) else {
+        return Err(match body.error.text() {
+            Some(_) => Error::Unauthorized { reason: reason(200, &body, client_secret) },
+            None => Error::Unreadable { reason: "no access token".to_owned() },
+        });
+    };
+    let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| Error::Unreadable { reason: "the access token fits no header".to_owned() })?;
+    bearer.set_sensitive(true);
+    let life = life(&body.expires_in, &body.expires_in_camel, DEFAULT_LIFE);
+    let refresh_life = life_of_refresh(&body);
+    let refresh = body.refresh_token.text().or(body.refresh_token_camel.text());
+    Ok(Token {
+        bearer,
+        renew_at: asked_at + life.saturating_sub(RENEWED_BEFORE).max(life / 2),
+        expires_at: asked_at + life,
+        refresh: refresh.map(|token| Refresh { token: token.into(), expires_at: asked_at + refresh_life }),
+    })
+}
+
+fn refusal(answer: &Answer, client_secret: &SecretString) -> String {
+    match wire::parse::<TokenBody<'_>>(&answer.body) {
+        Ok(body) => reason(answer.status, &body, client_secret),
+        Err(_) => format!("token service answered {}", answer.status),
+    }
+}
+
+/// What the token service said, as far as it is fit to be shown: no control characters, and never our own secret back.
+fn reason(status: u16, body: &TokenBody<'_>, client_secret: &SecretString) -> String {
+    let texts = [&body.error, &body.message, &body.error_description];
+    let texts: Vec<_> = texts.into_iter().filter_map(Scalar::text).collect();
+    let text: String = texts.join(": ").chars().filter(|c| !c.is_control()).take(200).collect();
+    if text.is_empty() || text.contains(client_secret.expose_secret()) {
+        format!("token service answered {status}")
+    } else {
+        format!("token service answered {status}: {text}")
     }
 }
 

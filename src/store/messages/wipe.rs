@@ -37,7 +37,8 @@ impl Store {
     /// none of the `configured` sinks, since before `dead_before`. A message that was never given a dispatch is kept. What was
     /// left behind is dead from then on: a sink of that name has nothing to send when it comes back, nor to wait for.
     ///
-    /// The file shrinks by what became free.
+    /// The file shrinks by what became free, and the log is emptied: it still had what the file has no more. Where somebody reads
+    /// the log on and on, the next round does that.
     pub async fn wipe_payloads(
         &self,
         delivered_before: Timestamp,
@@ -57,6 +58,7 @@ impl Store {
             after = last;
         }
         self.give_space_back().await?;
+        self.empty_log().await?;
         Ok(total)
     }
 

@@ -1,0 +1,282 @@
+//! Everything that reads what others send, one function each: given any bytes it must not panic, and what it has read must make
+//! sense. For `tests/fuzz`, and for the test that does the same with the corpus; not an interface.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::value::RawValue;
+
+use crate::admin;
+use crate::choice::Lane;
+use crate::cli::import::rows::{Format, HeaderProblems, Rows};
+use crate::clock::Timestamp;
+use crate::delivery::{About, Event, Message};
+use crate::provider::{Error, Verdict, nexway_connect};
+use crate::renewal::order::{self, Asked, Patience, Step};
+use crate::renewal::{HOUR, Pace, Rules, State, Subscription, number, poll};
+use crate::settings::Settings;
+use crate::store::{Exported, NewSubscription};
+use crate::text::is_unsafe;
+use crate::{chain, retry};
+
+/// By the name of its file in `tests/fuzz/fuzz_targets`, and of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 7] = [
+    ("status_body", status_body),
+    ("order_body", order_body),
+    ("token_body", token_body),
+    ("settings", settings),
+    ("import", import),
+    ("retry_after", retry_after),
+    ("api_body", api_body),
+];
+
+/// A good answer, and the kinds of bad ones.
+const HTTP_STATUSES: [u16; 5] = [200, 400, 401, 404, 500];
+const NOW: i64 = 1_800_000_000;
+const DAY: Duration = Duration::from_secs(86_400);
+const SECRET: &str = "a secret of ours that nobody guesses";
+const SETTINGS: &str = "[providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"https://api.example/connect\"\n\
+     iam_url = \"https://api.example/iam\"\nrealm = \"r\"\nclient_secret = \"s\"\n\
+     [providers.nexway.territories]\neu = { secret = \"a\" }\nus = { secret = \"b\" }\n";
+
+pub fn status_body(body: &[u8]) {
+    let (rules, now) = (rules(), Timestamp::from_unix(NOW));
+    for http_status in HTTP_STATUSES {
+        let answer = nexway_connect::read_status(http_status, body);
+        judge(answer.as_ref().map(|status| &status.verdict));
+        let decision = poll::decide(&subscription(now), &answer, &rules, now);
+        assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
+        assert!(decision.after.generation >= Some(1), "a generation is never lowered");
+        assert!(decision.after.due_at.is_some_and(|due| due > now && due <= now + DAY));
+        [&decision.after.last_detail, &decision.after.surprise]
+            .into_iter()
+            .flatten()
+            .for_each(|text| assert_clean(text));
+        decision.events.iter().for_each(|event| drop(sent(event)));
+    }
+}
+
+pub fn order_body(body: &[u8]) {
+    let (rules, now) = (rules(), Timestamp::from_unix(NOW));
+    let asked = Asked { order_number: "PARTNER689-1", subscription_id: 5_618_577, original_of_another: false };
+    for http_status in HTTP_STATUSES {
+        let answer = nexway_connect::read_order(http_status, body);
+        judge(answer.as_ref().map(|order| &order.verdict));
+        match order::decide(asked, &Patience::default(), &answer, &rules, now) {
+            Step::Deliver { delivery, .. } => {
+                let keys: Vec<String> = delivery.serials().map(|serial| serial.data.reveal().to_owned()).collect();
+                let event = Event::RenewalReady {
+                    generation: 1,
+                    revision: 0,
+                    partner_order_number: asked.order_number.to_owned(),
+                    detected_at: now,
+                    expires_at: None,
+                    delivery,
+                };
+                assert_eq!(keys_in(&sent(&event)), keys, "each key arrives as it was sent");
+            }
+            Step::AskAgain { at, detail, .. } => {
+                assert!(at > now && at <= now + DAY);
+                assert_clean(&detail);
+            }
+            Step::GiveUp(failed) => assert_clean(&failed.message),
+        }
+    }
+}
+
+pub fn token_body(body: &[u8]) {
+    let secret = SecretString::from(SECRET);
+    for http_status in HTTP_STATUSES {
+        match nexway_connect::read_token(http_status, body, &secret) {
+            Ok(life) => assert!((Duration::from_secs(5)..=DAY).contains(&life), "{life:?}"),
+            Err(error) => {
+                assert_clean(&chain(&error));
+                assert!(!error.to_string().contains(SECRET), "our own secret is shown");
+            }
+        }
+    }
+}
+
+pub fn settings(text: &[u8]) {
+    let path = written(text);
+    match Settings::load(Some(path.path())) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| assert_clean(warning));
+            let settings = loaded.settings;
+            assert!(settings.order_data.retry_first <= settings.order_data.retry_max);
+            assert!(!settings.providers.is_empty());
+            for provider in settings.providers.values() {
+                assert!(!provider.territories.is_empty() && provider.connect_timeout <= provider.timeout);
+                assert!((0.0..=10_000.0).contains(&provider.requests_per_second));
+                let taken = |territory: &String| !settings.sinks_for("renewal.ready", territory).is_empty();
+                assert!(provider.territories.keys().all(taken), "a territory whose keys nobody takes");
+            }
+        }
+        Err(problems) => {
+            assert!(problems.iter().next().is_some());
+            problems.to_string().lines().for_each(assert_clean);
+        }
+    }
+}
+
+/// What a row says is what it says again after it was exported.
+pub fn import(text: &[u8]) {
+    let settings = example();
+    for (format, adopt) in [(Format::Csv, false), (Format::Csv, true), (Format::Jsonl, false), (Format::Jsonl, true)] {
+        let path = written(text);
+        let file = File::open(path.path()).expect("it has just been written");
+        let mut rows = match Rows::open(BufReader::new(&file), format, settings, adopt).expect("a file") {
+            Ok(rows) => rows,
+            Err(HeaderProblems(problems)) => {
+                problems.iter().for_each(|problem| assert_clean(problem));
+                continue;
+            }
+        };
+        let mut last = 0;
+        while let Some((line, row)) = rows.next().expect("a file") {
+            assert!(line > last, "lines are counted upwards");
+            last = line;
+            match row {
+                Ok((new, state)) => {
+                    assert_sane(&new);
+                    assert_eq!(exported(&new, state).as_deref(), Ok(&*format!("{new:?} {state}")));
+                }
+                Err(reason) => assert_clean(&reason),
+            }
+        }
+    }
+}
+
+pub fn retry_after(header: &[u8]) {
+    let header = String::from_utf8_lossy(header);
+    for now in [0, NOW, i64::MIN, i64::MAX].map(Timestamp::from_unix) {
+        let read = retry::parse_retry_after(&header, now);
+        assert!(read.is_none_or(|after| after <= DAY), "{read:?}");
+        assert!(retry::with_retry_after(HOUR, read) >= HOUR);
+    }
+}
+
+pub fn api_body(body: &[u8]) {
+    match admin::read_body(body, example()) {
+        Ok(new) => assert_sane(&new),
+        Err(problems) => problems.iter().for_each(|problem| assert_clean(problem)),
+    }
+}
+
+/// The verdict of an answer that can be used, or why there is none: both fit for people.
+fn judge(answer: Result<&Verdict, &Error>) {
+    match answer {
+        Ok(verdict) => assert!(verdict.message.chars().count() <= 500),
+        Err(error) => assert_clean(&chain(error)),
+    }
+}
+
+fn assert_clean(text: &str) {
+    let raw = text.chars().find(|c| is_unsafe(*c));
+    assert!(raw.is_none(), "{raw:?} is shown raw");
+    // The longest text of an error quotes names of 255 bytes, each made visible.
+    assert!(text.len() <= 16_384, "{} bytes for a person to read", text.len());
+}
+
+fn assert_sane(new: &NewSubscription) {
+    assert_eq!(number::check(&new.partner_order_number), Ok(()));
+    assert!(new.subscription_id > 0 && new.generation.is_none_or(|generation| generation >= 0));
+    assert!(new.provider == "nexway" && ["eu", "us"].contains(&new.territory.as_str()));
+    let metadata = new.metadata.as_ref().map_or("{}", |metadata| metadata.as_json());
+    assert!(serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(metadata).is_ok());
+    assert!(new.expires_at.is_none_or(|at| at.to_string().ends_with('Z')));
+}
+
+/// The row as `export` writes it and `import` reads it.
+fn exported(new: &NewSubscription, state: State) -> Result<String, String> {
+    let metadata = new.metadata.as_ref().map_or("{}", |metadata| metadata.as_json());
+    let line = Exported {
+        row: 1,
+        partner_order_number: new.partner_order_number.clone(),
+        subscription_id: new.subscription_id,
+        generation: new.generation,
+        provider: new.provider.clone(),
+        territory: new.territory.clone(),
+        expires_at: new.expires_at,
+        state,
+        metadata: RawValue::from_string(metadata.to_owned()).map_err(|error| error.to_string())?,
+    };
+    let path = written(&serde_json::to_vec(&line).map_err(|error| error.to_string())?);
+    let file = File::open(path.path()).map_err(|error| error.to_string())?;
+    let rows = Rows::open(BufReader::new(&file), Format::Jsonl, example(), false).map_err(|error| error.to_string())?;
+    let mut rows = rows.map_err(|HeaderProblems(problems)| problems.join("; "))?;
+    let (_, row) = rows.next().map_err(|error| error.to_string())?.ok_or("no row")?;
+    let (again, state) = row?;
+    assert_eq!(again.metadata.as_ref().map_or("{}", |metadata| metadata.as_json()), metadata);
+    let again = NewSubscription { metadata: new.metadata.clone(), ..again };
+    Ok(format!("{again:?} {state}"))
+}
+
+/// A message as its receiver parses it: one line of JSON.
+fn sent(event: &Event) -> serde_json::Value {
+    let about = About {
+        provider: "nexway".to_owned(),
+        territory: "eu".to_owned(),
+        partner_order_number: "PARTNER689".to_owned(),
+        subscription_id: 5_618_577,
+        metadata: RawValue::from_string("{}".to_owned()).expect("JSON"),
+    };
+    let message = Message::new(&about, event, Timestamp::from_unix(NOW));
+    assert!(!message.body.contains(&b'\n') && !message.body.contains(&b'\r'));
+    serde_json::from_slice(&message.body).expect("a message is JSON")
+}
+
+fn keys_in(message: &serde_json::Value) -> Vec<String> {
+    let lines = message["data"]["lines"].as_array().into_iter().flatten();
+    let serials = lines.flat_map(|line| line["serials"].as_array().into_iter().flatten());
+    serials.map(|serial| serial["data"].as_str().expect("data is text").to_owned()).collect()
+}
+
+fn written(text: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text).expect("room for it");
+    file
+}
+
+fn example() -> &'static Settings {
+    static EXAMPLE: OnceLock<Settings> = OnceLock::new();
+    EXAMPLE.get_or_init(|| Settings::load(Some(written(SETTINGS.as_bytes()).path())).expect("they are right").settings)
+}
+
+fn rules() -> Rules {
+    Rules { every: 4 * HOUR, ..Rules::from_settings(example()) }
+}
+
+fn subscription(now: Timestamp) -> Subscription {
+    Subscription {
+        row: 1,
+        territory: "eu".to_owned(),
+        partner_order_number: "PARTNER689".to_owned(),
+        subscription_id: 5_618_577,
+        state: State::Watching,
+        generation: Some(1),
+        expires_at: Some(now),
+        expiry_reported: true,
+        ended_at: None,
+        lane: Lane::Other,
+        due_at: Some(now),
+        pace: Pace::Regular,
+        last_asked_at: Some(now - DAY),
+        last_answer_at: Some(now - DAY),
+        failures: 0,
+        refusals: 0,
+        last_outcome: None,
+        last_detail: None,
+        technical_status: None,
+        status_changes: 0,
+        terminal_since: None,
+        surprise: None,
+        surprises: 0,
+        not_renewed_term: None,
+    }
+}

@@ -1,0 +1,346 @@
+//! A subscription's life under any sequence of answers, beside a model of design section 4.
+
+use proptest::prelude::*;
+
+use super::{NOW, after, config, gap, is_about, no_answer, obeyed, rules};
+use crate::choice::Lane;
+use crate::delivery::Event;
+use crate::provider::{Class, Error, Status, Verdict};
+use crate::renewal::poll::{Decision, decide};
+use crate::renewal::{Pace, Rules, State, Subscription};
+
+const ORIGINAL: &str = "ACME-2024-001";
+const DAY: i64 = 86_400;
+
+/// What the provider says when it is asked.
+#[derive(Clone, Debug)]
+enum Reply {
+    /// `number`: `None` says nothing, `Some(0)` the original, `Some(-1)` another's; `expires`: days from the start.
+    Status {
+        number: Option<i64>,
+        field: Option<i64>,
+        status: Option<&'static str>,
+        expires: Option<i64>,
+    },
+    Code(Class, i64),
+    None(Error),
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let number = prop_oneof![8 => 0..6_i64, 1 => 0..60_i64, 1 => Just(-1), 1 => 0..=i64::MAX];
+    let field = prop_oneof![8 => 0..6_i64, 1 => 0..60_i64, 1 => -3..0_i64, 1 => any::<i64>()];
+    let statuses = vec!["ACTIVE", "Active", "Canceled", "cancelled", "EXPIRED", "Dunning", "?"];
+    let status = (
+        prop::option::weighted(0.8, number),
+        prop::option::weighted(0.7, field),
+        prop::option::weighted(0.9, prop::sample::select(statuses)),
+        prop::option::weighted(0.7, -60..400_i64),
+    );
+    prop_oneof![
+        8 => status.prop_map(|(number, field, status, expires)| Reply::Status { number, field, status, expires }),
+        1 => Just(Reply::Code(Class::NotFound, 1010)),
+        1 => Just(Reply::Code(Class::Configuration, 71)),
+        1 => Just(Reply::Code(Class::Transient, 1000)),
+        2 => no_answer().prop_map(Reply::None),
+    ]
+}
+
+impl Reply {
+    fn answer(&self) -> Result<Status, Error> {
+        let bare = |verdict| Status {
+            verdict,
+            partner_order_number: None,
+            generation: None,
+            technical_status: None,
+            expires_at: None,
+        };
+        match self {
+            Self::Status { number, field, status, expires } => Ok(Status {
+                partner_order_number: number.map(|number| match number {
+                    -1 => "ACME-2024-1".to_owned(),
+                    0 => ORIGINAL.to_owned(),
+                    number => format!("{ORIGINAL}-{number}"),
+                }),
+                generation: *field,
+                technical_status: status.map(str::to_owned),
+                expires_at: expires.map(|days| after(NOW, days * DAY)),
+                ..bare(Verdict::success())
+            }),
+            Self::Code(class, code) => Ok(bare(Verdict { class: *class, code: *code, message: String::new() })),
+            Self::None(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// The row as the design tells of it; times in Unix seconds.
+#[derive(Clone, Debug)]
+struct Model {
+    ended: Option<i64>,
+    generation: Option<i64>,
+    expires: Option<i64>,
+    told_term: Option<i64>,
+    status: Option<String>,
+    changes: i64,
+    terminal_since: Option<i64>,
+    pace: Pace,
+    failures: u32,
+    refusals: u32,
+}
+
+/// What one answer must lead to.
+#[derive(Debug, Default)]
+struct Expected {
+    renewals: Vec<i64>,
+    events: Vec<&'static str>,
+    surprises: i64,
+    /// Seconds until the next poll: about this, never more than that.
+    due: (f64, f64),
+}
+
+impl Model {
+    fn new(generation: Option<i64>, expires: Option<i64>) -> Self {
+        let (told_term, status, terminal_since, ended) = (None, None, None, None);
+        let (changes, failures, refusals, pace) = (0, 0, 0, Pace::Regular);
+        Self { ended, generation, expires, told_term, status, changes, terminal_since, pace, failures, refusals }
+    }
+
+    fn answered(&mut self, reply: &Reply, rules: &Rules, now: i64) -> Expected {
+        let mut expected = Expected::default();
+        match reply {
+            Reply::Status { number: Some(-1), .. } => {
+                self.usable();
+                expected.surprises = 1;
+            }
+            Reply::Status { number, field, status, expires } => {
+                let field = field.map(|field| if field == -1 { 0 } else { field }).filter(|field| *field >= 0);
+                let suffix = number.filter(|number| *number > 0);
+                let Some(seen) = suffix.max(field).or(*number) else { return self.failed(expected, 0.0, rules) };
+                self.usable();
+                let expires = expires.map(|days| NOW.as_unix() + days * DAY);
+                self.expires = expires.or(self.expires);
+                let contradicts = suffix.is_some() && field.is_some() && suffix != field;
+                self.generation(seen, contradicts, expires, rules, &mut expected);
+                self.status(*status, rules, now, &mut expected);
+            }
+            Reply::Code(Class::NotFound, _) => {
+                self.usable();
+                self.daily();
+            }
+            Reply::Code(Class::Configuration, _) => return self.refused(expected),
+            Reply::Code(..) => return self.failed(expected, 0.0, rules),
+            Reply::None(Error::Rejected { .. }) => self.failures += 1,
+            Reply::None(error) => return self.failed(expected, obeyed(error), rules),
+        }
+        let interval = if expected.renewals.is_empty() { self.interval(rules) } else { DAY as f64 };
+        expected.due = (interval, interval);
+        expected
+    }
+
+    fn usable(&mut self) {
+        (self.failures, self.refusals) = (0, 0);
+        self.pace = if self.ended.is_some() { Pace::Monthly } else { Pace::Regular };
+    }
+
+    fn daily(&mut self) {
+        self.pace = if self.ended.is_some() { self.pace } else { Pace::Daily };
+    }
+
+    fn interval(&self, rules: &Rules) -> f64 {
+        let every = rules.every.as_secs_f64();
+        match self.pace {
+            Pace::Regular => every,
+            Pace::Daily => every.max(86_400.0),
+            Pace::Monthly => 30.0 * 86_400.0,
+        }
+    }
+
+    fn failed(&mut self, mut expected: Expected, retry_after: f64, rules: &Rules) -> Expected {
+        self.failures += 1;
+        let interval = self.interval(rules);
+        let soon = match self.failures {
+            1 => 10.0,
+            2 => 60.0,
+            3 => 300.0,
+            4 => 1800.0,
+            _ => interval,
+        };
+        let about = soon.min(interval);
+        expected.due =
+            if retry_after > about * 1.1 { (retry_after, retry_after) } else { (about, about.max(retry_after)) };
+        expected
+    }
+
+    fn refused(&mut self, mut expected: Expected) -> Expected {
+        self.refusals += 1;
+        self.failures += 1;
+        self.daily();
+        let seconds = [3600.0, 4.0 * 3600.0, 86_400.0][self.refusals.min(3) as usize - 1];
+        expected.due = (seconds, seconds);
+        expected
+    }
+
+    fn generation(
+        &mut self,
+        seen: i64,
+        contradicts: bool,
+        expires: Option<i64>,
+        rules: &Rules,
+        expected: &mut Expected,
+    ) {
+        let Some(known) = self.generation else {
+            self.generation = Some(seen);
+            return;
+        };
+        if seen < known || seen - known > rules.max_generation_jump {
+            expected.surprises = 1;
+            return;
+        }
+        expected.surprises = i64::from(contradicts);
+        if seen > known {
+            expected.renewals = (known..seen).map(|before| before + 1).collect();
+            self.generation = Some(seen);
+            (self.ended, self.terminal_since, self.pace) = (None, None, Pace::Regular);
+            // The term that is known is the one that was renewed.
+            self.told_term = if expires.is_none() { self.expires } else { self.told_term };
+        }
+    }
+
+    fn status(&mut self, status: Option<&str>, rules: &Rules, now: i64, expected: &mut Expected) {
+        let before = self.status.clone();
+        if let Some(status) = status {
+            self.status = Some(status.to_lowercase());
+            if before.is_some() && before != self.status {
+                self.changes += 1;
+                expected.events.push("subscription.status_changed");
+            }
+        }
+        let is_one_of = |names: &[&str]| status.is_some_and(|status| names.contains(&status.to_lowercase().as_str()));
+        let (cancelled, expired) = (is_one_of(&["canceled", "cancelled"]), is_one_of(&["expired"]));
+        if cancelled || expired {
+            self.terminal(rules, now, expected);
+        } else if status.is_some() {
+            self.terminal_since = None;
+            if self.ended.take().is_some() {
+                self.pace = Pace::Regular;
+            }
+        }
+        let over = self.expires.is_some_and(|end| now >= end + rules.window_after.as_secs() as i64);
+        if over && !cancelled && self.ended.is_none() && expected.renewals.is_empty() && self.told_term != self.expires
+        {
+            self.told_term = self.expires;
+            expected.events.push("subscription.not_renewed");
+        }
+    }
+
+    fn terminal(&mut self, rules: &Rules, now: i64, expected: &mut Expected) {
+        let since = *self.terminal_since.get_or_insert(now);
+        if self.ended.is_some() {
+            return;
+        }
+        self.pace = Pace::Daily;
+        let long_over = now >= self.expires.unwrap_or(since) + rules.ended_after.as_secs() as i64;
+        if expected.renewals.is_empty() && now - since >= DAY && long_over {
+            self.ended = Some(now);
+            self.pace = Pace::Monthly;
+            self.changes += 1;
+            expected.events.push("subscription.ended");
+        }
+    }
+}
+
+fn tracked(generation: Option<i64>, expires: Option<i64>, asked: bool) -> Subscription {
+    Subscription {
+        row: 4711,
+        territory: "eu".into(),
+        partner_order_number: ORIGINAL.into(),
+        subscription_id: 5_618_577,
+        state: State::Watching,
+        generation,
+        expires_at: expires.map(|at| after(NOW, at - NOW.as_unix())),
+        expiry_reported: false,
+        ended_at: None,
+        lane: Lane::Other,
+        due_at: Some(NOW),
+        pace: Pace::Regular,
+        last_asked_at: asked.then_some(NOW),
+        last_answer_at: asked.then_some(NOW),
+        failures: 0,
+        refusals: 0,
+        last_outcome: None,
+        last_detail: None,
+        technical_status: None,
+        status_changes: 0,
+        terminal_since: None,
+        surprise: None,
+        surprises: 0,
+        not_renewed_term: None,
+    }
+}
+
+/// Holds one decision against the model.
+fn compare(
+    decision: &Decision,
+    before: &Subscription,
+    model: &Model,
+    expected: &Expected,
+    rules: &Rules,
+    now: i64,
+) -> Result<(), TestCaseError> {
+    let Decision { after, renewals, events, .. } = decision;
+    let state = if model.ended.is_some() { State::Ended } else { State::Watching };
+    prop_assert_eq!((after.state, after.generation, after.pace), (state, model.generation, model.pace));
+    prop_assert_eq!((after.failures, after.refusals), (model.failures, model.refusals));
+    prop_assert_eq!((after.status_changes, after.surprises - before.surprises), (model.changes, expected.surprises));
+    prop_assert_eq!(renewals.iter().map(|renewal| renewal.generation).collect::<Vec<_>>(), expected.renewals.clone());
+    for renewal in renewals {
+        prop_assert_eq!(&renewal.order_number, &format!("{ORIGINAL}-{}", renewal.generation));
+        prop_assert!(renewal.expires_at.is_none() || Some(renewal.generation) == model.generation);
+    }
+    prop_assert_eq!(events.iter().map(Event::name).collect::<Vec<_>>(), expected.events.clone());
+    let end = model.ended.map(|ended| ended + 365 * DAY);
+    let Some(due) = after.due_at else {
+        prop_assert!(end.is_some_and(|end| now as f64 + expected.due.1 * 1.1 > end as f64), "asked no more");
+        return Ok(());
+    };
+    prop_assert!(end.is_none_or(|end| due.as_unix() <= end), "asked beyond a year");
+    let delay = due.since(super::after(NOW, now - NOW.as_unix()));
+    let first = before.last_asked_at.is_none() && after.failures == 0 && renewals.is_empty();
+    let spread = if first { rules.every.as_secs_f64() / 2.0 } else { 0.0 };
+    let (about, longest) = expected.due;
+    let spread_out = delay.as_secs_f64() <= longest && delay.as_secs_f64() >= about - spread - 1.0;
+    prop_assert!(is_about(delay, about, longest) || (first && spread_out), "{:?}, not {:?}", delay, expected.due);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_life_is_what_the_model_says(
+        rules in rules(),
+        generation in prop::option::weighted(0.9, 0..4_i64),
+        expires in prop::option::of(-60..60_i64),
+        asked in any::<bool>(),
+        polls in prop::collection::vec((reply(), gap()), 1..16),
+    ) {
+        let expires = expires.map(|days| NOW.as_unix() + days * DAY);
+        let (mut row, mut model) = (tracked(generation, expires, asked), Model::new(generation, expires));
+        let mut now = NOW;
+        let mut delivered = Vec::new();
+        for (reply, gap) in &polls {
+            let decision = decide(&row, &reply.answer(), &rules, now);
+            let expected = model.answered(reply, &rules, now.as_unix());
+            compare(&decision, &row, &model, &expected, &rules, now.as_unix())?;
+            prop_assert!(decision.after.generation >= row.generation, "a generation is never lowered");
+            delivered.extend(decision.renewals.iter().map(|renewal| renewal.generation));
+            row = decision.after;
+            now = after(now, *gap);
+        }
+        // Each once, in order, without a gap, up to what is stored.
+        prop_assert!(delivered.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{:?}", delivered);
+        prop_assert!(delivered.last().is_none_or(|last| Some(*last) == row.generation));
+        if let (Some(first), Some(start)) = (delivered.first(), generation) {
+            prop_assert_eq!(*first, start + 1);
+        }
+    }
+}
