@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::fake_receiver::{Answer as Receives, FakeReceiver};
 use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, keys_of, order, sandbox};
 use crate::http::{Endpoint, exchange, free_port, get_over};
+use crate::servers;
 
 const TOKEN: &str = "a-token-of-some-length";
 
@@ -410,12 +411,7 @@ pub fn test_python(program: &str) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }
-    assert!(
-        std::env::var("RENEWALD_TEST_SERVERS").as_deref() != Ok("required"),
-        "{} is missing, and RENEWALD_TEST_SERVERS=required",
-        program.display()
-    );
-    eprintln!("SKIPPED: there is no {}; tests/run installs it", program.display());
+    servers::missing(&program.display().to_string(), "tests/run installs it");
     None
 }
 
