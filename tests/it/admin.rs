@@ -63,6 +63,35 @@ fn a_database_that_takes_no_writes_makes_it_unready() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_makes_it_unready() {
+    let sandbox = sandbox();
+    let (site, daemon, endpoint) = start(&sandbox);
+    endpoint.get("/readyz").expect(200);
+    site.execute("INSERT OR REPLACE INTO clock (only, seen_at) VALUES (1, unixepoch() + 3600)");
+    let told = endpoint.get("/readyz").expect(503).json();
+    let reasons: Vec<_> = told["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap()).collect();
+    assert!(matches!(reasons.as_slice(), [one] if one.starts_with("the clock says ")), "{reasons:?}");
+    site.execute("UPDATE clock SET seen_at = unixepoch() + 200");
+    endpoint.get("/readyz").expect(200);
+    end(daemon);
+}
+
+#[test]
+fn half_a_request_is_not_waited_for() {
+    let sandbox = sandbox();
+    let (_site, daemon, endpoint) = start(&sandbox);
+    let (mut head, mut body) = (endpoint.connect(), endpoint.connect());
+    head.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127").unwrap();
+    let begun = "POST /v1/subscriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    assert_eq!(exchange(&mut body, begun).expect_problem(408), "the body did not arrive in time");
+    let mut answer = String::new();
+    head.read_to_string(&mut answer).expect("it is closed");
+    assert_eq!(answer, "");
+    end(daemon);
+}
+
+#[test]
 fn a_reload_changes_who_may_ask_and_what_is_known() {
     let sandbox = sandbox();
     let (site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
