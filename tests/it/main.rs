@@ -18,6 +18,7 @@ mod freshness;
 mod harness;
 mod http;
 mod instances;
+mod json;
 mod metrics;
 mod nats;
 mod notify;
