@@ -147,7 +147,7 @@ fn a_unix_socket_replaces_a_stale_one_and_goes_with_the_daemon() {
 fn a_subscription_is_tracked_once_however_often_it_is_sent() {
     let sandbox = sandbox();
     let id = order(&sandbox, "A/1");
-    let (_site, daemon, endpoint) = start(&sandbox);
+    let (site, daemon, endpoint) = start(&sandbox);
     let wanted = json!({"partner_order_number": "A/1", "subscription_id": id, "territory": "eu", "generation": 0,
                         "expires_at": "2027-01-18T00:00:00Z", "metadata": {"customer": "4711"}});
     let path = format!("/v1/subscriptions/nexway/A%2F1/{id}");
@@ -176,6 +176,12 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
         (&json!("track"), &json!("A/1"))
     );
     endpoint.get(&format!("/v1/subscriptions/nexway/A/{id}")).expect_problem(404);
+    // Renewed by an answer that named no expiry: the one that was sent is of a term that is over.
+    let is_asked = || (site.texts("SELECT last_outcome FROM subscriptions") == ["ok"]).then_some(());
+    eventually("its answer is recorded", is_asked);
+    site.execute("UPDATE subscriptions SET generation = 1, expires_at = NULL, expiry_reported = 0");
+    endpoint.send("/v1/subscriptions", wanted.clone()).expect(200);
+    assert!(with("generation", json!(1)).expect_problem(409).contains("expires_at"));
     end(daemon);
 }
 
