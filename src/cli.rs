@@ -238,7 +238,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Once(args) => once::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
-        Command::Init(args) => match init::run(&args, &mut std::io::stdout()) {
+        Command::Init(args) => match init::run(&args, context.global.json, &mut std::io::stdout()) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => {
                 let exit = if error.exit_code() == 73 { Exit::CannotCreate } else { Exit::Failed };

@@ -68,6 +68,8 @@ pub struct Report {
     pub abandoned: u64,
     pub failures: u64,
     pub surprises: u64,
+    /// Terms that ended without a renewal, told for the first time.
+    pub not_renewed: u64,
     /// Territories that refuse every subscription, at the end of the pass.
     pub stopped_territories: Vec<String>,
     /// Shutdown was requested, or the time was up, with due work left.
@@ -87,7 +89,12 @@ impl Report {
         self.abandoned += other.abandoned;
         self.failures += other.failures;
         self.surprises += other.surprises;
-        self.stopped_territories = other.stopped_territories.clone();
+        self.not_renewed += other.not_renewed;
+        for territory in &other.stopped_territories {
+            if !self.stopped_territories.contains(territory) {
+                self.stopped_territories.push(territory.clone());
+            }
+        }
         self.interrupted |= other.interrupted;
         self.given_up |= other.given_up;
     }

@@ -11,7 +11,7 @@ use super::Live;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
 use crate::renewal::State;
-use crate::store::{self, Answers, DispatchCounts, Late, Patience, SinkState, Store, Waiting, counts_of};
+use crate::store::{self, Alert, Answers, DispatchCounts, Late, Patience, SinkState, Store, Waiting, counts_of};
 
 /// Counts are good for so long, and for longer where counting takes long: it gets a twentieth of the time at the most.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ pub struct Reading {
     pub providers: Vec<OfProvider>,
     pub dispatches: Vec<DispatchCounts>,
     pub sinks: Vec<SinkState>,
+    /// How many alerts of each kind stand.
+    pub alerts: Vec<(&'static str, i64)>,
     pub bytes: i64,
 }
 
@@ -112,6 +114,8 @@ impl Gauges {
                 waiting: store.count_waiting(name).await?,
             });
         }
+        let alerts = store.alerts().await?;
+        let standing = |kind: &str| alerts.iter().filter(|(alert, _)| alert.kind == kind).count();
         Ok(Reading {
             taken: Instant::now(),
             took: Duration::ZERO,
@@ -119,6 +123,7 @@ impl Gauges {
             providers,
             dispatches: store.dispatch_counts().await?,
             sinks: store.sink_states().await?,
+            alerts: Alert::KINDS.map(|kind| (kind, standing(kind) as i64)).to_vec(),
             bytes: store.bytes().await?,
         })
     }

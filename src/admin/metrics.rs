@@ -43,6 +43,7 @@ struct Shown {
     not_renewed: Whole<1>,
     dispatches: Whole<2>,
     sink_blocked: Whole<1>,
+    alerts: Whole<1>,
     store_bytes: Gauge,
 }
 
@@ -71,6 +72,9 @@ impl Exposition {
             shown.set_provider(of, reading.at);
         }
         shown.set_sinks(&reading, &live.settings);
+        for (kind, count) in &reading.alerts {
+            shown.alerts.get_or_create(&[("kind", (*kind).to_owned())]).set(*count);
+        }
         shown.store_bytes.set(reading.bytes);
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &shown.registry) {
@@ -103,6 +107,7 @@ impl Shown {
             not_renewed: gauge(r, "not_renewed_subscriptions", "Their term ended without a renewal", None),
             dispatches: gauge(r, "dispatches", "Messages by sink and state", None),
             sink_blocked: gauge(r, "sink_blocked", "1 while the sink itself is in trouble", None),
+            alerts: gauge(r, "alerts", "Alerts that stand, by kind", None),
             store_bytes: gauge(r, "store", "Size of the database, without its log", Some(Unit::Bytes)),
             registry,
         }

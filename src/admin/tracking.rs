@@ -127,7 +127,7 @@ impl Track {
 }
 
 /// What is tracked already must be what was sent, as far as it was: otherwise the sender believes something that is not so. The
-/// provider's expiry beats the given one, and the generation may have grown meanwhile.
+/// provider's expiry beats the given one, and the generation may have grown meanwhile: then the given expiry is of a term that is over.
 fn refuse_other_content(new: &NewSubscription, row: &SubscriptionRow) -> Result<(), Problem> {
     let subscription = &row.subscription;
     let differs =
@@ -138,7 +138,8 @@ fn refuse_other_content(new: &NewSubscription, row: &SubscriptionRow) -> Result<
     if new.metadata.as_ref().is_some_and(|metadata| *metadata != row.metadata) {
         return differs("metadata");
     }
-    let given = new.expires_at.filter(|_| !subscription.expiry_reported);
+    let has_renewed = new.generation.zip(subscription.generation).is_some_and(|(given, stored)| given < stored);
+    let given = new.expires_at.filter(|_| !subscription.expiry_reported && !has_renewed);
     if given.is_some_and(|given| Some(given) != subscription.expires_at) {
         return differs("expires_at");
     }

@@ -35,6 +35,14 @@ pub struct InitArgs {
     pub cron: bool,
 }
 
+/// What `init --json` prints.
+#[derive(serde::Serialize)]
+struct Answer {
+    written: Vec<PathBuf>,
+    /// What is left to do, in this order: commands, and words where no command can do it.
+    next: Vec<String>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("nothing written, there is already: {}", list(.0))]
@@ -59,8 +67,9 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Writes the files and says what to do next. An existing file is never touched: then nothing is written at all.
-pub fn run(args: &InitArgs, out: &mut dyn Write) -> Result<(), Error> {
+/// Writes the files and says what to do next, with `json` as one object. An existing file is never touched: then nothing is
+/// written at all.
+pub fn run(args: &InitArgs, json: bool, out: &mut dyn Write) -> Result<(), Error> {
     let templates = templates(args);
     let taken = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
     let existing: Vec<_> = templates.iter().map(|(name, ..)| args.dir.join(name)).filter(taken).collect();
@@ -69,15 +78,25 @@ pub fn run(args: &InitArgs, out: &mut dyn Write) -> Result<(), Error> {
     }
     create_directory(&args.dir, 0o755)?;
     create_directory(&args.dir.join("secrets"), 0o700)?;
+    let mut written = Vec::new();
     for (name, mode, content) in templates {
         let path = args.dir.join(name);
         if let Some(parent) = path.parent() {
             create_directory(parent, 0o755)?;
         }
         write_new(&path, mode, content).map_err(|error| Error::Create(path.clone(), error))?;
-        writeln!(out, "wrote {}", path.display()).map_err(Error::Output)?;
+        if !json {
+            writeln!(out, "wrote {}", path.display()).map_err(Error::Output)?;
+        }
+        written.push(path);
     }
-    write!(out, "{}", next_steps(args)).map_err(Error::Output)
+    let next = next_steps(args);
+    if json {
+        let line = serde_json::to_string(&Answer { written, next }).map_err(|error| Error::Output(error.into()))?;
+        return writeln!(out, "{line}").map_err(Error::Output);
+    }
+    let numbered: String = next.iter().enumerate().map(|(n, step)| format!("{}. {step}\n", n + 1)).collect();
+    write!(out, "\nNext:\n{numbered}").map_err(Error::Output)
 }
 
 fn templates(args: &InitArgs) -> Vec<Template> {
@@ -103,7 +122,7 @@ fn write_new(path: &Path, mode: u32, content: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(content.as_bytes())
 }
 
-fn next_steps(args: &InitArgs) -> String {
+fn next_steps(args: &InitArgs) -> Vec<String> {
     let dir = args.dir.display();
     let settings = args.dir.join(SETTINGS.0).display().to_string();
     let mut steps = vec![
@@ -134,8 +153,7 @@ fn next_steps(args: &InitArgs) -> String {
     if !args.systemd && !args.cron {
         add(format!("renewald run --config {settings}"));
     }
-    let numbered = steps.iter().enumerate().map(|(n, step)| format!("{}. {step}\n", n + 1));
-    format!("\nNext:\n{}", numbered.collect::<String>())
+    steps
 }
 
 #[cfg(test)]
@@ -147,7 +165,7 @@ mod tests {
 
     fn init(dir: &Path, systemd: bool, cron: bool) -> Result<String, Error> {
         let mut out = Vec::new();
-        run(&InitArgs { dir: dir.to_owned(), systemd, cron }, &mut out)?;
+        run(&InitArgs { dir: dir.to_owned(), systemd, cron }, false, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -44,6 +44,8 @@ struct Summary {
     /// Calls without a usable answer.
     failures: u64,
     surprises: u64,
+    /// Terms that ended without a renewal, told this once.
+    not_renewed: u64,
     stopped_territories: Vec<String>,
     /// Ended early by a signal, `--max-time` or a provider that stays away, or a sink in trouble keeps messages waiting.
     work_left: bool,
@@ -116,10 +118,12 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         dead: done.relay.dead,
         failures: done.sweep.failures,
         surprises: done.sweep.surprises,
+        not_renewed: done.sweep.not_renewed,
         stopped_territories: done.sweep.stopped_territories,
         work_left,
     };
-    let needs_person = !changes.is_empty() || exit == Exit::Failed;
+    // Told once per term, and by no alert: without the log this is where it is said.
+    let needs_person = !changes.is_empty() || summary.not_renewed > 0 || exit == Exit::Failed;
     if !args.cron || needs_person {
         changes.iter().try_for_each(|change| context.print(change))?;
         if context.global.json { context.print_json(&summary)? } else { context.print(&text(&summary))? }
@@ -141,6 +145,9 @@ fn text(summary: &Summary) -> String {
     also(summary.dead, "dead");
     for territory in &summary.stopped_territories {
         text.push_str(&format!("; territory {territory} refuses everybody"));
+    }
+    if summary.not_renewed > 0 {
+        text.push_str(&format!("; {} not renewed: `renewald list --not-renewed` shows them", summary.not_renewed));
     }
     if summary.work_left {
         text.push_str("; work is left for the next run");

@@ -57,10 +57,7 @@ impl Worker {
         let (sweeps, relays) = tokio::join!(sweeping, publishing);
         let mut result = CaughtUp::default();
         for report in sweeps {
-            let report = report?;
-            let stopped = [result.sweep.stopped_territories.clone(), report.stopped_territories.clone()].concat();
-            result.sweep.add(&report);
-            result.sweep.stopped_territories = stopped;
+            result.sweep.add(&report?);
         }
         relays?.into_iter().for_each(|report| result.relay.add(report));
         wipe::now(&self.store, &self.plans.settings).await?;
@@ -104,6 +101,8 @@ async fn sweep_until_quiet(
             () = shutdown.requested() => break,
             () = tokio::time::sleep(wait) => {}
         }
+        // One that was stopped may answer again by now.
+        total.stopped_territories.clear();
         total.add(&sweeper.pass(clock, Scope::OrderData, None, shutdown, &|_| {}).await?);
     }
     Ok(total)

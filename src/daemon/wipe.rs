@@ -18,38 +18,50 @@ const LONGEST_ABSENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
 const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
 
-/// Hourly, unless the clock was stepped within the last day.
+/// At the start and hourly, unless the clock was stepped within the last day.
 pub(super) async fn hourly(store: Store, settings: watch::Receiver<Arc<Settings>>) {
     let mut clock = StepDetector::start();
     let mut not_before = Instant::now();
+    let first = settings.borrow().clone();
+    tell(at_the_start(&store, &first).await);
     loop {
         tokio::time::sleep(WIPE_EVERY).await;
         if clock.has_stepped(WIPE_STEP) {
             not_before = Instant::now() + NO_WIPE_AFTER_STEP;
         }
-        let now = Timestamp::now();
         let settings = settings.borrow().clone();
-        let wiped = async {
-            let believable = is_believable(&store, now).await?;
-            if believable && Instant::now() >= not_before { wipe(&store, &settings, now).await } else { Ok(()) }
-        };
-        if let Err(error) = wiped.await {
-            tracing::warn!(error = %crate::chain(&error), "could not wipe old payloads; tried again in an hour");
-        }
+        // What is noted under such a clock would let the next start, which knows of no step, wipe by it.
+        let may_wipe = Instant::now() >= not_before;
+        tell(if may_wipe { now(&store, &settings).await } else { store.forget_time().await });
     }
+}
+
+fn tell(wiped: Result<(), store::Error>) {
+    if let Err(error) = wiped {
+        tracing::warn!(error = %crate::chain(&error), "could not wipe old payloads; tried again in an hour");
+    }
+}
+
+/// One that never runs for an hour must wipe too. Where the clock disagrees with what the last run noted, the note stays as it is:
+/// readiness tells of it.
+async fn at_the_start(store: &Store, settings: &Settings) -> Result<(), store::Error> {
+    if is_believable(store.noted_time().await?, Timestamp::now()) {
+        return now(store, settings).await;
+    }
+    tracing::debug!("no payload is wiped before the clock is seen again in an hour");
+    Ok(())
 }
 
 /// Once, if the clock can be believed.
 pub(super) async fn now(store: &Store, settings: &Settings) -> Result<(), store::Error> {
     let now = Timestamp::now();
-    if is_believable(store, now).await? { wipe(store, settings, now).await } else { Ok(()) }
+    if is_believable(store.note_time(now).await?, now) { wipe(store, settings, now).await } else { Ok(()) }
 }
 
 /// Whether the clock agrees with what the last run noted: what is wiped under a wrong one is gone. A machine that was off
 /// for longer keeps its payloads until the next look.
-async fn is_believable(store: &Store, now: Timestamp) -> Result<bool, store::Error> {
-    let before = store.note_time(now).await?;
-    Ok(before.is_some_and(|before| now + WIPE_STEP >= before && now <= before + LONGEST_ABSENCE))
+fn is_believable(before: Option<Timestamp>, now: Timestamp) -> bool {
+    before.is_some_and(|before| now + WIPE_STEP >= before && now <= before + LONGEST_ABSENCE)
 }
 
 async fn wipe(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), store::Error> {

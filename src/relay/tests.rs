@@ -1,5 +1,6 @@
 //! Passes against a real file, with a sink that is in trouble.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -73,4 +74,36 @@ async fn a_back_off_from_a_wrong_clock_is_replaced_and_not_kept() {
     assert!(report.blocked);
     assert_eq!(relay.sink.0.load(Ordering::Relaxed), 1, "one probe, not one after the other");
     assert!(store.sink_state("shop").await.unwrap().blocked_until.unwrap() < T0 + Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn lasting_trouble_is_told_at_the_eighth_failure_and_the_sixteenth() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue(&store).await;
+    let log = dir.path().join("log");
+    let file = Mutex::new(std::fs::File::create(&log).unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(file).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let route = Route { name: "shop".to_owned(), concurrency: 8, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let mut relay = Relay::new(store.clone(), Down::default(), route);
+    let mut now = T0;
+    for _ in 0..16 {
+        relay.pass(&|| now, None, &Shutdown::manual()).await.unwrap();
+        now = store.sink_state("shop").await.unwrap().blocked_until.unwrap();
+    }
+    assert_eq!(
+        relay.sink.0.load(Ordering::Relaxed),
+        3 + 15,
+        "all at once, which is one failure, then one probe a pass"
+    );
+    let log = std::fs::read_to_string(log).unwrap();
+    let told: Vec<_> = log.lines().filter_map(|line| line.split(" sink is ").nth(1)).collect();
+    assert!(
+        matches!(told.as_slice(), [first, eighth, sixteenth]
+            if first.starts_with("in trouble: its messages wait")
+                && eighth.starts_with("still in trouble, 8 times since 2026-11-21T20:00:00Z")
+                && sixteenth.starts_with("still in trouble, 16 times since 2026-11-21T20:00:00Z")),
+        "{log}"
+    );
 }

@@ -156,8 +156,11 @@ impl Poll<'_> {
             })
             .collect();
         if expires_at.is_none() {
-            // The term that was known has been renewed; when the new one ends is not known, so nothing is told of it.
-            after.not_renewed_term = after.expires_at;
+            // The term that was known has been renewed, and nothing may be told of it any more; when the new one ends is not
+            // known until the provider or a person says so.
+            after.expires_at = None;
+            after.expiry_reported = false;
+            after.not_renewed_term = None;
         }
         after.generation = Some(seen);
         after.state = if after.state == State::Ended { State::Watching } else { after.state };
@@ -543,8 +546,14 @@ mod tests {
         let before = Subscription { expires_at: Some(NOW - DAY), ..watched(0) };
         let renewed = decide_at(&before, undated(1), NOW);
         assert_eq!(renewed.renewals[0].expires_at, None, "the end of the old term");
+        let unknown = |after: &Subscription| (after.expires_at, after.expiry_reported, after.not_renewed_term);
+        assert_eq!(unknown(&renewed.after), (None, false, None), "one that is known would be shown as not renewed");
+        assert_eq!(renewed.after.lane, Lane::Other);
         let later = decide_at(&renewed.after, undated(1), NOW + 20 * DAY);
         assert!(later.events.is_empty(), "it was renewed: {:?}", later.events);
+        assert_eq!(unknown(&later.after), (None, false, None));
+        let told = decide_at(&later.after, Status { expires_at: Some(NOW + 5 * DAY), ..undated(1) }, NOW + 20 * DAY);
+        assert!(matches!(told.events.as_slice(), [Event::NotRenewed { .. }]), "{:?}", told.events);
     }
 
     #[test]

@@ -16,7 +16,12 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// All kinds there are.
+    pub const KINDS: [&str; 8] =
+        ["damaged", "dead", "encryption", "overdue", "refused", "sink", "territory", "waiting"];
+
     pub fn new(kind: &str, subject: &str, text: &str) -> Self {
+        debug_assert!(Self::KINDS.contains(&kind), "{kind} is not among the kinds");
         Self { kind: kind.to_owned(), subject: subject.to_owned(), text: text.to_owned() }
     }
 

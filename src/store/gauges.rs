@@ -14,7 +14,8 @@ pub struct Answers {
     pub not_renewed: i64,
 }
 
-/// One sink's dispatches by state.
+/// One sink's dispatches by state. Of the dead only those count that could still be sent again: nobody can do anything about a
+/// wiped one, and what alerts on them would never end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatchCounts {
     pub sink: String,
@@ -42,12 +43,13 @@ impl Store {
         .await
     }
 
-    /// For each sink that ever had a dispatch, from counts that the database keeps itself.
+    /// For each sink that ever had a dispatch, from counts that the database keeps itself but for the dead, which are few.
     pub async fn dispatch_counts(&self) -> Result<Vec<DispatchCounts>> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT sink, sum(iif(state = 'pending', count, 0)), sum(iif(state = 'delivered', count, 0)),
-                        sum(iif(state = 'dead', count, 0))
+                        (SELECT count(*) FROM dispatches d JOIN messages m ON m.seq = d.message
+                         WHERE d.state = 'dead' AND d.sink = dispatch_counts.sink AND m.wiped_at IS NULL)
                  FROM dispatch_counts GROUP BY sink ORDER BY sink",
             )?;
             let rows = statement.query_map([], |row| {

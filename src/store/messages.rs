@@ -119,6 +119,15 @@ impl Store {
         })
         .await
     }
+
+    /// As if the clock had never been looked at.
+    pub async fn forget_time(&self) -> Result<()> {
+        self.write(|db| {
+            db.execute("DELETE FROM clock", [])?;
+            Ok(())
+        })
+        .await
+    }
 }
 
 /// Queues a message once: an id that is there already changes nothing.

@@ -21,6 +21,7 @@ use super::{Account, Bells, Progress, Report};
 use crate::budget::{Budget, Slot};
 use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::clock::Timestamp;
+use crate::delivery::Event;
 use crate::metrics::SweepMeter;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
 use crate::pulse::{LONGEST_WAIT, Pulse};
@@ -326,6 +327,8 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.told.answered(&self.shared.account.name, answer);
         self.told.polled(&before, &decision);
         self.report.surprises += u64::from(decision.new_surprise);
+        let is_told = decision.events.iter().any(|event| matches!(event, Event::NotRenewed { .. }));
+        self.report.not_renewed += u64::from(is_told);
         if let Some(outcome) = decision.after.last_outcome {
             self.shared.meter.polled(outcome, took);
         }

@@ -221,3 +221,16 @@ async fn what_an_earlier_process_left_open_is_closed_at_the_start() {
     fixture.catch_up().await;
     assert_eq!(shown(&fixture).await, crate::store::ProviderTrouble::default());
 }
+
+#[test]
+fn reports_add_up_and_name_each_stopped_territory_once() {
+    let of = |territories: &[&str]| Report {
+        not_renewed: 1,
+        stopped_territories: territories.iter().map(|name| (*name).to_owned()).collect(),
+        ..Report::default()
+    };
+    let mut total = of(&["eu"]);
+    total.add(&of(&[]));
+    total.add(&of(&["us", "eu"]));
+    assert_eq!((total.not_renewed, total.stopped_territories), (3, vec!["eu".to_owned(), "us".to_owned()]));
+}

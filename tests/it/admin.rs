@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::fake_receiver::{Answer as Receives, FakeReceiver};
 use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, keys_of, order, sandbox};
 use crate::http::{Endpoint, exchange, free_port, get_over};
+use crate::servers;
 
 const TOKEN: &str = "a-token-of-some-length";
 
@@ -59,6 +60,35 @@ fn a_database_that_takes_no_writes_makes_it_unready() {
     endpoint.get("/healthz").expect(200);
     other.execute_batch("ROLLBACK").unwrap();
     eventually("it is ready again", || (endpoint.get("/readyz").status == 200).then_some(()));
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_it_unready() {
+    let sandbox = sandbox();
+    let (site, daemon, endpoint) = start(&sandbox);
+    endpoint.get("/readyz").expect(200);
+    site.execute("INSERT OR REPLACE INTO clock (only, seen_at) VALUES (1, unixepoch() + 3600)");
+    let told = endpoint.get("/readyz").expect(503).json();
+    let reasons: Vec<_> = told["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap()).collect();
+    assert!(matches!(reasons.as_slice(), [one] if one.starts_with("the clock says ")), "{reasons:?}");
+    site.execute("UPDATE clock SET seen_at = unixepoch() + 200");
+    endpoint.get("/readyz").expect(200);
+    end(daemon);
+}
+
+#[test]
+fn half_a_request_is_not_waited_for() {
+    let sandbox = sandbox();
+    let (_site, daemon, endpoint) = start(&sandbox);
+    let (mut head, mut body) = (endpoint.connect(), endpoint.connect());
+    head.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127").unwrap();
+    let begun = "POST /v1/subscriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    assert_eq!(exchange(&mut body, begun).expect_problem(408), "the body did not arrive in time");
+    let mut answer = String::new();
+    head.read_to_string(&mut answer).expect("it is closed");
+    assert_eq!(answer, "");
+    end(daemon);
 }
 
 #[test]
@@ -117,7 +147,7 @@ fn a_unix_socket_replaces_a_stale_one_and_goes_with_the_daemon() {
 fn a_subscription_is_tracked_once_however_often_it_is_sent() {
     let sandbox = sandbox();
     let id = order(&sandbox, "A/1");
-    let (_site, daemon, endpoint) = start(&sandbox);
+    let (site, daemon, endpoint) = start(&sandbox);
     let wanted = json!({"partner_order_number": "A/1", "subscription_id": id, "territory": "eu", "generation": 0,
                         "expires_at": "2027-01-18T00:00:00Z", "metadata": {"customer": "4711"}});
     let path = format!("/v1/subscriptions/nexway/A%2F1/{id}");
@@ -146,6 +176,12 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
         (&json!("track"), &json!("A/1"))
     );
     endpoint.get(&format!("/v1/subscriptions/nexway/A/{id}")).expect_problem(404);
+    // Renewed by an answer that named no expiry: the one that was sent is of a term that is over.
+    let is_asked = || (site.texts("SELECT last_outcome FROM subscriptions") == ["ok"]).then_some(());
+    eventually("its answer is recorded", is_asked);
+    site.execute("UPDATE subscriptions SET generation = 1, expires_at = NULL, expiry_reported = 0");
+    endpoint.send("/v1/subscriptions", wanted.clone()).expect(200);
+    assert!(with("generation", json!(1)).expect_problem(409).contains("expires_at"));
     end(daemon);
 }
 
@@ -410,12 +446,7 @@ pub fn test_python(program: &str) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }
-    assert!(
-        std::env::var("RENEWALD_TEST_SERVERS").as_deref() != Ok("required"),
-        "{} is missing, and RENEWALD_TEST_SERVERS=required",
-        program.display()
-    );
-    eprintln!("SKIPPED: there is no {}; tests/run installs it", program.display());
+    servers::missing(&program.display().to_string(), "tests/run installs it");
     None
 }
 

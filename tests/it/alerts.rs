@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
-use renewald::sandbox::{Fault, FaultKind};
+use renewald::sandbox::{Fault, FaultKind, NewOrder, Script};
 use serde_json::Value;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{DAY, Daemon, HOUR, PATIENCE, Setup, Site, eventually, order, sandbox};
+use crate::fake_receiver::{Answer, FakeReceiver};
+use crate::harness::{DAY, Daemon, HOUR, PATIENCE, Setup, Site, Track, eventually, new_order, number, order, sandbox};
+use crate::http::Endpoint;
 
 /// What listens to heartbeats: it tells the request lines, and answers with the same status always.
 struct Switch {
@@ -86,6 +88,138 @@ fn overdue_subscriptions_are_told_once_across_a_restart_and_over_once() {
     let second = daemon.wait().expect_code(0).stderr;
     let count = |part| (first.matches(part).count(), second.matches(part).count());
     assert_eq!((count("alert: "), count("the alert is over")), ((1, 0), (0, 1)));
+}
+
+fn wait_for_metric(endpoint: &Endpoint, line: &str) {
+    eventually(line, || endpoint.get("/metrics").expect(200).body.lines().any(|found| found == line).then_some(()));
+}
+
+#[test]
+fn a_term_that_ends_without_renewal_is_told_once_and_over_once() {
+    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
+    let (site, daemon, endpoint) =
+        Endpoint::start(Setup::new(&sandbox).webhook_named("shop", &shop, "events = [\"*\"]"), "");
+    let ended = NewOrder {
+        expires_at: Some(sandbox.now() - 15 * DAY),
+        auto_renew: false,
+        technical_status: Some("ACTIVE".to_owned()),
+        ..NewOrder::new("A")
+    };
+    site.track("A", new_order(&sandbox, ended)[0]);
+    let told = shop.next_message();
+    assert_eq!(told.json()["type"], "renewald.subscription.not_renewed.v1");
+    wait_for_metric(&endpoint, "renewald_not_renewed_subscriptions{provider=\"nexway\"} 1");
+    let poll = || {
+        site.command(&["poll", "A"]).expect_code(0);
+        let is_done = || site.value::<bool>("SELECT lane <> 0 FROM subscriptions").then_some(());
+        eventually("it is asked", is_done);
+    };
+    (0..2).for_each(|_| poll());
+    let listed = || site.command(&["list", "--not-renewed", "--json"]).expect_code(0).stdout;
+    assert!(listed().contains("\"A\""), "{}", listed());
+
+    sandbox.renew("A", None).unwrap();
+    poll();
+    assert_eq!(number(&shop.next_message()), "A-1");
+    wait_for_metric(&endpoint, "renewald_not_renewed_subscriptions{provider=\"nexway\"} 0");
+    assert!(!listed().contains("\"A\""), "{}", listed());
+    daemon.terminate();
+    let log = daemon.wait().expect_code(0).stderr;
+    let count = |part| log.matches(part).count();
+    assert_eq!((count("told: not renewed"), count("renewed after all")), (1, 1), "{log}");
+    assert_eq!(shop.messages().len(), 2);
+}
+
+#[test]
+fn a_long_wait_for_order_data_is_told_once_across_a_restart_and_over_once() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    sandbox.script("A-1", Script::codes([1051; 1000]));
+    site.command(&["once", "--max-time", "1s"]);
+    site.execute("UPDATE renewals SET waiting_seconds = 259201");
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("alert: 1 renewals have waited for their order data for more than 3d");
+    daemon.terminate();
+    let first = daemon.wait().expect_code(0).stderr;
+    assert_eq!(standing(&site), ["waiting nexway"]);
+
+    site.let_pass(HOUR);
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("asked endpoint=\"order data\"");
+    assert_eq!(standing(&site), ["waiting nexway"]);
+    sandbox.script("A-1", Script::default());
+    look_until(&site, "the end", || {
+        site.execute("UPDATE renewals SET next_attempt_at = unixepoch() WHERE state = 'awaiting_order_data'");
+        daemon.stderr().contains("the alert is over")
+    });
+    daemon.terminate();
+    let second = daemon.wait().expect_code(0).stderr;
+    let count = |part| (first.matches(part).count(), second.matches(part).count());
+    assert_eq!((count("alert: "), count("the alert is over")), ((1, 0), (0, 1)));
+    assert_eq!(site.texts("SELECT state FROM renewals"), ["queued"]);
+}
+
+#[test]
+fn a_stopped_territory_is_told_once_and_over_once() {
+    let sandbox = sandbox();
+    let right = Setup::new(&sandbox);
+    let wrong = right.clone().with(|setup| {
+        setup.territories.iter_mut().filter(|(name, _)| name == "us").for_each(|(_, secret)| *secret = "wrong".into());
+    });
+    let site = wrong.install();
+    for n in 0..8 {
+        let number = format!("US{n}");
+        let id = new_order(&sandbox, NewOrder { territory: "us".to_owned(), ..NewOrder::new(&*number) })[0];
+        site.track_all([Track { territory: "us", ..Track::new(&number, id) }]);
+    }
+    let lines = |log: &str, part: &str| {
+        log.lines().filter(|line| line.contains(part) && line.contains("kind=territory subject=nexway/us")).count()
+    };
+    let daemon = Daemon::spawn(&site);
+    look_until(&site, "the alert", || lines(&daemon.stderr(), "alert: refuses every subscription") == 1);
+    daemon.terminate();
+    let first = daemon.wait().expect_code(0).stderr;
+    assert!(standing(&site).contains(&"territory nexway/us".to_owned()));
+
+    site.configure(&right);
+    site.let_pass(25 * HOUR);
+    let daemon = Daemon::spawn(&site);
+    look_until(&site, "the end", || lines(&daemon.stderr(), "the alert is over") == 1);
+    daemon.terminate();
+    let second = daemon.wait().expect_code(0).stderr;
+    assert_eq!(
+        ["alert: ", "the alert is over"].map(|part| (lines(&first, part), lines(&second, part))),
+        [(1, 0), (0, 1)]
+    );
+    assert!(!standing(&site).contains(&"territory nexway/us".to_owned()));
+}
+
+#[test]
+fn a_sink_in_trouble_for_long_is_told_and_over_once_it_takes_messages() {
+    let (sandbox, shop) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));
+    let (site, daemon, endpoint) = Endpoint::start(Setup::new(&sandbox).webhook(&shop), "");
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    daemon.wait_for_log("sink is in trouble");
+    daemon.terminate();
+    let first = daemon.wait().expect_code(0).stderr;
+    assert!(!first.contains("alert: "), "a receiver that is restarted is no alert: {first}");
+
+    site.let_pass(Duration::from_secs(120));
+    let daemon = Daemon::spawn(&site);
+    look_until(&site, "the alert", || daemon.stderr().contains("alert: in trouble, its messages wait"));
+    assert_eq!(standing(&site), ["sink shop"]);
+    wait_for_metric(&endpoint, "renewald_sink_blocked{sink=\"shop\"} 1");
+    wait_for_metric(&endpoint, "renewald_alerts{kind=\"sink\"} 1");
+    shop.answer(Answer::Status(200));
+    look_until(&site, "the end", || daemon.stderr().contains("the alert is over"));
+    wait_for_metric(&endpoint, "renewald_sink_blocked{sink=\"shop\"} 0");
+    wait_for_metric(&endpoint, "renewald_alerts{kind=\"sink\"} 0");
+    daemon.terminate();
+    let log = daemon.wait().expect_code(0).stderr;
+    assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (1, 1), "{log}");
 }
 
 #[test]

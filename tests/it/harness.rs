@@ -487,6 +487,10 @@ impl Daemon {
         Finished { code: status.code(), stdout: text(&self.stdout), stderr: text(&self.stderr) }
     }
 
+    pub fn stdout(&self) -> String {
+        text(&self.stdout)
+    }
+
     pub fn stderr(&self) -> String {
         text(&self.stderr)
     }

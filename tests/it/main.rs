@@ -21,6 +21,7 @@ mod harness;
 mod hostile;
 mod http;
 mod instances;
+mod json;
 mod metrics;
 mod nats;
 mod notify;

@@ -33,11 +33,11 @@ fn parsed(text: &str) -> Option<Vec<(String, Value, f64)>> {
     Some(serde_json::from_slice(&output.stdout).expect("a list"))
 }
 
-/// Three providers at one sandbox, five sinks.
+/// Three providers at one sandbox, five sinks that push: a pulled one has fewer series.
 fn large(sandbox: &Sandbox, receiver: &FakeReceiver) -> Setup {
     let mut setup = Setup::new(sandbox).webhook(receiver);
     for n in 1..5 {
-        setup = setup.sink(&format!("pulled{n}"), "kind = \"queue\"");
+        setup = setup.sink(&format!("file{n}"), &format!("kind = \"file\"\npath = \"file{n}.jsonl\""));
     }
     let (api_url, iam_url) = (sandbox.api_url(), sandbox.iam_url());
     let mut more = String::new();
@@ -61,7 +61,8 @@ fn another_parser_reads_every_metric_of_the_readme_and_no_customer() {
     let text = eventually("the delivery is counted", || {
         let answer = endpoint.get("/metrics").expect(200);
         assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-        answer.body.contains("renewald_dispatches{sink=\"shop\",state=\"delivered\"} 1").then_some(answer.body)
+        let is_done = |sink| answer.body.contains(&format!("_dispatches{{sink=\"{sink}\",state=\"delivered\"}} 1"));
+        ["shop", "file1", "file2", "file3", "file4"].into_iter().all(is_done).then_some(answer.body)
     });
     assert!(!text.contains("CUSTOMER") && !text.contains(&id.to_string()), "{text}");
     daemon.terminate();
@@ -78,7 +79,9 @@ fn another_parser_reads_every_metric_of_the_readme_and_no_customer() {
     assert_eq!(value("renewald_subscriptions", json!({"provider": "nexway", "state": "watching"})), 1.0);
     assert_eq!(value("renewald_subscriptions", json!({"provider": "second", "state": "watching"})), 0.0);
     assert_eq!(value("renewald_delivery_seconds_count", json!({"sink": "shop"})), 1.0);
-    assert_eq!(value("renewald_dispatches", json!({"sink": "pulled1", "state": "pending"})), 1.0);
+    assert_eq!(value("renewald_delivery_seconds_count", json!({"sink": "file4"})), 1.0);
+    assert_eq!(value("renewald_dispatches", json!({"sink": "file1", "state": "pending"})), 0.0);
+    assert_eq!(value("renewald_alerts", json!({"kind": "dead"})), 0.0);
     assert_eq!(value("renewald_poll_seconds_count", json!({})), 1.0);
     let readme = include_str!("../../README.md");
     let documented: Vec<_> =

@@ -1,10 +1,10 @@
 //! `renewald once`: what it prints, when it is silent, and what it leaves alone.
 
-use renewald::sandbox::{Fault, FaultKind, Script};
+use renewald::sandbox::{Fault, FaultKind, NewOrder, Script};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{HOUR, Setup, order, sandbox};
+use crate::harness::{DAY, HOUR, Setup, new_order, order, sandbox};
 
 #[test]
 fn a_dry_run_asks_sends_and_changes_nothing() {
@@ -59,6 +59,20 @@ fn cron_is_told_of_changes_only() {
     let (code, stdout, stderr) = cron();
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.contains("over") && stdout.contains("shop"), "{stdout}");
+}
+
+#[test]
+fn cron_is_told_once_of_a_term_that_was_not_renewed() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    let now = sandbox.now();
+    let past = NewOrder { expires_at: Some(now - 15 * DAY), auto_renew: false, ..NewOrder::new("A") };
+    site.track("A", new_order(&sandbox, past)[0]);
+    let finished = site.command(&["once", "--cron"]).expect_code(0);
+    assert!(finished.stdout.contains("1 not renewed"), "{finished:?}");
+    site.let_pass(5 * HOUR);
+    let finished = site.command(&["once", "--cron"]).expect_code(0);
+    assert_eq!(finished.stdout, "", "once per term");
 }
 
 #[test]

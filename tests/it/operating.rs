@@ -116,6 +116,54 @@ fn a_damaged_copy_is_not_called_whole() {
 }
 
 #[test]
+fn old_payloads_are_wiped_at_the_start_and_only_under_a_clock_that_can_be_right() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let setup = one_territory(&sandbox).with(|setup| setup.store = "retention = \"2d\"".to_owned());
+    let site = setup.webhook(&receiver).install();
+    for number in ["OLD", "YOUNG"] {
+        site.track(number, order(&sandbox, number));
+        sandbox.renew(number, None).unwrap();
+    }
+    site.catch_up();
+    let age = |number: &str| {
+        let of = format!("(SELECT id FROM subscriptions WHERE partner_order_number = '{number}')");
+        site.execute(&format!(
+            "UPDATE messages SET queued_at = queued_at - 3 * 86400 WHERE subscription = {of};
+             UPDATE dispatches SET delivered_at = delivered_at - 3 * 86400 WHERE subscription = {of}"
+        ));
+    };
+    let kept = || {
+        site.texts(
+            "SELECT s.partner_order_number FROM messages m JOIN subscriptions s ON s.id = m.subscription
+             WHERE m.body IS NOT NULL ORDER BY 1",
+        )
+    };
+    let noted = |time: &str| site.execute(&format!("UPDATE clock SET seen_at = unixepoch() {time}"));
+    let run_until = |line: &str| {
+        let daemon = Daemon::spawn(&site);
+        daemon.wait_for_log(line);
+        daemon.terminate();
+        daemon.wait().expect_code(0);
+    };
+    age("OLD");
+    for wrong in ["+ 3600", "- 8 * 86400"] {
+        noted(wrong);
+        run_until("no payload is wiped before the clock is seen again");
+        assert_eq!(kept(), ["OLD", "YOUNG"], "the last run noted {wrong}");
+    }
+    noted("- 86400");
+    run_until("wiped delivered payloads");
+    assert_eq!(kept(), ["YOUNG"]);
+
+    age("YOUNG");
+    noted("+ 3600");
+    site.catch_up();
+    assert_eq!(kept(), ["YOUNG"], "seen once");
+    site.catch_up();
+    assert_eq!(kept(), [""; 0]);
+}
+
+#[test]
 fn a_paused_subscription_is_not_asked_until_it_is_resumed() {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let site = one_territory(&sandbox).webhook(&receiver).install();

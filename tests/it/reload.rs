@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use renewald::sandbox::{Endpoint, Request, Sandbox};
+use renewald::sandbox::{Endpoint, Fault, FaultKind, Request, Sandbox};
 
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
 use crate::harness::{Daemon, PATIENCE, Setup, Site, Track, eventually, number, order, sandbox};
@@ -149,6 +149,68 @@ fn sinks_come_and_go_and_the_others_notice_nothing() {
     site.configure(&with_shop().webhook_named("gone", &gone, ""));
     daemon.reload();
     wait_until_delivered(&site, 4);
+}
+
+/// These settings with an account more.
+fn with_account(setup: &Setup, name: &str, sandbox: &Sandbox) -> Setup {
+    let (api_url, iam_url, secret) = (sandbox.api_url(), sandbox.iam_url(), &setup.client_secret);
+    let mut table = format!(
+        "[providers.{name}]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\
+         realm = \"sandbox\"\nclient_secret = \"{secret}\"\nrequests_per_second = 0.0\n"
+    );
+    for (territory, secret) in &setup.territories {
+        table.push_str(&format!("[providers.{name}.territories.{territory}]\nsecret = \"{secret}\"\n"));
+    }
+    setup.clone().with(|setup| setup.more = table)
+}
+
+#[test]
+fn accounts_come_and_go_and_the_others_notice_nothing() {
+    let (first, second, shop) = (sandbox(), sandbox(), FakeReceiver::start());
+    let alone = Setup::new(&first).webhook(&shop);
+    let both = with_account(&alone, "second", &second);
+    let site = alone.install();
+    site.track("A", order(&first, "A"));
+    let daemon = Daemon::spawn(&site);
+    first.wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE).expect("it is asked");
+    site.configure(&both);
+    daemon.reload();
+    daemon.wait_for_log("changed=providers.second (new)");
+    let id = order(&second, "B").to_string();
+    second.renew("B", None).unwrap();
+    let narrow = ["--provider", "second", "--territory", "eu", "--generation", "0"];
+    site.command(&[&["track", "B", &id], &narrow[..]].concat()).expect_code(0);
+    assert_eq!(number(&shop.next_message()), "B-1", "the new account is working");
+
+    // Taken away while a request hangs.
+    second.fault(Fault::new(FaultKind::Hold).at(Endpoint::Order));
+    second.renew("B", None).unwrap();
+    site.command(&["poll", "B"]).expect_code(0);
+    let is_held = |request: &Request| request.partner_order_number.as_deref() == Some("B-2");
+    second.wait_for(is_held, PATIENCE).expect("order data is asked for");
+    site.configure(&alone);
+    daemon.reload();
+    first.renew("A", None).unwrap();
+    site.command(&["poll", "A"]).expect_code(0);
+    assert_eq!(number(&shop.next_message()), "A-1", "the other one goes on");
+    daemon.wait_for_log("these are watched, and nobody asks for them: their provider is not in the settings any more");
+    assert!(daemon.stderr().contains("provider=second subscriptions=1"));
+    assert_eq!(
+        site.texts("SELECT state FROM renewals WHERE provider = 'second' ORDER BY generation")[1],
+        "awaiting_order_data"
+    );
+
+    // Put back, it goes on where it was.
+    second.clear_faults();
+    second.release();
+    site.configure(&both);
+    daemon.reload();
+    assert_eq!(number(&shop.next_message()), "B-2");
+    wait_until_delivered(&site, 3);
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    assert_eq!(shop.messages().len(), 3);
+    assert_eq!(asked(&first, Endpoint::Token), 1, "nothing was changed about the first");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{Daemon, HOUR, Setup, Site, Track, keys, order, sandbox};
+use crate::harness::{Daemon, HOUR, Setup, Site, Track, eventually, keys, order, sandbox};
+use crate::http::Endpoint;
 use crate::queue::{ids, json_of};
 
 /// The files that hold these bytes: the database, its log, and a backup made now.
@@ -117,6 +118,27 @@ fn a_purge_removes_the_payload_and_keeps_the_row() {
     site.command(&["queue", "purge"]).expect_code(64);
     site.command(&["queue", "purge", "--before", "1d", "--yes"]).expect_code(0);
     assert_eq!(site.value::<i64>("SELECT count(*) FROM messages WHERE body IS NOT NULL"), 1, "that is too new");
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+}
+
+/// An alert on the metric must end once a person has done with what is dead, and `dead_retention` ends it too.
+#[test]
+fn the_dead_that_are_purged_are_counted_no_more() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Status(422)));
+    let (site, daemon, endpoint) = Endpoint::start(Setup::new(&sandbox).webhook(&receiver), "");
+    site.track("DEAD", order(&sandbox, "DEAD"));
+    sandbox.renew("DEAD", None).unwrap();
+    daemon.wait_for_log("not delivered");
+    site.execute("UPDATE dispatches SET state = 'dead', dead_at = unixepoch()");
+    let dead = |count: u32| {
+        let line = format!("renewald_dispatches{{sink=\"shop\",state=\"dead\"}} {count}\n");
+        eventually(&line, || endpoint.get("/metrics").body.contains(&line).then_some(()));
+    };
+    dead(1);
+    site.command(&["queue", "purge", "--sink", "shop", "--state", "dead", "--yes"]).expect_code(0);
+    dead(0);
+    assert_eq!(site.texts("SELECT state FROM dispatches"), ["dead"], "the ledger stays");
     daemon.terminate();
     daemon.wait().expect_code(0);
 }

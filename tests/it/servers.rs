@@ -34,17 +34,18 @@ pub fn find(program: &str, package: &str) -> Option<PathBuf> {
     let mut places = debian.into_iter().chain(std::env::split_paths(&path));
     let found = places.find_map(|place| Some(place.join(program)).filter(|file| file.is_file()));
     if found.is_none() {
-        missing(program, package);
+        missing(program, &format!("apt-get install {package}"));
     }
     found
 }
 
-fn missing(program: &str, package: &str) {
+/// Says what is missing and how to get it, and fails where it is required.
+pub fn missing(program: &str, remedy: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let required = std::env::var_os("RENEWALD_TEST_SERVERS").is_some_and(|value| value == "required");
-    assert!(!required, "{test} needs {program}: apt-get install {package}");
+    assert!(!required, "{test} needs {program}: {remedy}");
     // Not by eprintln!, which is kept back while a test passes.
-    writeln!(std::io::stderr(), "SKIPPED {test}: there is no {program} here; apt-get install {package}").ok();
+    writeln!(std::io::stderr(), "SKIPPED {test}: there is no {program} here; {remedy}").ok();
 }
 
 /// A server that can be killed and started again where it was, with what it had on disk.
