@@ -200,8 +200,10 @@ impl Model {
             expected.renewals = (known..seen).map(|before| before + 1).collect();
             self.generation = Some(seen);
             (self.ended, self.terminal_since, self.pace) = (None, None, Pace::Regular);
-            // The term that is known is the one that was renewed.
-            self.told_term = if expires.is_none() { self.expires } else { self.told_term };
+            // The term that was known is the one that was renewed.
+            if expires.is_none() {
+                (self.expires, self.told_term) = (None, None);
+            }
         }
     }
 
