@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::RwLockReadGuard;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -353,5 +353,6 @@ fn received(id: &str, body: &str) -> Received {
         content_type: String::new(),
         body: body.to_owned(),
         connection: 0,
+        arrived_at: SystemTime::now(),
     }
 }
