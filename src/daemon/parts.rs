@@ -65,7 +65,7 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
             Configured::Webhook(webhook.map_err(|error| failed(crate::chain(&error)))?)
         }
         SinkKind::Amqp(settings) => Configured::Amqp(brokers::amqp(name, settings, timeout)?),
-        SinkKind::Nats(settings) => Configured::Nats(Box::new(brokers::nats(name, settings, timeout)?)),
+        SinkKind::Nats(settings) => Configured::Nats(Box::new(brokers::nats(name, settings, configured)?)),
         SinkKind::Redis(settings) => {
             let redis = Redis::new(redis(settings, timeout)?);
             Configured::Redis(Box::new(redis.map_err(|error| failed(crate::chain(&error)))?))
@@ -112,7 +112,6 @@ fn redis(settings: &settings::sinks::Redis, timeout: Duration) -> Result<RedisCo
 }
 
 fn smtp(settings: &settings::sinks::Smtp, sink: &settings::Sink) -> Result<SmtpConfig, Error> {
-    let all = || settings::EVENTS.map(str::to_owned).to_vec();
     Ok(SmtpConfig {
         host: settings.host.clone(),
         port: settings.port,
@@ -125,7 +124,7 @@ fn smtp(settings: &settings::sinks::Smtp, sink: &settings::Sink) -> Result<SmtpC
         from: settings.from.clone(),
         reply_to: settings.reply_to.clone(),
         templates: settings.templates.clone(),
-        events: sink.events.clone().unwrap_or_else(all),
+        events: sink.taken_events(),
         timeout: sink.timeout,
     })
 }

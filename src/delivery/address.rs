@@ -2,6 +2,8 @@
 //!
 //! Which characters such a name may hold is the broker's matter.
 
+use std::collections::BTreeSet;
+
 use super::{EVENTS, Message, cloud_event_type};
 
 /// The placeholders that a template knows.
@@ -75,6 +77,18 @@ impl AddressTemplate {
         filled.collect()
     }
 
+    /// For each of these events, with `*` in the place of provider and territory.
+    pub fn wildcards(&self, events: &[String]) -> BTreeSet<String> {
+        let filled = events.iter().map(|event| self.filled(&cloud_event_type(event), "*", "*"));
+        filled
+            .map(|subject| {
+                let words: Vec<_> =
+                    subject.split('.').map(|word| if word.contains('*') { "*" } else { word }).collect();
+                words.join(".")
+            })
+            .collect()
+    }
+
     /// An example, for checking what the broker would think of it; as long as the longest.
     pub fn longest(&self) -> String {
         let name = "x".repeat(NAME_BYTES);
@@ -102,6 +116,14 @@ mod tests {
             body: body.into(),
             replays: 0,
         }
+    }
+
+    #[test]
+    fn what_is_not_known_before_there_is_a_message_is_a_wildcard() {
+        let events = ["renewal.ready", "renewal.failed"].map(str::to_owned);
+        let subjects = |template| Vec::from_iter(AddressTemplate::parse(template).unwrap().wildcards(&events));
+        assert_eq!(subjects("{type}"), ["renewald.renewal.failed.v1", "renewald.renewal.ready.v1"]);
+        assert_eq!(subjects("shop.{territory}.x-{provider}"), ["shop.*.*"]);
     }
 
     #[test]

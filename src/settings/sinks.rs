@@ -52,6 +52,11 @@ pub enum SinkKind {
 }
 
 impl Sink {
+    /// The names of all events that are meant for the sink.
+    pub fn taken_events(&self) -> Vec<String> {
+        self.events.clone().unwrap_or_else(|| EVENTS.map(str::to_owned).to_vec())
+    }
+
     /// Whether a message of this event and territory is meant for the sink.
     pub fn takes(&self, event: &str, territory: &str) -> bool {
         self.events.as_ref().is_none_or(|events| events.iter().any(|taken| taken == event))

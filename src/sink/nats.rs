@@ -32,6 +32,8 @@ pub struct NatsConfig {
     pub subject: AddressTemplate,
     /// The stream that must take the messages; none = whichever has the subject.
     pub stream: Option<String>,
+    /// What comes, by the names of the settings.
+    pub events: Vec<String>,
     /// For a whole attempt, connecting included.
     pub timeout: Duration,
 }
@@ -63,6 +65,7 @@ pub struct Nats {
     options: ConnectOptions,
     subject: AddressTemplate,
     stream: Option<String>,
+    events: Vec<String>,
     timeout: Duration,
     /// One connection for all publishes, made by the first that needs it.
     link: Mutex<Option<Arc<Link>>>,
@@ -83,8 +86,8 @@ impl Nats {
             // After a lost connection each server is tried once; then the next publish makes a new connection.
             .max_reconnects(servers.len());
         let options = with_auth(options, config.auth)?;
-        let (subject, stream, timeout) = (config.subject, config.stream, config.timeout);
-        Ok(Self { servers, options, subject, stream, timeout, link: Mutex::new(None) })
+        let NatsConfig { subject, stream, events, timeout, .. } = config;
+        Ok(Self { servers, options, subject, stream, events, timeout, link: Mutex::new(None) })
     }
 
     /// The connection that is there, or a new one.
@@ -117,19 +120,25 @@ impl Nats {
         Request::new().headers(headers).payload(message.body.clone().into()).timeout(None)
     }
 
-    /// Asks JetStream whether a stream takes the messages.
+    /// Asks JetStream whether a stream takes the messages of each event, and whether we may publish them.
     async fn look(&self) -> Result<(), String> {
         let link = Link::connect(&self.servers, self.options.clone()).await?;
-        let subject = wildcards(&self.subject);
-        let streams = link.streams(&subject).await?;
-        match &self.stream {
-            None if streams.is_empty() => Err(format!("no stream takes the subject {subject}")),
-            Some(stream) if !streams.contains(stream) => {
-                let found = if streams.is_empty() { "none".to_owned() } else { streams.join(", ") };
-                Err(format!("stream {stream} does not take the subject {subject}; that take it: {}", visible(&found)))
+        for subject in self.subject.wildcards(&self.events) {
+            let streams = link.streams(&subject).await?;
+            match &self.stream {
+                None if streams.is_empty() => return Err(format!("no stream takes the subject {subject}")),
+                Some(stream) if !streams.contains(stream) => {
+                    let found = if streams.is_empty() { "none".to_owned() } else { visible(&streams.join(", ")) };
+                    return Err(format!("stream {stream} does not take the subject {subject}; that take it: {found}"));
+                }
+                _ => {}
             }
-            _ => Ok(()),
+            // Permissions are looked at for whole subjects.
+            if !subject.contains('*') {
+                may_publish(&link, &subject).await?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -190,21 +199,13 @@ fn judge(answer: Result<async_nats::Message, RequestError>, subject: &str) -> Re
     }
 }
 
-/// The subject with `*` for what is not known before there is a message.
-fn wildcards(subject: &AddressTemplate) -> String {
-    let filled = subject.filled("renewald.renewal.ready.v1", "*", "*");
-    let words: Vec<_> = filled.split('.').map(|word| if word.contains('*') { "*" } else { word }).collect();
-    words.join(".")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_are_looked_up_with_wildcards() {
-        let subject = |template| wildcards(&AddressTemplate::parse(template).unwrap());
-        assert_eq!(subject("{type}"), "renewald.renewal.ready.v1");
-        assert_eq!(subject("shop.{territory}.x-{provider}"), "shop.*.*");
+/// Publishes what no stream takes: it expects a stream of another name. Who may not publish is told so, and nothing is stored.
+async fn may_publish(link: &Link, subject: &str) -> Result<(), String> {
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Expected-Stream", "renewald-check-of-permission");
+    tokio::select! {
+        biased;
+        _ = link.request(subject, Request::new().headers(headers).timeout(None)) => Ok(()),
+        reason = link.refused(subject) => Err(reason),
     }
 }

@@ -440,7 +440,7 @@ fn requests_beyond_the_limits_are_refused_in_words() {
     end(daemon);
 }
 
-/// Python with schemathesis and prometheus_client, which `tests/run` installs; `None`, and words, where it is missing.
+/// A program of the Python environment that `tests/run` makes; `None`, and words, where it is missing.
 pub fn test_python(program: &str) -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin").join(program);
     if program.exists() {

@@ -1,10 +1,12 @@
 //! The sink `nats` against a real server with JetStream, read by a client of our own that knows only the text protocol.
 
 use std::fs;
+use std::process::Command;
 
 use renewald::sandbox::Sandbox;
 use serde_json::{Value, json};
 
+use crate::admin::test_python;
 use crate::brokers::{
     assert_complete, assert_waiting, check, example, last_error, relay_all, renewed, renewed_with, through_an_outage,
 };
@@ -127,8 +129,60 @@ fn a_user_without_permission_is_told_so_at_once() {
     assert!(shop.work().pass(sandbox.now()).1.blocked);
     let reason = last_error(&shop);
     assert!(reason.contains("Permissions Violation for Publish to \"renewals.eu\""), "{reason}");
+    let table = format!(
+        "kind = \"nats\"\nurl = \"{}\"\nsubject = \"renewals.eu\"\nuser = \"shop\"\npassword = \"shop\"",
+        server.url()
+    );
+    let said = check(&Setup::new(&sandbox).sink("shop", &table).install(), 1);
+    assert!(said.contains("Permissions Violation for Publish to \"renewals.eu\""), "{said}");
     let said = check(&site("mute"), 1);
     assert!(said.contains("cannot ask JetStream for its streams") && said.contains("Permissions Violation"), "{said}");
+}
+
+#[test]
+fn a_check_looks_for_every_event_and_stores_nothing() {
+    let Some(server) = Nats::new() else { return };
+    let mut client = server.client();
+    client.create_stream("S", &["renewald.renewal.ready.v1"]);
+    let sandbox = sandbox();
+    let table = format!("kind = \"nats\"\nurl = \"{}\"\nsubject = \"{{type}}\"", server.url());
+    let site = Setup::new(&sandbox).sink("shop", &table).install();
+    assert!(check(&site, 1).contains("no stream takes the subject renewald.renewal.failed.v1"));
+    client.create_stream("T", &["renewald.renewal.failed.v1"]);
+    assert!(check(&site, 0).contains("would take messages"));
+    assert!(client.messages("S").is_empty() && client.messages("T").is_empty());
+}
+
+/// The deduplication id and body of each message of a stream, as the server's own Python client reads them.
+const READ: &str = "
+import asyncio, json, sys, nats
+async def main(url, stream):
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    state = (await jetstream.stream_info(stream)).state
+    for sequence in range(state.first_seq, state.last_seq + 1):
+        message = await jetstream.get_msg(stream, sequence)
+        print(json.dumps([message.headers['Nats-Msg-Id'], message.data.decode()]))
+    await client.close()
+asyncio.run(main(*sys.argv[1:]))";
+
+#[test]
+fn another_client_reads_a_message_and_its_replay_under_a_deduplication_id_of_its_own() {
+    let Some(python) = test_python("python") else { return };
+    let Some(server) = Nats::new() else { return };
+    server.client().create_stream("S", &["renewals.*"]);
+    let sandbox = sandbox();
+    let site = site(&sandbox, &server.url(), "");
+    renewed(&sandbox, &site, 1, 1);
+    site.catch_up();
+    site.command(&["queue", "replay", "--sink", "shop", "--since", "1h"]).expect_code(0);
+    site.catch_up();
+    let read = Command::new(python).args(["-c", READ, &server.url(), "S"]).output().unwrap();
+    let text = String::from_utf8(read.stdout).unwrap();
+    let read: Vec<(String, String)> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [(id, body), (again, same)] = &read[..] else { panic!("{text}") };
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap()["id"], *id);
+    assert_eq!((again, same), (&format!("{id}/1"), body));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use lapin::types::ShortString;
 use rustls::ClientConfig;
 
 use crate::daemon::Error;
+use crate::settings;
 use crate::settings::sinks::amqp::{self, ExchangeType};
 use crate::settings::sinks::broker::TlsFiles;
 use crate::settings::sinks::nats::{self, NatsAuth};
@@ -49,7 +50,7 @@ pub(super) fn amqp(name: &str, settings: &amqp::Amqp, timeout: Duration) -> Resu
     }))
 }
 
-pub(super) fn nats(name: &str, settings: &nats::Nats, timeout: Duration) -> Result<Nats, Error> {
+pub(super) fn nats(name: &str, settings: &nats::Nats, sink: &settings::Sink) -> Result<Nats, Error> {
     let auth = match &settings.auth {
         NatsAuth::None => Auth::None,
         NatsAuth::Password { user, password } => Auth::Password { user: user.clone(), password: password.read()? },
@@ -63,7 +64,8 @@ pub(super) fn nats(name: &str, settings: &nats::Nats, timeout: Duration) -> Resu
         require_tls: settings.tls.ca.is_some() || settings.tls.identity.is_some(),
         subject: settings.subject.clone(),
         stream: settings.stream.clone(),
-        timeout,
+        events: sink.taken_events(),
+        timeout: sink.timeout,
     };
     Nats::new(config).map_err(|error| failed(name, &error))
 }
