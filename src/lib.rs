@@ -28,7 +28,7 @@
 //! | [`budget`] | evenly spaced requests, slow-down on 429, circuit breaker |
 //! | [`relay`] | publishes what is due for one sink |
 //! | [`provider`] | the trait, and Nexway Connect |
-//! | [`sink`] | the trait, and webhook, amqp, nats, file, stdout |
+//! | [`sink`] | the trait, and webhook, amqp, nats, redis, smtp, exec, file, stdout |
 //! | [`store`] | the SQLite file; every SQL statement |
 //! | [`vault`] | payloads at rest: sealing and opening them |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |

@@ -22,8 +22,6 @@ use crate::vault::{self, Vault};
 const PLACEHOLDER: &str = "CHANGE-ME";
 /// Requests in flight that ordinary polls never use.
 const KEPT_IN_FLIGHT: usize = 2;
-/// Told one by one.
-const MOST_DAMAGED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
@@ -165,7 +163,7 @@ async fn payloads(settings: &Settings, store: Option<&Store>, findings: &mut Fin
     if store.vault().trouble().is_none() {
         store.key_trouble().await?.into_iter().for_each(|reason| findings.problem(what, reason));
     }
-    for message in store.damaged(MOST_DAMAGED).await? {
+    for message in store.damaged().await? {
         findings.problem(what, vault::Error::Damaged { message }.to_string());
     }
     if let Some(key_id) = store.vault().current_id() {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
+use crate::renewal::State;
 use crate::store::{Paused, SubscriptionRow};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -40,12 +41,16 @@ pub async fn resume(args: PauseArgs, context: &Context) -> Result<Exit, Error> {
     change(args, context, false).await
 }
 
-/// All names are looked up before anything is changed.
+/// All names are looked up, and whether each may change, before anything is changed.
 async fn change(args: PauseArgs, context: &Context, pauses: bool) -> Result<Exit, Error> {
     let (_, store) = naming::open(context)?;
     let mut rows = Vec::new();
     for name in &args.names {
-        rows.push(naming::resolve(&store, name, &args.narrow).await?);
+        let row = naming::resolve(&store, name, &args.narrow).await?;
+        if matches!(row.subscription.state, State::Ended | State::Untracked) {
+            outcome(Paused::Not(row.subscription.state), pauses, &row)?;
+        }
+        rows.push(row);
     }
     let mut subscriptions = Vec::new();
     for row in rows {

@@ -17,8 +17,6 @@ use crate::signals::Shutdown;
 use crate::store::{self, Alert, AlertChange, Group, Patience, Store, counted, counts_of};
 use crate::vault::Error::Damaged;
 
-/// Told one by one; there are more only where somebody has been at the file.
-const MOST_DAMAGED: usize = 20;
 /// How long nobody looks at the most. Bells ring more often.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A receiver that is restarted is back by then; four probes have failed.
@@ -161,7 +159,7 @@ async fn look(
     if !key_trouble.is_empty() {
         found.alerts.push(Alert::new("encryption", "key", &key_trouble.join("; ")));
     }
-    for message in store.damaged(MOST_DAMAGED).await? {
+    for message in store.damaged().await? {
         let text = format!("{}; it is not delivered; see README, \"Encryption at rest\"", Damaged { message });
         found.alerts.push(Alert::new("damaged", &message.to_string(), &text));
     }

@@ -76,14 +76,15 @@ impl Store {
         .await
     }
 
-    /// Messages that were found damaged, the first so many; wiped ones are no trouble any more.
-    pub async fn damaged(&self, limit: usize) -> Result<Vec<Uuid>> {
-        self.read(move |db| {
+    /// Messages that were found damaged, the first 20: there are more only where somebody has been at the file. Wiped ones are no
+    /// trouble any more.
+    pub async fn damaged(&self) -> Result<Vec<Uuid>> {
+        self.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT id FROM messages WHERE damaged_at IS NOT NULL AND body IS NOT NULL
-                 ORDER BY damaged_at, seq LIMIT :limit",
+                 ORDER BY damaged_at, seq LIMIT 20",
             )?;
-            let rows = statement.query_map(named_params! { ":limit": limit as i64 }, |row| message_id(row, 0))?;
+            let rows = statement.query_map([], |row| message_id(row, 0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await

@@ -46,6 +46,17 @@ fn an_export_is_restored_exactly() {
     assert_eq!(exported(&restored), before);
 }
 
+#[test]
+fn one_that_cannot_be_paused_keeps_the_others_as_they_are() {
+    let sandbox = sandbox();
+    let site = one_territory(&sandbox).install();
+    ["A", "B"].iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    site.command(&["untrack", "B"]).expect_code(0);
+    let said = site.command(&["pause", "A", "B"]).expect_code(65).stderr;
+    assert!(said.contains("is untracked: there is nothing to pause"), "{said}");
+    assert_eq!(site.texts("SELECT state FROM subscriptions ORDER BY id"), ["watching", "untracked"]);
+}
+
 /// Who restores an export has none of the messages that waited: those renewals must be found again.
 #[test]
 fn what_was_not_handed_over_is_found_again_after_a_restore() {

@@ -18,8 +18,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A longer lease would outlast the day on which its consumer died.
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
-/// Told one by one.
-const MOST_DAMAGED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub struct PullArgs {
@@ -67,7 +65,7 @@ pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     let sink = queue_sink(&settings, args.sink.as_deref())?;
     let store = context.store_with_keys(&settings)?;
     let leased = wait_for_messages(&store, &sink, &args).await?;
-    let (locked, damaged) = (store.key_trouble().await?, store.damaged(MOST_DAMAGED).await?);
+    let (locked, damaged) = (store.key_trouble().await?, store.damaged().await?);
     store.close().await;
     print_bodies(&mut std::io::stdout().lock(), &leased)?;
     for message in damaged {

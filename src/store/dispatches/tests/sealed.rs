@@ -33,14 +33,14 @@ async fn a_damaged_message_waits_and_holds_up_nobody() {
     assert_eq!(queue.lease(1, T0).await, [second]);
     assert_eq!(queue.lease(1, T0).await, [other]);
     assert_eq!(queue.take_ids(T0).await, [second, other]);
-    assert_eq!(queue.store.damaged(10).await.unwrap(), [damaged]);
+    assert_eq!(queue.store.damaged().await.unwrap(), [damaged]);
     let waiting = queue.dispatch(damaged).await;
     assert_eq!((waiting.state.as_str(), waiting.attempts, waiting.last_error), ("pending", 0, None));
     // Looked at again when a person asks for that; it is still what it was.
     queue.store.retry_message(damaged, None, T0).await.unwrap();
-    assert!(queue.store.damaged(10).await.unwrap().is_empty());
+    assert!(queue.store.damaged().await.unwrap().is_empty());
     assert!(!queue.take_ids(T0 + HOUR).await.contains(&damaged));
-    assert_eq!(queue.store.damaged(10).await.unwrap(), [damaged]);
+    assert_eq!(queue.store.damaged().await.unwrap(), [damaged]);
 }
 
 #[tokio::test]
