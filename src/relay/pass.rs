@@ -6,11 +6,11 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, interval, sleep_until, timeout_at};
 use tracing::{Instrument, Span};
 
 use super::condition::Condition;
@@ -37,6 +37,10 @@ pub const LONGEST_DRAIN: Duration = PUBLISH_GRACE.saturating_add(RECORD_GRACE);
 const AHEAD: usize = 4;
 /// The stock of the quickest receiver. A kill costs each of them an attempt.
 const MOST_AHEAD: usize = 512;
+/// Marks are gathered for so long, unless there are [`MANY_MARKS`] of them or nothing else is under way: a commit costs as much for
+/// one as for many. A kill meanwhile makes repeats of them.
+const GATHER_MARKS: Duration = Duration::from_millis(5);
+const MANY_MARKS: usize = 64;
 /// The most that the time between two attempts counts towards giving up: a clock that jumped by a year does not.
 const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
 
@@ -67,6 +71,8 @@ pub(super) struct Pass<'a, S> {
     publishing: FuturesUnordered<BoxFuture<'a, Published>>,
     /// Not on their way to the disk yet.
     settled: Vec<Mark>,
+    /// When they must be; `None`: there are none.
+    mark_by: Option<Instant>,
     marking: Option<BoxFuture<'a, Result<Vec<i64>, store::Error>>>,
     /// Dispatches taken, whose mark is not on disk yet.
     in_hand: HashSet<i64>,
@@ -87,6 +93,7 @@ impl<'a, S: Sink> Pass<'a, S> {
             marked_meanwhile: false,
             publishing: FuturesUnordered::new(),
             settled: Vec::new(),
+            mark_by: None,
             marking: None,
             in_hand: HashSet::new(),
             winding_up: false,
@@ -96,12 +103,14 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     /// Publishes until nothing is due, the sink is in trouble, or shutdown is requested.
     pub async fn work(&mut self, bell: Option<&Notify>, shutdown: &Shutdown) -> Result<(), store::Error> {
+        // A slow publish is no loop that hangs.
+        let mut turns = interval(LONGEST_WAIT);
         loop {
             self.parts.pulse.turn();
             if self.winding_up || self.is_blocked() {
                 self.return_taken();
             }
-            self.mark();
+            self.mark_if_worthwhile();
             self.take_ahead();
             self.publish();
             if self.taking.is_none() && self.publishing.is_empty() && self.marking.is_none() {
@@ -116,12 +125,15 @@ impl<'a, S: Sink> Pass<'a, S> {
                     self.winding_up = true;
                 }
                 Some(marked) = ready(&mut self.marking) => self.marked(marked?),
-                Some(published) = self.publishing.next() => self.published(published).await?,
+                () = at(self.mark_by), if self.marking.is_none() => self.mark(),
+                Some(published) = self.publishing.next() => {
+                    self.published(published).await?;
+                    self.settle_answered().await?;
+                }
                 Some(taken) = ready(&mut self.taking) => self.took(taken?),
                 // What was queued while a slow publish is under way does not wait for it.
                 () = rung(bell) => self.exhausted = false,
-                // A slow publish is no loop that hangs.
-                () = sleep(LONGEST_WAIT) => {}
+                _ = turns.tick() => {}
             }
         }
     }
@@ -175,6 +187,16 @@ impl<'a, S: Sink> Pass<'a, S> {
             };
             self.publishing.push(Box::pin(publish.instrument(span)));
         }
+    }
+
+    /// Goes on with whatever else was answered meanwhile: a quick receiver answers many at once. Ends with the stock at the latest.
+    async fn settle_answered(&mut self) -> Result<(), store::Error> {
+        while !self.condition.is_in_trouble() {
+            self.publish();
+            let Some(Some(published)) = self.publishing.next().now_or_never() else { break };
+            self.published(published).await?;
+        }
+        Ok(())
     }
 
     /// Everything that is told of an attempt says whom it is about.
@@ -248,11 +270,21 @@ impl<'a, S: Sink> Pass<'a, S> {
         self.settled.extend(self.taken.drain(..).map(|attempt| Mark::given_back(&attempt, None, now)));
     }
 
+    fn mark_if_worthwhile(&mut self) {
+        if !self.settled.is_empty() && self.mark_by.is_none() {
+            self.mark_by = Some(Instant::now() + GATHER_MARKS);
+        }
+        if self.publishing.is_empty() || self.settled.len() >= MANY_MARKS {
+            self.mark();
+        }
+    }
+
     /// Writes down what is settled, unless that is being done: then it is next.
     fn mark(&mut self) {
         if self.marking.is_some() || self.settled.is_empty() {
             return;
         }
+        self.mark_by = None;
         let (store, marks) = (self.parts.store, std::mem::take(&mut self.settled));
         // A dispatch stays in hand, and is not taken again, until its mark is on disk.
         let dispatches = marks.iter().map(|mark| mark.dispatch).collect();
@@ -308,6 +340,13 @@ impl<'a, S: Sink> Pass<'a, S> {
                 None => return Ok(()),
             }
         }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -75,7 +75,7 @@ fn available(db: &Connection, vault: &Vault, sink: &str, max: usize, now: Timest
     let mut statement = db.prepare_cached(&format!(
         // In the order of the index: however many wait, only those that are taken are read.
         "SELECT {ATTEMPT}
-         FROM dispatches d JOIN messages m ON m.seq = d.message
+         FROM dispatches d JOIN messages m ON m.seq = d.message JOIN subscriptions s ON s.id = d.subscription
          WHERE {ELIGIBLE} AND {READABLE} AND m.body IS NOT NULL
            AND (d.leased_until IS NULL OR d.leased_until <= :now OR d.last_attempt_at > :now + :clock_step)
          ORDER BY d.next_attempt_at, d.id LIMIT :max"

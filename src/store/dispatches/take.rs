@@ -127,7 +127,7 @@ impl Due<'_> {
     fn step(&self, range: &str, bound: Timestamp, limit: usize) -> Result<Opened> {
         let mut statement = self.db.prepare_cached(&format!(
             "SELECT {ATTEMPT}
-             FROM dispatches d JOIN messages m ON m.seq = d.message
+             FROM dispatches d JOIN messages m ON m.seq = d.message JOIN subscriptions s ON s.id = d.subscription
              WHERE {ELIGIBLE} AND {READABLE} AND {range}
                AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
              ORDER BY d.next_attempt_at, d.id LIMIT :limit"
@@ -176,8 +176,7 @@ pub(super) fn open(db: &Connection, vault: &Vault, mut rows: Rows<'_>, now: Time
 
 pub(super) const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
      m.id, m.type, m.queued_at, m.body, d.replays, \
-     (SELECT partner_order_number FROM subscriptions s WHERE s.id = d.subscription), \
-     (SELECT subscription_id FROM subscriptions s WHERE s.id = d.subscription), m.generation, m.seq, m.key_id, m.keys_hash";
+     s.partner_order_number, s.subscription_id, m.generation, m.seq, m.key_id, m.keys_hash";
 
 /// Its body is as it is stored.
 fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
