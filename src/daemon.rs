@@ -163,13 +163,7 @@ impl Worker {
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
-        tokio::select! {
-            // Another process may hold the database.
-            () = signals.shutdown.requested() => {}
-            resumed = resume_interrupted(&self.store) => if let Err(error) = resumed {
-                tracing::warn!(%error, "what the last run was sending waits until its attempt is over");
-            },
-        }
+        resume_interrupted(&self.store, &signals.shutdown).await;
         let settings = self.plans.settings.clone();
         let shutdown = signals.shutdown.clone();
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
@@ -192,7 +186,7 @@ impl Worker {
                     drains = true;
                     notify::stopping();
                 }
-                // These end only by a panic.
+                // What ends by itself has done its work.
                 Some(Err(error)) = beside.join_next(), if !drains => crew.fail(Error::Task(error)),
                 is_anyone_left = crew.somebody_ended() => if !is_anyone_left { break },
                 () = tick.notified() => crew.ring(),
@@ -240,12 +234,22 @@ impl Worker {
 
 /// A message whose sending was cut off by a kill need not wait until its attempt would have been over. Who holds the instance lock
 /// knows that nobody is sending it any more.
-async fn resume_interrupted(store: &Store) -> Result<(), store::Error> {
-    let messages = store.resume_interrupted(Timestamp::now()).await?;
-    if messages > 0 {
-        tracing::info!(messages, "the last run was cut off while it sent: these are sent again, under the same ids");
+async fn resume_interrupted(store: &Store, shutdown: &Shutdown) {
+    let resumed = tokio::select! {
+        // Another process may hold the database.
+        () = shutdown.requested() => return,
+        resumed = store.resume_interrupted(Timestamp::now()) => resumed,
+    };
+    match resumed {
+        Ok(0) => {}
+        Ok(messages) => {
+            tracing::info!(
+                messages,
+                "the last run was cut off while it sent: these are sent again, under the same ids"
+            );
+        }
+        Err(error) => tracing::warn!(%error, "what the last run was sending waits until its attempt is over"),
     }
-    Ok(())
 }
 
 /// The interval may have been changed while nobody ran.

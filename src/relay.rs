@@ -135,6 +135,7 @@ impl<S: Sink> Relay<S> {
             Some(condition) => condition,
             None => Condition::new(self.store.sink_state(&self.route.name).await?),
         };
+        condition.follow_clock(now());
         if std::mem::take(&mut self.probes_at_once) {
             condition.probe_at_once(now());
         }

@@ -40,7 +40,7 @@ impl Worker {
     /// One catch-up pass: everybody due is asked once, everything found is handed over, what is due within two minutes is waited
     /// for. `shutdown` ends it early.
     pub async fn catch_up(&mut self, shutdown: &Shutdown, progress: Progress<'_>) -> Result<CaughtUp, store::Error> {
-        resume_interrupted(&self.store).await?;
+        resume_interrupted(&self.store, shutdown).await;
         let swept = Shutdown::manual();
         let Self { plans, relays, sweepers, .. } = self;
         let bells = &*plans.bells;

@@ -89,7 +89,8 @@ impl Part {
                 turned = self.turn(bell, shutdown) => turned,
                 () = over(shutdown, grace) => {
                     tracing::warn!(who = who.as_str(), "the database did not answer in time: ended without it");
-                    return Ok(Ended { part: self, cut_off: true });
+                    // Who only looks has nothing in hand.
+                    return Ok(Ended { cut_off: !matches!(self, Self::Watchman(_)), part: self });
                 }
             };
             let wait = match turned {

@@ -33,6 +33,15 @@ impl Condition {
         self.0.blocked_until.is_some_and(|until| until > now && until <= now + LONGEST_BLOCK)
     }
 
+    /// Trouble that began in the future began under a clock that has been set back since: its back-off would last as long.
+    pub fn follow_clock(&mut self, now: Timestamp) {
+        if self.0.blocked_since.is_some_and(|since| since > now) {
+            self.0.blocked_since = Some(now);
+            self.probe_at_once(now);
+        }
+        self.0.last_success_at = self.0.last_success_at.map(|at| at.min(now));
+    }
+
     /// Ends the back-off, but not the trouble.
     pub fn probe_at_once(&mut self, now: Timestamp) {
         self.0.blocked_until = self.0.blocked_until.map(|_| now);

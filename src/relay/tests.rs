@@ -57,14 +57,21 @@ async fn queue(store: &Store) {
 
 #[tokio::test]
 async fn a_back_off_from_a_wrong_clock_is_replaced_and_not_kept() {
+    for ahead in [Duration::from_secs(3600), YEAR] {
+        is_replaced_and_not_kept(ahead).await;
+    }
+}
+
+async fn is_replaced_and_not_kept(ahead: Duration) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
     queue(&store).await;
     let wrong = SinkState {
         sink: "shop".to_owned(),
         failures: 1,
-        blocked_since: Some(T0 + YEAR),
-        blocked_until: Some(T0 + YEAR),
+        blocked_since: Some(T0 + ahead),
+        blocked_until: Some(T0 + ahead + Duration::from_secs(5)),
+        last_success_at: Some(T0 + ahead),
         ..SinkState::default()
     };
     store.record_sink_state(wrong).await.unwrap();
@@ -73,7 +80,9 @@ async fn a_back_off_from_a_wrong_clock_is_replaced_and_not_kept() {
     let report = relay.pass(&|| T0, None, &Shutdown::manual()).await.unwrap();
     assert!(report.blocked);
     assert_eq!(relay.sink.0.load(Ordering::Relaxed), 1, "one probe, not one after the other");
-    assert!(store.sink_state("shop").await.unwrap().blocked_until.unwrap() < T0 + Duration::from_secs(60));
+    let state = store.sink_state("shop").await.unwrap();
+    assert!(state.blocked_until.unwrap() < T0 + Duration::from_secs(60));
+    assert_eq!((state.blocked_since, state.last_success_at), (Some(T0), Some(T0)));
 }
 
 #[tokio::test]

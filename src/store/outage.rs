@@ -1,6 +1,7 @@
 //! A database that takes no writes, for all who work with it: nobody asks or publishes meanwhile, one write is tried now and then,
 //! and everybody goes on once it works.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ pub(super) struct Outage {
     /// Why nothing can be written; `None`: it can.
     reason: watch::Sender<Option<Arc<str>>>,
     told_at: Mutex<Option<Instant>>,
+    /// The outage that stands has been told.
+    is_told: AtomicBool,
 }
 
 impl Store {
@@ -31,11 +34,11 @@ impl Store {
             present.get_or_insert_with(|| reason.as_str().into());
             begins
         });
-        if begins && self.outage.may_tell() {
-            tracing::error!(who, error = %reason, "cannot write to the database: nothing is asked or published until it works again");
-        } else {
-            tracing::debug!(who, error = %reason, "cannot write to the database");
+        if begins {
+            self.outage.is_told.store(false, Ordering::Relaxed);
         }
+        tracing::debug!(who, error = %reason, "cannot write to the database");
+        self.outage.tell(&reason);
     }
 
     /// Why nothing can be written, while that is so.
@@ -60,6 +63,14 @@ impl Store {
 }
 
 impl Outage {
+    /// Once for each outage, and not more often than is good for the log.
+    fn tell(&self, reason: &str) {
+        if !self.is_told.load(Ordering::Relaxed) && self.may_tell() {
+            self.is_told.store(true, Ordering::Relaxed);
+            tracing::error!(error = %reason, "cannot write to the database: nothing is asked or published until it works again");
+        }
+    }
+
     fn may_tell(&self) -> bool {
         let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
         let may = told_at.is_none_or(|at| at.elapsed() >= TOLD_AT_MOST_EVERY);
@@ -80,7 +91,8 @@ pub async fn tend(store: Store) {
                 tokio::time::sleep(PROBE_EVERY).await;
                 match store.probe_write().await {
                     Ok(()) => drop(store.outage.reason.send_replace(None)),
-                    Err(error) => tracing::debug!(error = %crate::chain(&error), "still cannot write to the database"),
+                    // One that began soon after another is told by now.
+                    Err(error) => store.outage.tell(&crate::chain(&error)),
                 }
                 if store.trouble().is_none() && tokio::time::timeout(STEADY_AFTER, store.fails()).await.is_err() {
                     return;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
+use crate::delivery::is_whole;
 use crate::vault::{self, Vault};
 
 /// Messages encrypted anew in one transaction, and about how many bytes of them.
@@ -127,15 +128,22 @@ struct Stored {
     id: Uuid,
     key_id: Option<String>,
     body: Vec<u8>,
+    keys_hash: String,
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored { seq: row.get(0)?, id: message_id(row, 1)?, key_id: row.get(2)?, body: row.get(3)? })
+    Ok(Stored {
+        seq: row.get(0)?,
+        id: message_id(row, 1)?,
+        key_id: row.get(2)?,
+        body: row.get(3)?,
+        keys_hash: row.get(4)?,
+    })
 }
 
 fn reseal(db: &Connection, vault: &Vault, after: i64, now: Timestamp) -> Result<Resealed> {
     let mut statement = db.prepare_cached(
-        "SELECT seq, id, key_id, body FROM messages
+        "SELECT seq, id, key_id, body, keys_hash FROM messages
          WHERE seq > :after AND body IS NOT NULL AND key_id IS NOT :current ORDER BY seq LIMIT :limit",
     )?;
     let mut rows = statement.query(named_params! {
@@ -152,8 +160,13 @@ fn reseal(db: &Connection, vault: &Vault, after: i64, now: Timestamp) -> Result<
     drop(rows);
     let mut step = Resealed { next: found.last().map(|last| last.seq), ..Resealed::default() };
     let mut replace = db.prepare_cached("UPDATE messages SET body = :body, key_id = :key_id WHERE seq = :seq")?;
-    for Stored { seq, id, key_id, body } in found {
+    for Stored { seq, id, key_id, body, keys_hash } in found {
         match vault.open(id, key_id.as_deref(), body) {
+            // Sealed as it is, it would pass for what was queued.
+            Ok(body) if key_id.is_none() && !is_whole(id, &body, &keys_hash) => {
+                mark_damaged(db, seq, now)?;
+                step.damaged.push(id);
+            }
             Ok(body) => {
                 let sealed = vault.seal(id, &body)?;
                 replace.execute(named_params! { ":seq": seq, ":body": sealed.body, ":key_id": sealed.key_id })?;

@@ -44,6 +44,20 @@ async fn a_damaged_message_waits_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_plain_message_that_is_damaged_is_not_sealed_as_if_it_were_whole() {
+    let queue = Fixture::new().await;
+    let damaged = queue.queue("A", "renewal.ready", &["shop"]).await;
+    let whole = queue.queue("B", "renewal.ready", &["shop"]).await;
+    queue.cut_tag(damaged).await;
+    let queue = queue.with(vault(1, None));
+    let resealed = queue.store.reseal(0, T0).await.unwrap();
+    assert_eq!((resealed.messages, resealed.damaged), (1, vec![damaged]));
+    assert_eq!(queue.take_ids(T0).await, [whole]);
+    queue.store.retry_message(damaged, None, T0).await.unwrap();
+    assert!(queue.take_ids(T0).await.is_empty(), "found damaged once more");
+}
+
+#[tokio::test]
 async fn what_needs_another_key_waits_with_all_behind_it() {
     let queue = Fixture::new().await.with(vault(1, None));
     let first = queue.queue("A", "renewal.ready", &["shop"]).await;
