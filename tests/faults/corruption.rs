@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::{Sandbox, Script, Step};
+use renewald::sandbox::{Renewal, Sandbox, Script, Step};
 
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
 use crate::harness::{DAY, Daemon, Finished, Setup, Site, eventually, keys_of, order, sandbox};
@@ -176,15 +176,13 @@ fn judge(original: &Original, site: &Site, damage: &Damage, end: End, received: 
     for message in received {
         let event: serde_json::Value = serde_json::from_str(&message.body)
             .unwrap_or_else(|error| panic!("{damage:?}: {error}: delivered what is no message: {}", message.body));
-        let (number, id) = (&event["data"]["partner_order_number"], &event["data"]["subscription"]["subscription_id"]);
-        let is_it = |number: &str, subscription: i64| {
-            (Some(number), Some(subscription)) == (event["data"]["partner_order_number"].as_str(), id.as_i64())
-        };
-        let renewal = renewals.iter().find(|renewal| is_it(&renewal.partner_order_number, renewal.subscription_id));
-        let renewal =
-            renewal.unwrap_or_else(|| panic!("{damage:?}: nobody renewed {number} of {id}: {}", message.body));
+        // What the ledger vouches for without encryption: whom it is about, and the keys.
+        let about = (event["data"]["subscription"]["subscription_id"].as_i64(), event["data"]["generation"].as_i64());
+        let is_it = |renewal: &&Renewal| about == (Some(renewal.subscription_id), Some(renewal.generation));
+        let renewal = renewals.iter().find(is_it);
+        let renewal = renewal.unwrap_or_else(|| panic!("{damage:?}: nobody renewed {about:?}: {}", message.body));
         let keys = original.sandbox.expected_keys(&renewal.partner_order_number, renewal.subscription_id);
-        assert_eq!(keys_of(&event), keys, "{damage:?}: {number} has its own keys");
+        assert_eq!(keys_of(&event), keys, "{damage:?}: {about:?} has its own keys");
         got.insert(renewal.partner_order_number.clone(), message);
     }
     let outstanding = (0..OUTSTANDING).map(|n| format!("C{n:02}-2")).filter(|number| got.contains_key(number)).count();
