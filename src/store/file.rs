@@ -126,7 +126,10 @@ fn check_header(path: &Path) -> Result<()> {
     }
     let field = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_be_bytes);
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
-        return Err(Error::Foreign { path: path.to_owned() });
+        // The power went while the file was created: SQLite's journal takes the half-written page back.
+        let mut journal = path.as_os_str().to_owned();
+        journal.push("-journal");
+        return if Path::new(&journal).exists() { Ok(()) } else { Err(Error::Foreign { path: path.to_owned() }) };
     }
     match (field(68), i64::from(field(60))) {
         (APPLICATION_ID, found) if found > VERSION => {

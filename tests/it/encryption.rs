@@ -212,8 +212,9 @@ fn a_rotation_that_was_killed_is_finished_by_the_next() {
     site.execute(&format!(
         "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < {MESSAGES})
          INSERT INTO messages (id, subscription, type, territory, generation, queued_at, body, body_bytes, keys_hash)
-         SELECT printf('00000000-0000-4000-8000-%012x', n), subscription, type, territory, generation, queued_at, body,
-                body_bytes, keys_hash FROM n, messages"
+         SELECT printf('00000000-0000-4000-8000-%012x', n), subscription, type, territory, generation, queued_at,
+                CAST(replace(CAST(body AS TEXT), id, printf('00000000-0000-4000-8000-%012x', n)) AS BLOB), body_bytes, ''
+         FROM n, messages"
     ));
     site.command(&["keys", "rotate"]).expect_code(78);
     site.configure(&encrypting(setup.clone()));
