@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock::{StepDetector, Timestamp};
-use crate::store::Store;
+use crate::store::{Progress, Store};
 
 /// How soon a step is seen: two calls of the kernel's clocks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -17,7 +17,7 @@ const TOLERANCE: Duration = Duration::from_secs(5);
 /// Brings forward what a step has put off, and rings, so that everybody looks what is due now. Ends never.
 pub(super) async fn watch(store: Store, bell: Arc<Notify>) {
     let mut clock = StepDetector::start();
-    let (mut behind, mut steps) = (Duration::ZERO, 0_u32);
+    let mut steps = 0_u32;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if let Some(step) = clock.step(TOLERANCE) {
@@ -26,20 +26,21 @@ pub(super) async fn watch(store: Store, bell: Arc<Notify>) {
             if steps.is_power_of_two() {
                 tracing::warn!(seconds = step, steps, "the wall clock was set, or does not run evenly");
             }
-            behind += Duration::from_secs(if step < 0 { step.unsigned_abs() } else { 0 });
             bell.notify_one();
-        }
-        if behind.is_zero() {
-            continue;
-        }
-        match store.bring_forward(behind, Timestamp::now()).await {
-            Ok(moved) => {
-                tracing::debug!(moved, "due times follow the clock that was set back");
-                behind = Duration::ZERO;
+            if step < 0 {
+                bring_forward(&store, Duration::from_secs(step.unsigned_abs())).await;
                 bell.notify_one();
             }
-            // Whoever writes tells what is wrong, and this is tried again in a moment.
-            Err(error) => tracing::debug!(error = %crate::chain(&error), "could not bring due times forward"),
         }
     }
+}
+
+/// As often as it takes: what a full disk leaves half done would be put off.
+async fn bring_forward(store: &Store, behind: Duration) {
+    let mut progress = Progress::default();
+    while let Err(error) = store.bring_forward(behind, Timestamp::now(), &mut progress).await {
+        store.fail("clock", &error);
+        store.works().await;
+    }
+    tracing::debug!(moved = progress.moved, "due times follow the clock that was set back");
 }

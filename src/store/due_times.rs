@@ -21,6 +21,23 @@ pub struct Moved {
     pub moved: usize,
 }
 
+/// How far [`Store::bring_forward`] has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Place in [`AHEAD`].
+    table: usize,
+    /// The row to go on after.
+    after: i64,
+    pub moved: usize,
+}
+
+/// What lies ahead of the clock: table, column, and which rows have it.
+const AHEAD: [(&str, &str, &str); 3] = [
+    ("subscriptions", "due_at", "true"),
+    ("renewals", "next_attempt_at", "state = 'awaiting_order_data'"),
+    ("dispatches", "next_attempt_at", "state = 'pending'"),
+];
+
 /// Asked by its interval, and not by a retry or because of a renewal.
 const BY_INTERVAL: &str = "provider = :provider AND state = 'watching' AND pace <> 'monthly' AND failures = 0
     AND NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = subscriptions.id
@@ -93,39 +110,29 @@ impl Store {
 
     /// The wall clock has fallen behind by this much: what lies ahead comes so much earlier, as if the clock had gone on.
     /// Subscriptions, order data and dispatches of everybody, a short transaction at a time.
-    pub async fn bring_forward(&self, by: Duration, now: Timestamp) -> Result<usize> {
-        let mut moved = 0;
-        for (table, column, condition) in [
-            ("subscriptions", "due_at", "true"),
-            ("renewals", "next_attempt_at", "state = 'awaiting_order_data'"),
-            ("dispatches", "next_attempt_at", "state = 'pending'"),
-        ] {
-            let mut after = 0;
-            loop {
-                let step = self.write(move |db| {
-                    let last: i64 =
-                        db.query_row(&format!("SELECT coalesce(max(id), 0) FROM {table}"), [], |row| row.get(0))?;
-                    let until = after + BATCH;
-                    let changed = db.execute(
-                        &format!(
-                            "UPDATE {table} SET {column} = max({column} - :by, :now)
-                             WHERE id > :after AND id <= :until AND {column} > :now AND {condition}"
-                        ),
-                        named_params! {
-                            ":by": by.as_secs() as i64, ":now": now, ":after": after, ":until": until,
-                        },
-                    )?;
-                    Ok((changed, (until < last).then_some(until)))
-                });
-                let (changed, next) = step.await?;
-                moved += changed;
-                match next {
-                    Some(until) => after = until,
-                    None => break,
-                }
-            }
+    ///
+    /// After an error it goes on from `progress` when it is called again: nothing is moved twice.
+    pub async fn bring_forward(&self, by: Duration, now: Timestamp, progress: &mut Progress) -> Result<()> {
+        while let Some(&(table, column, condition)) = AHEAD.get(progress.table) {
+            let after = progress.after;
+            let step = self.write(move |db| {
+                let last: i64 =
+                    db.query_row(&format!("SELECT coalesce(max(id), 0) FROM {table}"), [], |row| row.get(0))?;
+                let until = after + BATCH;
+                let changed = db.execute(
+                    &format!(
+                        "UPDATE {table} SET {column} = max({column} - :by, :now)
+                         WHERE id > :after AND id <= :until AND {column} > :now AND {condition}"
+                    ),
+                    named_params! { ":by": by.as_secs() as i64, ":now": now, ":after": after, ":until": until },
+                )?;
+                Ok((changed, (until < last).then_some(until)))
+            });
+            let (changed, next) = step.await?;
+            progress.moved += changed;
+            (progress.table, progress.after) = next.map_or((progress.table + 1, 0), |until| (progress.table, until));
         }
-        Ok(moved)
+        Ok(())
     }
 
     /// Order data that is asked for again later than the longest retry allows is brought into its reach. A longer wait that the
@@ -236,9 +243,28 @@ mod tests {
         let store = asked_daily(&dir).await;
         let (before, now) = (due_within(&store, 2 * HOUR).await, NOW - HOUR);
         // By the clock that was set back, the same subscriptions were due an hour later.
-        store.bring_forward(HOUR, now).await.unwrap();
+        store.bring_forward(HOUR, now, &mut Progress::default()).await.unwrap();
         assert_eq!(due_within(&store, HOUR).await, before);
         assert!(due_within(&store, Duration::ZERO).await > 0);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_half_way_moves_nobody_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = asked_daily(&dir).await;
+        let (before, now) = (due_within(&store, 2 * HOUR).await, NOW - HOUR);
+        let change = |sql: &'static str| store.write(move |db| Ok(db.execute_batch(sql)?));
+        let fails_at = "CREATE TRIGGER full BEFORE UPDATE ON subscriptions WHEN new.id = 4500
+                        BEGIN SELECT raise(ABORT, 'disk full'); END";
+        change(fails_at).await.unwrap();
+        let mut progress = Progress::default();
+        for _ in 0..2 {
+            store.bring_forward(HOUR, now, &mut progress).await.unwrap_err();
+            assert_eq!(progress.moved, 4000);
+        }
+        change("DROP TRIGGER full").await.unwrap();
+        store.bring_forward(HOUR, now, &mut progress).await.unwrap();
+        assert_eq!((progress.moved, due_within(&store, HOUR).await), (5000, before));
     }
 
     #[tokio::test]
