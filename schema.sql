@@ -139,12 +139,14 @@ CREATE TABLE messages (
     queued_at             INTEGER NOT NULL,
     -- Before the body: what lies behind a long one is slow to read.
     key_id                TEXT    CHECK (length(key_id) = 8),    -- what the body is encrypted with, see src/vault.rs; NULL: plain
+    checksum              BLOB,                                  -- of a plain body and its id; an encrypted one has its own inside
     damaged_at            INTEGER,                               -- the body was found changed or exchanged: it waits, and holds up nobody
     body                  BLOB,                                  -- NULL: wiped
     body_bytes            INTEGER NOT NULL,                      -- before encryption
     keys_hash             TEXT    NOT NULL,                      -- SHA-256 over the licence keys
     wiped_at              INTEGER,
-    CHECK ((body IS NULL) = (wiped_at IS NOT NULL))
+    CHECK ((body IS NULL) = (wiped_at IS NOT NULL)),
+    CHECK (body IS NULL OR (key_id IS NULL) = (checksum IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX messages_of ON messages (subscription);

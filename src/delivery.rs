@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub use address::AddressTemplate;
 use message::cloud_event_type;
 pub use message::{
-    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, is_whole, json_schema, without_control_characters,
+    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, json_schema, without_control_characters,
 };
 
 /// A serial's data: a licence key, or the encoded content of a licence file. `Debug` prints `***`.
@@ -131,13 +131,9 @@ impl Delivery {
 /// SHA-256, in hexadecimal, of `renewald keys v1` and a zero byte, then for each key in order its length in bytes (64
 /// bits, big endian) and the key. Stored for years: it must never change.
 pub fn keys_hash(delivery: &Delivery) -> String {
-    hash_of(delivery.serials().map(|serial| serial.data.reveal().as_bytes()))
-}
-
-fn hash_of<'a>(keys: impl Iterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     hash.update(b"renewald keys v1\0");
-    for key in keys {
+    for key in delivery.serials().map(|serial| serial.data.reveal().as_bytes()) {
         hash.update((key.len() as u64).to_be_bytes());
         hash.update(key);
     }

@@ -1,6 +1,7 @@
-//! Payloads at rest: sealed with XChaCha20-Poly1305 and opened again.
+//! Payloads at rest: sealed with XChaCha20-Poly1305, or plain with a checksum, and opened again.
 //!
-//! A sealed body belongs to its message: under another id, or with one bit changed, it does not open. Which rows are sealed,
+//! A body belongs to its message: under another id, or with one bit changed, it does not open. A checksum tells what a disk did,
+//! not what a person did; for that there is the seal. Which rows are sealed,
 //! and with which key, is the store's; where a key is read from is the settings'.
 
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::settings::{self, ENCRYPTION_KEY_BYTES as KEY_BYTES};
 
-/// A sealed body begins with it, and a plain one with `{`: neither can be passed off as the other.
+/// A sealed body begins with it.
 const FORMAT: u8 = 1;
 const NONCE_BYTES: usize = 24;
 const KEY_ID_DOMAIN: &[u8] = b"renewald encryption key id v1\0";
@@ -49,9 +50,12 @@ pub struct Vault {
 }
 
 /// A body as it is stored.
-pub struct Sealed<'a> {
+#[derive(Clone)]
+pub struct Stored<'a> {
     /// `None`: it is plain.
-    pub key_id: Option<&'a str>,
+    pub key_id: Option<Cow<'a, str>>,
+    /// Only of a plain one.
+    pub checksum: Option<Vec<u8>>,
     pub body: Cow<'a, [u8]>,
 }
 
@@ -133,33 +137,50 @@ impl Vault {
         self.previous.as_ref().ok()?.as_ref().map(Key::id)
     }
 
-    pub fn seal<'a>(&'a self, message: Uuid, body: &'a [u8]) -> Result<Sealed<'a>, Error> {
+    /// Plain where no key is configured.
+    pub fn seal<'a>(&'a self, message: Uuid, body: &'a [u8]) -> Result<Stored<'a>, Error> {
         match &self.current {
-            Ok(None) => Ok(Sealed { key_id: None, body: body.into() }),
-            Ok(Some(key)) => Ok(Sealed { key_id: Some(key.id()), body: key.seal(message, body)?.into() }),
+            Ok(None) => Ok(Stored { key_id: None, checksum: Some(checksum(message, body)), body: body.into() }),
+            Ok(Some(key)) => {
+                let sealed = key.seal(message, body)?;
+                Ok(Stored { key_id: Some(key.id().into()), checksum: None, body: sealed.into() })
+            }
             Err(reason) => Err(Error::NoKey(reason.clone())),
         }
     }
 
-    /// The body as it was before it was sealed.
-    pub fn open(&self, message: Uuid, key_id: Option<&str>, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+    /// The body as it was before it was stored.
+    pub fn open(&self, message: Uuid, stored: Stored<'_>) -> Result<Vec<u8>, Error> {
+        let Stored { key_id, checksum: noted, body } = stored;
         let Some(key_id) = key_id else {
-            let is_plain = body.first() != Some(&FORMAT);
-            return if is_plain { Ok(body) } else { Err(Error::Damaged { message }) };
+            let is_whole = noted.is_some_and(|noted| noted == checksum(message, &body));
+            return if is_whole { Ok(body.into_owned()) } else { Err(Error::Damaged { message }) };
         };
         let keys = [&self.current, &self.previous].into_iter().filter_map(|key| key.as_ref().ok()?.as_ref());
         let mut fitting = keys.filter(|key| key.id == key_id).peekable();
         if fitting.peek().is_none() {
-            return Err(Error::Locked { message, key_id: key_id.to_owned() });
+            return Err(Error::Locked { message, key_id: key_id.into_owned() });
         }
         let aad = associated(message);
         fitting.find_map(|key| key.open(&body, aad.as_bytes())).ok_or(Error::Damaged { message })
     }
 }
 
-/// What a sealed body is bound to.
+/// SHA-256 over what the body is bound to, a zero byte and the body.
+fn checksum(message: Uuid, body: &[u8]) -> Vec<u8> {
+    Sha256::new().chain_update(associated(message)).chain_update([0]).chain_update(body).finalize().to_vec()
+}
+
+/// What a body is bound to.
 fn associated(message: Uuid) -> String {
     format!("{BODY_DOMAIN}\0{message}")
+}
+
+/// Shows no body.
+impl fmt::Debug for Stored<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stored({:?}, {} bytes)", self.key_id, self.body.len())
+    }
 }
 
 /// Shows nothing.

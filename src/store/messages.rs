@@ -11,7 +11,7 @@ use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
 use crate::delivery::Message;
-use crate::vault::Vault;
+use crate::vault::{Stored, Vault};
 
 pub use purge::{ForgottenRow, PurgeFilter, Purgeable};
 pub use wipe::Purged;
@@ -69,6 +69,15 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     })
 }
 
+/// A body from the columns `key_id`, `checksum` and `body`, which stand at these places.
+pub(super) fn stored(row: &Row<'_>, [key_id, checksum, body]: [usize; 3]) -> rusqlite::Result<Stored<'static>> {
+    Ok(Stored {
+        key_id: row.get::<_, Option<String>>(key_id)?.map(Into::into),
+        checksum: row.get(checksum)?,
+        body: row.get::<_, Vec<u8>>(body)?.into(),
+    })
+}
+
 impl Store {
     pub async fn message(&self, id: Uuid) -> Result<Option<MessageRow>> {
         self.read(move |db| {
@@ -98,11 +107,10 @@ impl Store {
         let vault = self.vault.clone();
         self.read(move |db| {
             let stored = db
-                .prepare_cached("SELECT key_id, body FROM messages WHERE id = :id AND body IS NOT NULL")?
-                .query_row(named_params! { ":id": id.to_string() }, |row| Ok((row.get(0)?, row.get(1)?)))
+                .prepare_cached("SELECT key_id, checksum, body FROM messages WHERE id = :id AND body IS NOT NULL")?
+                .query_row(named_params! { ":id": id.to_string() }, |row| stored(row, [0, 1, 2]))
                 .optional()?;
-            let open = |(key_id, body): (Option<String>, Vec<u8>)| vault.open(id, key_id.as_deref(), body);
-            Ok(stored.map(open).transpose()?)
+            Ok(stored.map(|stored| vault.open(id, stored)).transpose()?)
         })
         .await
     }
@@ -133,19 +141,20 @@ impl Store {
 /// Queues a message once: an id that is there already changes nothing.
 pub(super) fn insert(db: &Connection, vault: &Vault, new: &NewMessage) -> Result<()> {
     let NewMessage { message, .. } = new;
-    let sealed = vault.seal(message.id, &message.body)?;
+    let stored = vault.seal(message.id, &message.body)?;
     let inserted = db
         .prepare_cached(
-            "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, key_id, body, body_bytes,
-                                   keys_hash)
-             VALUES (:id, :subscription, :type, :territory, :generation, :queued_at, :key_id, :body, :body_bytes,
-                     :keys_hash)
+            "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, key_id, checksum, body,
+                                   body_bytes, keys_hash)
+             VALUES (:id, :subscription, :type, :territory, :generation, :queued_at, :key_id, :checksum, :body,
+                     :body_bytes, :keys_hash)
              ON CONFLICT (id) DO NOTHING",
         )?
         .execute(named_params! {
             ":id": message.id.to_string(), ":subscription": new.subscription, ":type": message.event,
             ":territory": new.territory, ":generation": new.generation, ":queued_at": message.queued_at,
-            ":key_id": sealed.key_id, ":body": sealed.body, ":body_bytes": message.body.len() as i64, ":keys_hash": new.keys_hash,
+            ":key_id": stored.key_id, ":checksum": stored.checksum, ":body": stored.body,
+            ":body_bytes": message.body.len() as i64, ":keys_hash": new.keys_hash,
         })?;
     if inserted == 0 {
         return Ok(());

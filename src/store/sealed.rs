@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, named_params};
 use uuid::Uuid;
 
+use super::messages::stored;
 use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
-use crate::delivery::is_whole;
-use crate::vault::{self, Vault};
+use crate::vault::{self, Stored, Vault};
 
 /// Messages encrypted anew in one transaction, and about how many bytes of them.
 const STEP: usize = 100;
@@ -122,28 +122,9 @@ fn key_ids(db: &Connection) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// A body as it is stored.
-struct Stored {
-    seq: i64,
-    id: Uuid,
-    key_id: Option<String>,
-    body: Vec<u8>,
-    keys_hash: String,
-}
-
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored {
-        seq: row.get(0)?,
-        id: message_id(row, 1)?,
-        key_id: row.get(2)?,
-        body: row.get(3)?,
-        keys_hash: row.get(4)?,
-    })
-}
-
 fn reseal(db: &Connection, vault: &Vault, after: i64, now: Timestamp) -> Result<Resealed> {
     let mut statement = db.prepare_cached(
-        "SELECT seq, id, key_id, body, keys_hash FROM messages
+        "SELECT seq, id, key_id, checksum, body FROM messages
          WHERE seq > :after AND body IS NOT NULL AND key_id IS NOT :current ORDER BY seq LIMIT :limit",
     )?;
     let mut rows = statement.query(named_params! {
@@ -153,23 +134,21 @@ fn reseal(db: &Connection, vault: &Vault, after: i64, now: Timestamp) -> Result<
     while bytes < STEP_BYTES
         && let Some(row) = rows.next()?
     {
-        let stored = stored(row)?;
+        let (seq, id, stored): (i64, _, _) = (row.get(0)?, message_id(row, 1)?, stored(row, [2, 3, 4])?);
         bytes += stored.body.len();
-        found.push(stored);
+        found.push((seq, id, stored));
     }
     drop(rows);
-    let mut step = Resealed { next: found.last().map(|last| last.seq), ..Resealed::default() };
-    let mut replace = db.prepare_cached("UPDATE messages SET body = :body, key_id = :key_id WHERE seq = :seq")?;
-    for Stored { seq, id, key_id, body, keys_hash } in found {
-        match vault.open(id, key_id.as_deref(), body) {
-            // Sealed as it is, it would pass for what was queued.
-            Ok(body) if key_id.is_none() && !is_whole(id, &body, &keys_hash) => {
-                mark_damaged(db, seq, now)?;
-                step.damaged.push(id);
-            }
+    let mut step = Resealed { next: found.last().map(|(seq, ..)| *seq), ..Resealed::default() };
+    let mut replace =
+        db.prepare_cached("UPDATE messages SET key_id = :key_id, checksum = :checksum, body = :body WHERE seq = :seq")?;
+    for (seq, id, stored) in found {
+        match vault.open(id, stored) {
             Ok(body) => {
-                let sealed = vault.seal(id, &body)?;
-                replace.execute(named_params! { ":seq": seq, ":body": sealed.body, ":key_id": sealed.key_id })?;
+                let Stored { key_id, checksum, body } = vault.seal(id, &body)?;
+                replace.execute(named_params! {
+                    ":seq": seq, ":key_id": key_id, ":checksum": checksum, ":body": body,
+                })?;
                 step.messages += 1;
             }
             Err(vault::Error::Damaged { .. }) => {

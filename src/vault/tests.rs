@@ -38,49 +38,63 @@ fn it_seals_as_the_draft_does() {
 #[test]
 fn what_is_sealed_opens_with_either_key_and_no_other() {
     let vault = Vault::new(key(1), None);
-    let Sealed { key_id, body } = vault.seal(A, BODY).unwrap();
-    let (key_id, body) = (key_id.unwrap().to_owned(), body.into_owned());
-    assert!(!body.windows(9).any(|part| part == b"XXXX-YYYY"));
-    assert_ne!(body, *vault.seal(A, BODY).unwrap().body, "a nonce of its own each time");
+    let sealed = vault.seal(A, BODY).unwrap();
+    let key_id = vault.current_id().unwrap();
+    assert_eq!((sealed.key_id.as_deref(), &sealed.checksum), (Some(key_id), &None));
+    assert!(!sealed.body.windows(9).any(|part| part == b"XXXX-YYYY"));
+    assert_ne!(sealed.body, vault.seal(A, BODY).unwrap().body, "a nonce of its own each time");
     let rotated = Vault::new(key(2), Some(key(1)));
     for vault in [&vault, &rotated] {
-        assert_eq!(vault.open(A, Some(&key_id), body.clone()).unwrap(), BODY);
+        assert_eq!(vault.open(A, sealed.clone()).unwrap(), BODY);
     }
-    assert_ne!(rotated.current_id(), Some(&*key_id));
+    assert_ne!(rotated.current_id(), Some(key_id));
     for other in [Vault::new(key(2), None), Vault::without_key()] {
-        let error = other.open(A, Some(&key_id), body.clone()).unwrap_err();
-        assert_eq!(error, Error::Locked { message: A, key_id: key_id.clone() });
+        let error = other.open(A, sealed.clone()).unwrap_err();
+        assert_eq!(error, Error::Locked { message: A, key_id: key_id.to_owned() });
     }
 }
 
 #[test]
-fn whatever_is_done_to_a_sealed_body_is_noticed() {
-    let vault = Vault::new(key(1), Some(key(2)));
-    let Sealed { key_id, body } = vault.seal(A, BODY).unwrap();
-    let damaged = |id: Uuid, key_id: Option<&str>, body: &[u8]| {
-        assert_eq!(vault.open(id, key_id, body.to_vec()), Err(Error::Damaged { message: id }), "{body:?}");
+fn whatever_is_done_to_a_stored_body_is_noticed() {
+    let (sealing, plain) = (Vault::new(key(1), Some(key(2))), Vault::without_key());
+    let (sealed, open) = (sealing.seal(A, BODY).unwrap(), plain.seal(A, BODY).unwrap());
+    let damaged = |id: Uuid, stored: Stored<'_>| {
+        assert_eq!(sealing.open(id, stored.clone()), Err(Error::Damaged { message: id }), "{stored:?}");
     };
-    damaged(B, key_id, &body);
-    damaged(A, vault.previous_id(), &body);
-    damaged(A, None, &body);
-    damaged(A, key_id, BODY);
-    for length in 0..body.len() {
-        damaged(A, key_id, &body[..length]);
+    for stored in [&sealed, &open] {
+        damaged(B, stored.clone());
+        let with_body = |body: Vec<u8>| Stored { body: body.into(), ..stored.clone() };
+        for length in 0..stored.body.len() {
+            damaged(A, with_body(stored.body[..length].to_vec()));
+        }
+        for at in 0..stored.body.len() {
+            let mut flipped = stored.body.to_vec();
+            flipped[at] ^= 1;
+            damaged(A, with_body(flipped));
+        }
     }
-    for at in 0..body.len() {
-        let mut flipped = body.to_vec();
-        flipped[at] ^= 1;
-        damaged(A, key_id, &flipped);
-    }
+    damaged(A, Stored { key_id: sealing.previous_id().map(Into::into), ..sealed.clone() });
+    damaged(A, Stored { key_id: None, ..sealed.clone() });
+    damaged(A, Stored { key_id: None, checksum: open.checksum.clone(), ..sealed.clone() });
+    damaged(A, Stored { key_id: sealed.key_id, ..open.clone() });
+    damaged(A, Stored { checksum: None, ..open.clone() });
+    damaged(A, Stored { checksum: Some(vec![]), ..open });
+}
+
+/// With Python: sha256(b"renewald message body v1\0" + id.encode() + b"\0" + body).
+#[test]
+fn the_checksum_is_the_documented_one() {
+    let checksum = Vault::without_key().seal(A, BODY).unwrap().checksum.unwrap();
+    assert_eq!(checksum, hex("a882461f12184b2d2e0be286085787000bcf1d59802cf4d5bc7760a7629c405c"));
 }
 
 #[test]
 fn without_a_key_bodies_stay_as_they_are() {
     let vault = Vault::without_key();
-    let sealed = vault.seal(A, BODY).unwrap();
-    assert_eq!((sealed.key_id, &*sealed.body), (None, BODY));
-    for vault in [vault, Vault::new(key(1), None)] {
-        assert_eq!(vault.open(A, None, BODY.to_vec()).unwrap(), BODY, "from before there was a key");
+    let stored = vault.seal(A, BODY).unwrap();
+    assert_eq!((&stored.key_id, &*stored.body), (&None, BODY));
+    for vault in [&vault, &Vault::new(key(1), None)] {
+        assert_eq!(vault.open(A, stored.clone()).unwrap(), BODY, "from before there was a key");
     }
 }
 
@@ -89,7 +103,7 @@ fn a_key_that_is_not_there_seals_nothing() {
     let vault = Vault { current: Err("no file".to_owned()), previous: Ok(Some(key(1))) };
     assert_eq!(vault.seal(A, BODY).err(), Some(Error::NoKey("no file".to_owned())));
     assert_eq!((vault.can_seal(), vault.trouble()), (false, Some("no file")));
-    assert_eq!(vault.open(A, None, BODY.to_vec()).unwrap(), BODY);
+    assert_eq!(vault.open(A, Vault::without_key().seal(A, BODY).unwrap()).unwrap(), BODY);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use renewald::sandbox::Sandbox;
+use renewald::vault::Vault;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, keys, keys_of, numbers, order, sandbox};
@@ -201,6 +203,22 @@ fn exchanged_and_damaged_rows_are_named_and_hold_up_nobody() {
     assert_eq!(finished.stderr.matches("the alert is over").count(), 4, "{}", finished.stderr);
 }
 
+/// So many more messages with the body of the one that is there.
+fn copy_message(site: &Site, count: u64) {
+    let mut db = Connection::open(site.database()).unwrap();
+    let body: Vec<u8> = db.query_row("SELECT body FROM messages", [], |row| row.get(0)).unwrap();
+    let (vault, copying) = (Vault::without_key(), db.transaction().unwrap());
+    for id in (1..=count).map(|n| Uuid::from_u64_pair(1, n)) {
+        let checksum = vault.seal(id, &body).unwrap().checksum;
+        let insert = "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, checksum, body,
+                                            body_bytes, keys_hash)
+                      SELECT ?1, subscription, type, territory, generation, queued_at, ?2, body, body_bytes, keys_hash
+                      FROM messages WHERE seq = 1";
+        copying.execute(insert, (id.to_string(), checksum)).unwrap();
+    }
+    copying.commit().unwrap();
+}
+
 #[test]
 fn a_rotation_that_was_killed_is_finished_by_the_next() {
     const MESSAGES: i64 = 3000;
@@ -209,13 +227,7 @@ fn a_rotation_that_was_killed_is_finished_by_the_next() {
     let site = setup.clone().install();
     renewed(&sandbox, &site, &[("A", 1)]);
     site.work().sweep(sandbox.now());
-    site.execute(&format!(
-        "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < {MESSAGES})
-         INSERT INTO messages (id, subscription, type, territory, generation, queued_at, body, body_bytes, keys_hash)
-         SELECT printf('00000000-0000-4000-8000-%012x', n), subscription, type, territory, generation, queued_at,
-                CAST(replace(CAST(body AS TEXT), id, printf('00000000-0000-4000-8000-%012x', n)) AS BLOB), body_bytes, ''
-         FROM n, messages"
-    ));
+    copy_message(&site, MESSAGES as u64 - 1);
     site.command(&["keys", "rotate"]).expect_code(78);
     site.configure(&encrypting(setup.clone()));
     give(&site, "payloads", KEY);

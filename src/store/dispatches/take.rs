@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, Rows, named_params};
+use uuid::Uuid;
 
+use super::super::messages::stored;
 use super::super::renewals::message_id;
 use super::super::sealed::mark_damaged;
 use super::super::{Result, Store};
 use super::Attempt;
 use crate::clock::Timestamp;
-use crate::delivery::{Message, is_whole};
+use crate::delivery::Message;
 use crate::renewal::number;
 use crate::retry;
 use crate::vault::{self, Vault};
@@ -143,27 +145,19 @@ impl Due<'_> {
 /// What was found, opened.
 pub(super) struct Opened {
     pub attempts: Vec<Attempt>,
-    /// So many were not what they were when they were sealed. They are marked, and found no more.
+    /// So many were not what they were when they were stored. They are marked, and found no more.
     pub damaged: usize,
 }
 
 /// Opens the bodies of rows of [`ATTEMPT`], as many as memory should hold.
 pub(super) fn open(db: &Connection, vault: &Vault, mut rows: Rows<'_>, now: Timestamp) -> Result<Opened> {
-    let (mut attempts, mut damaged, mut body_bytes) = (Vec::new(), Vec::new(), 0);
+    let (mut attempts, mut damaged, mut body_bytes) = (Vec::new(), Vec::<i64>::new(), 0);
     while let Some(row) = rows.next()?.filter(|_| body_bytes < MOST_BODY_BYTES) {
-        let mut attempt = attempt(row)?;
-        body_bytes += attempt.message.body.len();
-        let (seq, key_id): (i64, Option<String>) = (row.get(14)?, row.get(15)?);
-        match vault.open(attempt.message.id, key_id.as_deref(), std::mem::take(&mut attempt.message.body)) {
-            // A seal would not have opened.
-            Ok(body) if key_id.is_none() && !is_whole(attempt.message.id, &body, &row.get::<_, String>(16)?) => {
-                damaged.push(seq);
-            }
-            Ok(body) => {
-                attempt.message.body = body;
-                attempts.push(attempt);
-            }
-            Err(vault::Error::Damaged { .. }) => damaged.push(seq),
+        let (id, stored) = (message_id(row, 6)?, stored(row, [14, 15, 16])?);
+        body_bytes += stored.body.len();
+        match vault.open(id, stored) {
+            Ok(body) => attempts.push(attempt(row, id, body)?),
+            Err(vault::Error::Damaged { .. }) => damaged.push(row.get(13)?),
             Err(error) => return Err(error.into()),
         }
     }
@@ -175,26 +169,19 @@ pub(super) fn open(db: &Connection, vault: &Vault, mut rows: Rows<'_>, now: Time
 }
 
 pub(super) const ATTEMPT: &str = "d.id, d.subscription, d.attempts, d.failing_seconds, d.failed_at, d.last_attempt_at, \
-     m.id, m.type, m.queued_at, m.body, d.replays, \
-     s.partner_order_number, s.subscription_id, m.generation, m.seq, m.key_id, m.keys_hash";
+     m.id, m.type, m.queued_at, d.replays, s.partner_order_number, s.subscription_id, m.generation, \
+     m.seq, m.key_id, m.checksum, m.body";
 
-/// Its body is as it is stored.
-fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+fn attempt(row: &Row<'_>, id: Uuid, body: Vec<u8>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         dispatch: row.get(0)?,
         subscription: row.get(1)?,
-        order_number: number::order_number(&row.get::<_, String>(11)?, row.get(13)?),
-        subscription_id: row.get(12)?,
+        order_number: number::order_number(&row.get::<_, String>(10)?, row.get(12)?),
+        subscription_id: row.get(11)?,
         number: row.get::<_, u32>(2)?.saturating_add(1),
         failing_seconds: row.get(3)?,
         failed_at: row.get(4)?,
         previous_at: row.get(5)?,
-        message: Message {
-            id: message_id(row, 6)?,
-            event: row.get(7)?,
-            queued_at: row.get(8)?,
-            body: row.get(9)?,
-            replays: row.get(10)?,
-        },
+        message: Message { id, event: row.get(7)?, queued_at: row.get(8)?, body, replays: row.get(9)? },
     })
 }

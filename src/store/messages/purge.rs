@@ -141,7 +141,7 @@ fn purgeable(row: &Row<'_>) -> rusqlite::Result<Purgeable> {
 fn purge(db: &Connection, seq: i64, undelivered: bool, now: Timestamp) -> Result<usize> {
     let purged = db
         .prepare_cached(
-            "UPDATE messages SET body = NULL, wiped_at = :now
+            "UPDATE messages SET body = NULL, checksum = NULL, wiped_at = :now
              WHERE seq = :seq AND body IS NOT NULL
                AND (:undelivered OR NOT EXISTS (SELECT 1 FROM dispatches d
                                                 WHERE d.message = messages.seq AND d.state = 'pending'))",

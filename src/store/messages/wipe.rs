@@ -99,7 +99,7 @@ fn step(db: &Connection, bounds: &Bounds, after: Place) -> Result<(Purged, Optio
 
 fn wipe_delivered(db: &Connection, bounds: &Bounds, seqs: &str) -> Result<usize> {
     let mut wipe = db.prepare_cached(
-        "UPDATE messages SET body = NULL, wiped_at = :now
+        "UPDATE messages SET body = NULL, checksum = NULL, wiped_at = :now
          WHERE seq IN (SELECT value FROM json_each(:seqs)) AND body IS NOT NULL AND queued_at <= :before
            AND EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq)
            AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq
@@ -110,7 +110,7 @@ fn wipe_delivered(db: &Connection, bounds: &Bounds, seqs: &str) -> Result<usize>
 
 fn wipe_undelivered(db: &Connection, bounds: &Bounds, seqs: &str) -> Result<usize> {
     let mut wipe = db.prepare_cached(
-        "UPDATE messages SET body = NULL, wiped_at = :now
+        "UPDATE messages SET body = NULL, checksum = NULL, wiped_at = :now
          WHERE seq IN (SELECT value FROM json_each(:seqs)) AND body IS NOT NULL AND queued_at <= :before
            AND EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq AND d.state <> 'delivered')
            AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq

@@ -1,0 +1,147 @@
+//! The message against the design's example, another implementation's ids and its own schema.
+
+use serde_json::{Value, json};
+
+use super::super::tests::{delivery, line};
+use super::*;
+
+const QUEUED_AT: i64 = 1_795_291_200; // 2026-11-21T20:00:00Z
+
+fn about(metadata: &str) -> About {
+    About {
+        provider: "nexway".to_owned(),
+        territory: "eu".to_owned(),
+        partner_order_number: "PARTNER689".to_owned(),
+        subscription_id: 5_618_577,
+        metadata: RawValue::from_string(metadata.to_owned()).unwrap(),
+    }
+}
+
+fn ready(delivery: Delivery) -> Event {
+    Event::RenewalReady {
+        generation: 1,
+        revision: 0,
+        partner_order_number: "PARTNER689-1".to_owned(),
+        detected_at: Timestamp::from_unix(QUEUED_AT - 60),
+        expires_at: Some(Timestamp::from_unix(QUEUED_AT + 31_536_000)),
+        delivery,
+    }
+}
+
+fn failed(provider_message: &str) -> Event {
+    Event::RenewalFailed {
+        generation: 2,
+        revision: 1,
+        partner_order_number: "PARTNER689-2".to_owned(),
+        code: Some(1010),
+        reason: FailReason::NotFound,
+        provider_message: provider_message.to_owned(),
+    }
+}
+
+fn not_renewed(expires_at: i64) -> Event {
+    Event::NotRenewed { generation: 0, expires_at: Timestamp::from_unix(expires_at), technical_status: None }
+}
+
+fn message(event: &Event) -> Message {
+    Message::new(&about("{}"), event, Timestamp::from_unix(QUEUED_AT))
+}
+
+fn data(event: &Event) -> Value {
+    let body: Value = serde_json::from_slice(&message(event).body).unwrap();
+    body["data"].clone()
+}
+
+#[test]
+fn renewal_ready_is_the_example_of_the_design() {
+    let message = message(&ready(delivery(vec![line(&["XXXX-YYYY"])])));
+    let expected = include_str!("../../../tests/data/renewal-ready.json");
+    assert_eq!(String::from_utf8(message.body).unwrap(), expected.trim_end());
+}
+
+/// The expected ids were computed with Python's `uuid.uuid5`.
+#[test]
+fn ids_are_those_of_another_implementation() {
+    let id = message(&ready(delivery(vec![]))).id;
+    assert_eq!(id, uuid!("ca7413ce-2f68-51bc-b542-7a17d45b4d6b"));
+
+    let about = About { partner_order_number: "NEXWAY-\"Ü".to_owned(), subscription_id: 7, ..about("{}") };
+    let message = Message::new(&about, &not_renewed(QUEUED_AT), Timestamp::from_unix(0));
+    assert_eq!(message.id, uuid!("d870477d-ca44-5cfd-839f-d8307963909c"));
+}
+
+#[test]
+fn the_id_depends_on_neither_the_time_nor_the_content() {
+    let first = message(&ready(delivery(vec![line(&["A"])])));
+    let second = Message::new(&about(r#"{"a":1}"#), &ready(delivery(vec![])), Timestamp::from_unix(0));
+    assert_eq!(first.id, second.id);
+    assert_ne!(message(&not_renewed(1)).id, message(&not_renewed(2)).id, "another term");
+}
+
+#[test]
+fn every_event_fits_the_schema_and_no_other() {
+    let schema: Value = serde_json::from_str(json_schema()).unwrap();
+    let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
+    let mut bare = line(&[]);
+    (bare.product_ref, bare.download_until, bare.files[0].size) = (None, None, None);
+    let bare = Delivery {
+        order_number: None,
+        lines: vec![bare],
+        download_manager: None,
+        warnings: vec![Warning::Partial, Warning::Empty, Warning::UnknownEncoding, Warning::LinesUnmatched],
+    };
+    let events = [
+        ready(delivery(vec![line(&["XXXX-YYYY"])])),
+        ready(bare),
+        failed("no such order"),
+        Event::StatusChanged { generation: 0, change: 1, from: None, to: Some("ACTIVE".to_owned()) },
+        Event::Ended { generation: 0, change: 2, reason: EndReason::Cancelled },
+        not_renewed(QUEUED_AT),
+    ];
+    for event in events {
+        let mut body: Value = serde_json::from_slice(&message(&event).body).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&body).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}\n{body:#}", event.name());
+        assert!(EVENTS.contains(&event.name()));
+        body["data"]["surprise"] = json!(1);
+        assert!(!validator.is_valid(&body), "{}: additional field accepted", event.name());
+    }
+}
+
+#[test]
+fn the_schema_names_the_namespace_of_the_ids() {
+    let schema: Value = serde_json::from_str(json_schema()).unwrap();
+    let comment = schema["$comment"].as_str().unwrap();
+    assert!(comment.contains(&NAMESPACE.to_string()), "{comment}");
+    assert_eq!(NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_URL, b"https://renewald.example/message"));
+}
+
+#[test]
+fn unknown_fields_are_present_and_null() {
+    let data = data(&not_renewed(QUEUED_AT));
+    assert_eq!(data["technical_status"], Value::Null);
+    assert!(data.as_object().unwrap().contains_key("technical_status"));
+    assert_eq!(data["expires_at"], json!("2026-11-21T20:00:00Z"));
+}
+
+#[test]
+fn provider_text_is_passed_on_and_only_the_failure_message_is_cleaned() {
+    let hostile = "a\u{1b}[31m\u{202e}b\nc\u{9b}\u{7f}d \u{e9}";
+    assert_eq!(data(&failed(hostile))["provider_message"], json!("a[31mb cd \u{e9}"));
+    let mut line = line(&[hostile]);
+    line.remark = hostile.to_owned();
+    let ready = data(&ready(delivery(vec![line])));
+    assert_eq!(ready["lines"][0]["remark"], json!(hostile));
+    assert_eq!(ready["lines"][0]["serials"][0]["data"], json!(hostile));
+}
+
+#[test]
+fn metadata_keeps_everything_but_whitespace_between_tokens() {
+    let about = about("{\n \"b\" : [ 1.0,\t12345678901234567890123 ],\r\n \"a\": \"x \\\" y \\\\\" , \"c\":\" \"}");
+    let body = Message::new(&about, &failed(""), Timestamp::from_unix(0)).body;
+    let body = String::from_utf8(body).unwrap();
+    let expected = r#""metadata":{"b":[1.0,12345678901234567890123],"a":"x \" y \\","c":" "}}"#;
+    assert!(body.contains(expected), "{body}");
+    assert!(!body.contains(['\n', '\r']));
+    assert!(!format!("{about:?}").contains("123456"), "metadata in Debug");
+}
