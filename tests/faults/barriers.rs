@@ -10,8 +10,12 @@ use crate::harness::{Setup, Site, order, sandbox};
 use crate::strace::Strace;
 use crate::{Round, Tally, Trial, oracle};
 
-pub const AT_EACH: Trial =
-    Trial { name: "barriers", what: "kill -9 before each write, sync, send and receive of a way", run: at_each };
+pub const AT_EACH: Trial = Trial {
+    name: "barriers",
+    what: "kill -9 before each write, sync, send and receive of a way",
+    long: 20,
+    run: at_each,
+};
 
 /// Points of one kind, counted by strace in each thread for itself; all but those of the database are the main thread's.
 struct Kind {

@@ -12,7 +12,8 @@ use crate::harness::{Daemon, Setup, Site, eventually, order, sandbox};
 use crate::it::servers;
 use crate::{Round, Tally, Trial, oracle};
 
-pub const CLOCKS: Trial = Trial { name: "clocks", what: "the wall clock set, stopped and slept through", run };
+pub const CLOCKS: Trial =
+    Trial { name: "clocks", what: "the wall clock set, stopped and slept through", long: 20, run };
 
 const RATE: f64 = 20.0;
 const SUBSCRIPTIONS: usize = 20;

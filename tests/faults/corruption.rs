@@ -21,7 +21,7 @@ use crate::{Round, Tally, Trial};
 use damage::{Damage, End};
 
 pub const FILES: Trial =
-    Trial { name: "corruption", what: "a database that is damaged, cut off, foreign or newer", run: files };
+    Trial { name: "corruption", what: "a database that is damaged, cut off, foreign or newer", long: 10, run: files };
 
 const COUNT: usize = 200;
 /// So many at once: the processes wait for each other, not for the disk alone.

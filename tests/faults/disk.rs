@@ -17,7 +17,7 @@ use crate::strace::Strace;
 use crate::{Round, Tally, Trial, oracle};
 
 pub const FULL: Trial =
-    Trial { name: "disk", what: "the disk is full or read-only for a while, or the directory", run: full };
+    Trial { name: "disk", what: "the disk is full or read-only for a while, or the directory", long: 20, run: full };
 
 const SUBSCRIPTIONS: usize = 20;
 /// How long the trouble lasts: some probes long.

@@ -18,7 +18,7 @@ const SUBSCRIPTIONS: usize = 40;
 const HEAD_START: Duration = Duration::from_millis(200);
 
 pub const AT_RANDOM: Trial =
-    Trial { name: "kills", what: "kill -9 at a random moment of a renewal's way", run: at_random };
+    Trial { name: "kills", what: "kill -9 at a random moment of a renewal's way", long: 50, run: at_random };
 
 /// Steps of the way at which a kill has found some renewal.
 const STEPS: [&str; 4] = ["not recorded", "awaiting order data", "queued, not published", "published, not marked"];

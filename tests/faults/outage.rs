@@ -24,7 +24,8 @@ use crate::fake_receiver::FakeReceiver;
 use crate::harness::{DAY, Daemon, PATIENCE, Setup, Site, Track, eventually, order, sandbox};
 use crate::{Round, Tally, Trial, oracle};
 
-pub const OUTAGE: Trial = Trial { name: "outage", what: "a provider down for a day, or a week, then back", run };
+pub const OUTAGE: Trial =
+    Trial { name: "outage", what: "a provider down for a day, or a week, then back", long: 2, run };
 
 const RATE: f64 = 20.0;
 const SUBSCRIPTIONS: usize = 100;

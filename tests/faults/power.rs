@@ -14,8 +14,12 @@ use crate::strace::Strace;
 use crate::writes::{self, Done};
 use crate::{Round, Tally, Trial, at_once, oracle};
 
-pub const CUT: Trial =
-    Trial { name: "power", what: "the power goes at a barrier; files rebuilt from a log of the writes", run: cut };
+pub const CUT: Trial = Trial {
+    name: "power",
+    what: "the power goes at a barrier; files rebuilt from a log of the writes",
+    long: 50,
+    run: cut,
+};
 
 const IMAGES: usize = 100;
 const SUBSCRIPTIONS: usize = 6;

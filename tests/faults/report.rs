@@ -1,16 +1,16 @@
 //! The figures of a run, for the terminal and for `tests/TORTURE.md`.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Tally, Trial};
+use crate::{TRIALS, Tally, Trial};
 
 /// What all rounds of a trial came to.
 pub struct Outcome {
     pub trial: &'static Trial,
+    pub rounds: u64,
     pub tally: Tally,
     /// The rounds that failed.
     pub failed: Vec<u64>,
@@ -21,6 +21,23 @@ impl Outcome {
     fn counts(&self) -> String {
         let counts = self.tally.counts.iter().map(|(what, number)| format!("{number} {what}"));
         counts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of the table, with what it was run on.
+    fn line(&self, seed: u64) -> String {
+        let Self { trial: Trial { name, what, .. }, rounds, tally, took, .. } = self;
+        let (cases, counts, seconds, verdict) = (tally.cases, self.counts(), took.as_secs(), self.verdict());
+        let date = said(&["date", "-u", "+%Y-%m-%d"]);
+        let commit = said(&["git", "rev-parse", "--short=12", "HEAD"]);
+        let changed = said(&["git", "status", "--porcelain", "--", ".", ":!tests/TORTURE.md"]);
+        let changed = if changed.is_empty() { "" } else { " and changes" };
+        let machine = said(&["uname", "-srm"]);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+        format!(
+            "| {name} | {what} | {rounds} | {cases} | {counts} | {seed} | {date}, {commit}{changed}, {build}, {machine}, {cores} cores \
+             | {seconds} s | {verdict} |"
+        )
     }
 
     fn verdict(&self) -> String {
@@ -42,23 +59,23 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Writes all of it, with what it was run on.
-pub fn write(file: &Path, seed: u64, rounds: u64, outcomes: &[Outcome]) {
-    let mut text = String::from(
-        "# The last long run\n\nWritten by `tests/torture --report`; see the README, \"What can go wrong, and what happens then\".\n\n",
-    );
-    let date = said(&["date", "-u", "+%Y-%m-%d %H:%M UTC"]);
-    let commit = said(&["git", "describe", "--always", "--dirty", "--abbrev=12"]);
-    let machine = said(&["uname", "-srm"]);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    write!(text, "{date}, commit {commit}, {machine}, {cores} cores; seed {seed}, {rounds} rounds.\n\n").expect("text");
-    text.push_str("| trial | what | cases | besides | time | promises |\n|---|---|--:|---|--:|---|\n");
-    for outcome in outcomes {
-        let Trial { name, what, .. } = outcome.trial;
-        let (cases, counts, seconds) = (outcome.tally.cases, outcome.counts(), outcome.took.as_secs());
-        let verdict = outcome.verdict();
-        writeln!(text, "| {name} | {what} | {cases} | {counts} | {seconds} s | {verdict} |").expect("text");
-    }
+const HEAD: &str = "# The last long run
+
+Written by `tests/torture --long --report`, a line for each trial; see the README, \"What can go wrong, and what happens then\".
+
+| trial | what | rounds | cases | besides | seed | when, and what was tried | time | promises |
+|---|---|--:|--:|---|--:|---|--:|---|
+";
+
+/// Puts the trial's line into the file, in the place of the one before it.
+pub fn write(file: &Path, seed: u64, outcome: &Outcome) {
+    let before = std::fs::read_to_string(file).unwrap_or_default();
+    let line_of = |name: &str| before.lines().find(|line| line.starts_with(&format!("| {name} |"))).map(str::to_owned);
+    let lines = TRIALS.iter().filter_map(|trial| match trial.name == outcome.trial.name {
+        true => Some(outcome.line(seed)),
+        false => line_of(trial.name),
+    });
+    let text: String = std::iter::once(HEAD.to_owned()).chain(lines.map(|line| line + "\n")).collect();
     std::fs::write(file, text).expect("the report is written");
 }
 

@@ -15,7 +15,7 @@ use crate::http::free_port;
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 pub const ENDS: Trial =
-    Trial { name: "signals", what: "SIGTERM whatever it is doing, and storms of SIGHUP", run: ends };
+    Trial { name: "signals", what: "SIGTERM whatever it is doing, and storms of SIGHUP", long: 200, run: ends };
 
 /// With no publish in hand, and with one.
 const SOON: Duration = Duration::from_secs(2);

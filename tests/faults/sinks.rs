@@ -18,7 +18,7 @@ use crate::{Round, Tally, Trial, oracle};
 use stand::{Kind, Stand};
 
 pub const TROUBLES: Trial =
-    Trial { name: "sinks", what: "every kind of sink down, slow, refusing, its answers lost or late", run };
+    Trial { name: "sinks", what: "every kind of sink down, slow, refusing, its answers lost or late", long: 50, run };
 
 /// Of every sink that suffers.
 pub const TIMEOUT: Duration = Duration::from_secs(2);

@@ -22,7 +22,7 @@ use crate::fake_receiver::{Answer, FakeReceiver};
 use crate::harness::{HOUR, Setup, Site, Track, sandbox};
 use crate::{Round, Tally, Trial, oracle};
 
-pub const SOAK: Trial = Trial { name: "soak", what: "ninety days in one process, ten a round", run: ten_days };
+pub const SOAK: Trial = Trial { name: "soak", what: "ninety days in one process, ten a round", long: 9, run: ten_days };
 
 /// The first argument of the process that is measured.
 const WORKER: &str = "soak-worker";

@@ -18,13 +18,21 @@ use crate::it::servers::authority::Authority;
 use crate::proxy::Proxy;
 use crate::{Round, Tally, Trial, oracle};
 
-pub const CONNECTING: Trial =
-    Trial { name: "connecting", what: "expired, foreign and unknown certificates; names that do not resolve", run };
+pub const CONNECTING: Trial = Trial {
+    name: "connecting",
+    what: "expired, foreign and unknown certificates; names that do not resolve",
+    long: 50,
+    run,
+};
 
 /// One after the other, and fewer than open the breaker: each asks for a token of its own.
 const SUBSCRIPTIONS: usize = 8;
 const RUNS: usize = 3;
-/// A label of 64 letters: it is no name, and no resolver outside this machine is asked.
+/// A name that may exist. Its resolver, on this machine, is not there.
+const NOT_RESOLVED: &str = "https://provider.example:1";
+/// Gives the binary a resolver of its own: for itself alone, so that only root can.
+const WITHOUT_RESOLVER: &str = "mount --bind \"$0\" \"$(realpath /etc/resolv.conf)\" && exec \"$@\"";
+/// A label of 64 letters: it is no name, and no resolver is asked.
 const NO_NAME: &str = "https://nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn.invalid:1";
 
 /// Shakes hands with whoever comes, and counts.
@@ -98,6 +106,7 @@ fn broken(dir: &Path) -> Option<Vec<Broken>> {
         front("wrong_host", "not valid for name", &authority, "elsewhere"),
         front("unknown_ca", "invalid peer certificate", &stranger, "server"),
         Broken { name: "no_name", says: "invalid dns name", url: NO_NAME.to_owned(), front: None },
+        Broken { name: "not_resolved", says: "failure in name resolution", url: NOT_RESOLVED.to_owned(), front: None },
     ])
 }
 
@@ -112,8 +121,11 @@ fn run(_: &mut Round) -> Tally {
         setup.clone().with(|setup| setup.more = broken.iter().map(|one| table(one, &ca, None)).collect()).install();
     track(&sandbox, &site, "nexway");
     names.iter().for_each(|name| track(&sandbox, &site, name));
+    let resolver = dir.path().join("resolv.conf").display().to_string();
+    std::fs::write(&resolver, "nameserver 127.53.53.53\noptions timeout:1 attempts:1\n").expect("a file");
     for run in 1..=RUNS {
-        let finished = site.command(&["once"]).expect_code(0);
+        let starter = ["unshare", "--mount", "sh", "-c", WITHOUT_RESOLVER, &resolver];
+        let finished = site.start_through(&starter, &["once"]).wait().expect_code(0);
         assert!(!finished.stderr.contains("panicked"), "{finished:?}");
         assert_eq!(receiver.messages().len(), run * SUBSCRIPTIONS, "those of the one that is well are delivered");
         (0..SUBSCRIPTIONS).for_each(|n| sandbox.renew(&format!("nexway-{n}"), None).expect("an order"));
