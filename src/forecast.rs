@@ -180,18 +180,7 @@ fn rounded(wait: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rules() -> Rules {
-        Rules {
-            every: 4 * HOUR,
-            window_before: 3 * DAY,
-            window_after: 14 * DAY,
-            ended_after: 30 * DAY,
-            max_generation_jump: 24,
-            retry_first: Duration::from_secs(10),
-            retry_max: 4 * HOUR,
-        }
-    }
+    use crate::renewal::fixtures::rules;
 
     fn forecast(counts: Counts, rate: f64) -> Forecast {
         Forecast::new(counts, &rules(), rate)

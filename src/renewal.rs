@@ -4,6 +4,8 @@
 //! [`number`] reads a generation out of an answer, [`poll`] decides what a status answer changes, [`order`] what an answer
 //! with order data does, [`moved`] what another interval means for who was asked before.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod moved;
 pub mod number;
 pub mod order;

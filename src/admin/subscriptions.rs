@@ -72,11 +72,7 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
     get,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}",
     tag = "subscriptions",
-    params(
-        ("provider" = String, Path),
-        ("partner_order_number" = String, Path, description = "The original number, percent-encoded"),
-        ("subscription_id" = i64, Path),
-    ),
+    params(Identity),
     responses(
         (status = 200, description = "As `renewald explain --json`", body = Story),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),
@@ -95,9 +91,7 @@ pub async fn show(State(site): State<Arc<Site>>, identity: Identity, query: Quer
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}",
     tag = "subscriptions",
     params(
-        ("provider" = String, Path),
-        ("partner_order_number" = String, Path, description = "The original number, percent-encoded"),
-        ("subscription_id" = i64, Path),
+        Identity,
         ("forget" = Option<bool>, Query, description = "Remove all that is stored of it too, messages that were not delivered yet included. `renewald queue purge --finish` then rewrites the file"),
     ),
     responses(
@@ -129,11 +123,7 @@ pub async fn untrack(State(site): State<Arc<Site>>, identity: Identity, mut quer
     post,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}/pause",
     tag = "subscriptions",
-    params(
-        ("provider" = String, Path),
-        ("partner_order_number" = String, Path, description = "The original number, percent-encoded"),
-        ("subscription_id" = i64, Path),
-    ),
+    params(Identity),
     responses(
         (status = 200, description = "It is paused", body = Item),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),
@@ -152,11 +142,7 @@ pub async fn pause(State(site): State<Arc<Site>>, identity: Identity, query: Que
     post,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}/resume",
     tag = "subscriptions",
-    params(
-        ("provider" = String, Path),
-        ("partner_order_number" = String, Path, description = "The original number, percent-encoded"),
-        ("subscription_id" = i64, Path),
-    ),
+    params(Identity),
     responses(
         (status = 200, description = "It is watched", body = Item),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),
@@ -175,11 +161,7 @@ pub async fn resume(State(site): State<Arc<Site>>, identity: Identity, query: Qu
     post,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}/poll",
     tag = "subscriptions",
-    params(
-        ("provider" = String, Path),
-        ("partner_order_number" = String, Path, description = "The original number, percent-encoded"),
-        ("subscription_id" = i64, Path),
-    ),
+    params(Identity),
     responses(
         (status = 200, description = "It is due", body = Item),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),

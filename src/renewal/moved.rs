@@ -43,21 +43,13 @@ fn remainder(time: Duration, part: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DAY, HOUR};
+    use super::super::{HOUR, fixtures};
     use super::*;
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
 
     fn rules(every: Duration) -> Rules {
-        Rules {
-            every,
-            window_before: 3 * DAY,
-            window_after: 14 * DAY,
-            ended_after: 30 * DAY,
-            max_generation_jump: 24,
-            retry_first: HOUR,
-            retry_max: 4 * HOUR,
-        }
+        Rules { every, ..fixtures::rules() }
     }
 
     /// Subscriptions that are asked evenly every `old`, a minute apart, after a change to `new`: when asked last, and due then.

@@ -169,22 +169,14 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::renewal::{DAY, HOUR};
+    use crate::renewal::{HOUR, fixtures};
     use crate::store::Access;
 
     /// 2026-11-21T20:00:00Z
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
 
     fn rules(every: Duration) -> Rules {
-        Rules {
-            every,
-            window_before: 3 * DAY,
-            window_after: 14 * DAY,
-            ended_after: 30 * DAY,
-            max_generation_jump: 24,
-            retry_first: HOUR,
-            retry_max: 4 * HOUR,
-        }
+        Rules { every, ..fixtures::rules() }
     }
 
     /// Five thousand subscriptions, asked one after the other within the last day, each due a day after that.

@@ -4,10 +4,11 @@ use super::{Named, NewSubscription, Result, Store, SubscriptionRow};
 use crate::renewal::number;
 
 /// What makes a subscription this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct Identity {
     pub provider: String,
-    /// The original number.
+    /// The original number, in a path percent-encoded.
     pub partner_order_number: String,
     pub subscription_id: i64,
 }

@@ -3,11 +3,10 @@
 use proptest::prelude::*;
 
 use super::{NOW, after, config, gap, is_about, no_answer, obeyed, rules};
-use crate::choice::Lane;
 use crate::delivery::Event;
 use crate::provider::{Class, Error, Status, Verdict};
 use crate::renewal::poll::{Decision, decide};
-use crate::renewal::{Pace, Rules, State, Subscription};
+use crate::renewal::{Pace, Rules, State, Subscription, fixtures};
 
 const ORIGINAL: &str = "ACME-2024-001";
 const DAY: i64 = 86_400;
@@ -253,29 +252,15 @@ impl Model {
 fn tracked(generation: Option<i64>, expires: Option<i64>, asked: bool) -> Subscription {
     Subscription {
         row: 4711,
-        territory: "eu".into(),
         partner_order_number: ORIGINAL.into(),
-        subscription_id: 5_618_577,
-        state: State::Watching,
         generation,
         expires_at: expires.map(|at| after(NOW, at - NOW.as_unix())),
         expiry_reported: false,
-        ended_at: None,
-        lane: Lane::Other,
-        due_at: Some(NOW),
-        pace: Pace::Regular,
         last_asked_at: asked.then_some(NOW),
         last_answer_at: asked.then_some(NOW),
-        failures: 0,
-        refusals: 0,
         last_outcome: None,
-        last_detail: None,
         technical_status: None,
-        status_changes: 0,
-        terminal_since: None,
-        surprise: None,
-        surprises: 0,
-        not_renewed_term: None,
+        ..fixtures::watched(0, NOW)
     }
 }
 

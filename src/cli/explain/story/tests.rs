@@ -1,5 +1,6 @@
 use super::*;
 use crate::choice::Lane;
+use crate::renewal::fixtures::{self, rules};
 use crate::renewal::{Pace, Subscription};
 use crate::store::{Metadata, StoppedTerritory, SubscriptionRow};
 
@@ -12,45 +13,13 @@ fn at(seconds_from_now: i64) -> Timestamp {
     Timestamp::from_unix(NOW + seconds_from_now)
 }
 
-fn rules() -> Rules {
-    let day = std::time::Duration::from_secs(DAY as u64);
-    Rules {
-        every: day / 6,
-        window_before: 3 * day,
-        window_after: 14 * day,
-        ended_after: 30 * day,
-        max_generation_jump: 24,
-        retry_first: day / 8640,
-        retry_max: day / 6,
-    }
-}
-
 fn subscription() -> Subscription {
     Subscription {
-        row: 1,
-        territory: "eu".into(),
-        partner_order_number: "PARTNER689".into(),
-        subscription_id: 5_618_577,
-        state: State::Watching,
-        generation: Some(0),
         expires_at: Some(at(365 * DAY)),
-        expiry_reported: true,
-        ended_at: None,
-        lane: Lane::Other,
         due_at: Some(at(3 * HOUR)),
-        pace: Pace::Regular,
         last_asked_at: Some(at(-HOUR)),
         last_answer_at: Some(at(-HOUR)),
-        failures: 0,
-        refusals: 0,
-        last_outcome: Some(Outcome::Ok),
-        last_detail: None,
-        technical_status: Some("ACTIVE".into()),
-        status_changes: 0,
-        terminal_since: None,
-        surprise: None,
-        surprises: 0,
-        not_renewed_term: None,
+        ..fixtures::watched(0, at(0))
     }
 }
 

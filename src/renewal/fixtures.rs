@@ -1,0 +1,50 @@
+//! What tests of decisions begin with.
+
+use std::time::Duration;
+
+use super::{DAY, HOUR, Outcome, Pace, Rules, State, Subscription};
+use crate::choice::Lane;
+use crate::clock::Timestamp;
+
+/// Those of settings that say nothing else.
+pub(crate) fn rules() -> Rules {
+    Rules {
+        every: 4 * HOUR,
+        window_before: 3 * DAY,
+        window_after: 14 * DAY,
+        ended_after: 30 * DAY,
+        max_generation_jump: 24,
+        retry_first: Duration::from_secs(10),
+        retry_max: 4 * HOUR,
+    }
+}
+
+/// Asked an interval ago, due now, and far from its expiry.
+pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
+    Subscription {
+        row: 1,
+        territory: "eu".into(),
+        partner_order_number: "PARTNER689".into(),
+        subscription_id: 5_618_577,
+        state: State::Watching,
+        generation: Some(generation),
+        expires_at: Some(now + 100 * DAY),
+        expiry_reported: true,
+        ended_at: None,
+        lane: Lane::Other,
+        due_at: Some(now),
+        pace: Pace::Regular,
+        last_asked_at: Some(now - 4 * HOUR),
+        last_answer_at: Some(now - 4 * HOUR),
+        failures: 0,
+        refusals: 0,
+        last_outcome: Some(Outcome::Ok),
+        last_detail: None,
+        technical_status: Some("ACTIVE".into()),
+        status_changes: 0,
+        terminal_since: None,
+        surprise: None,
+        surprises: 0,
+        not_renewed_term: None,
+    }
+}

@@ -1,0 +1,198 @@
+//! What each kind of answer to a poll changes.
+
+use super::*;
+use crate::renewal::HOUR;
+use crate::renewal::fixtures::{self, rules};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000);
+
+fn watched(generation: i64) -> Subscription {
+    fixtures::watched(generation, NOW)
+}
+
+fn answer(number: &str, generation: i64) -> Status {
+    Status {
+        verdict: Verdict::success(),
+        partner_order_number: Some(number.into()),
+        generation: Some(generation),
+        technical_status: Some("active".into()),
+        expires_at: Some(NOW + 100 * DAY),
+    }
+}
+
+fn decide_at(before: &Subscription, status: Status, now: Timestamp) -> Decision {
+    decide(before, &Ok(status), &rules(), now)
+}
+
+fn coded(class: Class, code: i64) -> Status {
+    let verdict = Verdict { class, code, message: "no\u{1b}[2J".into() };
+    Status { verdict, partner_order_number: None, generation: None, technical_status: None, expires_at: None }
+}
+
+/// Delays vary by a tenth, so that what failed together does not come back together.
+fn assert_near(delays: &[u64], expected: &[u64]) {
+    assert_eq!(delays.len(), expected.len());
+    let near = |(delay, expected): (&u64, &u64)| delay.abs_diff(*expected) <= expected / 10;
+    assert!(delays.iter().zip(expected).all(near), "{delays:?} is not about {expected:?}");
+}
+
+#[test]
+fn an_uneventful_poll_changes_times_only() {
+    let before = watched(1);
+    let after = decide_at(&before, answer("PARTNER689-1", 1), NOW).after;
+    let expected = Subscription {
+        due_at: Some(NOW + 4 * HOUR),
+        last_asked_at: Some(NOW),
+        last_answer_at: Some(NOW),
+        technical_status: Some("active".into()),
+        ..before
+    };
+    assert_eq!(after, expected);
+}
+
+#[test]
+fn a_jump_within_bounds_is_recorded_one_by_one_and_pauses_polls_for_a_day() {
+    let before = Subscription { expires_at: Some(NOW - 2 * DAY), ..watched(1) };
+    let decision = decide_at(&before, answer("PARTNER689-4", 4), NOW);
+    let numbers: Vec<_> = decision.renewals.iter().map(|r| r.order_number.as_str()).collect();
+    assert_eq!(numbers, ["PARTNER689-2", "PARTNER689-3", "PARTNER689-4"]);
+    let expiries: Vec<_> = decision.renewals.iter().map(|r| r.expires_at.is_some()).collect();
+    assert_eq!(expiries, [false, false, true]);
+    assert_eq!(decision.renewals[0].seconds_after_expiry, Some(2 * 86_400));
+    assert_eq!(decision.after.generation, Some(4));
+    assert_eq!(decision.after.due_at, Some(NOW + DAY));
+}
+
+#[test]
+fn surprises_deliver_nothing_and_keep_the_polls_going() {
+    for (number, generation) in [("PARTNER689-30", 30), ("PARTNER689", 1), ("OTHER-3", 3)] {
+        let decision = decide_at(&watched(2), answer(number, generation), NOW);
+        assert!(decision.new_surprise && decision.renewals.is_empty(), "{number}");
+        assert_eq!(decision.after.generation, Some(2));
+        assert_eq!(decision.after.due_at, Some(NOW + 4 * HOUR));
+        let again = decide_at(&decision.after, answer(number, generation), NOW + 4 * HOUR);
+        assert!(!again.new_surprise, "logged once");
+        assert_eq!(again.after.surprises, 2, "but counted");
+    }
+}
+
+#[test]
+fn adopting_notes_any_generation_and_delivers_nothing() {
+    let before = Subscription { generation: None, lane: Lane::AskedFor, ..watched(0) };
+    let decision = decide_at(&before, answer("PARTNER689-40", 40), NOW);
+    assert!(decision.renewals.is_empty() && !decision.new_surprise);
+    assert_eq!(decision.after.generation, Some(40));
+    assert_eq!(decision.after.lane, Lane::Other);
+}
+
+#[test]
+fn refusals_come_back_after_one_hour_then_four_then_daily() {
+    let mut subscription = watched(0);
+    let mut delays = Vec::new();
+    for _ in 0..4 {
+        let decision = decide_at(&subscription, coded(Class::Configuration, 71), NOW);
+        subscription = decision.after;
+        delays.push(subscription.due_at.unwrap().since(NOW).as_secs());
+    }
+    assert_near(&delays, &[3600, 4 * 3600, 86_400, 86_400]);
+    assert_eq!(subscription.last_detail.as_deref(), Some("code 71: no\\u{1b}[2J"));
+    assert_eq!(subscription.last_answer_at, Some(NOW - 4 * HOUR), "a refusal is no answer");
+}
+
+#[test]
+fn unknown_to_the_provider_is_an_answer_and_asked_daily() {
+    let after = decide_at(&watched(0), coded(Class::NotFound, 1010), NOW).after;
+    assert_eq!((after.pace, after.due_at), (Pace::Daily, Some(NOW + DAY)));
+    assert_eq!(after.last_answer_at, Some(NOW));
+}
+
+#[test]
+fn no_answer_is_asked_again_soon_and_then_at_the_interval() {
+    let failed = Err(Error::Unreadable { reason: "no JSON".into() });
+    let mut subscription = watched(0);
+    let mut delays = Vec::new();
+    for _ in 0..6 {
+        subscription = decide(&subscription, &failed, &rules(), NOW).after;
+        delays.push(subscription.due_at.unwrap().since(NOW).as_secs());
+    }
+    assert_near(&delays, &[10, 60, 300, 1800, 14_400, 14_400]);
+}
+
+#[test]
+fn cancelled_ends_only_when_seen_again_a_day_later_and_long_after_expiry() {
+    let cancelled =
+        || Status { technical_status: Some("Canceled".into()), expires_at: None, ..answer("PARTNER689", 0) };
+    let before = Subscription { expires_at: Some(NOW - 31 * DAY), ..watched(0) };
+    let first = decide_at(&before, cancelled(), NOW).after;
+    assert_eq!((first.state, first.pace), (State::Watching, Pace::Daily));
+    let soon = decide_at(&first, cancelled(), NOW + HOUR).after;
+    assert_eq!(soon.state, State::Watching);
+    let ended = decide_at(&first, cancelled(), NOW + DAY);
+    assert_eq!((ended.after.state, ended.after.due_at), (State::Ended, Some(NOW + 31 * DAY)));
+    assert!(ended.events.iter().any(|e| matches!(e, Event::Ended { reason: EndReason::Cancelled, .. })));
+    let renewed = decide_at(&ended.after, answer("PARTNER689-1", 1), NOW + 31 * DAY);
+    assert_eq!((renewed.after.state, renewed.after.ended_at), (State::Watching, None));
+    assert_eq!(renewed.renewals.len(), 1);
+    let last = decide_at(&ended.after, cancelled(), NOW + 360 * DAY).after;
+    assert_eq!(last.due_at, None, "not asked beyond a year");
+}
+
+#[test]
+fn the_status_in_an_answer_about_another_order_ends_nothing() {
+    let foreign = || Status { technical_status: Some("Canceled".into()), ..answer("OTHER", 0) };
+    let before = Subscription { expires_at: Some(NOW - 31 * DAY), ..watched(0) };
+    let first = decide_at(&before, foreign(), NOW).after;
+    assert_eq!((first.terminal_since, first.pace), (None, Pace::Regular));
+    let second = decide_at(&first, foreign(), NOW + 2 * DAY);
+    assert_eq!(second.after.state, State::Watching);
+    assert!(second.events.is_empty(), "{:?}", second.events);
+}
+
+#[test]
+fn a_renewal_whose_answer_names_no_expiry_passes_on_no_old_one() {
+    let undated = |generation| Status { expires_at: None, ..answer("PARTNER689", generation) };
+    let before = Subscription { expires_at: Some(NOW - DAY), ..watched(0) };
+    let renewed = decide_at(&before, undated(1), NOW);
+    assert_eq!(renewed.renewals[0].expires_at, None, "the end of the old term");
+    let unknown = |after: &Subscription| (after.expires_at, after.expiry_reported, after.not_renewed_term);
+    assert_eq!(unknown(&renewed.after), (None, false, None), "one that is known would be shown as not renewed");
+    assert_eq!(renewed.after.lane, Lane::Other);
+    let later = decide_at(&renewed.after, undated(1), NOW + 20 * DAY);
+    assert!(later.events.is_empty(), "it was renewed: {:?}", later.events);
+    assert_eq!(unknown(&later.after), (None, false, None));
+    let told = decide_at(&later.after, Status { expires_at: Some(NOW + 5 * DAY), ..undated(1) }, NOW + 20 * DAY);
+    assert!(matches!(told.events.as_slice(), [Event::NotRenewed { .. }]), "{:?}", told.events);
+}
+
+#[test]
+fn a_term_that_was_not_renewed_is_told_once() {
+    let expired = |at| Status { expires_at: Some(at), ..answer("PARTNER689", 0) };
+    let end = NOW - 14 * DAY;
+    let first = decide_at(&watched(0), expired(end), NOW);
+    assert!(matches!(first.events.as_slice(), [Event::NotRenewed { expires_at, .. }] if *expires_at == end));
+    assert!(decide_at(&first.after, expired(end), NOW + DAY).events.is_empty());
+    assert!(decide_at(&watched(0), expired(NOW - 13 * DAY), NOW).events.is_empty(), "the window is still open");
+}
+
+#[test]
+fn only_the_second_due_time_is_spread_and_neighbours_stay_together() {
+    let first = |row| {
+        let before = Subscription { row, last_asked_at: None, ..watched(0) };
+        decide_at(&before, answer("PARTNER689", 0), NOW).after.due_at.unwrap().since(NOW)
+    };
+    assert!((1..10_000).map(first).all(|delay| delay <= 4 * HOUR && delay >= 2 * HOUR));
+    assert_eq!(first(64), first(127));
+    let different: std::collections::HashSet<_> = (0..100).map(|block| first(block * 64)).collect();
+    assert!(different.len() > 95);
+}
+
+#[test]
+fn the_window_around_the_expiry_is_urgent() {
+    let lane =
+        |end| decide_at(&watched(0), Status { expires_at: Some(end), ..answer("PARTNER689", 0) }, NOW).after.lane;
+    let due = NOW + 4 * HOUR;
+    assert_eq!(lane(due + 3 * DAY), Lane::Urgent);
+    assert_eq!(lane(due + 3 * DAY + HOUR), Lane::Other);
+    assert_eq!(lane(due - 13 * DAY), Lane::Urgent);
+    assert_eq!(lane(due - 14 * DAY), Lane::Other);
+}
