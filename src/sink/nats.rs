@@ -172,7 +172,11 @@ fn with_auth(options: ConnectOptions, auth: Auth) -> Result<ConnectOptions, Erro
         Auth::None => options,
         Auth::Password { user, password } => options.user_and_password(user, password.expose_secret().to_owned()),
         Auth::Token(token) => options.token(token.expose_secret().to_owned()),
-        Auth::Credentials(text) => options.credentials(text.expose_secret()).map_err(|_| Error::Credentials)?,
+        Auth::Credentials(text) => {
+            // Its parser wants an end for the last line, which a secret that was read has no more.
+            let text = SecretString::from(format!("{}\n", text.expose_secret()));
+            options.credentials(text.expose_secret()).map_err(|_| Error::Credentials)?
+        }
     })
 }
 

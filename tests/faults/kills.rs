@@ -60,8 +60,10 @@ fn at_one_site(rng: &mut Rng) -> Tally {
     tally.count("renewals", held.renewals).count("repeats", held.repeats)
 }
 
-/// Until some request, the question for some order data, or a message; and then for a moment. It is what is random here.
+/// Until some request, the question for some order data, or a message; and then for a moment, which is the shorter because a
+/// message is soon marked. It is what is random here.
 fn wait_a_while(sandbox: &Sandbox, receiver: &FakeReceiver, rng: &mut Rng) {
+    let mut moment = 10_000;
     let asked = sandbox.request_count();
     let at_least = asked + rng.u64(..60);
     match rng.u8(..3) {
@@ -70,9 +72,10 @@ fn wait_a_while(sandbox: &Sandbox, receiver: &FakeReceiver, rng: &mut Rng) {
         _ => {
             while receiver.next_message_within(Duration::ZERO).is_some() {}
             drop(receiver.next_message_within(HEAD_START));
+            moment = 3_000;
         }
     }
-    std::thread::sleep(Duration::from_micros(rng.u64(..10_000)));
+    std::thread::sleep(Duration::from_micros(rng.u64(..moment)));
 }
 
 /// At which of the steps there is a renewal.

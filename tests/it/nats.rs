@@ -13,6 +13,7 @@ use crate::brokers::{
 use crate::harness::{HOUR, Setup, Site, sandbox};
 use crate::servers::authority::Authority;
 use crate::servers::nats::Nats;
+use crate::servers::operator::Operator;
 
 /// To subjects `renewals.TERRITORY`, with further keys.
 fn site(sandbox: &Sandbox, url: &str, more: &str) -> Site {
@@ -111,6 +112,40 @@ fn wrong_credentials_are_the_sinks_trouble_and_are_not_shown() {
     fs::write(site.path("secrets/nats"), "right").unwrap();
     relay_all(&mut site.work(), &site, sandbox.now() + HOUR);
     assert_eq!(admin.messages("S").len(), 3);
+}
+
+/// Operator, account and user as `nsc` makes them.
+#[test]
+fn a_credentials_file_proves_who_we_are() {
+    let operator = Operator::create();
+    let Some(server) = Nats::with(&operator.configuration) else { return };
+    let mut admin = server.client_of(&operator.user(&[]));
+    admin.create_stream("S", &["renewals.*"]);
+    let sandbox = sandbox();
+    let site = site(&sandbox, &server.url(), "credentials_file = \"nats.creds\"");
+    renewed(&sandbox, &site, 2, 1);
+    let give = |text: &str| fs::write(site.path("secrets/nats.creds"), text).unwrap();
+
+    give("not one of ours: hush-seed");
+    let said = check(&site, 1);
+    assert!(said.contains("credentials_file does not hold a JWT and an NKey seed") && !said.contains("hush"), "{said}");
+    // Of another operator.
+    give(&Operator::create().user(&[]).credentials());
+    let said = check(&site, 1);
+    assert!(said.contains("the server does not accept our credentials"), "{said}");
+    // Known here, and without the right to publish.
+    give(&operator.user(&["other.>", "$JS.API.>"]).credentials());
+    assert!(site.work().pass(sandbox.now()).1.blocked);
+    assert!(
+        last_error(&site).contains("Permissions Violation for Publish to \"renewals.eu\""),
+        "{}",
+        last_error(&site)
+    );
+
+    give(&operator.user(&["renewals.*", "$JS.API.>"]).credentials());
+    assert!(check(&site, 0).contains("would take messages"));
+    relay_all(&mut site.work(), &site, sandbox.now() + HOUR);
+    assert_eq!(admin.messages("S").len(), 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod nats;
+pub mod operator;
 pub mod rabbitmq;
 pub mod redis;
 pub mod smtp;

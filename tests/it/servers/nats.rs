@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::authority::Authority;
+use super::operator::User;
 use super::{Restart, Server, find, free_port};
 
 /// A server; `stop` and `start` keep its port and its streams.
@@ -53,7 +54,12 @@ impl Nats {
 
     /// With these fields in its CONNECT: `user`, `pass`.
     pub fn client_as(&self, connect: &Value) -> Client {
-        Client::connect(self.port, connect, None)
+        Client::connect(self.port, |_| connect.clone(), None)
+    }
+
+    /// As somebody whom an operator vouches for.
+    pub fn client_of(&self, user: &User) -> Client {
+        Client::connect(self.port, |greeting| user.connect(greeting["nonce"].as_str().expect("a nonce")), None)
     }
 
     /// Encrypted, with the authority's client certificate.
@@ -62,7 +68,7 @@ impl Nats {
             ["authority.pem", "client.pem", "client.key"].map(|name| authority.file(name).into());
         let identity = Identity { certificate, key };
         let config = renewald::tls::client_config(Some(PathBuf::as_path(&ca)), Some(&identity)).expect("its files");
-        Client::connect(self.port, connect, Some(config))
+        Client::connect(self.port, |_| connect.clone(), Some(config))
     }
 }
 
@@ -114,15 +120,18 @@ pub struct Client {
 }
 
 impl Client {
-    fn connect(port: u16, connect: &Value, tls: Option<ClientConfig>) -> Self {
+    /// `answer` makes a CONNECT of the server's INFO.
+    fn connect(port: u16, answer: impl FnOnce(&Value) -> Value, tls: Option<ClientConfig>) -> Self {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("NATS listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
         // The server speaks first, in plain text, and only then encrypted.
-        while {
-            let mut byte = [0];
+        let (mut greeting, mut byte) = (Vec::new(), [0]);
+        while byte != *b"\n" {
             stream.read_exact(&mut byte).expect("NATS speaks");
-            byte != *b"\n"
-        } {}
+            greeting.extend(byte);
+        }
+        let greeting = greeting.strip_prefix(b"INFO ").and_then(|info| serde_json::from_slice(info).ok());
+        let mut connect = answer(&greeting.expect("NATS says who it is"));
         let stream: Box<dyn Stream> = match tls {
             None => Box::new(stream),
             Some(config) => {
@@ -132,7 +141,6 @@ impl Client {
             }
         };
         let mut this = Self { reader: BufReader::new(stream), requests: Cell::new(0) };
-        let mut connect = connect.clone();
         connect["verbose"] = false.into();
         this.send(&format!("CONNECT {connect}\r\nPING\r\n"));
         while this.line() != "PONG" {}
