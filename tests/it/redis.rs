@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::{NewOrder, Sandbox};
 
-use crate::harness::{Daemon, Finished, HOUR, Setup, Site, Track, eventually, keys_of, order, sandbox};
+use crate::harness::{DAY, Daemon, Finished, HOUR, Setup, Site, Track, eventually, keys_of, new_order, order, sandbox};
 use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_for_delivered};
 use crate::servers::authority::Authority;
 use crate::servers::redis::{Entry, Redis};
@@ -49,6 +49,14 @@ fn last_error(site: &Site) -> String {
 
 fn attempts(site: &Site) -> i64 {
     site.value("SELECT sum(attempts) FROM dispatches")
+}
+
+/// Those that counted against the messages of one order.
+fn attempts_of(site: &Site, number: &str) -> i64 {
+    site.value(&format!(
+        "SELECT max(attempts) FROM dispatches d JOIN subscriptions s ON s.id = d.subscription
+         WHERE s.partner_order_number = '{number}' AND d.state = 'pending'"
+    ))
 }
 
 fn assert_no_canary(finished: &Finished, keys: &[String]) {
@@ -112,6 +120,34 @@ fn the_stream_may_be_named_by_what_a_message_is_about() {
     assert!(checked.stdout.contains("max_len: Redis trims the oldest entries, read or not"), "{checked:?}");
     site.catch_up();
     assert_eq!(redis.length("r:nexway:eu:renewald.renewal.ready.v1"), 1);
+}
+
+/// What is one message's trouble every time, while others are taken, is no longer the sink's.
+#[test]
+fn a_message_that_is_never_taken_holds_up_no_other() {
+    let Some(redis) = Redis::new() else { return };
+    let sandbox = sandbox();
+    let site = setup(&sandbox, &at(&redis, "stream = \"renewals.{territory}\"")).install();
+    redis.cli(&["SET", "renewals.us", "by another"]);
+    let order = NewOrder { territory: "us".to_owned(), ..NewOrder::new("U") };
+    let id = new_order(&sandbox, order)[0];
+    site.track_all([Track { territory: "us", ..Track::new("U", id) }]);
+    renewed(&sandbox, &site);
+    sandbox.renew("U", None).unwrap();
+    let (mut work, begin) = (site.work(), sandbox.now());
+    work.pass(begin);
+    for day in 1..=6 {
+        sandbox.renew("A", None).unwrap();
+        let now = begin + day * DAY;
+        work.pass(now);
+        // A probe that met the one that is not taken is made again soon.
+        (1..=2).for_each(|n| drop(work.relay(now + n * HOUR)));
+        assert_eq!(redis.length("renewals.eu"), 1 + usize::try_from(day).unwrap());
+    }
+    assert!(attempts_of(&site, "U") >= 2, "they count by now: {}", attempts_of(&site, "U"));
+    redis.cli(&["DEL", "renewals.us"]);
+    work.relay(begin + 8 * DAY);
+    assert_eq!(redis.length("renewals.us"), 1);
 }
 
 #[test]
