@@ -70,6 +70,9 @@ impl Verdict {
     }
 }
 
+/// No generation is below -1.
+pub const UNREADABLE_GENERATION: i64 = i64::MIN;
+
 /// The answer to *Get Subscription Status*. Every field may be missing; a `Status` with class
 /// [`Class::Success`] carries at least a generation or an order number.
 #[derive(Clone, Debug)]
@@ -77,6 +80,7 @@ pub struct Status {
     pub verdict: Verdict,
     /// As returned: the original, suffixed, or something foreign.
     pub partner_order_number: Option<String>,
+    /// [`UNREADABLE_GENERATION`] where there is one that is no whole number: it must not pass for missing.
     pub generation: Option<i64>,
     /// Opaque; compare ignoring case.
     pub technical_status: Option<String>,

@@ -24,13 +24,12 @@ pub fn observe(original: &str, status: &Status) -> Result<Observed, Unusable> {
         Some(returned) => Some(generation_in(original, returned).ok_or(Unusable::Foreign)?),
         None => None,
     };
-    // -1 is a trial on the sister platform: no renewal yet. Anything below it is as good as missing.
-    let field = match status.generation {
-        Some(-1) => Some(0),
-        Some(generation) if generation < 0 => None,
-        other => other,
-    };
+    // -1 is a trial on the sister platform: no renewal yet.
+    let field = status.generation.map(|generation| if generation == -1 { 0 } else { generation });
     match (field, suffix) {
+        // Nobody knows what it says: beside the original number it may say that there is a renewal.
+        (Some(..0), Some(suffix)) if suffix > 0 => Ok(Observed { generation: suffix, contradicts: false }),
+        (Some(..0), _) => Err(Unusable::NoGeneration),
         (Some(field), Some(suffix)) if suffix > 0 => {
             Ok(Observed { generation: field.max(suffix), contradicts: field != suffix })
         }
@@ -125,7 +124,8 @@ mod tests {
         assert_eq!(seen(Some("P-2"), Some(1)), Ok((2, true)));
         assert_eq!(seen(Some("P-2"), Some(5)), Ok((5, true)));
         assert_eq!(seen(Some("P"), Some(-1)), Ok((0, false)));
-        assert_eq!(seen(Some("P"), Some(-7)), Ok((0, false)));
+        assert_eq!(seen(Some("P"), Some(-7)), Err(Unusable::NoGeneration));
+        assert_eq!(seen(Some("P-2"), Some(-7)), Ok((2, false)));
         assert_eq!(seen(None, Some(-7)), Err(Unusable::NoGeneration));
         assert_eq!(seen(Some("Q"), Some(1)), Err(Unusable::Foreign));
         assert_eq!(seen(None, None), Err(Unusable::NoGeneration));

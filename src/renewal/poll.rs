@@ -78,8 +78,7 @@ impl Poll<'_> {
     fn answered(&mut self, status: &Status) {
         let observed = number::observe(&self.before.partner_order_number, status);
         if observed == Err(Unusable::NoGeneration) {
-            return self
-                .failed(Outcome::Unreadable, Some("the answer names neither generation nor order number".into()));
+            return self.failed(Outcome::Unreadable, Some("the answer does not tell the generation".into()));
         }
         self.usable(Outcome::Ok, None);
         match observed {

@@ -39,12 +39,22 @@ impl Scalar<'_> {
         }
     }
 
-    /// A whole number or a string of one.
+    /// A whole number, however it is written, or a string of one.
     pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
+            Self::Float(number) => whole(*number),
             Self::Text(text) => text.trim().parse().ok(),
             _ => None,
+        }
+    }
+
+    /// Missing, null or empty: not so a value that is no number.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Text(text) => text.trim().is_empty(),
+            _ => false,
         }
     }
 
@@ -61,8 +71,7 @@ impl Scalar<'_> {
     /// Unlike elsewhere a wrong type matters: taken for missing, a failure would look like a success.
     pub fn code(&self) -> Result<Option<i64>, OddCode> {
         match self {
-            Self::Absent => Ok(None),
-            Self::Text(text) if text.trim().is_empty() => Ok(None),
+            _ if self.is_absent() => Ok(None),
             _ => self.integer().map(Some).ok_or(OddCode),
         }
     }
@@ -76,6 +85,12 @@ impl Scalar<'_> {
             _ => None,
         }
     }
+}
+
+/// `1.0` is 1; beyond 2^53 a float no longer tells one whole number from the next.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
 fn written(text: &str) -> Option<Timestamp> {
@@ -257,7 +272,10 @@ mod tests {
             ("\" 5 \"", Some(5)),
             ("-1", Some(-1)),
             ("\"12.0\"", None),
-            ("12.0", None),
+            ("12.0", Some(12)),
+            ("-0.0", Some(0)),
+            ("12.5", None),
+            ("1e18", None),
             ("\"\"", None),
             ("null", None),
             ("true", None),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::http::MIB;
 use super::lenient::{Lenient, List, OddCode, Scalar, SerialData};
 use crate::delivery::{DownloadManager, File, LicenceKey, Serial};
-use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Status, Verdict};
+use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Status, UNREADABLE_GENERATION, Verdict};
 
 /// Characters. The provider's texts are for people: nobody reads more than this.
 const LONGEST_MESSAGE: usize = 500;
@@ -49,10 +49,11 @@ impl Answer for Status {
 
     fn read(body: &[u8]) -> Result<Self, Error> {
         let body: StatusBody<'_> = parse(body)?;
+        let unreadable_generation = (!body.generation.is_absent()).then_some(UNREADABLE_GENERATION);
         let status = Self {
             verdict: body.verdict(Self::class)?.unwrap_or_else(Verdict::success),
             partner_order_number: body.partner_order_number.text(),
-            generation: body.generation.integer(),
+            generation: body.generation.integer().or(unreadable_generation),
             technical_status: body.technical_status.text(),
             expires_at: body.expiration_datetime.instant(),
         };
@@ -288,9 +289,14 @@ struct ItemBody<'a> {
 
 impl ItemBody<'_> {
     fn into_item(self) -> Result<LineItem, Error> {
+        let subscription_id = self.subscription_id.integer();
+        // Taken for missing, it would make somebody else's key ours.
+        if subscription_id.is_none() && !self.subscription_id.is_absent() {
+            return Err(unreadable("a line item's subscriptionId is no whole number"));
+        }
         Ok(LineItem {
             verdict: level(&self.response_code, &self.response_message)?,
-            subscription_id: self.subscription_id.integer().filter(|id| *id != 0),
+            subscription_id: subscription_id.filter(|id| *id != 0),
             serials: self.serials.0.into_iter().map(SerialBody::into_serial).collect(),
         })
     }

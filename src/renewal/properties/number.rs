@@ -64,10 +64,12 @@ fn model(original: &str, number: &str) -> Option<i64> {
 
 /// Section 4.3 of the reference: which of the two signals counts.
 fn seen(suffix: Option<Option<i64>>, field: Option<i64>) -> Result<Observed, Unusable> {
+    let is_odd = field.is_some_and(|field| field < -1);
     let field = field.map(|field| if field == -1 { 0 } else { field }).filter(|field| *field >= 0);
     let (generation, contradicts) = match (suffix, field) {
         (Some(None), _) => return Err(Unusable::Foreign),
         (None, None) => return Err(Unusable::NoGeneration),
+        (Some(Some(0)), None) if is_odd => return Err(Unusable::NoGeneration),
         (None | Some(Some(0)), Some(field)) => (field, false),
         (Some(Some(suffix)), None) => (suffix, false),
         (Some(Some(suffix)), Some(field)) => (if suffix > field { suffix } else { field }, suffix != field),

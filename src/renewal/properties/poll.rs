@@ -111,9 +111,11 @@ impl Model {
                 expected.surprises = 1;
             }
             Reply::Status { number, field, status, expires } => {
+                let is_odd = field.is_some_and(|field| field < -1);
                 let field = field.map(|field| if field == -1 { 0 } else { field }).filter(|field| *field >= 0);
                 let suffix = number.filter(|number| *number > 0);
-                let Some(seen) = suffix.max(field).or(*number) else { return self.failed(expected, 0.0, rules) };
+                let original = number.filter(|_| !is_odd);
+                let Some(seen) = suffix.max(field).or(original) else { return self.failed(expected, 0.0, rules) };
                 self.usable();
                 let expires = expires.map(|days| NOW.as_unix() + days * DAY);
                 self.expires = expires.or(self.expires);

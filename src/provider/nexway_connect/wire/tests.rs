@@ -47,7 +47,18 @@ fn a_status_may_come_in_other_types() {
         .replace("\"code\": 0", "\"responseCode\": \"0\"");
     assert_eq!(status(&same).unwrap().generation, Some(1));
     assert_eq!(status(&format!("\u{feff} {STATUS} ")).unwrap().generation, Some(1));
-    for (json, generation) in [("null", None), ("-1", Some(-1)), ("\"x\"", None), ("{}", None), ("1.5", None)] {
+    const ODD: Option<i64> = Some(UNREADABLE_GENERATION);
+    for (json, generation) in [
+        ("null", None),
+        ("\" \"", None),
+        ("-1", Some(-1)),
+        ("1.0", Some(1)),
+        ("\"x\"", ODD),
+        ("{}", ODD),
+        ("1.5", ODD),
+        ("1e300", ODD),
+        ("true", ODD),
+    ] {
         let status = status(&STATUS.replace("\"generation\": 1", &format!("\"generation\": {json}"))).unwrap();
         assert_eq!((status.generation, status.verdict.class), (generation, Class::Success), "{json}");
     }
@@ -137,6 +148,11 @@ fn order_data_may_lack_nearly_everything() {
         let order = order(&format!("{{\"responseCode\": 1060, \"orderNumber\": 0{lines}}}")).unwrap();
         assert_eq!((order.verdict.class, order.lines.len(), order.order_number), (Class::Waiting, 0, None), "{lines}");
     }
+    for (id, read) in [("5618577.0", Some(5_618_577)), ("\"\"", None), ("null", None), ("\"0\"", None)] {
+        let body =
+            format!("{{\"responseCode\": 0, \"orderLines\": [{{\"lineItems\": [{{\"subscriptionId\": {id}}}]}}]}}");
+        assert_eq!(order(&body).unwrap().lines[0].items[0].subscription_id, read, "{id}");
+    }
     let bare = order("{\"orderLines\": [{\"files\": null, \"lineItems\": [{\"subscriptionId\": 0}]}]}").unwrap();
     assert_eq!(bare.verdict.class, Class::Success);
     assert_eq!(bare.lines[0].items[0].subscription_id, None);
@@ -155,6 +171,8 @@ fn order_data_that_could_lose_a_key_or_hide_a_failure_is_unreadable() {
         r#"{"responseCode": 0, "orderLines": {"lineItems": []}}"#,
         r#"{"responseCode": 0, "orderLines": [{"responseCode": true}]}"#,
         r#"{"responseCode": 0, "orderLines": [{"lineItems": [{"responseCode": "x"}]}]}"#,
+        r#"{"responseCode": 0, "orderLines": [{"lineItems": [{"subscriptionId": "8f14e45f-ceea"}]}]}"#,
+        r#"{"responseCode": 0, "orderLines": [{"lineItems": [{"subscriptionId": [5618577]}]}]}"#,
         r#"{"responseCode": 0, "orderLines": [{"lineItems": [{"serials": "KEY"}]}]}"#,
         r#"{"responseCode": 0, "orderLines": [{"lineItems": [{"serials": [{"data": {"a": 1}}]}]}]}"#,
         r#"{"responseCode": 0, "orderLines": [{"lineItems": [{"serials": [{"data": true}]}]}]}"#,
