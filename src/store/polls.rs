@@ -307,7 +307,8 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
 fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE subscriptions SET
-             state = :state, generation = :generation, expires_at = :expires_at, expiry_reported = :expiry_reported,
+             state = :state, generation = :generation,
+             expires_at = CASE WHEN :expiry_changed THEN :expires_at ELSE expires_at END, expiry_reported = :expiry_reported,
              ended_at = :ended_at, lane = :lane, due_at = :due_at, pace = :pace, last_asked_at = :last_asked_at,
              last_answer_at = :last_answer_at, failures = :failures, refusals = :refusals,
              last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
@@ -318,6 +319,8 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
     )?
     .execute(named_params! {
         ":state": after.state, ":generation": after.generation, ":expires_at": after.expires_at,
+        // Otherwise a person may have changed it while we asked.
+        ":expiry_changed": after.expires_at != before.expires_at,
         ":expiry_reported": after.expiry_reported, ":ended_at": after.ended_at, ":lane": after.lane.rank(),
         ":due_at": after.due_at, ":pace": after.pace, ":last_asked_at": after.last_asked_at,
         ":last_answer_at": after.last_answer_at, ":failures": after.failures, ":refusals": after.refusals,
@@ -328,4 +331,56 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,
         ":expected_territory": before.territory,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::renewal::HOUR;
+    use crate::store::{Access, NewSubscription, Tracked};
+
+    const NOW: Timestamp = Timestamp::constant(1_795_291_200);
+
+    /// `P`, expected to end then.
+    fn order(expires_at: Option<Timestamp>) -> NewSubscription {
+        NewSubscription {
+            provider: "nexway".to_owned(),
+            territory: "eu".to_owned(),
+            partner_order_number: "P".to_owned(),
+            subscription_id: 1,
+            generation: Some(0),
+            expires_at,
+            metadata: None,
+            tracked_by: "track",
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_person_changes_during_a_poll_stays_unless_the_provider_says_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        store.track(vec![order(None)], false, NOW).await.unwrap();
+        let page = || DuePage {
+            provider: "nexway".to_owned(),
+            territory: "eu".to_owned(),
+            lane: Lane::Other,
+            until: NOW + HOUR,
+            after: (i64::MIN, i64::MIN),
+            limit: 1,
+        };
+        let polled = async |reported: Option<Timestamp>| {
+            let before = store.due_subscriptions(page()).await.unwrap().remove(0);
+            let updated = store.track(vec![order(Some(NOW + HOUR))], true, NOW).await.unwrap();
+            assert_eq!(updated, [Tracked::Updated]);
+            let mut after = Subscription { technical_status: Some("ACTIVE".into()), ..before.clone() };
+            if reported.is_some() {
+                (after.expires_at, after.expiry_reported) = (reported, true);
+            }
+            let record = PollRecord { before, after, renewals: vec![], messages: vec![] };
+            assert_eq!(store.record_polls(vec![record], NOW).await.unwrap(), [Recorded::Done]);
+            store.due_subscriptions(page()).await.unwrap().remove(0).expires_at
+        };
+        assert_eq!(polled(None).await, Some(NOW + HOUR));
+        assert_eq!(polled(Some(NOW)).await, Some(NOW), "what the provider reports beats what we were given");
+    }
 }

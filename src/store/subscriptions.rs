@@ -354,7 +354,7 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
         )?;
     let revive = stands == State::Untracked && state != State::Untracked;
     if revive {
-        revive_row(db, row, new.generation, now)?;
+        revive_row(db, row, state, new.generation, now)?;
     }
     if revive || update {
         db.prepare_cached(
@@ -375,16 +375,19 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     })
 }
 
-/// Watches an untracked subscription again. Renewals that were dropped meanwhile are wanted again where the caller says that it has
+/// Tracks an untracked subscription again, in this state. Renewals that were dropped meanwhile are wanted again where the caller says that it has
 /// only an earlier generation; an adopting caller wants none of them, nor of those that came since: the first poll notes what is.
-fn revive_row(db: &Connection, row: i64, generation: Option<i64>, now: Timestamp) -> Result<()> {
+fn revive_row(db: &Connection, row: i64, state: State, generation: Option<i64>, now: Timestamp) -> Result<()> {
     db.execute(
-        "UPDATE subscriptions SET state = 'watching', due_at = :now, pace = 'regular', terminal_since = NULL,
+        "UPDATE subscriptions SET state = :state, terminal_since = NULL,
+             due_at = CASE WHEN :state IN ('watching', 'ended') THEN :now END,
+             ended_at = CASE WHEN :state = 'ended' THEN :now END,
+             pace = CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END,
              lane = CASE WHEN :generation IS NULL THEN 0 ELSE 2 END,
              generation = CASE WHEN :generation IS NULL THEN NULL
                                ELSE max(coalesce(generation, 0), :generation) END
          WHERE id = :id AND state = 'untracked'",
-        named_params! { ":id": row, ":now": now, ":generation": generation },
+        named_params! { ":id": row, ":now": now, ":generation": generation, ":state": state },
     )?;
     db.execute(
         "UPDATE renewals SET state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now

@@ -94,6 +94,22 @@ fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
 }
 
 #[test]
+fn an_import_restores_the_state_of_what_was_untracked_too() {
+    let mut setup = Setup::new(&sandbox());
+    setup.territories.truncate(1);
+    let site = setup.install();
+    for number in ["A", "B", "C"] {
+        site.track(number, 1);
+        site.command(&["untrack", number]).expect_code(0);
+    }
+    let csv = "partner_order_number,subscription_id,generation,state\nA,1,0,paused\nB,1,0,ended\nC,1,0,watching\n";
+    fs::write(site.path("export.csv"), csv).unwrap();
+    site.command(&["import", "export.csv"]).expect_code(0);
+    let states = "SELECT state || ' ' || (due_at IS NOT NULL) || ' ' || pace FROM subscriptions ORDER BY id";
+    assert_eq!(site.texts(states), ["paused 0 regular", "ended 1 monthly", "watching 1 regular"]);
+}
+
+#[test]
 fn a_running_daemon_notices_at_once_what_a_command_tracks_or_asks_for() {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let mut setup = Setup::new(&sandbox).webhook(&receiver);
