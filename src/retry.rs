@@ -50,6 +50,8 @@ pub const NOT_FOUND_GIVE_UP: Duration = Duration::from_secs(48 * 3600);
 pub const WAITING_GIVE_UP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Codes 1051, 1060 and 1061 are logged as a warning after this.
 pub const WAITING_WARNING: Duration = Duration::from_secs(3 * 24 * 3600);
+/// As many attempts in a row without an answer are worth an alert: about six hours, by default.
+pub const UNANSWERED_WARNING: u32 = 14;
 /// Other transient codes.
 pub const TRANSIENT_GIVE_UP: Duration = Duration::from_secs(72 * 3600);
 

@@ -11,7 +11,7 @@ use crate::clock::{StepDetector, Timestamp};
 use crate::forecast::Forecast;
 use crate::heartbeat::Heartbeat;
 use crate::renewal::Rules;
-use crate::retry::WAITING_WARNING;
+use crate::retry::{UNANSWERED_WARNING, WAITING_WARNING};
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
 use crate::store::{self, Alert, AlertChange, Group, Patience, Store, counted, counts_of};
@@ -191,10 +191,13 @@ async fn provider(
         let text = format!("{} subscriptions are refused: wrong territory?", counted(late.refused_for_long));
         found.alerts.push(Alert::new("refused", name, &text));
     }
-    let waiting = store.count_long_waits(name, WAITING_WARNING).await?;
+    let waiting = store.count_long_waits(name, WAITING_WARNING, UNANSWERED_WARNING).await?;
     if waiting > 0 {
         let age = format_duration(WAITING_WARNING);
-        let text = format!("{waiting} renewals have waited for their order data for more than {age}");
+        let text = format!(
+            "{waiting} renewals wait for their order data: for more than {age}, or after {UNANSWERED_WARNING} attempts \
+             without an answer"
+        );
         found.alerts.push(Alert::new("waiting", name, &text));
     }
     Ok(())

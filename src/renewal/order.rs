@@ -29,6 +29,8 @@ pub struct Patience {
     pub attempts: u32,
     /// The last attempt, if it brought an answer: an outage in between makes it `None`.
     pub answered_at: Option<Timestamp>,
+    /// Attempts in a row that brought none.
+    pub unanswered: u32,
     pub refusals: u32,
     pub empty_answers: u32,
     pub not_found: Tally,
@@ -110,7 +112,10 @@ impl Attempt<'_> {
             return self.settle(&order.verdict, None);
         }
         let Some(ours) = ours(asked, order) else {
-            return self.not_ours("the answer holds another subscription's lines only");
+            return match not_yet(order) {
+                Some(verdict) => self.settle(verdict, None),
+                None => self.not_ours("the answer holds another subscription's lines only"),
+            };
         };
         // Only now: another's cancelled order ends nothing of ours.
         if order.verdict.class == Class::Permanent {
@@ -148,7 +153,7 @@ impl Attempt<'_> {
             Class::Configuration => {
                 let refusals = self.before.refusals.saturating_add(1);
                 self.again(
-                    Patience { refusals, answered_at: None, ..self.before.clone() },
+                    Patience { refusals, unanswered: 0, answered_at: None, ..self.before.clone() },
                     retry::refused(refusals),
                     "refused",
                     describe(verdict),
@@ -183,9 +188,12 @@ impl Attempt<'_> {
         self.again(patience, delay, outcome, describe(verdict))
     }
 
-    /// No answer: neither time nor attempt counts.
+    /// No answer: neither time nor attempt counts. It is asked for less and less often all the same: this may be the only order
+    /// that the provider fails on.
     fn no_answer(&self, error: &Error) -> Step {
-        let delay = retry::order_data(self.before.attempts + 1, self.rules.retry_first, self.rules.retry_max.min(HOUR));
+        let unanswered = self.before.unanswered.saturating_add(1);
+        let so_many = self.before.attempts.saturating_add(unanswered);
+        let delay = retry::order_data(so_many, self.rules.retry_first, self.rules.retry_max.min(HOUR));
         let (outcome, retry_after) = match error {
             Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => {
                 ("unavailable", *retry_after)
@@ -194,7 +202,7 @@ impl Attempt<'_> {
             _ => ("unreachable", None),
         };
         self.again(
-            Patience { answered_at: None, ..self.before.clone() },
+            Patience { unanswered, answered_at: None, ..self.before.clone() },
             retry::with_retry_after(delay, retry_after),
             outcome,
             clip(&crate::chain(error)),
@@ -205,6 +213,7 @@ impl Attempt<'_> {
         Patience {
             attempts: self.before.attempts.saturating_add(1),
             answered_at: Some(self.now),
+            unanswered: 0,
             refusals: 0,
             empty_answers: 0,
             ..self.before.clone()
@@ -242,6 +251,17 @@ fn ours<'a>(asked: Asked<'_>, order: &'a OrderData) -> Option<Ours<'a>> {
         .filter(|(_, items): &(_, Vec<_>)| !items.is_empty())
         .collect();
     (!lines.is_empty()).then_some(Ours { lines, unmatched: false })
+}
+
+/// Why an order that names others only may come to name us: it says "not yet" itself, or of something that names nobody.
+fn not_yet(order: &OrderData) -> Option<&Verdict> {
+    let of_nobody = order.lines.iter().flat_map(|line| {
+        let items: Vec<_> = line.items.iter().filter(|item| item.subscription_id.is_none()).collect();
+        let line_names_nobody = line.items.is_empty() || !items.is_empty();
+        line_names_nobody.then_some(&line.verdict).into_iter().chain(items.into_iter().map(|item| &item.verdict))
+    });
+    let passing = |verdict: &&Verdict| matches!(verdict.class, Class::Waiting | Class::Transient);
+    std::iter::once(&order.verdict).chain(of_nobody).filter(passing).reduce(worse)
 }
 
 /// The class that counts, over the order level and our lines and items; and the permanent code of what was left out, if other

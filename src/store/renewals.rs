@@ -71,7 +71,7 @@ pub struct RenewalRow {
 const DUE_COLUMNS: &str = "r.id, r.subscription, s.territory, s.partner_order_number, s.subscription_id, s.metadata, \
      r.generation, r.revision, r.order_number, r.detected_at, r.expires_at, r.next_attempt_at, r.attempts, \
      r.answered_at, r.refusals, r.empty_answers, r.not_found_answers, r.not_found_seconds, r.waiting_answers, \
-     r.waiting_seconds, r.transient_answers, r.transient_seconds";
+     r.waiting_seconds, r.transient_answers, r.transient_seconds, r.unanswered";
 
 fn due_renewal(row: &Row<'_>) -> rusqlite::Result<DueRenewal> {
     let tally = |at: usize| Ok::<_, rusqlite::Error>(Tally { answers: row.get(at)?, seconds: row.get(at + 1)? });
@@ -96,6 +96,7 @@ fn due_renewal(row: &Row<'_>) -> rusqlite::Result<DueRenewal> {
             not_found: tally(16)?,
             waiting: tally(18)?,
             transient: tally(20)?,
+            unanswered: row.get(22)?,
         },
     })
 }
@@ -245,8 +246,8 @@ impl Store {
                                             WHERE m.subscription = renewals.subscription
                                               AND m.generation = renewals.generation AND m.type LIKE 'renewal.%'),
                      state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now,
-                     attempts = 0, answered_at = NULL, refusals = 0, empty_answers = 0, not_found_answers = 0,
-                     not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
+                     attempts = 0, answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0,
+                     not_found_answers = 0, not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
                      transient_seconds = 0, last_outcome = NULL, last_detail = NULL
                  WHERE subscription = :subscription AND generation = :generation AND state <> 'awaiting_order_data'",
                 named_params! { ":subscription": subscription, ":generation": generation, ":now": now },
@@ -321,7 +322,7 @@ fn ask_again(
         .prepare_cached(
             "UPDATE renewals SET
                  next_attempt_at = :next, last_attempt_at = :now, attempts = :attempts, answered_at = :answered_at,
-                 refusals = :refusals, empty_answers = :empty_answers,
+                 unanswered = :unanswered, refusals = :refusals, empty_answers = :empty_answers,
                  not_found_answers = :not_found_answers, not_found_seconds = :not_found_seconds,
                  waiting_answers = :waiting_answers, waiting_seconds = :waiting_seconds,
                  transient_answers = :transient_answers, transient_seconds = :transient_seconds,
@@ -330,7 +331,8 @@ fn ask_again(
         )?
         .execute(named_params! {
             ":next": next, ":now": now, ":attempts": patience.attempts, ":answered_at": patience.answered_at,
-            ":refusals": patience.refusals, ":empty_answers": patience.empty_answers,
+            ":unanswered": patience.unanswered, ":refusals": patience.refusals,
+            ":empty_answers": patience.empty_answers,
             ":not_found_answers": patience.not_found.answers, ":not_found_seconds": patience.not_found.seconds,
             ":waiting_answers": patience.waiting.answers, ":waiting_seconds": patience.waiting.seconds,
             ":transient_answers": patience.transient.answers, ":transient_seconds": patience.transient.seconds,

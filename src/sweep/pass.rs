@@ -38,7 +38,7 @@ const BATCH: usize = 512;
 const MOST_UNWRITTEN: usize = 4096;
 /// A result does not wait longer than this for others to share its commit.
 const WRITE_WITHIN: Duration = Duration::from_millis(100);
-/// Connections that stalled ordinary polls cannot take: order data and asked-for polls have them.
+/// Connections that stalled ordinary polls cannot take: order data and asked-for polls have them. Nor can stalled order data.
 const RESERVED: usize = 2;
 /// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
 const RECORD_GRACE: Duration = Duration::from_millis(800);
@@ -115,6 +115,8 @@ pub(super) struct Pass<'a, P> {
     in_flight: FuturesUnordered<BoxFuture<'a, Done>>,
     /// Of the requests in flight, those that nobody asked for.
     ordinary: usize,
+    /// Requests for order data in flight.
+    order_data: usize,
     unwritten: Vec<PollRecord>,
     /// When the oldest of them must be on its way to the disk.
     write_by: Option<Instant>,
@@ -145,6 +147,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             reading: None,
             in_flight: FuturesUnordered::new(),
             ordinary: 0,
+            order_data: 0,
             unwritten: Vec::new(),
             write_by: None,
             writing: None,
@@ -240,7 +243,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         }
     }
 
-    /// What waits and may take a connection now: two are kept for what cannot wait.
+    /// What waits and may take a connection now.
     fn startable(&mut self) -> Waiting {
         let concurrency = self.shared.account.concurrency;
         let may = self.wind_up_by.is_none() && self.in_flight.len() < concurrency;
@@ -248,8 +251,17 @@ impl<'a, P: Provider> Pass<'a, P> {
             return Waiting::default();
         }
         let waiting = self.queues.waiting(self.gate);
-        let ordinary_may = self.ordinary < concurrency.saturating_sub(RESERVED).max(1);
-        Waiting { urgent: waiting.urgent && ordinary_may, other: waiting.other && ordinary_may, ..waiting }
+        let most = concurrency.saturating_sub(RESERVED).max(1);
+        let ordinary_may = self.ordinary < most;
+        // Half of them while polls wait, as of the slots (design section 9).
+        let polls_wait = waiting.asked_for || waiting.urgent || waiting.other;
+        let order_data_may = self.order_data < if polls_wait { (concurrency / 2).max(1) } else { most };
+        Waiting {
+            asked_for: waiting.asked_for,
+            order_data: waiting.order_data && order_data_may,
+            urgent: waiting.urgent && ordinary_may,
+            other: waiting.other && ordinary_may,
+        }
     }
 
     fn start(&mut self, waiting: Waiting, slot: Slot) {
@@ -266,6 +278,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             Some(Want::OrderData) => {
                 let Some(renewal) = self.queues.pop_renewal() else { return };
                 self.gate.sent(&renewal.territory);
+                self.order_data += 1;
                 let span = tracing::debug_span!("order_data", order = %visible(&renewal.order_number),
                     subscription = renewal.subscription_id);
                 Box::pin(self.shared.order_data(renewal, slot).instrument(span))
@@ -283,14 +296,15 @@ impl<'a, P: Provider> Pass<'a, P> {
         match done {
             Done::Poll { started, before, answer } => {
                 self.ordinary -= usize::from(before.lane != Lane::AskedFor);
-                self.shared.tell_breaker(started, answer.as_ref().err());
+                self.shared.tell_breaker(started, answer.as_ref().err(), false);
                 self.report.polls += 1;
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
                 self.polled(before, &answer, started.elapsed()).await
             }
             Done::OrderData { started, asked, answer, settling } => {
-                self.shared.tell_breaker(started, answer.as_ref().err());
+                self.order_data -= 1;
+                self.shared.tell_breaker(started, answer.as_ref().err(), asked.patience.unanswered > 0);
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
                 self.queues.settled(&asked);
@@ -449,10 +463,9 @@ impl<'a, P: Provider> Shared<'a, P> {
         let slot = self.budget.follow_up().await;
         // Rare, and boxed so that it does not double the size of every poll.
         match Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await {
-            Ok(again) if again.verdict.class == Class::Success => Ok(again),
-            // Not known to be unknown: nobody answered the second question.
-            Err(error) if error.is_outage() || matches!(error, ProviderError::TooManyRequests { .. }) => Err(error),
-            Ok(_) | Err(_) => Ok(status),
+            Ok(again) if again.verdict.class == Class::NotFound => Ok(status),
+            // Anything else is not "unknown", be it trouble.
+            again => again,
         }
     }
 
@@ -481,7 +494,8 @@ impl<'a, P: Provider> Shared<'a, P> {
         }
     }
 
-    fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>) {
+    /// `is_old`: the same was asked before in vain. It may be all that the provider fails on, and opens no breaker.
+    fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>, is_old: bool) {
         let provider = &self.account.name;
         // Everything else, 429 included, is an answer.
         let Some(error) = error.filter(|error| error.is_outage()) else {
@@ -493,6 +507,7 @@ impl<'a, P: Provider> Shared<'a, P> {
         let before = self.budget.state();
         let opened = match error {
             ProviderError::Unauthorized { .. } => self.budget.report_lockout(),
+            _ if is_old && before.breaker.is_none() => return,
             _ => self.budget.report_outage(started),
         };
         let failures = self.budget.state().failures;

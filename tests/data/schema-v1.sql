@@ -108,6 +108,7 @@ CREATE TABLE renewals (
     last_attempt_at       INTEGER,
     last_outcome          TEXT,
     last_detail           TEXT,
+    unanswered            INTEGER NOT NULL DEFAULT 0,            -- attempts in a row that brought no answer
     refusals              INTEGER NOT NULL DEFAULT 0,
     empty_answers         INTEGER NOT NULL DEFAULT 0,
     -- Patience is counted per class of answer, in answers and in the seconds between two answers in a row, so that neither

@@ -241,8 +241,16 @@ fn an_original_that_is_unknown_after_a_renewal_is_asked_by_its_last_number() {
     work.pass(sandbox.now());
     sandbox.switch(|switches| switches.accepted_number = AcceptedNumber::LastSuffixed);
     work.pass(sandbox.now() + 5 * HOUR);
-    assert_eq!(site.texts("SELECT last_outcome FROM subscriptions"), ["ok"]);
+    let outcome = || site.value::<String>("SELECT last_outcome FROM subscriptions");
+    assert_eq!(outcome(), "ok");
     assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+    // Trouble with the second question is no "unknown", which would be asked again only a day later.
+    sandbox.fault(Fault::new(FaultKind::Html).number("A-1"));
+    work.pass(sandbox.now() + 10 * HOUR);
+    assert_eq!(outcome(), "unreadable");
+    sandbox.clear_faults();
+    work.pass(sandbox.now() + 10 * HOUR + Duration::from_secs(60));
+    assert_eq!(outcome(), "ok");
 }
 
 #[test]

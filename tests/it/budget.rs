@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use renewald::clock::Timestamp;
 use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox, Script};
 
-use crate::harness::{Daemon, HOUR, PATIENCE, Setup, Site, Track, order, sandbox};
+use crate::harness::{Daemon, HOUR, PATIENCE, Setup, Site, Track, eventually, order, sandbox};
 
 const RATE: f64 = 20.0;
 
@@ -77,6 +77,25 @@ fn what_a_person_asks_for_is_answered_within_a_second_while_all_other_polls_stal
         let waited = request.at.saturating_duration_since(asked);
         assert!(waited < Duration::from_secs(1), "{number} waited {waited:?}");
     }
+}
+
+/// A provider that never answers for order data has answers for polls all the same.
+#[test]
+fn order_data_that_stalls_leaves_connections_to_polls() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).with(|setup| setup.timeout = "30s").install();
+    for number in track_many(&site, &sandbox, "R", 40) {
+        sandbox.renew(&number, None).unwrap();
+    }
+    sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Order));
+    let _daemon = Daemon::spawn(&site);
+    let stalled = || sandbox.requests().iter().filter(|request| request.endpoint == Endpoint::Order).count();
+    eventually("order data stalls", || (stalled() >= 14).then_some(()));
+    track_many(&site, &sandbox, "N", 100);
+    let answered =
+        "SELECT count(*) FROM subscriptions WHERE partner_order_number LIKE 'N%' AND last_answer_at IS NOT NULL";
+    eventually("all polls are answered", || (site.value::<i64>(answered) == 100).then_some(()));
+    assert_eq!(stalled(), 14, "two connections are never theirs");
 }
 
 #[test]

@@ -309,10 +309,12 @@ fn an_outage_of_months_gives_nothing_up() {
     let down = FaultKind::Status { status: 503, body: ErrorBody::Html, retry_after: None };
     renewed.sandbox.fault(Fault::new(down).number("A-1"));
     let start: Timestamp = renewed.sandbox.now();
-    // Fewer in a row than would make the client pause in real time.
-    (0..9u32).for_each(|n| drop(renewed.work.pass(start + n * 10 * DAY)));
+    (0..25u32).for_each(|n| drop(renewed.work.pass(start + n * 10 * DAY)));
     assert_eq!(renewed.messages().len(), 0);
+    let (unanswered, breakers) =
+        (renewed.site.value("SELECT unanswered FROM renewals"), "SELECT count(*) FROM providers");
+    assert_eq!((unanswered, renewed.site.value(breakers)), (25, 0), "one order is not the provider");
     renewed.sandbox.clear_faults();
-    renewed.work.pass(start + 100 * DAY);
+    renewed.work.pass(start + 250 * DAY);
     assert_eq!(event(&renewed.receiver.next_message()), "renewald.renewal.ready.v1");
 }

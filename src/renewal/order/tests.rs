@@ -78,6 +78,24 @@ fn only_our_own_lines_are_taken() {
     assert_eq!(outcome(&first(foreign)), "not_found");
 }
 
+/// An order that is not ready may not name us yet, in whichever place it says so.
+#[test]
+fn what_is_not_ready_yet_is_not_another_subscriptions() {
+    let waiting = || verdict(Class::Waiting, 1051);
+    let of_another = || line(vec![item(Some(7), "another's")]);
+    let empty = OrderLine { verdict: waiting(), ..line(vec![]) };
+    assert_eq!(outcome(&first(order(vec![of_another(), empty]))), "waiting");
+    let nobodys = LineItem { verdict: waiting(), ..item(None, "") };
+    assert_eq!(outcome(&first(order(vec![of_another(), line(vec![nobodys])]))), "waiting");
+    let unpaid = |lines| OrderData { verdict: verdict(Class::Waiting, 1060), ..order(lines) };
+    assert_eq!(outcome(&first(unpaid(vec![of_another()]))), "waiting");
+    let clash = Asked { original_of_another: true, ..ASKED };
+    assert_eq!(outcome(&decide(clash, &Patience::default(), &Ok(unpaid(vec![])), &rules(), NOW)), "waiting");
+    // What another subscription waits for says nothing of us.
+    let anothers = LineItem { verdict: waiting(), ..item(Some(7), "") };
+    assert_eq!(outcome(&first(order(vec![line(vec![anothers])]))), "not_found");
+}
+
 #[test]
 fn lines_without_ids_are_ours_unless_the_number_is_another_subscriptions_original() {
     let nobody = || order(vec![line(vec![item(None, "key")])]);
@@ -195,6 +213,26 @@ fn outage_and_refusal_bring_the_end_no_nearer() {
         now = now + DAY;
     }
     assert_eq!((patience.not_found.seconds, patience.not_found.answers), (0, 50));
+}
+
+#[test]
+fn what_is_never_answered_is_asked_less_and_less_often() {
+    let outage = Err(Error::Unavailable { status: 500, retry_after: None });
+    let (mut patience, mut delays) = (Patience::default(), Vec::new());
+    for _ in 0..12 {
+        let step = decide(ASKED, &patience, &outage, &rules(), NOW);
+        let Step::AskAgain { at, patience: after, .. } = step else { panic!("{step:?}") };
+        delays.push(at.since(NOW).as_secs());
+        patience = after;
+    }
+    assert!((9..=11).contains(&delays[0]) && (36..=44).contains(&delays[2]), "{delays:?}");
+    assert!((3240..=3600).contains(&delays[11]), "{delays:?}");
+    let Step::AskAgain { patience: answered, .. } =
+        decide(ASKED, &patience, &Ok(refused_at(verdict(Class::Waiting, 1051))), &rules(), NOW)
+    else {
+        panic!("given up")
+    };
+    assert_eq!((patience.unanswered, answered.unanswered, answered.attempts), (12, 0, 1));
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn expected(reply: &Reply, original_of_another: bool) -> Expected {
         _ if *number == Some(false) => return Expected::NotReady(Class::NotFound),
         Class::NotFound => return Expected::NotReady(Class::NotFound),
         Class::Configuration => return Expected::Refused,
-        _ if !any_ours => return Expected::NotReady(Class::NotFound),
+        _ if !any_ours => return Expected::NotReady(not_yet(*order, lines)),
         Class::Permanent => return Expected::GiveUp,
         _ => {}
     }
@@ -146,6 +146,20 @@ fn expected(reply: &Reply, original_of_another: bool) -> Expected {
             if keys.is_empty() { Expected::Empty(permanent) } else { Expected::Deliver(keys, permanent) }
         }
     }
+}
+
+/// An order without us: what says "not yet" for nobody by name may say it for us.
+fn not_yet(order: Class, lines: &[(Class, Vec<Item>)]) -> Class {
+    let mut said = vec![order];
+    for (line, items) in lines {
+        let nobodys = items.iter().filter(|(whose, ..)| whose.is_none()).map(|(_, class, _)| *class);
+        said.extend(nobodys);
+        if items.is_empty() || items.iter().any(|(whose, ..)| whose.is_none()) {
+            said.push(*line);
+        }
+    }
+    let passing = [Class::Waiting, Class::Transient].into_iter().find(|class| said.contains(class));
+    passing.unwrap_or(Class::NotFound)
 }
 
 /// Our items, each with the worse of its own class and its line's, and its key. A line that will never come, and one without
