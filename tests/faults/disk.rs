@@ -25,8 +25,9 @@ const LASTS: Duration = Duration::from_secs(22);
 /// What the daemon had in hand when the first write failed may still come to its end.
 const IN_HAND: Duration = Duration::from_secs(1);
 const PROBES_EVERY: Duration = Duration::from_secs(10);
-/// As much as polls, dispatches or some probes may still find room for.
+/// As much as some polls or probes may still find room for; and less than a single commit of marks needs.
 const LEFT_AT_MOST: u64 = 12 * 4096;
+const LEFT_FOR_MARKS: u64 = 3 * 4096;
 
 /// What it is doing when the disk takes no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +45,12 @@ enum Trouble {
 }
 
 fn full(round: &mut Round) -> Tally {
-    let mut left = || round.rng.u64(4096..LEFT_AT_MOST);
+    let mut left = |at_most: u64| round.rng.u64(4096..at_most);
     let troubles = [
         (Doing::Sweep, Trouble::Full(0)),
         (Doing::Relay, Trouble::Full(0)),
-        (Doing::Sweep, Trouble::Full(left())),
-        (Doing::Relay, Trouble::Full(left())),
+        (Doing::Sweep, Trouble::Full(left(LEFT_AT_MOST))),
+        (Doing::Relay, Trouble::Full(left(LEFT_FOR_MARKS))),
         (Doing::Sweep, Trouble::ReadOnly),
     ];
     // They wait most of the time: all at once.
