@@ -6,6 +6,8 @@
 mod gate;
 mod pass;
 mod queues;
+mod record;
+mod request;
 mod settle;
 mod told;
 mod trouble;
@@ -29,8 +31,9 @@ use crate::signals::Shutdown;
 use crate::store::{self, Store};
 
 use gate::Gate;
-use pass::{Pass, Shared};
+use pass::Pass;
 use queues::Queues;
+use request::Shared;
 use told::Told;
 use trouble::Trouble;
 

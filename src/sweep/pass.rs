@@ -1,6 +1,5 @@
 //! One pass: slots are handed to requests, answers become records, records are committed in groups.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,22 +13,20 @@ use tracing::Instrument;
 
 use super::gate::{self, Change, Gate};
 use super::queues::{Queues, Reading};
-use super::settle::Settling;
+use super::record::Written;
+use super::request::{Done, Shared};
 use super::told::Told;
 use super::trouble::Trouble;
-use super::{Account, Bells, Progress, Report};
-use crate::budget::{Budget, Slot};
+use super::{Progress, Report};
+use crate::budget::Slot;
 use crate::choice::{Choice, Lane, Waiting, Want};
-use crate::clock::Timestamp;
 use crate::delivery::Event;
-use crate::metrics::SweepMeter;
-use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
-use crate::pulse::{LONGEST_WAIT, Pulse};
-use crate::renewal::{Subscription, number, poll};
+use crate::provider::{Class, Error as ProviderError, Provider, Status};
+use crate::pulse::LONGEST_WAIT;
+use crate::renewal::{Subscription, poll};
 use crate::schedule::rung;
-use crate::settings::Settings;
 use crate::signals::Shutdown;
-use crate::store::{self, DueRenewal, PollRecord, Recorded, Store};
+use crate::store::{self, PollRecord};
 use crate::text::visible;
 
 /// Results that share a commit at the least, while there is more to come.
@@ -48,59 +45,6 @@ const WIND_UP: Duration = Duration::from_secs(10);
 pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
 const LOOK_AGAIN: Duration = LONGEST_WAIT;
-
-/// What the requests of a pass share.
-pub(super) struct Shared<'a, P> {
-    pub store: &'a Store,
-    pub provider: &'a P,
-    pub budget: &'a Budget,
-    pub account: &'a Account,
-    pub settings: &'a Settings,
-    pub bells: &'a Bells,
-    pub meter: &'a SweepMeter,
-    pub pulse: &'a Pulse,
-    pub now: &'a (dyn Fn() -> Timestamp + Sync),
-}
-
-impl<P> Clone for Shared<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for Shared<'_, P> {}
-
-/// What came of it.
-enum Done {
-    Poll {
-        started: Instant,
-        before: Subscription,
-        answer: Result<Status, ProviderError>,
-    },
-    /// Recorded already.
-    OrderData {
-        started: Instant,
-        asked: DueRenewal,
-        answer: Result<OrderData, ProviderError>,
-        settling: Result<Settling, store::Error>,
-    },
-}
-
-impl Done {
-    fn error(&self) -> Option<&ProviderError> {
-        match self {
-            Done::Poll { answer, .. } => answer.as_ref().err(),
-            Done::OrderData { answer, .. } => answer.as_ref().err(),
-        }
-    }
-}
-
-/// A commit that is through.
-struct Written {
-    rows: Vec<(i64, Option<Timestamp>)>,
-    renewals: u64,
-    sinks: BTreeSet<String>,
-}
 
 type Writing<'a> = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send + 'a>>;
 
@@ -433,116 +377,6 @@ impl<'a, P: Provider> Pass<'a, P> {
                 tracing::warn!("the database did not take the last results in time; they are asked for again");
                 Err(store::Error::Commit("it did not take the last results in time".to_owned()))
             }
-        }
-    }
-}
-
-impl<'a, P: Provider> Shared<'a, P> {
-    async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
-        let started = Instant::now();
-        let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
-        let settling = self.settle(&asked, &answer).await;
-        Done::OrderData { started, asked, answer, settling }
-    }
-
-    async fn poll(self, before: Subscription, slot: Slot) -> Done {
-        let started = Instant::now();
-        let answer = self.status(&before, slot).await;
-        Done::Poll { started, before, answer }
-    }
-
-    /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
-    async fn status(&self, before: &Subscription, slot: Slot) -> Result<Status, ProviderError> {
-        let Subscription { territory, partner_order_number: original, subscription_id, .. } = before;
-        let status = self.provider.subscription_status(territory, original, *subscription_id, slot).await?;
-        let generation = before.generation.unwrap_or(0);
-        if status.verdict.class != Class::NotFound || generation == 0 {
-            return Ok(status);
-        }
-        let suffixed = number::order_number(original, generation);
-        let slot = self.budget.follow_up().await;
-        // Rare, and boxed so that it does not double the size of every poll.
-        match Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await {
-            Ok(again) if again.verdict.class == Class::NotFound => Ok(status),
-            // Anything else is not "unknown", be it trouble.
-            again => again,
-        }
-    }
-
-    /// Writes records in key order: the rows one commit touches then lie side by side.
-    async fn record(self, mut records: Vec<PollRecord>) -> Result<Written, store::Error> {
-        // By cached key, so that each record moves once: they are large.
-        records.sort_by_cached_key(|record| record.before.row);
-        let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
-        let found: Vec<_> = records.iter().map(Found::of).collect();
-        let written = self.store.record_polls(records, (self.now)()).await?;
-        let mut result = Written { rows, renewals: 0, sinks: BTreeSet::new() };
-        for (found, _) in found.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
-            result.renewals += found.numbers.len() as u64;
-            for order in &found.numbers {
-                tracing::info!(order = %visible(order), subscription = found.subscription_id,
-                    territory = %found.territory, "renewal seen");
-            }
-            result.sinks.extend(found.sinks);
-        }
-        Ok(result)
-    }
-
-    fn ring<'s>(&self, sinks: impl IntoIterator<Item = &'s String>) {
-        for bell in sinks.into_iter().filter_map(|sink| self.bells.get(sink)) {
-            bell.notify_one();
-        }
-    }
-
-    /// `is_old`: the same was asked before in vain. It may be all that the provider fails on, and opens no breaker.
-    fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>, is_old: bool) {
-        let provider = &self.account.name;
-        // Everything else, 429 included, is an answer.
-        let Some(error) = error.filter(|error| error.is_outage()) else {
-            if self.budget.report_success() {
-                tracing::info!(%provider, "provider answers again");
-            }
-            return;
-        };
-        let before = self.budget.state();
-        let opened = match error {
-            ProviderError::Unauthorized { .. } => self.budget.report_lockout(),
-            _ if is_old && before.breaker.is_none() => return,
-            _ => self.budget.report_outage(started),
-        };
-        let failures = self.budget.state().failures;
-        if opened {
-            tracing::error!(%provider, error = %crate::chain(error), "provider does not answer: one probe at a time until it does");
-        } else if let Some(open) = before.breaker
-            && failures > before.failures
-            && failures.is_power_of_two()
-        {
-            // At growing distance: an outage may last for days.
-            tracing::warn!(%provider, error = %crate::chain(error),
-                "provider still does not answer, {failures} times within {} s", open.since.elapsed().as_secs());
-        }
-    }
-}
-
-/// What a record will be logged and rung for, once it is on disk.
-#[derive(Default)]
-struct Found {
-    subscription_id: i64,
-    territory: String,
-    numbers: Vec<String>,
-    sinks: Vec<String>,
-}
-
-impl Found {
-    fn of(record: &PollRecord) -> Self {
-        if record.renewals.is_empty() && record.messages.is_empty() {
-            return Self::default();
-        }
-        Self {
-            subscription_id: record.after.subscription_id,
-            territory: record.after.territory.clone(),
-            numbers: record.renewals.iter().map(|renewal| renewal.order_number.clone()).collect(),
-            sinks: record.messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From an answer with order data to the messages it becomes, for every tracked subscription that waits for it.
 
-use super::pass::Shared;
+use super::request::Shared;
 use crate::clock::Timestamp;
-use crate::delivery::{self, About, Delivery, Event, Message};
+use crate::delivery::{self, About, Delivery, Event, Message, Warning};
 use crate::provider::{Error as ProviderError, OrderData};
 use crate::renewal::order::{self, Asked, Failed, Step};
 use crate::renewal::poll;
@@ -38,7 +38,7 @@ impl<P> Shared<'_, P> {
             }
         }
         let name = &self.account.name;
-        let mut settlements = Vec::new();
+        let (mut settlements, mut notes) = (Vec::new(), Vec::new());
         for renewal in self.store.waiting_for(name, &asked.territory, &asked.order_number).await? {
             let of_another =
                 self.store.is_original_of_another(name, &renewal.order_number, renewal.subscription).await?;
@@ -48,11 +48,14 @@ impl<P> Shared<'_, P> {
                 original_of_another: of_another,
             };
             let step = order::decide(whose, &renewal.patience, answer, &self.account.rules, now);
-            settlements.push(self.settlement(renewal, step, now));
+            let is_empty =
+                matches!(&step, Step::Deliver { delivery, .. } if delivery.warnings.contains(&Warning::Empty));
+            let settlement = self.settlement(renewal, step, now);
+            notes.push(Note { is_empty, ..Note::of(&settlement) });
+            settlements.push(settlement);
         }
-        let about: Vec<_> = settlements.iter().map(Note::of).collect();
         let written = self.store.settle_renewals(settlements).await?;
-        for (note, _) in about.into_iter().zip(written).filter(|(_, written)| *written) {
+        for (note, _) in notes.into_iter().zip(written).filter(|(_, written)| *written) {
             note.log();
             result.queued += u64::from(note.queued);
             result.abandoned += u64::from(note.abandoned.is_some());
@@ -186,6 +189,7 @@ struct Note {
     queued: bool,
     abandoned: Option<String>,
     partial: bool,
+    is_empty: bool,
     /// Crossed the line after which a wait is worth a look: the detail to show.
     long_wait: Option<String>,
     ids: Vec<String>,
@@ -202,6 +206,7 @@ impl Note {
             queued: false,
             abandoned: None,
             partial: false,
+            is_empty: false,
             long_wait: None,
             ids: Vec::new(),
             sinks: Vec::new(),
@@ -238,6 +243,9 @@ impl Note {
                 "renewal abandoned: the customer has no key; `renewald refetch` asks again");
         } else if self.partial {
             tracing::warn!(%order, subscription, %territory, message.id = %ids, "renewal queued in part; a line was refused");
+        } else if self.is_empty {
+            tracing::warn!(%order, subscription, %territory, message.id = %ids,
+                "renewal queued without key, file, link or remark: the provider says that this is all");
         } else if self.queued {
             tracing::info!(%order, subscription, %territory, message.id = %ids, "renewal queued");
         } else if let Some(detail) = &self.long_wait {

@@ -7,17 +7,17 @@ use crate::clock::Timestamp;
 use crate::provider::Error as ProviderError;
 use crate::store::{self, BreakerState, ProviderTrouble, SlowedState, Store};
 
-/// What this process has told so far.
+/// What this process has written so far.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    told: Told,
+    written: Written,
     /// The last outage's.
     reason: String,
 }
 
 /// What is worth a write when it changes. Instants, so that a step of the clock changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Told {
+struct Written {
     breaker: Option<(Instant, Instant)>,
     slowed_until: Option<Instant>,
 }
@@ -25,7 +25,7 @@ struct Told {
 impl Trouble {
     /// What an earlier process left is over: each begins with a closed breaker and the whole rate.
     pub async fn begin(&mut self, store: &Store, provider: &str) -> Result<(), store::Error> {
-        self.told = Told::default();
+        self.written = Written::default();
         store.set_provider_trouble(provider, ProviderTrouble::default()).await
     }
 
@@ -45,15 +45,15 @@ impl Trouble {
         now: Timestamp,
     ) -> Result<(), store::Error> {
         let state = budget.state();
-        let present = Told {
+        let present = Written {
             breaker: state.breaker.map(|open| (open.since, open.next_probe_at)),
             slowed_until: state.slowed_until,
         };
-        if present == self.told {
+        if present == self.written {
             return Ok(());
         }
         store.set_provider_trouble(provider, self.describe(&state, now)).await?;
-        self.told = present;
+        self.written = present;
         Ok(())
     }
 

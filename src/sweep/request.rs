@@ -1,0 +1,122 @@
+//! One request to the provider: what a pass asks, and what the breaker hears of the answer.
+
+use tokio::time::Instant;
+
+use super::settle::Settling;
+use super::{Account, Bells};
+use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
+use crate::metrics::SweepMeter;
+use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
+use crate::pulse::Pulse;
+use crate::renewal::{Subscription, number};
+use crate::settings::Settings;
+use crate::store::{self, DueRenewal, Store};
+
+/// What the requests of a pass share.
+pub(super) struct Shared<'a, P> {
+    pub store: &'a Store,
+    pub provider: &'a P,
+    pub budget: &'a Budget,
+    pub account: &'a Account,
+    pub settings: &'a Settings,
+    pub bells: &'a Bells,
+    pub meter: &'a SweepMeter,
+    pub pulse: &'a Pulse,
+    pub now: &'a (dyn Fn() -> Timestamp + Sync),
+}
+
+impl<P> Clone for Shared<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Shared<'_, P> {}
+
+/// What came of it.
+pub(super) enum Done {
+    Poll {
+        started: Instant,
+        before: Subscription,
+        answer: Result<Status, ProviderError>,
+    },
+    /// Recorded already.
+    OrderData {
+        started: Instant,
+        asked: DueRenewal,
+        answer: Result<OrderData, ProviderError>,
+        settling: Result<Settling, store::Error>,
+    },
+}
+
+impl Done {
+    pub fn error(&self) -> Option<&ProviderError> {
+        match self {
+            Done::Poll { answer, .. } => answer.as_ref().err(),
+            Done::OrderData { answer, .. } => answer.as_ref().err(),
+        }
+    }
+}
+
+impl<P: Provider> Shared<'_, P> {
+    pub async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
+        let started = Instant::now();
+        let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
+        let settling = self.settle(&asked, &answer).await;
+        Done::OrderData { started, asked, answer, settling }
+    }
+
+    pub async fn poll(self, before: Subscription, slot: Slot) -> Done {
+        let started = Instant::now();
+        let answer = self.status(&before, slot).await;
+        Done::Poll { started, before, answer }
+    }
+
+    /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
+    async fn status(&self, before: &Subscription, slot: Slot) -> Result<Status, ProviderError> {
+        let Subscription { territory, partner_order_number: original, subscription_id, .. } = before;
+        let status = self.provider.subscription_status(territory, original, *subscription_id, slot).await?;
+        let generation = before.generation.unwrap_or(0);
+        if status.verdict.class != Class::NotFound || generation == 0 {
+            return Ok(status);
+        }
+        let suffixed = number::order_number(original, generation);
+        let slot = self.budget.follow_up().await;
+        // Rare, and boxed so that it does not double the size of every poll.
+        match Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await {
+            Ok(again) if again.verdict.class == Class::NotFound => Ok(status),
+            // Anything else is not "unknown", be it trouble.
+            again => again,
+        }
+    }
+
+    /// `is_old`: the same was asked before in vain. It may be all that the provider fails on, and opens no breaker.
+    pub fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>, is_old: bool) {
+        let provider = &self.account.name;
+        // Everything else, 429 included, is an answer.
+        let Some(error) = error.filter(|error| error.is_outage()) else {
+            if self.budget.report_success() {
+                tracing::info!(%provider, "provider answers again");
+            }
+            return;
+        };
+        let before = self.budget.state();
+        let opened = match error {
+            ProviderError::Unauthorized { .. } => self.budget.report_lockout(),
+            _ if is_old && before.breaker.is_none() => return,
+            _ => self.budget.report_outage(started),
+        };
+        let failures = self.budget.state().failures;
+        if opened {
+            tracing::error!(%provider, error = %crate::chain(error), "provider does not answer: one probe at a time until it does");
+        } else if let Some(open) = before.breaker
+            && failures > before.failures
+            && failures.is_power_of_two()
+        {
+            // At growing distance: an outage may last for days.
+            tracing::warn!(%provider, error = %crate::chain(error),
+                "provider still does not answer, {failures} times within {} s", open.since.elapsed().as_secs());
+        }
+    }
+}
