@@ -50,17 +50,18 @@ pub fn decide(before: &Subscription, answer: &Result<Status, Error>, rules: &Rul
         renewals: Vec::new(),
         events: Vec::new(),
     };
-    match answer {
+    let delay = match answer {
         Ok(status) => match status.verdict.class {
             Class::Success => poll.answered(status),
             Class::NotFound => poll.not_found(&status.verdict),
             Class::Configuration => poll.refused(&status.verdict),
             Class::Transient | Class::Waiting | Class::Permanent => {
-                poll.failed(Outcome::Failed, Some(describe(&status.verdict)));
+                poll.failed(Outcome::Failed, describe(&status.verdict))
             }
         },
         Err(error) => poll.no_answer(error),
-    }
+    };
+    poll.due_after(delay);
     let new_surprise = poll.after.surprise.is_some() && poll.after.surprise != before.surprise;
     Decision { after: poll.after, renewals: poll.renewals, events: poll.events, new_surprise }
 }
@@ -74,11 +75,12 @@ struct Poll<'a> {
     events: Vec<Event>,
 }
 
+/// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
 impl Poll<'_> {
-    fn answered(&mut self, status: &Status) {
+    fn answered(&mut self, status: &Status) -> Duration {
         let observed = number::observe(&self.before.partner_order_number, status);
         if observed == Err(Unusable::NoGeneration) {
-            return self.failed(Outcome::Unreadable, Some("the answer does not tell the generation".into()));
+            return self.failed(Outcome::Unreadable, "the answer does not tell the generation".into());
         }
         self.usable(Outcome::Ok, None);
         match observed {
@@ -94,7 +96,11 @@ impl Poll<'_> {
                 clip(status.partner_order_number.as_deref().unwrap_or_default())
             )),
         }
-        self.due_after(self.rules.interval(self.after.pace));
+        self.interval()
+    }
+
+    fn interval(&self) -> Duration {
+        self.rules.interval(self.after.pace)
     }
 
     /// A usable answer: whatever went wrong before is over.
@@ -239,27 +245,27 @@ impl Poll<'_> {
     }
 
     /// The provider does not know it: an answer, and a reason to look, but not to stop.
-    fn not_found(&mut self, verdict: &Verdict) {
+    fn not_found(&mut self, verdict: &Verdict) -> Duration {
         self.usable(Outcome::NotFound, Some(describe(verdict)));
-        if self.after.state != State::Ended {
-            self.after.pace = Pace::Daily;
-        }
-        self.due_after(self.rules.interval(self.after.pace));
+        self.slow_down();
+        self.interval()
     }
 
     /// Wrong territory, wrong secret, or an address that is not allowed.
-    fn refused(&mut self, verdict: &Verdict) {
+    fn refused(&mut self, verdict: &Verdict) -> Duration {
         self.after.refusals = self.before.refusals.saturating_add(1);
-        self.after.failures = self.before.failures.saturating_add(1);
-        self.after.last_outcome = Some(Outcome::Refused);
-        self.after.last_detail = Some(describe(verdict));
+        self.unusable(Outcome::Refused, describe(verdict));
+        self.slow_down();
+        retry::refused(self.after.refusals)
+    }
+
+    fn slow_down(&mut self) {
         if self.after.state != State::Ended {
             self.after.pace = Pace::Daily;
         }
-        self.due_after(retry::refused(self.after.refusals));
     }
 
-    fn no_answer(&mut self, error: &Error) {
+    fn no_answer(&mut self, error: &Error) -> Duration {
         let outcome = match error {
             Error::Unreachable(_) => Outcome::Unreachable,
             Error::Unavailable { .. } | Error::TooManyRequests { .. } => Outcome::Unavailable,
@@ -267,30 +273,27 @@ impl Poll<'_> {
             Error::Rejected { .. } => Outcome::Rejected,
             Error::Unauthorized { .. } => Outcome::Unauthorized,
         };
-        let detail = Some(clip(&crate::chain(error)));
-        if outcome == Outcome::Rejected {
+        let delay = self.failed(outcome, clip(&crate::chain(error)));
+        match error {
             // The same request soon would be rejected again.
-            self.after.failures = self.before.failures.saturating_add(1);
-            self.after.last_outcome = Some(outcome);
-            self.after.last_detail = detail;
-            return self.due_after(self.rules.interval(self.after.pace));
-        }
-        self.failed(outcome, detail);
-        let retry_after = match error {
-            Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => *retry_after,
-            _ => None,
-        };
-        if let Some(due) = self.after.due_at {
-            self.due_after(retry::with_retry_after(due.since(self.now), retry_after));
+            Error::Rejected { .. } => self.interval(),
+            Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => {
+                retry::with_retry_after(delay, *retry_after)
+            }
+            _ => delay,
         }
     }
 
-    fn failed(&mut self, outcome: Outcome, detail: Option<String>) {
+    fn failed(&mut self, outcome: Outcome, detail: String) -> Duration {
+        self.unusable(outcome, detail);
+        let interval = self.interval();
+        retry::poll(self.after.failures).map_or(interval, |soon| soon.min(interval))
+    }
+
+    fn unusable(&mut self, outcome: Outcome, detail: String) {
         self.after.failures = self.before.failures.saturating_add(1);
         self.after.last_outcome = Some(outcome);
-        self.after.last_detail = detail;
-        let interval = self.rules.interval(self.after.pace);
-        self.due_after(retry::poll(self.after.failures).map_or(interval, |soon| soon.min(interval)));
+        self.after.last_detail = Some(detail);
     }
 
     fn surprise(&mut self, text: String) {
