@@ -73,9 +73,10 @@ impl Sink for Configured {
 /// A failed publish. The text is safe to show: no URL query, no key, no raw control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The sink's trouble: no answer, blocked, authentication, 5xx, 410. The message waits and loses no attempt.
+    /// The sink's trouble: no answer, blocked, authentication, 5xx, 410. The message waits and loses no attempt. Where it is not
+    /// `surely` so, the message itself may bring it about: then it fails again while others pass.
     #[error("{reason}")]
-    Sink { reason: String, retry_after: Option<Duration> },
+    Sink { reason: String, retry_after: Option<Duration>, surely: bool },
     /// About this message: it counts against `max_attempts`.
     #[error("{reason}")]
     Message { reason: String, retry_after: Option<Duration> },
@@ -85,9 +86,14 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The sink's trouble, with nothing said of when to try again.
+    /// The sink's trouble as far as it is known, with nothing said of when to try again.
     fn of_sink(reason: String) -> Self {
-        Self::Sink { reason, retry_after: None }
+        Self::Sink { reason, retry_after: None, surely: false }
+    }
+
+    /// The sink's trouble whatever is sent: nothing was, because there is no connection or we are not let in.
+    fn surely_of_sink(reason: String) -> Self {
+        Self::Sink { reason, retry_after: None, surely: true }
     }
 
     /// About this message, likewise.

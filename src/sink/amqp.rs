@@ -177,8 +177,8 @@ impl Sink for Amqp {
         let deadline = Instant::now() + self.config.timeout;
         let key = routing_key(&self.config.routing_key, message)?;
         let link = match timeout_at(deadline, self.link()).await {
-            Ok(link) => link.map_err(Failure::of_sink)?,
-            Err(_) => return Err(Failure::of_sink(format!("not connected within {:?}", self.config.timeout))),
+            Ok(link) => link.map_err(Failure::surely_of_sink)?,
+            Err(_) => return Err(Failure::surely_of_sink(format!("not connected within {:?}", self.config.timeout))),
         };
         let published = link.publish(&self.config.exchange, key, &message.body, Self::properties(message));
         if let Ok(outcome) = timeout_at(deadline, published).await {
@@ -186,7 +186,7 @@ impl Sink for Amqp {
         }
         if let Some(reason) = link.blocked() {
             // It says when it works again, and the message may still be confirmed to nobody: it is sent again under its id.
-            return Err(Failure::of_sink(reason));
+            return Err(Failure::surely_of_sink(reason));
         }
         self.forget(&link).await;
         Err(Failure::of_sink(format!("not confirmed within {:?}", self.config.timeout)))

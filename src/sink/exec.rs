@@ -68,8 +68,8 @@ impl Exec {
 impl Sink for Exec {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let line = json_line(message)?;
-        let sink = |reason| Failure::Sink { reason, retry_after: None };
-        let child = self.start(message).map_err(|error| sink(format!("could not start: {error}")))?;
+        let child =
+            self.start(message).map_err(|error| Failure::surely_of_sink(format!("could not start: {error}")))?;
         // Dropped with everything else when the time is over, or when nobody waits any more.
         let group = Group::of(&child);
         match converse(child, &line, self.0.timeout).await {
@@ -77,8 +77,8 @@ impl Sink for Exec {
                 group.has_ended();
                 classify(status)
             }
-            Some(Err(error)) => Err(sink(format!("cannot be waited for: {error}"))),
-            None => Err(sink(format!("not finished within {:?}: killed", self.0.timeout))),
+            Some(Err(error)) => Err(Failure::of_sink(format!("cannot be waited for: {error}"))),
+            None => Err(Failure::of_sink(format!("not finished within {:?}: killed", self.0.timeout))),
         }
     }
 
@@ -163,10 +163,7 @@ fn classify(status: ExitStatus) -> Result<(), Failure> {
     match status.code() {
         Some(0) => Ok(()),
         Some(code @ (BAD_DATA | GIVE_UP)) => Err(Failure::Final { reason: format!("exit status {code}") }),
-        Some(TRY_LATER) => {
-            let reason = format!("exit status {TRY_LATER}: the command asks to try later");
-            Err(Failure::Sink { reason, retry_after: None })
-        }
+        Some(TRY_LATER) => Err(Failure::of_sink(format!("exit status {TRY_LATER}: the command asks to try later"))),
         Some(code) => Err(Failure::Message { reason: format!("exit status {code}"), retry_after: None }),
         None => {
             let signal = status.signal().unwrap_or_default();

@@ -31,9 +31,7 @@ impl FileSink {
 impl Sink for FileSink {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let line = json_line(message)?;
-        blocking(&self.lines, self.timeout, move |lines| lines.append(&line))
-            .await
-            .map_err(|reason| Failure::Sink { reason, retry_after: None })
+        blocking(&self.lines, self.timeout, move |lines| lines.append(&line)).await.map_err(Failure::of_sink)
     }
 
     /// Creates no file: it would belong to whoever checks, who may not be the user that writes it.

@@ -148,8 +148,8 @@ impl Sink for Nats {
         let unreadable = |_| Failure::of_message("the body names no subscription".to_owned());
         let subject = self.subject.render(message).map_err(unreadable)?;
         let link = match timeout_at(deadline, self.link()).await {
-            Ok(link) => link.map_err(Failure::of_sink)?,
-            Err(_) => return Err(Failure::of_sink(format!("not connected within {:?}", self.timeout))),
+            Ok(link) => link.map_err(Failure::surely_of_sink)?,
+            Err(_) => return Err(Failure::surely_of_sink(format!("not connected within {:?}", self.timeout))),
         };
         let reason = tokio::select! {
             biased;

@@ -137,9 +137,9 @@ impl Link {
         properties: BasicProperties,
     ) -> Result<(), Failure> {
         if let Some(reason) = self.blocked() {
-            return Err(Failure::of_sink(reason));
+            return Err(Failure::surely_of_sink(reason));
         }
-        let channel = self.channel().await.map_err(|error| Failure::of_sink(describe(&error)))?;
+        let channel = self.channel().await.map_err(|error| Failure::surely_of_sink(describe(&error)))?;
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         let sent = channel.basic_publish(exchange.clone(), key.clone(), mandatory, body, properties).await;
         let confirmed = match sent {
