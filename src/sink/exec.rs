@@ -32,6 +32,9 @@ const TRY_LATER: i32 = 75;
 /// Give up, for commands that do not know sysexits.h.
 const GIVE_UP: i32 = 100;
 
+/// What a command is sent when the machine, the service or a terminal is to stop: that is not about the message in hand.
+const ASKED_TO_END: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
 pub struct ExecConfig {
     /// The program's path.
     pub program: PathBuf,
@@ -167,7 +170,9 @@ fn classify(status: ExitStatus) -> Result<(), Failure> {
         Some(code) => Err(Failure::Message { reason: format!("exit status {code}"), retry_after: None }),
         None => {
             let signal = status.signal().unwrap_or_default();
-            Err(Failure::Message { reason: format!("ended by signal {signal}"), retry_after: None })
+            let asked = ASKED_TO_END.iter().any(|one| *one as i32 == signal);
+            let whose = if asked { Failure::of_sink } else { Failure::of_message };
+            Err(whose(format!("ended by signal {signal}")))
         }
     }
 }
@@ -186,6 +191,12 @@ mod tests {
         assert!(matches!(outcome(75), Err(Failure::Sink { .. })));
         for code in [1, 2, 64, 66, 69, 70, 74, 76, 99, 101, 126, 127, 255] {
             assert!(matches!(outcome(code), Err(Failure::Message { .. })), "{code}");
+        }
+        for signal in [1, 2, 15] {
+            assert!(
+                matches!(classify(ExitStatus::from_raw(signal)), Err(Failure::Sink { surely: false, .. })),
+                "{signal}"
+            );
         }
         let killed = classify(ExitStatus::from_raw(9)).unwrap_err();
         assert_eq!(killed, Failure::Message { reason: "ended by signal 9".to_owned(), retry_after: None });
