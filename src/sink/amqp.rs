@@ -36,7 +36,7 @@ pub struct AmqpConfig {
     pub exchange: ShortString,
     pub routing_key: AddressTemplate,
     pub queue: Option<ShortString>,
-    /// Make what is missing, with an exchange of this kind, on every new connection.
+    /// Make what is missing, with an exchange of this kind: on every new connection, and once a message found it missing.
     pub declare: Option<ExchangeKind>,
     /// For a whole attempt, connecting included.
     pub timeout: Duration,
@@ -74,7 +74,7 @@ impl Amqp {
     /// The connection that is there, or a new one.
     async fn link(&self) -> Result<Arc<Link>, String> {
         let mut held = self.link.lock().await;
-        if let Some(link) = held.as_ref().filter(|link| link.is_alive()) {
+        if let Some(link) = held.as_ref().filter(|link| link.is_alive() && !self.must_declare_again(link)) {
             return Ok(link.clone());
         }
         *held = None;
@@ -84,6 +84,11 @@ impl Amqp {
         }
         *held = Some(link.clone());
         Ok(link)
+    }
+
+    /// What was made may have been removed since.
+    fn must_declare_again(&self, link: &Link) -> bool {
+        self.config.declare.is_some() && link.has_led_nowhere()
     }
 
     /// The next publish makes a new connection.
