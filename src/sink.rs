@@ -77,12 +77,15 @@ pub enum Failure {
     /// `surely` so, the message itself may bring it about: then it fails again while others pass.
     #[error("{reason}")]
     Sink { reason: String, retry_after: Option<Duration>, surely: bool },
-    /// About this message: it counts against `max_attempts`.
+    /// The receiver's answer to this message: it counts against `max_attempts`.
     #[error("{reason}")]
     Message { reason: String, retry_after: Option<Duration> },
-    /// About this message, and final: dead at once.
+    /// The receiver's answer to this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+    /// About this message, before the receiver has heard of it: counts, or is final, and says nothing of the sink.
+    #[error("{reason}")]
+    Unsent { reason: String, is_final: bool },
 }
 
 impl Failure {
@@ -96,21 +99,31 @@ impl Failure {
         Self::Sink { reason, retry_after: None, surely: true }
     }
 
-    /// About this message, likewise.
+    /// The receiver's answer to this message, likewise.
     fn of_message(reason: String) -> Self {
         Self::Message { reason, retry_after: None }
+    }
+
+    /// Could not be sent as things are.
+    fn unsent(reason: String) -> Self {
+        Self::Unsent { reason, is_final: false }
+    }
+
+    /// Can never be sent.
+    fn never_sent(reason: String) -> Self {
+        Self::Unsent { reason, is_final: true }
     }
 }
 
 /// Without the parser's words, which may quote the body.
 fn unreadable(_: serde_json::Error) -> Failure {
-    Failure::Final { reason: "the body is not a message of ours".to_owned() }
+    Failure::never_sent("the body is not a message of ours".to_owned())
 }
 
 /// The message as one JSON line, its end included.
 fn json_line(message: &Message) -> Result<Vec<u8>, Failure> {
     if message.body.contains(&b'\n') {
-        return Err(Failure::Final { reason: "the body is not a single line".to_owned() });
+        return Err(Failure::never_sent("the body is not a single line".to_owned()));
     }
     let mut line = Vec::with_capacity(message.body.len() + 1);
     line.extend_from_slice(&message.body);

@@ -217,7 +217,12 @@ impl<'a, S: Sink> Pass<'a, S> {
                 self.settled.push(Mark::delivered(attempt.dispatch, now));
                 self.sink_works(now).await?;
             }
-            Err(Failure::Final { reason }) => self.dead(attempt, reason, now),
+            Err(Failure::Final { reason }) => {
+                self.dead(attempt, reason, now);
+                self.sink_works(now).await?;
+            }
+            Err(Failure::Unsent { reason, is_final: true }) => self.dead(attempt, reason, now),
+            Err(Failure::Unsent { reason, is_final: false }) => self.failed(attempt, reason, None, now),
             Err(Failure::Message { reason, retry_after }) => {
                 self.failed(attempt, reason, retry_after, now);
                 self.sink_works(now).await?;

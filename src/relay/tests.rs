@@ -48,6 +48,19 @@ impl Sink for Limited {
     }
 }
 
+/// Says this, one after the other.
+struct Says(Mutex<Vec<Failure>>);
+
+impl Sink for Says {
+    async fn publish(&self, _: &Message) -> Result<(), Failure> {
+        Err(self.0.lock().unwrap().remove(0))
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Tracks three subscriptions, each with a message for `shop`.
 async fn queue(store: &Store) {
     queue_for(store, 3).await;
@@ -185,4 +198,24 @@ async fn what_was_taken_and_not_tried_is_not_blamed_for_the_next_trouble() {
     assert!(pass_with_room(&mut relay, 1, back).await);
     assert_eq!(relay.sink.failed.load(Ordering::Relaxed), 2);
     assert!(store.sink_state("shop").await.unwrap().blocked_until > Some(back), "the sink's trouble");
+}
+
+#[tokio::test]
+async fn a_final_answer_shows_that_the_receiver_works_and_what_was_not_sent_shows_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue(&store).await;
+    let reason = || "so it is".to_owned();
+    let fails = || Failure::Sink { reason: reason(), retry_after: None, surely: true };
+    let unsent = |is_final| Failure::Unsent { reason: reason(), is_final };
+    let says = vec![fails(), unsent(true), unsent(false), fails(), Failure::Final { reason: reason() }, unsent(false)];
+    let route = Route { name: "shop".to_owned(), concurrency: 1, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let mut relay = Relay::new(store.clone(), Says(Mutex::new(says)), route);
+    let mut pass = async |minutes: u32| {
+        relay.pass(&|| T0 + minutes * Duration::from_secs(60), None, &Shutdown::manual()).await.unwrap();
+        (relay.sink.0.lock().unwrap().len(), store.sink_state("shop").await.unwrap().blocked_since)
+    };
+    assert_eq!(pass(0).await, (5, Some(T0)));
+    assert_eq!(pass(1).await, (2, Some(T0)), "the same trouble");
+    assert_eq!(pass(2).await, (0, None));
 }

@@ -172,7 +172,7 @@ impl Amqp {
                 Ok(())
             }
             Err(Failure::Sink { reason, .. }) => Err(reason),
-            Ok(()) | Err(Failure::Message { .. } | Failure::Final { .. }) => Ok(()),
+            Ok(()) | Err(Failure::Message { .. } | Failure::Final { .. } | Failure::Unsent { .. }) => Ok(()),
         }
     }
 }
@@ -206,7 +206,7 @@ impl Sink for Amqp {
 }
 
 fn routing_key(template: &AddressTemplate, message: &Message) -> Result<ShortString, Failure> {
-    let unreadable = |_| Failure::of_message("the body names no subscription".to_owned());
+    let unreadable = |_| Failure::unsent("the body names no subscription".to_owned());
     let key = template.render(message).map_err(unreadable)?;
     ShortString::try_new(key).map_err(|error| Failure::of_sink(format!("routing_key: {error}")))
 }

@@ -211,7 +211,7 @@ mod tests {
     async fn a_body_of_two_lines_is_never_written() {
         let fixture = Fixture::new();
         let failure = fixture.sink.publish(&message("{\n}")).await.unwrap_err();
-        assert!(matches!(failure, Failure::Final { .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::Unsent { is_final: true, .. }), "{failure:?}");
         assert!(!fixture.path().exists());
     }
 

@@ -145,7 +145,7 @@ impl Nats {
 impl Sink for Nats {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout;
-        let unreadable = |_| Failure::of_message("the body names no subscription".to_owned());
+        let unreadable = |_| Failure::unsent("the body names no subscription".to_owned());
         let subject = self.subject.render(message).map_err(unreadable)?;
         let link = match timeout_at(deadline, self.link()).await {
             Ok(link) => link.map_err(Failure::surely_of_sink)?,
