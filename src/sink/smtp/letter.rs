@@ -36,12 +36,13 @@ pub struct Letter {
 }
 
 impl Writer {
-    /// Whatever is wrong is final: the message will not change. The reason quotes neither address nor text.
+    /// What is wrong with the message is final, for it will not change. A template that does not fit it may be mended. The reason
+    /// quotes neither address nor text.
     pub fn write(&self, message: &Message, now: Timestamp) -> Result<Letter, Failure> {
         let body: Json = serde_json::from_slice(&message.body).map_err(unreadable)?;
         let attachments = attachments(&body);
         let fields = fields(message, body, None);
-        let fill = |part| self.templates.fill(part, &fields).map_err(Failure::never_sent);
+        let fill = |part| self.templates.fill(part, &fields).map_err(Failure::unsent);
         let filled = self.templates.fill(Part::To, &fields);
         let recipient = filled.and_then(|filled| recipient(&filled));
         let recipient = recipient.map_err(|reason| Failure::never_sent(format!("no recipient: {reason}")))?;
@@ -238,6 +239,16 @@ mod tests {
         for metadata in ["{}", r#"{"email":""}"#, r#"{"email":null}"#, r#"{"email":"nobody"}"#] {
             let failure = writer.write(&message(metadata), Timestamp::from_unix(0)).err().unwrap();
             assert!(matches!(failure, Failure::Unsent { is_final: true, .. }), "{metadata}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_does_not_fit_may_be_mended() {
+        let fits = "{{ metadata.name }}";
+        for (subject, text, html) in [(fits, "t", None), ("s", fits, None), ("s", "t", Some(fits))] {
+            let writer = writer("ops@acme.example", subject, text, html);
+            let failure = writer.write(&message("{}"), Timestamp::from_unix(0)).err().unwrap();
+            assert!(matches!(failure, Failure::Unsent { is_final: false, .. }), "{failure:?}");
         }
     }
 
