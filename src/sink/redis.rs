@@ -1,7 +1,8 @@
 //! Redis Streams: one `XADD` for each message. Its reply is the delivery, or that of `WAIT` where replicas are to have it too.
 //!
 //! All publishes under way share one connection, each without waiting for the others' replies. After any failure the next
-//! publish connects anew: a lost connection, a server that has become a replica and a changed password need nothing else.
+//! publish connects anew: a lost connection, a server that has become a replica and a changed password need nothing else. One
+//! that was kept may have been closed since by a server that closes idle ones: then the same publish connects anew.
 
 mod answer;
 
@@ -94,6 +95,7 @@ impl Redis {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
+    /// The one that is kept, or a new one.
     async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
         if let Some(connection) = self.kept() {
             return Ok(connection);
@@ -111,8 +113,16 @@ impl Redis {
     }
 
     async fn append(&self, key: &str, message: &Message) -> Result<(), Failure> {
+        let add = self.add(key, message);
+        let is_kept = self.kept().is_some();
         let mut connection = self.connection().await?;
-        let added = self.add(key, message).exec_async(&mut connection).await;
+        let mut added = add.exec_async(&mut connection).await;
+        if is_kept && added.as_ref().is_err_and(RedisError::is_io_error) {
+            // What it has added all the same has the same id.
+            self.keep(None);
+            connection = self.connection().await?;
+            added = add.exec_async(&mut connection).await;
+        }
         added.map_err(|error| failure(&error))?;
         match self.wait {
             Some(wait) => replicated(&mut connection, wait).await,
