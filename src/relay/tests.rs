@@ -213,7 +213,8 @@ async fn a_final_answer_shows_that_the_receiver_works_and_what_was_not_sent_show
     let mut relay = Relay::new(store.clone(), Says(Mutex::new(says)), route);
     let mut pass = async |minutes: u32| {
         relay.pass(&|| T0 + minutes * Duration::from_secs(60), None, &Shutdown::manual()).await.unwrap();
-        (relay.sink.0.lock().unwrap().len(), store.sink_state("shop").await.unwrap().blocked_since)
+        let state = store.sink_state("shop").await.unwrap();
+        (relay.sink.0.lock().unwrap().len(), state.blocked_since)
     };
     assert_eq!(pass(0).await, (5, Some(T0)));
     assert_eq!(pass(1).await, (2, Some(T0)), "the same trouble");
