@@ -73,38 +73,57 @@ impl Sink for Configured {
 /// A failed publish. The text is safe to show: no URL query, no key, no raw control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The sink's trouble: no answer, blocked, authentication, 5xx, 410. The message waits and loses no attempt.
+    /// The sink's trouble: no answer, blocked, authentication, 5xx, 410. The message waits and loses no attempt. Where it is not
+    /// `surely` so, the message itself may bring it about: then it fails again while others pass.
     #[error("{reason}")]
-    Sink { reason: String, retry_after: Option<Duration> },
-    /// About this message: it counts against `max_attempts`.
+    Sink { reason: String, retry_after: Option<Duration>, surely: bool },
+    /// The receiver's answer to this message: it counts against `max_attempts`.
     #[error("{reason}")]
     Message { reason: String, retry_after: Option<Duration> },
-    /// About this message, and final: dead at once.
+    /// The receiver's answer to this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
+    /// About this message, before the receiver has heard of it: counts, or is final, and says nothing of the sink.
+    #[error("{reason}")]
+    Unsent { reason: String, is_final: bool },
 }
 
 impl Failure {
-    /// The sink's trouble, with nothing said of when to try again.
+    /// The sink's trouble as far as it is known, with nothing said of when to try again.
     fn of_sink(reason: String) -> Self {
-        Self::Sink { reason, retry_after: None }
+        Self::Sink { reason, retry_after: None, surely: false }
     }
 
-    /// About this message, likewise.
+    /// The sink's trouble whatever is sent: nothing was, because there is no connection or we are not let in.
+    fn surely_of_sink(reason: String) -> Self {
+        Self::Sink { reason, retry_after: None, surely: true }
+    }
+
+    /// The receiver's answer to this message, likewise.
     fn of_message(reason: String) -> Self {
         Self::Message { reason, retry_after: None }
+    }
+
+    /// Could not be sent as things are.
+    fn unsent(reason: String) -> Self {
+        Self::Unsent { reason, is_final: false }
+    }
+
+    /// Can never be sent.
+    fn never_sent(reason: String) -> Self {
+        Self::Unsent { reason, is_final: true }
     }
 }
 
 /// Without the parser's words, which may quote the body.
 fn unreadable(_: serde_json::Error) -> Failure {
-    Failure::Final { reason: "the body is not a message of ours".to_owned() }
+    Failure::never_sent("the body is not a message of ours".to_owned())
 }
 
 /// The message as one JSON line, its end included.
 fn json_line(message: &Message) -> Result<Vec<u8>, Failure> {
     if message.body.contains(&b'\n') {
-        return Err(Failure::Final { reason: "the body is not a single line".to_owned() });
+        return Err(Failure::never_sent("the body is not a single line".to_owned()));
     }
     let mut line = Vec::with_capacity(message.body.len() + 1);
     line.extend_from_slice(&message.body);

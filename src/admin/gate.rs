@@ -65,7 +65,7 @@ impl Gate {
         match self {
             Self::Token(_) | Self::Socket => Ok(()),
             Self::Loopback | Self::Closed => Err(Problem::forbidden(
-                "licence keys are given out only with a token or over a Unix socket: set admin.token_file",
+                "licence keys are given out, and acknowledged, only with a token or over a Unix socket: set admin.token_file",
             )),
         }
     }

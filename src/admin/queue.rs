@@ -153,6 +153,8 @@ pub async fn acknowledge(
     Body(Ack { sink, ids }): Body<Ack>,
 ) -> Result<Json<Acknowledged>, Problem> {
     query.finish()?;
+    // Who may not have messages has none to acknowledge: nobody would ever receive them.
+    site.live().gate.admit_to_keys()?;
     let sink = site.live().settings.queue(sink.as_deref()).map_err(Problem::bad_request)?;
     if !(1..=MOST_AT_ONCE).contains(&ids.len()) {
         return Err(Problem::bad_request("ids must name 1 to 1000 messages"));

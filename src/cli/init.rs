@@ -195,6 +195,14 @@ mod tests {
         }
     }
 
+    /// Otherwise systemd ends the commands of exec sinks in the middle of a delivery.
+    #[test]
+    fn the_units_ask_the_daemon_alone_to_stop() {
+        for (name, _, content) in SYSTEMD.iter().filter(|(name, ..)| name.ends_with(".service")) {
+            assert!(content.lines().any(|line| line == "KillMode=mixed"), "{name}");
+        }
+    }
+
     #[test]
     fn an_existing_file_is_named_and_nothing_is_written() {
         let dir = tempfile::tempdir().unwrap();

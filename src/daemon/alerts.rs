@@ -144,9 +144,12 @@ async fn look(
             found.alerts.push(Alert::new("territory", &subject, &text));
         }
     }
+    let counts = store.dispatch_counts().await?;
     for state in store.sink_states().await? {
         let is_long = state.blocked_since.is_some_and(|since| now.since(since) >= sink_patience);
-        if is_long && settings.sinks.contains_key(&state.sink) {
+        // Where nothing waits nothing is tried, and nobody would ever learn that it is over.
+        let is_waited_for = counts.iter().any(|count| count.sink == state.sink && count.pending > 0);
+        if is_long && is_waited_for && settings.sinks.contains_key(&state.sink) {
             let text = format!("in trouble, its messages wait: {}", state.last_error.unwrap_or_default());
             found.alerts.push(Alert::new("sink", &state.sink, &text));
         }

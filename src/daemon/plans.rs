@@ -2,6 +2,7 @@
 //! reload what has changed. Nothing is asked or sent.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -17,7 +18,7 @@ use crate::settings::{self, Secret, SecretError, Settings};
 use crate::sink::Configured;
 use crate::sweep::{self, Account, Bells};
 
-/// Tells secrets apart without keeping them.
+/// Tells the contents of secrets and certificates apart without keeping them.
 type Fingerprint = [u8; 32];
 
 /// What the parts that work now were built from.
@@ -28,8 +29,8 @@ pub(super) struct Plans {
     pub bells: Bells,
     /// One for each account, whose pace it keeps.
     pub budgets: BTreeMap<String, Budget>,
-    provider_secrets: BTreeMap<String, Fingerprint>,
-    sink_secrets: BTreeMap<String, Fingerprint>,
+    provider_files: BTreeMap<String, Fingerprint>,
+    sink_files: BTreeMap<String, Fingerprint>,
 }
 
 /// Plans and the new parts that they need.
@@ -52,20 +53,24 @@ pub(super) fn build(settings: Arc<Settings>, before: Option<&Plans>) -> Result<B
     let plans = Plans {
         bells: Arc::new(bells),
         budgets: settings.providers.iter().map(|(name, one)| (name.clone(), budget(name, one, before))).collect(),
-        provider_secrets: fingerprints(&settings.providers, of_provider, &mut mistakes),
-        sink_secrets: fingerprints(&settings.sinks, |sink| sink.kind.secrets(), &mut mistakes),
+        provider_files: fingerprints(&settings.providers, of_provider, &mut mistakes),
+        sink_files: fingerprints(
+            &settings.sinks,
+            |sink| (sink.kind.secrets(), sink.kind.certificates()),
+            &mut mistakes,
+        ),
         settings,
     };
     let mut built = Built { plans, clients: BTreeMap::new(), sinks: BTreeMap::new() };
     // What a secret is missing for is named already.
-    for name in built.plans.provider_secrets.keys().filter(|name| !built.plans.has_client_of(before, name)) {
+    for name in built.plans.provider_files.keys().filter(|name| !built.plans.has_client_of(before, name)) {
         let (provider, budget) = (&built.plans.settings.providers[name], built.plans.budgets[name].clone());
         match parts::client(name, provider, budget) {
             Ok(client) => drop(built.clients.insert(name.clone(), client)),
             Err(error) => mistakes.push(error),
         }
     }
-    for name in built.plans.sink_secrets.keys().filter(|name| !built.plans.has_sink_of(before, name)) {
+    for name in built.plans.sink_files.keys().filter(|name| !built.plans.has_sink_of(before, name)) {
         match parts::sink(name, &built.plans.settings.sinks[name]) {
             Ok(sink) => built.sinks.extend(sink.map(|sink| (name.clone(), sink))),
             Err(error) => mistakes.push(error),
@@ -116,7 +121,7 @@ impl Plans {
             };
             let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
             now.zip(then).is_some_and(|(now, then)| same(now, then))
-                && self.provider_secrets.get(name) == before.provider_secrets.get(name)
+                && self.provider_files.get(name) == before.provider_files.get(name)
         })
     }
 
@@ -124,7 +129,7 @@ impl Plans {
     pub fn has_sink_of(&self, before: Option<&Plans>, name: &str) -> bool {
         before.is_some_and(|before| {
             self.settings.sinks.get(name) == before.settings.sinks.get(name)
-                && self.sink_secrets.get(name) == before.sink_secrets.get(name)
+                && self.sink_files.get(name) == before.sink_files.get(name)
         })
     }
 
@@ -148,25 +153,34 @@ fn budget(name: &str, provider: &settings::Provider, before: Option<&Plans>) -> 
     }
 }
 
-fn of_provider(provider: &settings::Provider) -> Vec<&Secret> {
-    std::iter::once(&provider.client_secret).chain(provider.territories.values()).collect()
+/// Secrets, and files that are none.
+type Files<'a> = (Vec<&'a Secret>, Vec<&'a Path>);
+
+fn of_provider(provider: &settings::Provider) -> Files<'_> {
+    let secrets = std::iter::once(&provider.client_secret).chain(provider.territories.values());
+    (secrets.collect(), provider.ca_file.iter().map(PathBuf::as_path).collect())
 }
 
 fn fingerprints<T>(
     all: &BTreeMap<String, T>,
-    secrets: impl Fn(&T) -> Vec<&Secret>,
+    files: impl Fn(&T) -> Files<'_>,
     mistakes: &mut Vec<Error>,
 ) -> BTreeMap<String, Fingerprint> {
     let mut prints = BTreeMap::new();
     for (name, one) in all {
         let mut hash = Sha256::new();
         let known = mistakes.len();
-        for secret in secrets(one) {
+        let (secrets, certificates) = files(one);
+        for secret in secrets {
             match secret.read() {
                 // A secret is one line.
                 Ok(text) => hash.update(format!("{}\n", text.expose_secret())),
                 Err(error) => mistakes.push(error.into()),
             }
+        }
+        for path in certificates {
+            // One that cannot be read is named by what is built with it.
+            hash.update(Sha256::digest(std::fs::read(path).unwrap_or_default()));
         }
         if mistakes.len() == known {
             prints.insert(name.clone(), hash.finalize().into());

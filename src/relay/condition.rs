@@ -47,7 +47,8 @@ impl Condition {
         self.0.blocked_until = self.0.blocked_until.map(|_| now);
     }
 
-    /// A receiver that takes every other message and fails on this one again is not in trouble: the message is.
+    /// A receiver that takes every other message and fails on this one again is not in trouble: the message is. Only of failures
+    /// that are not surely the sink's.
     pub fn is_about_the_message(&self, attempt: &Attempt) -> bool {
         self.0.last_success_at.is_some_and(|success| attempt.previous_at.is_some_and(|before| success > before))
     }

@@ -217,18 +217,25 @@ impl<'a, S: Sink> Pass<'a, S> {
                 self.settled.push(Mark::delivered(attempt.dispatch, now));
                 self.sink_works(now).await?;
             }
-            Err(Failure::Final { reason }) => self.dead(attempt, reason, now),
+            Err(Failure::Final { reason }) => {
+                self.dead(attempt, reason, now);
+                self.sink_works(now).await?;
+            }
+            Err(Failure::Unsent { reason, is_final: true }) => self.dead(attempt, reason, now),
+            Err(Failure::Unsent { reason, is_final: false }) => self.failed(attempt, reason, None, now),
             Err(Failure::Message { reason, retry_after }) => {
                 self.failed(attempt, reason, retry_after, now);
                 self.sink_works(now).await?;
             }
-            Err(Failure::Sink { reason, retry_after }) if self.condition.is_about_the_message(&attempt) => {
+            Err(Failure::Sink { reason, retry_after, surely: false })
+                if self.condition.is_about_the_message(&attempt) =>
+            {
                 self.failed(attempt, reason, retry_after, now);
             }
             // The message loses no attempt.
-            Err(Failure::Sink { reason, retry_after }) => {
+            Err(Failure::Sink { reason, retry_after, .. }) => {
                 let until = self.condition.fails(&reason, retry_after, now);
-                self.settled.push(Mark::given_back(&attempt, Some(reason), until));
+                self.settled.push(Mark::given_back(&attempt, reason, until));
                 self.parts.store.record_sink_state(self.condition.state().clone()).await?;
             }
         }
@@ -264,10 +271,10 @@ impl<'a, S: Sink> Pass<'a, S> {
         self.settled.push(Mark::dead(attempt.dispatch, reason, now));
     }
 
-    /// What was taken and not published loses no attempt.
+    /// What was taken and not published loses no attempt, and has met no trouble.
     fn return_taken(&mut self) {
         let now = (self.parts.now)();
-        self.settled.extend(self.taken.drain(..).map(|attempt| Mark::given_back(&attempt, None, now)));
+        self.settled.extend(self.taken.drain(..).map(|attempt| Mark::not_made(&attempt, now)));
     }
 
     fn mark_if_worthwhile(&mut self) {

@@ -18,7 +18,42 @@ struct Down(AtomicUsize);
 impl Sink for Down {
     async fn publish(&self, _: &Message) -> Result<(), Failure> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Err(Failure::Sink { reason: "answered 503".to_owned(), retry_after: None })
+        Err(Failure::Sink { reason: "answered 503".to_owned(), retry_after: None, surely: false })
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Takes so many messages, then fails on all others.
+struct Limited {
+    room: AtomicUsize,
+    failed: AtomicUsize,
+    surely: bool,
+}
+
+impl Sink for Limited {
+    async fn publish(&self, _: &Message) -> Result<(), Failure> {
+        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1)).is_ok() {
+            return Ok(());
+        }
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let retry_after = self.surely.then_some(Duration::from_secs(10));
+        Err(Failure::Sink { reason: "not now".to_owned(), retry_after, surely: self.surely })
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Says this, one after the other.
+struct Says(Mutex<Vec<Failure>>);
+
+impl Sink for Says {
+    async fn publish(&self, _: &Message) -> Result<(), Failure> {
+        Err(self.0.lock().unwrap().remove(0))
     }
 
     async fn check(&self) -> Result<(), String> {
@@ -28,6 +63,10 @@ impl Sink for Down {
 
 /// Tracks three subscriptions, each with a message for `shop`.
 async fn queue(store: &Store) {
+    queue_for(store, 3).await;
+}
+
+async fn queue_for(store: &Store, subscriptions: i64) {
     let new = |subscription_id| NewSubscription {
         provider: "nexway".to_owned(),
         territory: "eu".to_owned(),
@@ -38,8 +77,8 @@ async fn queue(store: &Store) {
         metadata: None,
         tracked_by: "track",
     };
-    store.track(vec![new(1), new(2), new(3)], false, T0).await.unwrap();
-    for row in store.list(crate::store::ListFilter { limit: 10, ..Default::default() }, T0).await.unwrap().items {
+    store.track((1..=subscriptions).map(new).collect(), false, T0).await.unwrap();
+    for row in store.list(crate::store::ListFilter { limit: 1000, ..Default::default() }, T0).await.unwrap().items {
         let before = row.subscription;
         let id = uuid::Uuid::from_u128(before.row as u128);
         let message = NewMessage {
@@ -115,4 +154,69 @@ async fn lasting_trouble_is_told_at_the_eighth_failure_and_the_sixteenth() {
                 && sixteenth.starts_with("still in trouble, 16 times since 2026-11-21T20:00:00Z")),
         "{log}"
     );
+}
+
+/// A relay with what it takes to have passes with it, for so many messages.
+async fn limited(subscriptions: i64, surely: bool) -> (tempfile::TempDir, Store, Relay<Limited>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue_for(&store, subscriptions).await;
+    let sink = Limited { room: AtomicUsize::new(0), failed: AtomicUsize::new(0), surely };
+    let route = Route { name: "shop".to_owned(), concurrency: 1, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let relay = Relay::new(store.clone(), sink, route);
+    (dir, store, relay)
+}
+
+/// A pass that finds room for so many, and whether no message has lost an attempt by then.
+async fn pass_with_room(relay: &mut Relay<Limited>, room: usize, now: Timestamp) -> bool {
+    relay.sink.room.store(room, Ordering::Relaxed);
+    relay.pass(&|| now, None, &Shutdown::manual()).await.unwrap();
+    let filter = crate::store::QueueFilter { state: Some("pending".to_owned()), limit: 100, ..Default::default() };
+    relay.store.dispatches(filter).await.unwrap().iter().all(|row| row.attempts == 0)
+}
+
+#[tokio::test]
+async fn a_receiver_with_a_limit_is_asked_once_too_often_a_window_and_no_message_pays() {
+    let (_dir, store, mut relay) = limited(60, true).await;
+    let (mut now, mut windows) = (T0, 0);
+    while relay.next_due().await.unwrap().is_some() {
+        assert!(pass_with_room(&mut relay, 6, now).await, "window {windows}");
+        windows += 1;
+        now = store.sink_state("shop").await.unwrap().blocked_until.unwrap_or(now);
+        let asked = relay.sink.failed.load(Ordering::Relaxed);
+        assert!(asked <= windows, "{asked} times too often in {windows} windows");
+    }
+    assert_eq!(windows, 10);
+    assert_eq!(now, T0 + 9 * Duration::from_secs(10), "the time it asked for each time");
+}
+
+#[tokio::test]
+async fn what_was_taken_and_not_tried_is_not_blamed_for_the_next_trouble() {
+    let (_dir, store, mut relay) = limited(12, false).await;
+    assert!(pass_with_room(&mut relay, 2, T0).await);
+    let back = store.sink_state("shop").await.unwrap().blocked_until.unwrap();
+    assert!(pass_with_room(&mut relay, 1, back).await);
+    assert_eq!(relay.sink.failed.load(Ordering::Relaxed), 2);
+    assert!(store.sink_state("shop").await.unwrap().blocked_until > Some(back), "the sink's trouble");
+}
+
+#[tokio::test]
+async fn a_final_answer_shows_that_the_receiver_works_and_what_was_not_sent_shows_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue(&store).await;
+    let reason = || "so it is".to_owned();
+    let fails = || Failure::Sink { reason: reason(), retry_after: None, surely: true };
+    let unsent = |is_final| Failure::Unsent { reason: reason(), is_final };
+    let says = vec![fails(), unsent(true), unsent(false), fails(), Failure::Final { reason: reason() }, unsent(false)];
+    let route = Route { name: "shop".to_owned(), concurrency: 1, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let mut relay = Relay::new(store.clone(), Says(Mutex::new(says)), route);
+    let mut pass = async |minutes: u32| {
+        relay.pass(&|| T0 + minutes * Duration::from_secs(60), None, &Shutdown::manual()).await.unwrap();
+        let state = store.sink_state("shop").await.unwrap();
+        (relay.sink.0.lock().unwrap().len(), state.blocked_since)
+    };
+    assert_eq!(pass(0).await, (5, Some(T0)));
+    assert_eq!(pass(1).await, (2, Some(T0)), "the same trouble");
+    assert_eq!(pass(2).await, (0, None));
 }

@@ -9,7 +9,7 @@ mod smtp;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use amqp::Amqp;
@@ -73,6 +73,18 @@ impl SinkKind {
             Self::Nats(nats) => nats.secrets(),
             Self::Redis(redis) => redis.secrets(),
             Self::Smtp(smtp) => smtp.account.iter().map(|(_, password)| password).collect(),
+            Self::Exec(_) | Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
+        }
+    }
+
+    /// Every other file that a connection is made with: authorities and certificates, which are renewed now and then.
+    pub fn certificates(&self) -> Vec<&Path> {
+        match self {
+            Self::Webhook(webhook) => webhook.ca_file.iter().map(PathBuf::as_path).collect(),
+            Self::Amqp(amqp) => amqp.tls.plain(),
+            Self::Nats(nats) => nats.tls.plain(),
+            Self::Redis(redis) => redis.tls.plain(),
+            Self::Smtp(smtp) => smtp.ca_file.iter().map(PathBuf::as_path).collect(),
             Self::Exec(_) | Self::File { .. } | Self::Stdout | Self::Queue => Vec::new(),
         }
     }

@@ -36,7 +36,7 @@ pub struct AmqpConfig {
     pub exchange: ShortString,
     pub routing_key: AddressTemplate,
     pub queue: Option<ShortString>,
-    /// Make what is missing, with an exchange of this kind, on every new connection.
+    /// Make what is missing, with an exchange of this kind: on every new connection, and once a message found it missing.
     pub declare: Option<ExchangeKind>,
     /// For a whole attempt, connecting included.
     pub timeout: Duration,
@@ -74,7 +74,7 @@ impl Amqp {
     /// The connection that is there, or a new one.
     async fn link(&self) -> Result<Arc<Link>, String> {
         let mut held = self.link.lock().await;
-        if let Some(link) = held.as_ref().filter(|link| link.is_alive()) {
+        if let Some(link) = held.as_ref().filter(|link| link.is_alive() && !self.must_declare_again(link)) {
             return Ok(link.clone());
         }
         *held = None;
@@ -84,6 +84,11 @@ impl Amqp {
         }
         *held = Some(link.clone());
         Ok(link)
+    }
+
+    /// What was made may have been removed since.
+    fn must_declare_again(&self, link: &Link) -> bool {
+        self.config.declare.is_some() && link.has_led_nowhere()
     }
 
     /// The next publish makes a new connection.
@@ -167,7 +172,7 @@ impl Amqp {
                 Ok(())
             }
             Err(Failure::Sink { reason, .. }) => Err(reason),
-            Ok(()) | Err(Failure::Message { .. } | Failure::Final { .. }) => Ok(()),
+            Ok(()) | Err(Failure::Message { .. } | Failure::Final { .. } | Failure::Unsent { .. }) => Ok(()),
         }
     }
 }
@@ -177,8 +182,8 @@ impl Sink for Amqp {
         let deadline = Instant::now() + self.config.timeout;
         let key = routing_key(&self.config.routing_key, message)?;
         let link = match timeout_at(deadline, self.link()).await {
-            Ok(link) => link.map_err(Failure::of_sink)?,
-            Err(_) => return Err(Failure::of_sink(format!("not connected within {:?}", self.config.timeout))),
+            Ok(link) => link.map_err(Failure::surely_of_sink)?,
+            Err(_) => return Err(Failure::surely_of_sink(format!("not connected within {:?}", self.config.timeout))),
         };
         let published = link.publish(&self.config.exchange, key, &message.body, Self::properties(message));
         if let Ok(outcome) = timeout_at(deadline, published).await {
@@ -186,7 +191,7 @@ impl Sink for Amqp {
         }
         if let Some(reason) = link.blocked() {
             // It says when it works again, and the message may still be confirmed to nobody: it is sent again under its id.
-            return Err(Failure::of_sink(reason));
+            return Err(Failure::surely_of_sink(reason));
         }
         self.forget(&link).await;
         Err(Failure::of_sink(format!("not confirmed within {:?}", self.config.timeout)))
@@ -201,7 +206,7 @@ impl Sink for Amqp {
 }
 
 fn routing_key(template: &AddressTemplate, message: &Message) -> Result<ShortString, Failure> {
-    let unreadable = |_| Failure::of_message("the body names no subscription".to_owned());
+    let unreadable = |_| Failure::unsent("the body names no subscription".to_owned());
     let key = template.render(message).map_err(unreadable)?;
     ShortString::try_new(key).map_err(|error| Failure::of_sink(format!("routing_key: {error}")))
 }

@@ -32,6 +32,9 @@ const TRY_LATER: i32 = 75;
 /// Give up, for commands that do not know sysexits.h.
 const GIVE_UP: i32 = 100;
 
+/// What a command is sent when the machine, the service or a terminal is to stop: that is not about the message in hand.
+const ASKED_TO_END: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
 pub struct ExecConfig {
     /// The program's path.
     pub program: PathBuf,
@@ -68,8 +71,8 @@ impl Exec {
 impl Sink for Exec {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let line = json_line(message)?;
-        let sink = |reason| Failure::Sink { reason, retry_after: None };
-        let child = self.start(message).map_err(|error| sink(format!("could not start: {error}")))?;
+        let child =
+            self.start(message).map_err(|error| Failure::surely_of_sink(format!("could not start: {error}")))?;
         // Dropped with everything else when the time is over, or when nobody waits any more.
         let group = Group::of(&child);
         match converse(child, &line, self.0.timeout).await {
@@ -77,8 +80,8 @@ impl Sink for Exec {
                 group.has_ended();
                 classify(status)
             }
-            Some(Err(error)) => Err(sink(format!("cannot be waited for: {error}"))),
-            None => Err(sink(format!("not finished within {:?}: killed", self.0.timeout))),
+            Some(Err(error)) => Err(Failure::of_sink(format!("cannot be waited for: {error}"))),
+            None => Err(Failure::of_sink(format!("not finished within {:?}: killed", self.0.timeout))),
         }
     }
 
@@ -163,14 +166,13 @@ fn classify(status: ExitStatus) -> Result<(), Failure> {
     match status.code() {
         Some(0) => Ok(()),
         Some(code @ (BAD_DATA | GIVE_UP)) => Err(Failure::Final { reason: format!("exit status {code}") }),
-        Some(TRY_LATER) => {
-            let reason = format!("exit status {TRY_LATER}: the command asks to try later");
-            Err(Failure::Sink { reason, retry_after: None })
-        }
+        Some(TRY_LATER) => Err(Failure::of_sink(format!("exit status {TRY_LATER}: the command asks to try later"))),
         Some(code) => Err(Failure::Message { reason: format!("exit status {code}"), retry_after: None }),
         None => {
             let signal = status.signal().unwrap_or_default();
-            Err(Failure::Message { reason: format!("ended by signal {signal}"), retry_after: None })
+            let asked = ASKED_TO_END.iter().any(|one| *one as i32 == signal);
+            let whose = if asked { Failure::of_sink } else { Failure::of_message };
+            Err(whose(format!("ended by signal {signal}")))
         }
     }
 }
@@ -189,6 +191,12 @@ mod tests {
         assert!(matches!(outcome(75), Err(Failure::Sink { .. })));
         for code in [1, 2, 64, 66, 69, 70, 74, 76, 99, 101, 126, 127, 255] {
             assert!(matches!(outcome(code), Err(Failure::Message { .. })), "{code}");
+        }
+        for signal in [1, 2, 15] {
+            assert!(
+                matches!(classify(ExitStatus::from_raw(signal)), Err(Failure::Sink { surely: false, .. })),
+                "{signal}"
+            );
         }
         let killed = classify(ExitStatus::from_raw(9)).unwrap_err();
         assert_eq!(killed, Failure::Message { reason: "ended by signal 9".to_owned(), retry_after: None });

@@ -31,9 +31,7 @@ impl FileSink {
 impl Sink for FileSink {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let line = json_line(message)?;
-        blocking(&self.lines, self.timeout, move |lines| lines.append(&line))
-            .await
-            .map_err(|reason| Failure::Sink { reason, retry_after: None })
+        blocking(&self.lines, self.timeout, move |lines| lines.append(&line)).await.map_err(Failure::of_sink)
     }
 
     /// Creates no file: it would belong to whoever checks, who may not be the user that writes it.
@@ -213,7 +211,7 @@ mod tests {
     async fn a_body_of_two_lines_is_never_written() {
         let fixture = Fixture::new();
         let failure = fixture.sink.publish(&message("{\n}")).await.unwrap_err();
-        assert!(matches!(failure, Failure::Final { .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::Unsent { is_final: true, .. }), "{failure:?}");
         assert!(!fixture.path().exists());
     }
 

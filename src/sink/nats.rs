@@ -145,11 +145,11 @@ impl Nats {
 impl Sink for Nats {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout;
-        let unreadable = |_| Failure::of_message("the body names no subscription".to_owned());
+        let unreadable = |_| Failure::unsent("the body names no subscription".to_owned());
         let subject = self.subject.render(message).map_err(unreadable)?;
         let link = match timeout_at(deadline, self.link()).await {
-            Ok(link) => link.map_err(Failure::of_sink)?,
-            Err(_) => return Err(Failure::of_sink(format!("not connected within {:?}", self.timeout))),
+            Ok(link) => link.map_err(Failure::surely_of_sink)?,
+            Err(_) => return Err(Failure::surely_of_sink(format!("not connected within {:?}", self.timeout))),
         };
         let reason = tokio::select! {
             biased;

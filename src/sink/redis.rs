@@ -1,7 +1,8 @@
 //! Redis Streams: one `XADD` for each message. Its reply is the delivery, or that of `WAIT` where replicas are to have it too.
 //!
 //! All publishes under way share one connection, each without waiting for the others' replies. After any failure the next
-//! publish connects anew: a lost connection, a server that has become a replica and a changed password need nothing else.
+//! publish connects anew: a lost connection, a server that has become a replica and a changed password need nothing else. One
+//! that was kept may have been closed since by a server that closes idle ones: then the same publish connects anew.
 
 mod answer;
 
@@ -13,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, IntoConnectionInfo, RedisError, TlsCertificates};
 use secrecy::{ExposeSecret, SecretString};
 
-use self::answer::{Permitted, permitted, reason};
+use self::answer::{Permitted, failure, permitted};
 use super::{Failure, Sink, unreadable};
 use crate::delivery::{AddressTemplate, Message};
 use crate::tls::{self, Identity};
@@ -77,9 +78,9 @@ impl Redis {
         Ok(Self { client, stream, wait, max_len, timeout, live: Mutex::default(), connecting: Default::default() })
     }
 
-    async fn within<T>(&self, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    async fn within(&self, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
         let done = tokio::time::timeout(self.timeout, work).await;
-        let result = done.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)));
+        let result = done.unwrap_or_else(|_| Err(Failure::of_sink(format!("no answer within {:?}", self.timeout))));
         if result.is_err() {
             self.keep(None);
         }
@@ -94,7 +95,8 @@ impl Redis {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, String> {
+    /// The one that is kept, or a new one.
+    async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
         if let Some(connection) = self.kept() {
             return Ok(connection);
         }
@@ -105,15 +107,23 @@ impl Redis {
         // The times are those of the whole attempt.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = connected.map_err(|error| answer::not_connected(&error))?;
+        let connection = connected.map_err(|error| Failure::surely_of_sink(answer::not_connected(&error)))?;
         self.keep(Some(connection.clone()));
         Ok(connection)
     }
 
-    async fn append(&self, key: &str, message: &Message) -> Result<(), String> {
+    async fn append(&self, key: &str, message: &Message) -> Result<(), Failure> {
+        let add = self.add(key, message);
+        let is_kept = self.kept().is_some();
         let mut connection = self.connection().await?;
-        let added = self.add(key, message).exec_async(&mut connection).await;
-        added.map_err(|error| reason(&error))?;
+        let mut added = add.exec_async(&mut connection).await;
+        if is_kept && added.as_ref().is_err_and(RedisError::is_io_error) {
+            // What it has added all the same has the same id.
+            self.keep(None);
+            connection = self.connection().await?;
+            added = add.exec_async(&mut connection).await;
+        }
+        added.map_err(|error| failure(&error))?;
         match self.wait {
             Some(wait) => replicated(&mut connection, wait).await,
             None => Ok(()),
@@ -131,7 +141,7 @@ impl Redis {
         add
     }
 
-    async fn look(&self) -> Result<(), String> {
+    async fn look(&self) -> Result<(), Failure> {
         let mut connection = self.connection().await?;
         // An id that no entry may have: the server looks at everything else first, and adds nothing.
         let key = self.stream.filled("renewald.renewal.ready.v1", "provider", "territory");
@@ -140,14 +150,15 @@ impl Redis {
             Permitted::Yes => {}
             // The placeholders' names were made up here.
             Permitted::NotThisKey(_) if !self.stream.is_fixed() => {}
-            Permitted::NotThisKey(reason) | Permitted::No(reason) => return Err(reason),
+            Permitted::NotThisKey(reason) | Permitted::No(reason) => return Err(Failure::of_sink(reason)),
         }
         // Whoever may only add may not be allowed to ask.
         let kind = redis::cmd("TYPE").arg(&key).query_async::<String>(&mut connection).await;
         if let Ok(kind) = kind
             && !matches!(kind.as_str(), "none" | "stream")
         {
-            return Err(format!("the key {key:?} holds a {kind:?}, not a stream: choose another with stream"));
+            let reason = format!("the key {key:?} holds a {kind:?}, not a stream: choose another with stream");
+            return Err(Failure::of_sink(reason));
         }
         match self.wait {
             Some(wait) => replicated(&mut connection, wait).await,
@@ -159,22 +170,21 @@ impl Redis {
 impl Sink for Redis {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let key = self.stream.render(message).map_err(unreadable)?;
-        let sink = |reason| Failure::Sink { reason, retry_after: None };
-        self.within(self.append(&key, message)).await.map_err(sink)
+        self.within(self.append(&key, message)).await
     }
 
     async fn check(&self) -> Result<(), String> {
-        self.within(self.look()).await
+        self.within(self.look()).await.map_err(|failure| failure.to_string())
     }
 }
 
 /// What was added stays where replicas are missing: the repeat has the same id.
-async fn replicated(connection: &mut MultiplexedConnection, wait: Replicas) -> Result<(), String> {
+async fn replicated(connection: &mut MultiplexedConnection, wait: Replicas) -> Result<(), Failure> {
     let milliseconds = u64::try_from(wait.timeout.as_millis()).unwrap_or(u64::MAX);
     let asked = redis::cmd("WAIT").arg(wait.count).arg(milliseconds).query_async::<u32>(connection).await;
-    match asked.map_err(|error| reason(&error))? {
+    match asked.map_err(|error| failure(&error))? {
         have if have >= wait.count => Ok(()),
-        have => Err(format!("{have} of {} replicas have it after {:?}", wait.count, wait.timeout)),
+        have => Err(Failure::of_sink(format!("{have} of {} replicas have it after {:?}", wait.count, wait.timeout))),
     }
 }
 

@@ -91,11 +91,10 @@ impl Smtp {
                 Err(Trouble::Lost(_)) => {} // closed while nobody looked
             }
         }
-        let sink = |reason| Failure::Sink { reason, retry_after: None };
-        let connection = self.server.connect().await.map_err(sink)?;
+        let connection = self.server.connect().await.map_err(Failure::surely_of_sink)?;
         self.send_over(connection, letter).await.map_err(|trouble| match trouble {
             Trouble::Failed(failure) => failure,
-            Trouble::Lost(reason) => sink(reason),
+            Trouble::Lost(reason) => Failure::of_sink(reason),
         })
     }
 
@@ -135,7 +134,7 @@ impl Sink for Smtp {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let letter = self.writer.write(message, Timestamp::now())?;
         let sent = tokio::time::timeout(self.timeout, self.send(&letter)).await;
-        let late = |_| Failure::Sink { reason: format!("no answer within {:?}", self.timeout), retry_after: None };
+        let late = |_| Failure::of_sink(format!("no answer within {:?}", self.timeout));
         sent.map_err(late)?
     }
 

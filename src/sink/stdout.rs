@@ -28,9 +28,7 @@ impl StdoutSink {
 impl Sink for StdoutSink {
     async fn publish(&self, message: &Message) -> Result<(), Failure> {
         let line = json_line(message)?;
-        blocking(&self.lines, self.timeout, move |lines| lines.write(&line))
-            .await
-            .map_err(|reason| Failure::Sink { reason, retry_after: None })
+        blocking(&self.lines, self.timeout, move |lines| lines.write(&line)).await.map_err(Failure::of_sink)
     }
 
     async fn check(&self) -> Result<(), String> {

@@ -96,10 +96,8 @@ impl Sink for Webhook {
         }
         match request.body(message.body.clone()).send().await {
             Ok(response) => outcome(response, now).await,
-            Err(error) => {
-                let reason = self.unreachable(&error.without_url());
-                Err(Failure::Sink { reason, retry_after: None })
-            }
+            Err(error) if error.is_connect() => Err(Failure::surely_of_sink(self.unreachable(&error.without_url()))),
+            Err(error) => Err(Failure::of_sink(self.unreachable(&error.without_url()))),
         }
     }
 
@@ -143,13 +141,16 @@ fn classify(status: StatusCode, retry_after: Option<Duration>) -> Result<(), Fai
         return Ok(());
     }
     let reason = format!("answered {status}"); // the phrase is ours, not the receiver's
+    // Whoever asks for time, or lets nobody in, does not speak of what was sent.
+    let surely = retry_after.is_some() || matches!(status.as_u16(), 401 | 403 | 407 | 429);
     match status.as_u16() {
         300..=399 => {
-            Err(Failure::Sink { reason: format!("{reason}; redirects are not followed, set the new url"), retry_after })
+            let reason = format!("{reason}; redirects are not followed, set the new url");
+            Err(Failure::Sink { reason, retry_after, surely })
         }
-        401 | 403 | 407 | 408 | 410 | 425 | 429 => Err(Failure::Sink { reason, retry_after }),
+        401 | 403 | 407 | 408 | 410 | 425 | 429 => Err(Failure::Sink { reason, retry_after, surely }),
         400..=499 => Err(Failure::Message { reason, retry_after }),
-        _ => Err(Failure::Sink { reason, retry_after }),
+        _ => Err(Failure::Sink { reason, retry_after, surely }),
     }
 }
 
@@ -248,5 +249,12 @@ mod tests {
             assert!(matches!(outcome(status), Err(Failure::Message { .. })), "{status}");
         }
         assert_eq!(outcome(503).unwrap_err().to_string(), "answered 503 Service Unavailable");
+        let is_sure = |status, after| {
+            let outcome = classify(StatusCode::from_u16(status).unwrap(), after);
+            matches!(outcome, Err(Failure::Sink { surely: true, .. }))
+        };
+        assert!([401, 403, 407, 429].into_iter().all(|status| is_sure(status, None)));
+        assert!(![308, 408, 410, 425, 500, 502, 503, 504].into_iter().any(|status| is_sure(status, None)));
+        assert!(is_sure(503, after), "it asks for time");
     }
 }

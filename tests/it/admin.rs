@@ -418,6 +418,8 @@ fn on_loopback_without_a_token_neither_web_pages_nor_keys_are_served() {
     assert!(from(&["Host: rebound.example"]).expect_problem(403).contains("rebound.example"));
     from(&["Origin: http://shop.example"]).expect_problem(403);
     assert!(endpoint.send("/v1/queue:claim", json!({})).expect_problem(403).contains("admin.token_file"));
+    let ids = json!({"ids": ["ca7413ce-2f68-51bc-b542-7a17d45b4d6b"]});
+    assert!(endpoint.send("/v1/queue:ack", ids).expect_problem(403).contains("admin.token_file"));
     end(daemon);
 }
 

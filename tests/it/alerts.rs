@@ -222,6 +222,22 @@ fn a_sink_in_trouble_for_long_is_told_and_over_once_it_takes_messages() {
     assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (1, 1), "{log}");
 }
 
+/// Nobody would try it any more, and so nobody could say that it is over.
+#[test]
+fn a_sink_in_trouble_that_nothing_waits_for_is_no_alert() {
+    let (sandbox, shop) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));
+    let site = Setup::new(&sandbox).webhook(&shop).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    site.command(&["once", "--max-time", "1s"]).expect_code(75);
+    site.let_pass(Duration::from_secs(120));
+    let daemon = Daemon::spawn(&site);
+    look_until(&site, "the alert", || standing(&site) == ["sink shop"]);
+    site.command(&["untrack", "A", "--forget"]).expect_code(0);
+    look_until(&site, "the end", || daemon.stderr().contains("the alert is over"));
+    assert_eq!(standing(&site), [""; 0]);
+}
+
 #[test]
 fn what_is_overdue_after_an_absence_is_caught_up_before_anybody_is_told() {
     let sandbox = sandbox();

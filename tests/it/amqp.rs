@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::brokers::{
     assert_complete, assert_waiting, check, example, last_error, relay_all, renewed, renewed_with, through_an_outage,
 };
-use crate::harness::{Daemon, HOUR, Setup, Site, sandbox};
+use crate::harness::{DAY, Daemon, HOUR, Setup, Site, sandbox};
 use crate::servers::rabbitmq::{MESSAGE_BYTES, RabbitMq, Vhost, alone, shared};
 
 /// As guest, to exchange `renewals` of this vhost, with further keys.
@@ -125,6 +125,24 @@ fn what_is_missing_is_named_and_messages_wait_for_it() {
     vhost.bind("renewals", "q", "renewald.renewal.#");
     relay_all(&mut work, &site, start + 2 * HOUR);
     assert_eq!(bodies(&vhost, "q").len(), 10);
+}
+
+#[test]
+fn what_was_made_and_is_removed_is_made_again() {
+    let Some(server) = shared() else { return };
+    let vhost = server.vhost("made");
+    let sandbox = sandbox();
+    let site = site(&sandbox, &server, &vhost, "queue = \"q\"\ndeclare = true\nconcurrency = 1");
+    renewed(&sandbox, &site, 1, 1);
+    let (mut work, start) = (site.work(), sandbox.now());
+    assert_eq!(work.pass(start).1.delivered, 1);
+    for (n, what, name) in [(1, "queues", "q"), (2, "exchanges", "renewals")] {
+        vhost.remove(what, name);
+        sandbox.renew("A0", None).unwrap();
+        let now = start + n * DAY;
+        assert!(work.pass(now).1.blocked, "{what}");
+        assert_eq!(work.relay(now + HOUR).delivered, 1, "{what}: {}", last_error(&site));
+    }
 }
 
 /// lapin prints a returned message with its body, and so with its licence keys, at `warn`.

@@ -122,6 +122,22 @@ fn the_stream_may_be_named_by_what_a_message_is_about() {
     assert_eq!(redis.length("r:nexway:eu:renewald.renewal.ready.v1"), 1);
 }
 
+/// Servers with a `timeout` close connections that say nothing for so long.
+#[test]
+fn a_connection_closed_while_it_was_idle_delays_nothing() {
+    let Some(redis) = Redis::new() else { return };
+    let sandbox = sandbox();
+    let site = setup(&sandbox, &at(&redis, "")).install();
+    renewed(&sandbox, &site);
+    let (mut work, begin) = (site.work(), sandbox.now());
+    assert_eq!(work.pass(begin).1.delivered, 1);
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    sandbox.renew("A", None).unwrap();
+    let (_, report) = work.pass(begin + DAY);
+    assert_eq!((report.delivered, report.blocked), (1, false), "{}", last_error(&site));
+    assert_eq!(redis.length("renewald"), 2);
+}
+
 /// What is one message's trouble every time, while others are taken, is no longer the sink's.
 #[test]
 fn a_message_that_is_never_taken_holds_up_no_other() {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 
 use renewald::sandbox::{Endpoint, Fault, FaultKind, Request, Sandbox};
 
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
 use crate::harness::{Daemon, PATIENCE, Setup, Site, Track, eventually, number, order, sandbox};
+use crate::servers::authority::Authority;
 
 /// Tracks so many subscriptions, all of them renewed.
 fn renewed(site: &Site, sandbox: &Sandbox, count: usize) {
@@ -228,6 +230,32 @@ fn a_rotated_signing_secret_signs_from_then_on() {
     site.command(&["poll", "A"]).expect_code(0);
     assert!(shop.next_message().is_signed_with(ROTATED));
     assert_eq!(asked(&sandbox, Endpoint::Token), 1, "the account is the same");
+}
+
+#[test]
+fn a_renewed_certificate_is_loaded_and_one_that_stayed_disturbs_nobody() {
+    let (first, second, shop) = (sandbox(), sandbox(), FakeReceiver::start());
+    let mutual = "kind = \"redis\"\nurl = \"rediss://127.0.0.1:1\"\nca_file = \"authority.pem\"\n\
+                  client_certificate_file = \"client.pem\"\nclient_key_file = \"client.key\"";
+    let setup = Setup::new(&first).webhook_named("shop", &shop, "ca_file = \"server.pem\"").sink("stream", mutual);
+    let rate = "requests_per_second = 0.0\n";
+    let trusting = |table: String| table.replace(rate, &format!("{rate}ca_file = \"server.pem\"\n"));
+    let setup = with_account(&setup, "second", &second).with(|setup| setup.more = trusting(setup.more.clone()));
+    let site = setup.install();
+    let Some(_) = Authority::create(&site.path("")) else { return };
+    fs::rename(site.path("client.key"), site.path("secrets/client.key")).unwrap();
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("started");
+    let renew =
+        |name: &str| fs::OpenOptions::new().append(true).open(site.path(name)).unwrap().write_all(b"\n").unwrap();
+    daemon.reload();
+    daemon.wait_for_log("changed=nothing");
+    renew("client.pem");
+    daemon.reload();
+    daemon.wait_for_log("changed=sinks.stream\n");
+    renew("server.pem");
+    daemon.reload();
+    daemon.wait_for_log("changed=sinks.shop, providers.second\n");
 }
 
 #[test]

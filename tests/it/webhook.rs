@@ -75,7 +75,10 @@ async fn answers_tell_whose_fault_it_was_in_our_words() {
     receiver.answer_to("strange", Answer::Status(422));
     receiver.answer_to("down", Answer::Status(503));
     let webhook = patient(&receiver, &[CURRENT]);
-    let sink = |reason: &str, retry_after| Failure::Sink { reason: reason.to_owned(), retry_after };
+    let sink = |reason: &str, retry_after: Option<_>| {
+        let surely = retry_after.is_some();
+        Failure::Sink { reason: reason.to_owned(), retry_after, surely }
+    };
     let seventeen = Some(Duration::from_secs(17));
     for (body, failure) in [
         ("slow", sink("answered 429 Too Many Requests", seventeen)),
@@ -97,7 +100,7 @@ async fn no_answer_is_the_sinks_trouble() {
     ] {
         let webhook = webhook(&receiver, &[CURRENT], Duration::from_millis(300));
         let failure = webhook.publish(&message("{}")).await.unwrap_err();
-        assert!(matches!(&failure, Failure::Sink { .. }), "{failure:?}");
+        assert!(matches!(&failure, Failure::Sink { surely: false, .. }), "{failure:?}");
         assert!(!failure.to_string().contains("127.0.0.1"), "{failure}");
     }
 }
@@ -109,6 +112,7 @@ async fn a_receiver_that_was_down_gets_the_message_again() {
     let address = receiver.stop();
     let failure = webhook.publish(&message("{}")).await.unwrap_err();
     assert!(failure.to_string().starts_with("could not connect: "), "{failure}");
+    assert!(matches!(failure, Failure::Sink { surely: true, .. }), "{failure:?}");
     assert!(webhook.check().await.is_err());
 
     let receiver = FakeReceiver::start_at(address);

@@ -1,6 +1,6 @@
 //! What the settings of all brokers share: addresses without secrets, an account, and the files of TLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
@@ -30,6 +30,12 @@ pub struct IdentityFiles {
 impl TlsFiles {
     pub(super) fn secret(&self) -> Option<&Secret> {
         self.identity.as_ref().map(|identity| &identity.key)
+    }
+
+    /// Those that are no secrets.
+    pub(super) fn plain(&self) -> Vec<&Path> {
+        let certificate = self.identity.iter().map(|identity| &identity.certificate);
+        self.ca.iter().chain(certificate).map(PathBuf::as_path).collect()
     }
 
     pub(super) fn read(section: &mut Section) -> Self {

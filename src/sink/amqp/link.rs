@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Link {
     /// Open, in confirm mode, with nothing under way.
     idle: Mutex<Vec<Channel>>,
     health: Mutex<Health>,
+    /// A message has met no exchange, or no queue behind it.
+    led_nowhere: AtomicBool,
     _socket: Socket,
 }
 
@@ -97,11 +100,17 @@ impl Link {
         );
         let connection = open.await.map_err(|error| describe(&error))?;
         let health = Health { events: Box::pin(connection.events_listener()), blocked: None };
-        Ok(Self { connection, idle: Mutex::default(), health: Mutex::new(health), _socket: socket })
+        let (idle, health) = (Mutex::default(), Mutex::new(health));
+        Ok(Self { connection, idle, health, led_nowhere: AtomicBool::new(false), _socket: socket })
     }
 
     pub fn is_alive(&self) -> bool {
         self.connection.status().connected()
+    }
+
+    /// Whether something that was there, or was made, for messages is gone.
+    pub fn has_led_nowhere(&self) -> bool {
+        self.led_nowhere.load(Ordering::Relaxed)
     }
 
     /// Why the broker takes nothing at present, in words for people.
@@ -137,15 +146,18 @@ impl Link {
         properties: BasicProperties,
     ) -> Result<(), Failure> {
         if let Some(reason) = self.blocked() {
-            return Err(Failure::of_sink(reason));
+            return Err(Failure::surely_of_sink(reason));
         }
-        let channel = self.channel().await.map_err(|error| Failure::of_sink(describe(&error)))?;
+        let channel = self.channel().await.map_err(|error| Failure::surely_of_sink(describe(&error)))?;
         let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
         let sent = channel.basic_publish(exchange.clone(), key.clone(), mandatory, body, properties).await;
         let confirmed = match sent {
             Ok(confirm) => confirm.await,
             Err(error) => Err(error),
         };
+        if leads_nowhere(&confirmed) {
+            self.led_nowhere.store(true, Ordering::Relaxed);
+        }
         let outcome = judge(confirmed, exchange.as_str(), key.as_str());
         if channel.status().connected() {
             lock(&self.idle).push(channel);
@@ -158,6 +170,14 @@ impl Link {
         if let Err(error) = self.connection.close(200, "OK".into()).await {
             tracing::debug!("connection not closed in order: {}", describe(&error));
         }
+    }
+}
+
+fn leads_nowhere(confirmed: &lapin::Result<Confirmation>) -> bool {
+    match confirmed {
+        Ok(Confirmation::Ack(returned) | Confirmation::Nack(returned)) => returned.is_some(),
+        Ok(Confirmation::NotRequested) => false,
+        Err(error) => is_not_found(error),
     }
 }
 

@@ -1,13 +1,18 @@
 //! What Redis answers when it does not do what it was asked, in words that say what to look at.
 //!
-//! None of it is about a message: every text is the sink's trouble.
+//! None of it is about a message for certain: every text is the sink's trouble.
 
 use redis::{ErrorKind, RedisError};
 
 use crate::delivery::without_control_characters;
+use crate::sink::Failure;
 
 /// Longer ones are cut: they quote what they were sent.
 const DETAIL_CHARS: usize = 120;
+
+/// These speak of the server or of our account, whatever it was sent.
+const WHATEVER_IS_SENT: [&str; 8] =
+    ["READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "NOAUTH", "WRONGPASS"];
 
 /// What an `XADD` that could not add anything has shown.
 pub enum Permitted {
@@ -36,6 +41,14 @@ pub fn not_connected(error: &RedisError) -> String {
         }
         ErrorKind::Io => format!("could not connect: {}", safe(&error.to_string())),
         _ => reason(error),
+    }
+}
+
+/// Whose trouble it is that a command was not done.
+pub fn failure(error: &RedisError) -> Failure {
+    match error.code() {
+        Some(code) if WHATEVER_IS_SENT.contains(&code) => Failure::surely_of_sink(reason(error)),
+        _ => Failure::of_sink(reason(error)),
     }
 }
 
@@ -104,6 +117,16 @@ mod tests {
         assert!(shown("WRONGTYPE Operation against a key").contains("stream"));
         assert!(shown("NOPERM this user has no permissions").contains("+xadd"));
         assert!(shown("NOREPLICAS Not enough good replicas to write.").contains("min-replicas"));
+    }
+
+    #[test]
+    fn who_is_surely_in_trouble_is_told_by_the_code() {
+        let is_sure = |line| matches!(failure(&error(line)), Failure::Sink { surely: true, .. });
+        assert!(is_sure("READONLY You can't write against a read only replica."));
+        assert!(is_sure("NOAUTH Authentication required."));
+        // The key has the message's territory in it, say, and a long message needs memory.
+        assert!(!is_sure("WRONGTYPE Operation against a key") && !is_sure("NOPERM this user has no permissions"));
+        assert!(!is_sure("OOM command not allowed when used memory > 'maxmemory'."));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::sink::Failure;
 const TEXT_CHARS: usize = 120;
 /// Refusals that speak of us or of the conversation, whatever they answer: unknown commands, wrong sequence, not logged in.
 const ABOUT_US: [u16; 9] = [500, 501, 502, 503, 504, 530, 534, 535, 538];
+/// Of these, that we must log in first, or otherwise than we did.
+const NOT_LET_IN: [u16; 4] = [530, 534, 535, 538];
 
 pub enum Security {
     /// From the first byte.
@@ -86,7 +88,7 @@ pub async fn hand_over(connection: &mut AsyncSmtpConnection, sender: &Address, l
         Ok(_) => Ok(()),
         Err(error) => Err(match refused("the mail", &error) {
             // It may have arrived: the repeat has the same Message-ID.
-            Trouble::Lost(reason) => Trouble::Failed(Failure::Sink { reason, retry_after: None }),
+            Trouble::Lost(reason) => Trouble::Failed(Failure::of_sink(reason)),
             failed => failed,
         }),
     }
@@ -117,7 +119,7 @@ async fn announce(
         Err(error) if is_over(&error) => Err(Trouble::Lost(format!("connection lost: {}", with_text(&error)))),
         Err(error) => {
             let reason = format!("refused the sender (MAIL FROM): {}", with_text(&error));
-            Err(Trouble::Failed(Failure::Sink { reason, retry_after: None }))
+            Err(Trouble::Failed(Failure::surely_of_sink(reason)))
         }
     }
 }
@@ -130,7 +132,8 @@ fn refused(what: &str, error: &Error) -> Trouble {
     let reason = format!("refused {what}: {}", without_text(error));
     Trouble::Failed(match error.status().map(u16::from) {
         Some(code @ 500..=599) if !ABOUT_US.contains(&code) => Failure::Final { reason },
-        _ => Failure::Sink { reason, retry_after: None },
+        Some(code) if NOT_LET_IN.contains(&code) => Failure::surely_of_sink(reason),
+        _ => Failure::of_sink(reason),
     })
 }
 

@@ -36,16 +36,16 @@ pub struct Letter {
 }
 
 impl Writer {
-    /// Whatever is wrong is final: the message will not change. The reason quotes neither address nor text.
+    /// What is wrong with the message is final, for it will not change. A template that does not fit it may be mended. The reason
+    /// quotes neither address nor text.
     pub fn write(&self, message: &Message, now: Timestamp) -> Result<Letter, Failure> {
-        let refused = |reason| Failure::Final { reason };
         let body: Json = serde_json::from_slice(&message.body).map_err(unreadable)?;
         let attachments = attachments(&body);
         let fields = fields(message, body, None);
-        let fill = |part| self.templates.fill(part, &fields).map_err(refused);
+        let fill = |part| self.templates.fill(part, &fields).map_err(Failure::unsent);
         let filled = self.templates.fill(Part::To, &fields);
         let recipient = filled.and_then(|filled| recipient(&filled));
-        let recipient = recipient.map_err(|reason| refused(format!("no recipient: {reason}")))?;
+        let recipient = recipient.map_err(|reason| Failure::never_sent(format!("no recipient: {reason}")))?;
         let subject: String = one_line(&fill(Part::Subject)?).chars().take(SUBJECT_CHARS).collect();
         let text = SinglePart::plain(readable(&fill(Part::Text)?));
         let html = match self.templates.has(Part::Html) {
@@ -70,7 +70,7 @@ impl Writer {
                 head.multipart(attach(MultiPart::mixed().multipart(alternative(text, html)), attachments))
             }
         };
-        let mail = mail.map_err(|error| refused(format!("no mail can be made of it: {error}")))?;
+        let mail = mail.map_err(|error| Failure::never_sent(format!("no mail can be made of it: {error}")))?;
         Ok(Letter { recipient, bytes: mail.formatted() })
     }
 
@@ -238,7 +238,17 @@ mod tests {
         let writer = writer("{metadata.email}", "s", "t", None);
         for metadata in ["{}", r#"{"email":""}"#, r#"{"email":null}"#, r#"{"email":"nobody"}"#] {
             let failure = writer.write(&message(metadata), Timestamp::from_unix(0)).err().unwrap();
-            assert!(matches!(failure, Failure::Final { .. }), "{metadata}: {failure:?}");
+            assert!(matches!(failure, Failure::Unsent { is_final: true, .. }), "{metadata}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_does_not_fit_may_be_mended() {
+        let fits = "{{ metadata.name }}";
+        for (subject, text, html) in [(fits, "t", None), ("s", fits, None), ("s", "t", Some(fits))] {
+            let writer = writer("ops@acme.example", subject, text, html);
+            let failure = writer.write(&message("{}"), Timestamp::from_unix(0)).err().unwrap();
+            assert!(matches!(failure, Failure::Unsent { is_final: false, .. }), "{failure:?}");
         }
     }
 

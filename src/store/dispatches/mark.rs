@@ -17,7 +17,8 @@ pub struct Mark {
 enum Outcome {
     Delivered { at: Timestamp },
     Failed { reason: String, failing_seconds: i64, at: Timestamp, next: Timestamp },
-    GivenBack { attempts: u32, reason: Option<String>, next: Timestamp },
+    GivenBack { attempts: u32, reason: String, next: Timestamp },
+    NotMade { attempts: u32, previous_at: Option<Timestamp>, next: Timestamp },
     Dead { reason: String, at: Timestamp },
 }
 
@@ -32,10 +33,16 @@ impl Mark {
         Self { dispatch, outcome: Outcome::Failed { reason, failing_seconds, at, next } }
     }
 
-    /// The attempt was not made, or failed because of the sink: it does not count. The next one is at `next`.
-    pub fn given_back(attempt: &Attempt, reason: Option<String>, next: Timestamp) -> Self {
+    /// The attempt failed because of the sink: it does not count. The next one is at `next`.
+    pub fn given_back(attempt: &Attempt, reason: String, next: Timestamp) -> Self {
         let attempts = attempt.number.saturating_sub(1);
         Self { dispatch: attempt.dispatch, outcome: Outcome::GivenBack { attempts, reason, next } }
+    }
+
+    /// The attempt was not made, and leaves no trace. The next one is at `next`.
+    pub fn not_made(attempt: &Attempt, next: Timestamp) -> Self {
+        let (attempts, previous_at) = (attempt.number.saturating_sub(1), attempt.previous_at);
+        Self { dispatch: attempt.dispatch, outcome: Outcome::NotMade { attempts, previous_at, next } }
     }
 
     /// Given up: a person must look.
@@ -63,11 +70,18 @@ impl Mark {
                 }),
             Outcome::GivenBack { attempts, reason, next } => db
                 .prepare_cached(
-                    "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next,
-                                           last_error = coalesce(:reason, last_error)
+                    "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next, last_error = :reason
                      WHERE id = :id AND state = 'pending'",
                 )?
                 .execute(named_params! { ":id": id, ":attempts": attempts, ":next": next, ":reason": reason }),
+            Outcome::NotMade { attempts, previous_at, next } => db
+                .prepare_cached(
+                    "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next, last_attempt_at = :previous_at
+                     WHERE id = :id AND state = 'pending'",
+                )?
+                .execute(named_params! {
+                    ":id": id, ":attempts": attempts, ":next": next, ":previous_at": previous_at,
+                }),
             Outcome::Dead { reason, at } => db
                 .prepare_cached(
                     "UPDATE dispatches SET state = 'dead', dead_at = :at, last_error = :reason, leased_until = NULL

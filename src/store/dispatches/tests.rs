@@ -125,7 +125,7 @@ async fn a_message_that_failed_or_waits_for_its_sink_is_not_taken_for_one_that_w
     let [failed, returned] = &fixture.take(10, T0).await[..] else { panic!("two are due") };
     let marks = vec![
         Mark::failed(failed.dispatch, "400".to_owned(), 0, T0, T0 + HOUR),
-        Mark::given_back(returned, Some("no answer".to_owned()), T0 + HOUR),
+        Mark::given_back(returned, "no answer".to_owned(), T0 + HOUR),
     ];
     fixture.store.mark(marks).await.unwrap();
     assert_eq!(fixture.store.resume_interrupted(T0 + MINUTE).await.unwrap(), 0);
@@ -280,11 +280,28 @@ async fn the_sinks_trouble_costs_the_message_no_attempt() {
     let fixture = Fixture::new().await;
     let id = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark(vec![Mark::given_back(&attempt, Some("no answer".to_owned()), T0 + MINUTE)]).await.unwrap();
+    fixture.store.mark(vec![Mark::given_back(&attempt, "no answer".to_owned(), T0 + MINUTE)]).await.unwrap();
     let row = fixture.dispatch(id).await;
     assert_eq!((row.attempts, row.next_attempt_at), (0, Some(T0 + MINUTE)));
     assert_eq!(fixture.store.next_dispatch_due("shop").await.unwrap(), Some(T0 + MINUTE));
     assert_eq!(fixture.take(10, T0 + MINUTE).await[0].number, 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_not_made_leaves_no_trace() {
+    let fixture = Fixture::new().await;
+    let id = fixture.queue("A", "renewal.ready", &["shop"]).await;
+    let attempt = fixture.take(10, T0).await.remove(0);
+    fixture.store.mark(vec![Mark::not_made(&attempt, T0)]).await.unwrap();
+    let row = fixture.dispatch(id).await;
+    assert_eq!((row.attempts, row.last_attempt_at, row.next_attempt_at), (0, None, Some(T0)));
+    let made = fixture.take(10, T0 + MINUTE).await.remove(0);
+    assert_eq!((made.number, made.previous_at), (1, None));
+    fixture.store.mark(vec![Mark::given_back(&made, "no answer".to_owned(), T0 + HOUR)]).await.unwrap();
+    let not_made = fixture.take(10, T0 + HOUR).await.remove(0);
+    fixture.store.mark(vec![Mark::not_made(&not_made, T0 + HOUR)]).await.unwrap();
+    let row = fixture.dispatch(id).await;
+    assert_eq!((row.last_attempt_at, row.last_error.as_deref()), (Some(T0 + MINUTE), Some("no answer")));
 }
 
 #[tokio::test]

@@ -209,6 +209,12 @@ impl Vhost<'_> {
         self.put("queues", name, &json!({"durable": true, "arguments": arguments}));
     }
 
+    /// One of its `exchanges` or `queues`, with its bindings.
+    #[allow(dead_code, reason = "tests/faults removes none")]
+    pub fn remove(&self, what: &str, name: &str) {
+        self.server.expect("DELETE", &format!("{what}/{}/{name}", self.name), &Value::Null);
+    }
+
     pub fn bind(&self, exchange: &str, queue: &str, key: &str) {
         let path = format!("bindings/{}/e/{exchange}/q/{queue}", self.name);
         self.server.expect("POST", &path, &json!({"routing_key": key}));
