@@ -198,8 +198,8 @@ async fn provider(
     if waiting > 0 {
         let age = format_duration(WAITING_WARNING);
         let text = format!(
-            "{waiting} renewals wait for their order data: for more than {age}, or after {UNANSWERED_WARNING} attempts \
-             without an answer"
+            "renewals whose order data has been awaited for more than {age}, or asked for {UNANSWERED_WARNING} times without \
+             an answer: {waiting}"
         );
         found.alerts.push(Alert::new("waiting", name, &text));
     }

@@ -140,7 +140,7 @@ fn a_long_wait_for_order_data_is_told_once_across_a_restart_and_over_once() {
     site.command(&["once", "--max-time", "1s"]);
     site.execute("UPDATE renewals SET waiting_seconds = 259201");
     let daemon = Daemon::spawn(&site);
-    daemon.wait_for_log("alert: 1 renewals have waited for their order data for more than 3d");
+    daemon.wait_for_log("alert: renewals whose order data has been awaited for more than 3d");
     daemon.terminate();
     let first = daemon.wait().expect_code(0).stderr;
     assert_eq!(standing(&site), ["waiting nexway"]);

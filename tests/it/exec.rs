@@ -51,7 +51,8 @@ fn renewed(sandbox: &Sandbox, site: &Site, count: usize) {
 }
 
 fn states(site: &Site) -> Vec<String> {
-    let query = "SELECT state || ' ' || attempts || ' ' || coalesce(last_error, '') FROM dispatches ORDER BY id";
+    let query =
+        "SELECT state || ' ' || attempts || ' ' || coalesce(last_error, '') FROM dispatches ORDER BY subscription, id";
     site.texts(query)
 }
 
