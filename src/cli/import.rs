@@ -92,7 +92,7 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
     if checked.header || (!checked.bad.is_empty() && !args.skip_bad) {
         return Err(import.refusal(checked)?);
     }
-    let store = context.store(&settings)?;
+    let store = context.store_to_fill(&settings)?;
     let answer = import.write(&store, checked).await?;
     store.close().await;
     if context.global.json {

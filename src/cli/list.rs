@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::naming;
 use super::table::{Table, relative, roughly};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
@@ -58,7 +57,8 @@ fn note(item: &Item) -> String {
 }
 
 pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
-    let (settings, store) = naming::open(context)?;
+    let settings = context.settings()?.settings;
+    let store = context.store_to_list(&settings)?;
     let now = Timestamp::now();
     let filter = ListFilter {
         state: args.state,

@@ -85,7 +85,7 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
         None => one(&args, &settings).map(|new| vec![new]),
     };
     let new = new.map_err(Error::bad_input)?;
-    let store = context.store(&settings)?;
+    let store = context.store_to_fill(&settings)?;
     for subscription in &new {
         refuse_renewal_number(&store, subscription).await?;
     }

@@ -112,7 +112,7 @@ fn open(database: &Path, findings: &mut Findings) -> Option<Store> {
         );
         findings.warning("database", text);
     }
-    match Store::open(database, Access::Command) {
+    match Store::open(database, Access::Existing) {
         Ok(store) => {
             findings.ok("database", format!("{place} can be opened, {} KiB", metadata.len() / 1024));
             Some(store)

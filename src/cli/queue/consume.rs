@@ -1,6 +1,7 @@
 //! `queue pull` and `queue ack`: a sink of kind `queue` as a script sees it.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -10,7 +11,7 @@ use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::settings::parse_duration;
 use crate::store::{Leased, Store};
-use crate::vault::Error::Damaged;
+use crate::vault::{Error::Damaged, Vault};
 
 /// How often a waiting pull looks whether another process has written anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -63,8 +64,10 @@ fn lease(text: &str) -> Result<Duration, String> {
 pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     let settings = context.settings()?.settings;
     let sink = queue_sink(&settings, args.sink.as_deref())?;
-    let store = context.store_with_keys(&settings)?;
-    let leased = wait_for_messages(&store, &sink, &args).await?;
+    let deadline = Instant::now() + args.wait;
+    wait_for_file(&settings.store.path, deadline).await;
+    let store = context.store_to_list(&settings)?.with_vault(Vault::from_settings(&settings.store));
+    let leased = wait_for_messages(&store, &sink, &args, deadline).await?;
     let (locked, damaged) = (store.key_trouble().await?, store.damaged().await?);
     store.close().await;
     print_bodies(&mut std::io::stdout().lock(), &leased)?;
@@ -77,8 +80,19 @@ pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     }
 }
 
-async fn wait_for_messages(store: &Store, sink: &str, args: &PullArgs) -> Result<Vec<Leased>, Error> {
-    let deadline = Instant::now() + args.wait;
+/// A consumer may be started before the daemon that creates the database.
+async fn wait_for_file(database: &Path, deadline: Instant) {
+    while Instant::now() < deadline && !database.exists() {
+        sleep(LOOK_EVERY.min(deadline - Instant::now())).await;
+    }
+}
+
+async fn wait_for_messages(
+    store: &Store,
+    sink: &str,
+    args: &PullArgs,
+    deadline: Instant,
+) -> Result<Vec<Leased>, Error> {
     loop {
         // Before asking, so that what is queued meanwhile is noticed.
         let seen = store.data_version().await?;

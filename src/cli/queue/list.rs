@@ -90,7 +90,7 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
         }
     };
     let settings = context.settings()?.settings;
-    let store = context.store(&settings)?;
+    let store = context.store_to_list(&settings)?;
     if let Some(sink) = &args.sink {
         select::known(&store, &settings, sink).await?;
     }
