@@ -25,6 +25,7 @@ mod renewals;
 mod sealed;
 mod subscriptions;
 mod thread;
+mod unanswered;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -90,7 +90,8 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         wait_a_part_of(longest, &signals.shutdown).await;
     }
 
-    let horizon = Timestamp::now() + Rules::from_settings(&settings).every / 8;
+    let begun = Timestamp::now();
+    let horizon = begun + Rules::from_settings(&settings).every / 8;
     let due = if context.shows_progress() { store.count_due(horizon).await?.polls } else { 0 };
     let bar = context.bar(u64::try_from(due).unwrap_or(0), "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left");
     let done = worker.catch_up(&signals.shutdown, &|polls| bar.set_position(polls)).await;
@@ -99,6 +100,9 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         limit.abort();
     }
     let done = done?;
+    if done.sweep.failures > 0 {
+        tell_failures(&store, begun).await?;
+    }
     let work_left = work_is_left(&done, &store, &settings).await?;
     let exit = exit_code(&done, work_left);
     let after = worker.look_after(&done, !args.cron).await?;
@@ -166,6 +170,15 @@ fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// Single failures are nobody's news while a daemon runs; one run that got no answer says why.
+async fn tell_failures(store: &Store, begun: Timestamp) -> Result<(), Error> {
+    for (provider, error) in store.last_failures(begun).await? {
+        let error = crate::text::visible(&error);
+        tracing::warn!(%provider, %error, "calls without a usable answer; this is what the last of them met");
+    }
+    Ok(())
 }
 
 async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Result<bool, Error> {
