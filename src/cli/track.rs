@@ -1,6 +1,7 @@
 //! `renewald track`: watches one subscription, or those of an order. How the fields of a subscription are written is
 //! here too, as `import` reads the same.
 
+mod differences;
 mod order;
 
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::number;
 use crate::settings::Settings;
-use crate::store::{Identity, Metadata, NewSubscription, Store, Tracked};
+use crate::store::{Identity, Metadata, NewSubscription, Store, SubscriptionRow, Tracked};
 use crate::text::visible;
 
 /// Why a generation has no default.
@@ -63,6 +64,7 @@ struct Answer {
 #[derive(Serialize)]
 struct Item {
     provider: String,
+    /// As stored.
     territory: String,
     partner_order_number: String,
     subscription_id: i64,
@@ -90,9 +92,10 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
         refuse_renewal_number(&store, subscription).await?;
     }
     let outcomes = store.track(new.clone(), args.update, Timestamp::now()).await?;
-    let mut items = Vec::new();
+    let (mut items, mut differences) = (Vec::new(), Vec::new());
     for (new, outcome) in new.into_iter().zip(outcomes) {
-        let stored = stored_generation(&store, &new).await?;
+        let stored = store.subscription(&Identity::of(&new)).await?;
+        differences.extend(stored.as_ref().map_or_else(Vec::new, |row| differences::of(&new, row)));
         items.push(Item::new(new, outcome, stored));
     }
     store.close().await;
@@ -103,6 +106,7 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
             context.print(&item.to_text())?;
         }
     }
+    differences.iter().for_each(|difference| context.complain(difference));
     Ok(Exit::Done)
 }
 
@@ -150,17 +154,16 @@ async fn refuse_renewal_number(store: &Store, new: &NewSubscription) -> Result<(
     }
 }
 
-/// The generation as it stands now: that of one that was there already is not the given one.
-async fn stored_generation(store: &Store, new: &NewSubscription) -> Result<Option<i64>, Error> {
-    let row = store.subscription(&Identity::of(new)).await?;
-    Ok(row.and_then(|row| row.subscription.generation))
-}
-
 impl Item {
-    fn new(new: NewSubscription, outcome: Tracked, generation: Option<i64>) -> Self {
+    /// `stored` is what there is now: one that was tracked already keeps its own. `None`: forgotten meanwhile.
+    fn new(new: NewSubscription, outcome: Tracked, stored: Option<SubscriptionRow>) -> Self {
+        let (territory, generation) = match stored {
+            Some(SubscriptionRow { subscription, .. }) => (subscription.territory, subscription.generation),
+            None => (new.territory, new.generation),
+        };
         Self {
             provider: new.provider,
-            territory: new.territory,
+            territory,
             partner_order_number: new.partner_order_number,
             subscription_id: new.subscription_id,
             generation,

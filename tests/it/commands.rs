@@ -284,3 +284,25 @@ fn the_demo_tells_of_a_happy_end() {
     let summary: Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(summary["ok"], true, "{summary}");
 }
+
+#[test]
+fn tracking_again_tells_what_is_stored_and_what_of_it_differs() {
+    let site = Setup::new(&sandbox()).install();
+    let track = ["track", "A", "7", "--territory"];
+    site.command(&[&track[..], &["eu", "--generation", "1"]].concat()).expect_code(0);
+    let again = [&track[..], &["us", "--generation", "3", "--metadata", "{\"a\": 1}", "--json"]].concat();
+    let finished = site.command(&again).expect_code(0);
+    let item = &lines_of(&finished.stdout)[0]["subscriptions"][0];
+    assert_eq!(
+        (&item["outcome"], &item["territory"], &item["generation"]),
+        (&json!("already_tracked"), &json!("eu"), &json!(1))
+    );
+    for told in
+        ["territory us, other metadata was given", "--update", "generation 3 was given, and it is at 1", "refetch"]
+    {
+        assert!(finished.stderr.contains(told), "{told}: {finished:?}");
+    }
+    let same = site.command(&[&track[..], &["eu", "--generation", "1"]].concat()).expect_code(0);
+    assert_eq!(same.stderr, "");
+    assert!(same.stdout.contains("(nexway/eu): already tracked"), "{same:?}");
+}
