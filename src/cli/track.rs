@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::naming;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::renewal::number;
+use crate::renewal::{State, number};
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, Store, SubscriptionRow, Tracked};
 use crate::text::visible;
@@ -38,7 +38,7 @@ pub struct TrackArgs {
     /// May be left out where the provider has only one
     #[arg(long, value_name = "TERRITORY")]
     pub territory: Option<String>,
-    /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal
+    /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal; not needed to --update
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "adopt")]
     pub generation: Option<String>,
     /// Take the generation of the first poll as delivered
@@ -75,19 +75,25 @@ struct Item {
 }
 
 pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
-    if args.from_order.is_none() && args.generation.is_none() && !args.adopt {
-        return Err(Error::usage(format!(
-            "{NEVER_GUESSED}; give --generation N, the last one the customer has (0 for the first purchase, N for the N-th \
-             renewal), or {ADOPT}"
-        )));
+    let lacks_generation = args.from_order.is_none() && args.generation.is_none() && !args.adopt;
+    if lacks_generation && !args.update {
+        return Err(generation_is_missing());
     }
     let settings = context.settings()?.settings;
+    if lacks_generation && !settings.store.path.exists() {
+        return Err(generation_is_missing());
+    }
     let new = match &args.from_order {
         Some(path) => of_order(&args, order::read(path)?, &settings),
         None => one(&args, &settings).map(|new| vec![new]),
     };
-    let new = new.map_err(Error::bad_input)?;
+    let mut new = new.map_err(Error::bad_input)?;
     let store = context.store_to_fill(&settings)?;
+    if lacks_generation {
+        for subscription in &mut new {
+            subscription.generation = tracked_generation(&store, subscription).await?;
+        }
+    }
     for subscription in &new {
         refuse_renewal_number(&store, subscription).await?;
     }
@@ -108,6 +114,21 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
     }
     differences.iter().for_each(|difference| context.complain(difference));
     Ok(Exit::Done)
+}
+
+fn generation_is_missing() -> Error {
+    Error::usage(format!(
+        "{NEVER_GUESSED}; give --generation N, the last one the customer has (0 for the first purchase, N for the N-th \
+         renewal), or {ADOPT}"
+    ))
+}
+
+/// An update changes no generation, and needs none. What is not tracked, or not any more, is none.
+async fn tracked_generation(store: &Store, new: &NewSubscription) -> Result<Option<i64>, Error> {
+    match store.subscription(&Identity::of(new)).await? {
+        Some(row) if row.subscription.state != State::Untracked => Ok(row.subscription.generation),
+        _ => Err(generation_is_missing()),
+    }
 }
 
 /// The subscription that the arguments describe.

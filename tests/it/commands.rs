@@ -306,3 +306,21 @@ fn tracking_again_tells_what_is_stored_and_what_of_it_differs() {
     assert_eq!(same.stderr, "");
     assert!(same.stdout.contains("(nexway/eu): already tracked"), "{same:?}");
 }
+
+#[test]
+fn an_update_needs_no_generation_and_changes_none() {
+    let site = Setup::new(&sandbox()).install();
+    let update = ["track", "A", "7", "--territory", "us", "--update"];
+    let refused = site.command(&update).expect_code(64);
+    assert!(refused.stderr.contains("never guessed") && !site.database().exists(), "{refused:?}");
+    site.command(&["track", "A", "7", "--territory", "eu", "--generation", "2"]).expect_code(0);
+    let updated = site.command(&update).expect_code(0);
+    assert!(updated.stdout.contains("(nexway/us): updated, generation 2"), "{updated:?}");
+    site.command(&["track", "B", "7", "--territory", "us", "--update"]).expect_code(64);
+    site.command(&["untrack", "A"]).expect_code(0);
+    site.command(&update).expect_code(64);
+    assert_eq!(
+        site.texts("SELECT state || ' ' || territory || ' ' || generation FROM subscriptions"),
+        ["untracked us 2"]
+    );
+}
