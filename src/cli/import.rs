@@ -89,7 +89,9 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
     let import = Import { source: Source::open(&args.file)?, format, settings: &settings, args: &args, context };
     let checked = import.check()?;
     import.report(&checked);
-    if checked.header || (!checked.bad.is_empty() && !args.skip_bad) {
+    // To leave out bad lines is what was asked for; a file without a good one is not.
+    let may_skip = args.skip_bad && checked.good > 0;
+    if checked.header || (!checked.bad.is_empty() && !may_skip) {
         return Err(import.refusal(checked)?);
     }
     let store = context.store_to_fill(&settings)?;
@@ -192,6 +194,7 @@ impl Import<'_> {
         let bad = checked.bad.len();
         let mut text = match (checked.header, bad) {
             (true, _) => "nothing imported: the header is unusable".to_owned(),
+            (false, _) if self.args.skip_bad => "nothing imported: there is no good line".to_owned(),
             (false, 1) => "nothing imported: 1 line is bad; mend it, or leave it out with --skip-bad".to_owned(),
             (false, _) => {
                 format!("nothing imported: {bad} lines are bad; mend them, or leave them out with --skip-bad")

@@ -86,7 +86,10 @@ fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
         assert!(finished.stderr.lines().any(|told| told.contains(line)), "line {line} in {}", finished.stderr);
     }
     assert_eq!(json_of(&site, &["list"])["items"], json!([]), "nothing was imported");
-    site.command(&["import", "bad.csv", "--skip-bad"]);
+    fs::write(site.path("worse.csv"), "partner_order_number,subscription_id,generation\n..,2,0\nB,x,0\n").unwrap();
+    let finished = site.command(&["import", "worse.csv", "--skip-bad"]).expect_code(65);
+    assert!(finished.stderr.contains("there is no good line"), "{finished:?}");
+    site.command(&["import", "bad.csv", "--skip-bad"]).expect_code(0);
     let listed = json_of(&site, &["list"]);
     let tracked: Vec<_> =
         listed["items"].as_array().unwrap().iter().map(|item| &item["partner_order_number"]).collect();
