@@ -201,8 +201,18 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
     let state = fields.state.as_deref().map_or(Ok(State::Watching), str::parse);
     let state = state.map_err(|reason| reasons.push(format!("state: {reason}")));
-    match (number, subscription_id, generation, place, expires_at, state) {
-        (Ok(number), Ok(subscription_id), Ok(generation), Ok((provider, territory)), Ok(expires_at), Ok(state)) => {
+    let metadata = fields.metadata.map(Metadata::from_object).transpose();
+    let metadata = metadata.map_err(|reason| reasons.push(reason));
+    match (number, subscription_id, generation, place, expires_at, state, metadata) {
+        (
+            Ok(number),
+            Ok(subscription_id),
+            Ok(generation),
+            Ok((provider, territory)),
+            Ok(expires_at),
+            Ok(state),
+            Ok(metadata),
+        ) => {
             let new = NewSubscription {
                 provider,
                 territory,
@@ -210,7 +220,7 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
                 subscription_id,
                 generation,
                 expires_at,
-                metadata: fields.metadata.map(Metadata::from_object),
+                metadata,
                 tracked_by: "import",
             };
             Ok((new, state))

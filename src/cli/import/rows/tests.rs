@@ -154,3 +154,12 @@ fn a_line_without_end_is_passed_over() {
     assert_eq!(rows[0], "1: ! longer than 1 MiB");
     assert!(rows[1].starts_with("2: ! partner_order_number is missing"), "{rows:?}");
 }
+
+#[test]
+fn metadata_that_would_swell_every_message_is_refused() {
+    let csv = |bytes: usize| format!("{HEADER},metadata.note\nA,1,0,eu,{}\n", "x".repeat(bytes));
+    let object = "{\"note\":\"\"}".len();
+    assert!(!read(csv((64 << 10) - object), Format::Csv, false)[0].contains('!'));
+    let refused = ["2: ! metadata is 65 KiB of JSON, and at most 64 are taken"];
+    assert_eq!(read(csv((64 << 10) - object + 1), Format::Csv, false), refused);
+}
