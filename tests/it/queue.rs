@@ -228,3 +228,20 @@ fn the_list_is_filtered_by_subscription_time_and_type() {
     assert!(!shown(&[]).contains(&key) && !shown(&["--json"]).contains(&key));
     assert!(shown(&["--reveal"]).contains(&key) && shown(&["--reveal", "--json"]).contains(&key));
 }
+
+/// A script that forgets a customer must not hang on a question, nor must keys vanish without a word.
+#[test]
+fn what_is_forgotten_undelivered_is_told() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+    }
+    sandbox.renew_times("A", None, 2).unwrap();
+    site.work().pass(sandbox.now());
+    let finished = site.command(&["untrack", "A", "--forget"]).expect_code(0);
+    assert!(finished.stderr.contains("forgotten with it: 2 messages that somebody has not received"), "{finished:?}");
+    let finished = site.command(&["untrack", "B", "--forget", "--yes"]).expect_code(0);
+    assert!(!finished.stderr.contains("forgotten with it"), "{finished:?}");
+    site.command(&["untrack", "B", "--yes"]).expect_code(64);
+}
