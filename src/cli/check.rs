@@ -84,7 +84,10 @@ struct Answer {
 }
 
 pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
-    let loaded = context.settings()?;
+    let loaded = match Settings::load(context.global.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Err(mistakes(problems, context)?),
+    };
     let settings = &loaded.settings;
     // What it finds is what the daemon will find.
     context.become_owner(settings)?;
@@ -113,6 +116,16 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
         store.close().await;
     }
     report(findings, context)
+}
+
+/// Nothing else can be looked at; whoever reads the answer as JSON gets one all the same.
+fn mistakes(problems: settings::Problems, context: &Context) -> Result<Error, Error> {
+    if context.global.json {
+        let mut findings = Findings::default();
+        problems.iter().for_each(|problem| findings.problem("settings", problem.to_string()));
+        context.print_json(&Answer { ok: false, items: findings.items })?;
+    }
+    Ok(problems.into())
 }
 
 fn settings_file(loaded: &Loaded, findings: &mut Findings) {
