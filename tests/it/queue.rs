@@ -245,3 +245,18 @@ fn what_is_forgotten_undelivered_is_told() {
     assert!(!finished.stderr.contains("forgotten with it"), "{finished:?}");
     site.command(&["untrack", "B", "--yes"]).expect_code(64);
 }
+
+#[test]
+fn what_could_not_be_printed_is_handed_out_again_at_once() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    site.catch_up();
+    let full = site.start_through(&["sh", "-c", "exec \"$0\" \"$@\" >/dev/full"], &["queue", "pull"]);
+    let finished = full.wait().expect_code(1);
+    assert!(finished.stderr.contains("cannot write the answer"), "{finished:?}");
+    let pulled = site.command(&["queue", "pull"]).expect_code(0);
+    assert_eq!(json_of(&pulled)["data"]["partner_order_number"], "A-1");
+    assert_eq!(site.command(&["queue", "pull"]).expect_code(0).stdout, "", "now it is leased");
+}

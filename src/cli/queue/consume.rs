@@ -69,8 +69,13 @@ pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     let store = context.store_to_list(&settings)?.with_vault(Vault::from_settings(&settings.store));
     let leased = wait_for_messages(&store, &sink, &args, deadline).await?;
     let (locked, damaged) = (store.key_trouble().await?, store.damaged().await?);
+    let printed = print_bodies(&mut std::io::stdout().lock(), &leased);
+    if let Err((done, _)) = &printed {
+        // Nobody would get them before the lease is over, nor what comes behind them.
+        store.release(&sink, &leased[*done..]).await?;
+    }
     store.close().await;
-    print_bodies(&mut std::io::stdout().lock(), &leased)?;
+    printed.map_err(|(_, error)| error)?;
     for message in damaged {
         context.complain(&Damaged { message }.to_string());
     }
@@ -107,13 +112,13 @@ async fn wait_for_messages(
     }
 }
 
-/// One message a line, its bytes exactly as stored.
-fn print_bodies(out: &mut impl Write, leased: &[Leased]) -> std::io::Result<()> {
-    for Leased { message, .. } in leased {
-        out.write_all(&message.body)?;
-        out.write_all(b"\n")?;
+/// One message a line, its bytes exactly as stored. The error comes with how many were printed whole.
+fn print_bodies(out: &mut impl Write, leased: &[Leased]) -> Result<(), (usize, std::io::Error)> {
+    for (done, Leased { message, .. }) in leased.iter().enumerate() {
+        let printed = out.write_all(&message.body).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        printed.map_err(|error| (done, error))?;
     }
-    out.flush()
+    Ok(())
 }
 
 pub async fn acknowledge(args: AckArgs, context: &Context) -> Result<Exit, Error> {
