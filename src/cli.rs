@@ -16,6 +16,7 @@ pub mod keys;
 pub mod list;
 pub mod man;
 mod naming;
+mod numbers;
 pub mod once;
 mod owner;
 pub mod pause;

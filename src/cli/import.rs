@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::track::{ADOPT, NEVER_GUESSED};
-use super::{Context, Error, Exit};
+use super::{Context, Error, Exit, track};
 use crate::clock::Timestamp;
 use crate::renewal::State;
 use crate::settings::Settings;
@@ -76,6 +76,8 @@ struct Checked {
     /// Lines that are good but for another with the same subscription; sorted.
     duplicates: Vec<u64>,
     missing_generation: bool,
+    /// The first line whose number has blanks around it.
+    padded: Option<u64>,
     /// The header is unusable: there is nothing to skip to.
     header: bool,
 }
@@ -130,7 +132,11 @@ impl Import<'_> {
         let mut identities = Identities::default();
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
-                Ok((new, _)) => identities.add(&new, line),
+                Ok((new, _)) => {
+                    let padded = track::is_padded(&new.partner_order_number);
+                    checked.padded = checked.padded.or(padded.then_some(line));
+                    identities.add(&new, line);
+                }
                 Err(reason) => checked.bad.push(BadLine { line, reason }),
             }
             bar.set_position(rows.bytes_read());
@@ -183,6 +189,7 @@ impl Import<'_> {
         if checked.bad.len() > SHOWN {
             text.push(format!("and {} more bad lines; --json names them all", checked.bad.len() - SHOWN));
         }
+        text.extend(checked.padded.map(|line| format!("{file}:{line}: the partner order number {}", track::PADDED)));
         for line in text {
             // Nobody is left to tell when stderr is closed.
             writeln!(std::io::stderr(), "{line}").ok();

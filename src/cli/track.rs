@@ -4,6 +4,7 @@
 mod differences;
 mod order;
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -19,6 +20,8 @@ use crate::text::visible;
 /// Why a generation has no default.
 pub(super) const NEVER_GUESSED: &str = "the generation is never guessed: with one too low the customer gets keys again, with one \
                                         too high a paid renewal is never delivered";
+pub(super) const PADDED: &str =
+    "begins or ends with white space: the provider is asked for it with that, byte for byte";
 pub(super) const ADOPT: &str = "--adopt, which takes what the provider reports at the first poll as delivered";
 
 #[derive(Clone, Debug, clap::Args)]
@@ -88,6 +91,9 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
         None => one(&args, &settings).map(|new| vec![new]),
     };
     let mut new = new.map_err(Error::bad_input)?;
+    if let Some(padded) = new.iter().find(|new| is_padded(&new.partner_order_number)) {
+        context.complain(&format!("\"{}\" {PADDED}", visible(&padded.partner_order_number)));
+    }
     let store = context.store_to_fill(&settings)?;
     if lacks_generation {
         for subscription in &mut new {
@@ -213,6 +219,11 @@ impl Item {
     }
 }
 
+/// A number is data, blanks included; more often they came with copying.
+pub(super) fn is_padded(number: &str) -> bool {
+    number.trim().len() < number.len()
+}
+
 pub(super) fn partner_order_number(text: &str) -> Result<String, String> {
     number::check(text).map(|()| text.to_owned()).map_err(|invalid| invalid.to_string())
 }
@@ -220,6 +231,7 @@ pub(super) fn partner_order_number(text: &str) -> Result<String, String> {
 pub(super) fn subscription_id(text: &str) -> Result<i64, String> {
     match text.trim().parse() {
         Ok(id @ 1..) => Ok(id),
+        Err(error) if is_too_large(&error) => Err(too_large("subscription id", text)),
         _ => Err(format!("subscription id {} is not a whole number above 0", quoted(text))),
     }
 }
@@ -227,8 +239,17 @@ pub(super) fn subscription_id(text: &str) -> Result<i64, String> {
 pub(super) fn generation(text: &str) -> Result<i64, String> {
     match text.trim().parse() {
         Ok(generation @ 0..) => Ok(generation),
+        Err(error) if is_too_large(&error) => Err(too_large("generation", text)),
         _ => Err(format!("generation {} is not a whole number from 0", quoted(text))),
     }
+}
+
+fn is_too_large(error: &ParseIntError) -> bool {
+    *error.kind() == IntErrorKind::PosOverflow
+}
+
+fn too_large(what: &str, text: &str) -> String {
+    format!("{what} {} is above the largest, {}", quoted(text), i64::MAX)
 }
 
 /// RFC 3339, a date (its beginning in UTC) or Unix seconds.
@@ -248,7 +269,20 @@ pub(super) fn expiry(text: &str) -> Result<Timestamp, String> {
         let date = trimmed.parse::<jiff::civil::Date>().ok().filter(|_| trimmed.len() == 10)?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
-    instant.map(|instant| Timestamp::from_unix(instant.as_second())).ok_or_else(wrong)
+    let instant = instant.map(|instant| Timestamp::from_unix(instant.as_second()));
+    instant.ok_or_else(|| {
+        if names_no_day(trimmed) { format!("expiry {}: there is no such day", quoted(text)) } else { wrong() }
+    })
+}
+
+/// Whether it begins as a date does, `2026-02-30`, and the calendar has no such day.
+fn names_no_day(text: &str) -> bool {
+    let Some(date) = text.get(..10) else { return false };
+    let is_written_so = date
+        .bytes()
+        .enumerate()
+        .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    is_written_so && date.parse::<jiff::civil::Date>().is_err()
 }
 
 /// At most 40 characters of what was given.
@@ -273,6 +307,9 @@ mod tests {
         for text in ["", "soon", "2026-11-21T20:00:00", "20261121", "1795291200000", "-5", "21.11.2026", "2026-13-01"] {
             assert!(expiry(text).is_err(), "{text}");
         }
+        for text in ["2026-02-30", "2026-13-01T00:00:00Z"] {
+            assert_eq!(expiry(text).unwrap_err(), format!("expiry \"{text}\": there is no such day"));
+        }
     }
 
     #[test]
@@ -281,6 +318,8 @@ mod tests {
         for text in ["", "0", "-1", "5.62E+06", "abc", "99999999999999999999"] {
             assert!(subscription_id(text).is_err(), "{text}");
         }
+        let too_large = subscription_id("99999999999999999999").unwrap_err();
+        assert!(too_large.ends_with("is above the largest, 9223372036854775807"), "{too_large}");
         assert_eq!(generation("0"), Ok(0));
         assert_eq!(generation("-1").unwrap_err(), "generation \"-1\" is not a whole number from 0");
     }

@@ -327,3 +327,24 @@ fn an_update_needs_no_generation_and_changes_none() {
         ["untracked us 2"]
     );
 }
+
+#[test]
+fn what_is_written_wrong_is_told_what_is_right() {
+    let mut setup = Setup::new(&sandbox());
+    setup.territories.truncate(1);
+    let site = setup.install();
+    let told = |line: &[&str], code, part: &str| {
+        let finished = site.command(line).expect_code(code);
+        assert!(finished.stderr.contains(part), "{line:?}: {finished:?}");
+    };
+    told(&["list", "--limit", "abc"], 64, "write a whole number from 1 to 10000");
+    told(&["queue", "pull", "--max", "0"], 64, "write a whole number from 1 to 1000");
+    told(&["refetch", "A", "--generation", "x"], 64, "write a whole number");
+    told(&["track", "A", "99999999999999999999", "--generation", "0"], 65, "above the largest, 9223372036854775807");
+    let track = ["track", "A ", "7", "--generation", "0"];
+    told(&[&track[..], &["--expires-at", "2026-02-30"]].concat(), 65, "there is no such day");
+    told(&[&track[..], &["--territory", " eu "]].concat(), 65, "territory \" eu \" is not in the settings");
+    told(&track, 0, "\"A \" begins or ends with white space");
+    fs::write(site.path("padded.csv"), "partner_order_number,subscription_id,generation\n B,1,0\n").unwrap();
+    told(&["import", "padded.csv"], 0, "padded.csv:2: the partner order number begins or ends with white space");
+}

@@ -75,6 +75,13 @@ impl Column {
     }
 }
 
+impl Column {
+    /// Whether its blanks belong to it.
+    fn is_data(&self) -> bool {
+        matches!(self, Self::PartnerOrderNumber | Self::Metadata(_))
+    }
+}
+
 fn unknown(name: &str) -> String {
     match nearest(name, NAMES.into_iter().chain(["metadata.KEY"])) {
         Some(near) => format!("unknown field {}; did you mean {near}?", visible(name)),
@@ -287,6 +294,7 @@ impl<'a> CsvLines<'a> {
         let mut fields = Fields::default();
         for (at, column) in self.columns.iter().enumerate() {
             let text = std::str::from_utf8(cell(&self.record, at)).map_err(|_| "not UTF-8".to_owned())?;
+            let text = if column.is_data() { text } else { text.trim() };
             if !text.is_empty() {
                 fields.set(column, Cow::Borrowed(text));
             }

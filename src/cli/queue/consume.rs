@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{parse_ids, queue_sink, unknown};
+use crate::cli::numbers::whole;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::settings::parse_duration;
@@ -26,7 +27,7 @@ pub struct PullArgs {
     #[arg(long, value_name = "SINK")]
     sink: Option<String>,
     /// Take at most so many messages
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u16>(1..=1000))]
     max: u16,
     /// For how long nobody else gets them, nor later renewals of their subscriptions; at most 24h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = lease)]
