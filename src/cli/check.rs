@@ -15,7 +15,7 @@ use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
 use crate::store::{Store, counts_of};
-use crate::text::visible;
+use crate::text::{number_of, visible};
 use crate::vault::{self, Vault};
 
 /// What `init` writes where only the operator knows better.
@@ -184,7 +184,11 @@ async fn payloads(settings: &Settings, store: Option<&Store>, findings: &mut Fin
             0 => findings.ok(what, format!("all payloads are encrypted with key {key_id}")),
             rest => findings.warning(
                 what,
-                format!("{rest} payloads are not encrypted with key {key_id}: run `renewald keys rotate`"),
+                format!(
+                    "{} {are} not encrypted with key {key_id}: run `renewald keys rotate`",
+                    number_of(rest, "payload"),
+                    are = if rest == 1 { "is" } else { "are" }
+                ),
             ),
         }
     }
@@ -273,14 +277,15 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
         let kept = settings::format_duration(settings.store.dead_retention);
         if !settings.sinks.contains_key(&depth.sink) && depth.pending > 0 {
             let text = format!(
-                "not in the settings, and {} messages wait for it: `renewald queue move` gives them to another, `queue purge` \
+                "not in the settings, with {} left for it: `renewald queue move` gives them to another, `queue purge` \
                  removes them; wiped after {kept}",
-                depth.pending
+                number_of(depth.pending, "message")
             );
             findings.warning(&what, text);
         }
         if depth.dead > 0 {
-            let text = format!("{} messages were given up: see `renewald queue dead`; wiped after {kept}", depth.dead);
+            let dead = number_of(depth.dead, "message");
+            let text = format!("{dead} given up: see `renewald queue dead`; wiped after {kept}");
             findings.warning(&what, text);
         }
     }

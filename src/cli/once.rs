@@ -15,6 +15,7 @@ use crate::renewal::Rules;
 use crate::settings::{Settings, parse_duration};
 use crate::signals::{Shutdown, Signals};
 use crate::store::{Access, Alert, AlertChange, InstanceLock, Store};
+use crate::text::number_of;
 
 #[derive(Debug, clap::Args)]
 pub struct OnceArgs {
@@ -136,15 +137,16 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
 }
 
 fn text(summary: &Summary) -> String {
-    let Summary { polls, renewals, queued, delivered, .. } = summary;
-    let mut text = format!("{polls} polled, {renewals} renewals seen, {queued} queued, {delivered} delivered");
+    let Summary { polls, queued, delivered, .. } = summary;
+    let renewals = number_of(summary.renewals, "renewal");
+    let mut text = format!("{polls} polled, {renewals} seen, {queued} queued, {delivered} delivered");
     let mut also = |count: u64, what: &str| {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }
     };
     also(summary.failures, "without answer");
-    also(summary.surprises, "surprises");
+    also(summary.surprises, if summary.surprises == 1 { "surprise" } else { "surprises" });
     also(summary.abandoned, "abandoned");
     also(summary.dead, "dead");
     for territory in &summary.stopped_territories {
@@ -236,8 +238,10 @@ async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> 
         context.print_json(&dry)?;
     } else {
         context.print(&format!(
-            "would ask for {} subscriptions and the order data of {} renewals, and send {} messages; did nothing",
-            dry.polls, dry.order_data, dry.dispatches
+            "would ask for {} and the order data of {}, and send {}; did nothing",
+            number_of(dry.polls, "subscription"),
+            number_of(dry.order_data, "renewal"),
+            number_of(dry.dispatches, "message")
         ))?;
     }
     Ok(Exit::Done)

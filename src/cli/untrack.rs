@@ -9,6 +9,7 @@ use super::{Context, Error, Exit, audit, erasing, queue};
 use crate::clock::Timestamp;
 use crate::renewal::State;
 use crate::store::{Store, SubscriptionRow};
+use crate::text::number_of;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct UntrackArgs {
@@ -78,7 +79,7 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     } else {
         context.print(&format!("{}: {text}", naming::label(&row)))?;
         if row.waiting > 0 {
-            context.print(&format!("{} waiting for order data dropped", renewals(row.waiting)))?;
+            context.print(&format!("{} waiting for order data dropped", number_of(row.waiting, "renewal")))?;
         }
         if !erased.to_text().is_empty() {
             context.print(erased.to_text())?;
@@ -97,11 +98,8 @@ async fn loss(store: &Store, row: &SubscriptionRow) -> Result<Option<String>, Er
         0 => None,
         count => Some(format!("{} that somebody has not received yet", queue::messages(count))),
     };
-    let awaited = (row.waiting > 0).then(|| format!("{} whose order data is awaited", renewals(row.waiting)));
+    let awaited =
+        (row.waiting > 0).then(|| format!("{} whose order data is awaited", number_of(row.waiting, "renewal")));
     let both: Vec<_> = undelivered.into_iter().chain(awaited).collect();
     Ok((!both.is_empty()).then(|| both.join(" and ")))
-}
-
-fn renewals(count: u32) -> String {
-    if count == 1 { "1 renewal".to_owned() } else { format!("{count} renewals") }
 }

@@ -226,6 +226,7 @@ fn the_list_is_filtered_by_subscription_time_and_type() {
     let key = keys(&receiver.messages()[0]).remove(0);
     let shown = |arguments: &[&str]| site.command(&[&["queue", "show", &id], arguments].concat()).expect_code(0).stdout;
     assert!(!shown(&[]).contains(&key) && !shown(&["--json"]).contains(&key));
+    assert!(shown(&[]).contains("--reveal shows it") && !shown(&["--reveal"]).contains("--reveal shows it"));
     assert!(shown(&["--reveal"]).contains(&key) && shown(&["--reveal", "--json"]).contains(&key));
 }
 

@@ -171,8 +171,9 @@ fn text(answer: &Answer, finish: bool) -> String {
             format!("the payloads of {} are removed; the ledger keeps times and hashes\n", messages(purged))
         }
     };
+    let it = if answer.kept.len() == 1 { "it" } else { "them" };
     let heading = format!(
-        "{} kept, as somebody has not received them yet; --undelivered removes them too:",
+        "{} kept, as somebody has not received {it} yet; --undelivered removes {it} too:",
         messages(answer.kept.len())
     );
     text.push_str(&listed(&heading, &answer.kept));
