@@ -229,7 +229,7 @@ fn changes(change: AlertChange) -> Vec<String> {
 }
 
 async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> {
-    let store = context.store_to_list(settings)?;
+    let store = context.store_to_fill(settings)?;
     let now = Timestamp::now();
     let due = store.count_due(now + Rules::from_settings(settings).every / 8).await?;
     store.close().await;

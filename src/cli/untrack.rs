@@ -47,7 +47,8 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     let key = row.subscription.row;
     let loss = if args.forget { loss(&store, &row).await? } else { None };
     // A script says with --forget what it wants, and has nobody to ask.
-    if let Some(loss) = loss.as_deref().filter(|_| !args.yes && std::io::stdin().is_terminal())
+    let asks = !args.yes && std::io::stdin().is_terminal();
+    if let Some(loss) = loss.as_deref().filter(|_| asks)
         && !erasing::ask(&format!("{}: forget it, and with it {loss}, for good?", naming::label(&row)))?
     {
         return Err(Error::new(Exit::Failed, "nothing was removed"));
@@ -85,7 +86,7 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
             context.print(erased.to_text())?;
         }
     }
-    if let Some(loss) = loss {
+    if let Some(loss) = loss.filter(|_| !asks) {
         context.complain(&format!("forgotten with it: {loss}"));
     }
     erased.complain(context);
