@@ -16,6 +16,7 @@ pub mod keys;
 pub mod list;
 pub mod man;
 mod naming;
+mod numbers;
 pub mod once;
 mod owner;
 pub mod pause;
@@ -168,6 +169,7 @@ impl From<crate::store::Error> for Error {
             Store::Locked { .. } | Store::Older { .. } => Exit::TryLater,
             // `store.path` names a file that is not for this build.
             Store::Newer { .. } | Store::Foreign { .. } => Exit::Settings,
+            Store::Missing { .. } => Exit::BadInput,
             Store::File { .. } => Exit::CannotCreate,
             Store::Vault(vault::Error::Damaged { .. } | vault::Error::Random) => Exit::Failed,
             Store::Vault(_) => Exit::Settings,

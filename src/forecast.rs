@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::choice::{Lane, OTHERS_SHARE};
 use crate::renewal::{DAY, HOUR, Pace, Rules};
 use crate::settings::format_duration;
+use crate::text::number_of;
 
 /// A budget used above this has no room for a day of errors and retries, or for many expiries at once.
 const NEARLY_FULL: f64 = 0.8;
@@ -119,7 +120,9 @@ impl Forecast {
 
     /// One sentence for `check` and `status`.
     pub fn to_text(&self) -> String {
-        let need = format!("{} subscriptions need {:.0} requests a day", self.subscriptions, self.requests_a_day);
+        let s = if self.subscriptions == 1 { "s" } else { "" };
+        let subscriptions = number_of(self.subscriptions, "subscription");
+        let need = format!("{subscriptions} need{s} {:.0} requests a day", self.requests_a_day);
         let (Some(share), Some(most)) = (self.share, self.degrades_above) else {
             return format!("{need}; no limit is set");
         };

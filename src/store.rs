@@ -25,6 +25,7 @@ mod renewals;
 mod sealed;
 mod subscriptions;
 mod thread;
+mod unanswered;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub enum Error {
     Older { path: PathBuf, found: i64 },
     #[error("{} is not a renewald database; nothing was changed; set store.path right, or restore a backup to it", path.display())]
     Foreign { path: PathBuf },
+    #[error("there is no database at {}: set store.path right; a new one is created by `renewald track`, `import`, `run` and `once`", path.display())]
+    Missing { path: PathBuf },
     #[error("cannot create or open {}", path.display())]
     File {
         path: PathBuf,
@@ -141,6 +144,8 @@ pub enum Access {
     Instance(InstanceLock),
     /// A command beside them.
     Command,
+    /// The same, where there is nothing to do without a database: none is created.
+    Existing,
 }
 
 /// A handle to the open store; clones share it. All of them dropped, or [`Store::close`], ends its threads.
@@ -158,7 +163,17 @@ impl Store {
     /// meanwhile; `user_version` is looked at before anything is changed.
     pub fn open(path: &std::path::Path, access: Access) -> Result<Self> {
         let (writer, lock) = file::open(path, access)?;
-        let reader = file::open_reader(path)?;
+        Self::of(path, writer, file::open_reader(path)?, lock)
+    }
+
+    /// Stands in for a database that does not exist yet, for those who only read: an empty one in memory. `path` is only
+    /// its name; nothing is looked for or created there.
+    pub fn empty(path: &std::path::Path) -> Result<Self> {
+        let (writer, reader) = file::open_in_memory()?;
+        Self::of(path, writer, reader, None)
+    }
+
+    fn of(path: &std::path::Path, writer: Connection, reader: Connection, lock: Option<InstanceLock>) -> Result<Self> {
         Ok(Self {
             writer: thread::Worker::writing(writer, lock)?,
             reader: thread::Worker::reading(reader)?,

@@ -1,6 +1,8 @@
-//! Text from outside, made fit for a terminal or a log line.
+//! Text made fit for a person: from outside for a terminal or a log line, counts and sizes as they are read.
 //!
 //! Providers, sinks and files send what they like; whatever of it is shown passes through [`visible`] first.
+
+use std::fmt::Display;
 
 /// The same text on one line, with every character that could move the cursor, change the terminal or reorder what is
 /// read replaced by a visible escape: `\n`, `\r`, `\t`, and `\u{1b}` for the rest. Everything else stays byte for byte.
@@ -40,9 +42,36 @@ pub fn is_unsafe(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// `1 renewal`, `2 renewals`.
+pub fn number_of<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// A size of a file: `184 KiB`, from a MiB on `12.3 MiB`.
+pub fn size(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        0..MIB => format!("{} KiB", bytes.div_ceil(KIB)),
+        _ => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|n: u64| number_of(n, "renewal")), ["0 renewals", "1 renewal", "2 renewals"]);
+    }
+
+    #[test]
+    fn sizes_are_told_in_one_form() {
+        let told = [0, 1, 188_416, 1 << 20, 12_900_000].map(size);
+        assert_eq!(told, ["0 KiB", "1 KiB", "184 KiB", "1.0 MiB", "12.3 MiB"]);
+    }
 
     #[test]
     fn controls_and_bidi_marks_become_visible() {

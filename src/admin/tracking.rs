@@ -120,7 +120,7 @@ impl Track {
             subscription_id: self.subscription_id,
             generation: self.generation,
             expires_at: self.expires_at.map(instant).transpose()?,
-            metadata: self.metadata.map(Metadata::from_object),
+            metadata: self.metadata.map(Metadata::from_object).transpose().map_err(Problem::bad_request)?,
             tracked_by: "track",
         })
     }

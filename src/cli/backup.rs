@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::naming;
 use super::{Context, Error, Exit};
 use crate::store::{self, Copy};
+use crate::text::number_of;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct BackupArgs {
@@ -61,8 +62,11 @@ fn to_text(verified: Option<Copy>) -> String {
     match verified {
         None => "copied; --verify looks whether a copy is whole".to_owned(),
         Some(Copy { subscriptions, renewals, messages, dispatches, bytes }) => format!(
-            "copied and whole, {bytes} bytes: {subscriptions} subscriptions, {renewals} renewals, {messages} messages, \
-             {dispatches} dispatches"
+            "copied and whole, {bytes} bytes: {}, {}, {}, {}",
+            number_of(subscriptions, "subscription"),
+            number_of(renewals, "renewal"),
+            number_of(messages, "message"),
+            if dispatches == 1 { "1 dispatch".to_owned() } else { format!("{dispatches} dispatches") }
         ),
     }
 }

@@ -15,7 +15,7 @@ use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
 use crate::store::{Store, counts_of};
-use crate::text::visible;
+use crate::text::{number_of, visible};
 use crate::vault::{self, Vault};
 
 /// What `init` writes where only the operator knows better.
@@ -84,7 +84,10 @@ struct Answer {
 }
 
 pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
-    let loaded = context.settings()?;
+    let loaded = match Settings::load(context.global.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Err(mistakes(problems, context)?),
+    };
     let settings = &loaded.settings;
     // What it finds is what the daemon will find.
     context.become_owner(settings)?;
@@ -113,6 +116,16 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
         store.close().await;
     }
     report(findings, context)
+}
+
+/// Nothing else can be looked at; whoever reads the answer as JSON gets one all the same.
+fn mistakes(problems: settings::Problems, context: &Context) -> Result<Error, Error> {
+    if context.global.json {
+        let mut findings = Findings::default();
+        problems.iter().for_each(|problem| findings.problem("settings", problem.to_string()));
+        context.print_json(&Answer { ok: false, items: findings.items })?;
+    }
+    Ok(problems.into())
 }
 
 fn settings_file(loaded: &Loaded, findings: &mut Findings) {
@@ -171,7 +184,11 @@ async fn payloads(settings: &Settings, store: Option<&Store>, findings: &mut Fin
             0 => findings.ok(what, format!("all payloads are encrypted with key {key_id}")),
             rest => findings.warning(
                 what,
-                format!("{rest} payloads are not encrypted with key {key_id}: run `renewald keys rotate`"),
+                format!(
+                    "{} {are} not encrypted with key {key_id}: run `renewald keys rotate`",
+                    number_of(rest, "payload"),
+                    are = if rest == 1 { "is" } else { "are" }
+                ),
             ),
         }
     }
@@ -260,14 +277,15 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
         let kept = settings::format_duration(settings.store.dead_retention);
         if !settings.sinks.contains_key(&depth.sink) && depth.pending > 0 {
             let text = format!(
-                "not in the settings, and {} messages wait for it: `renewald queue move` gives them to another, `queue purge` \
+                "not in the settings, with {} left for it: `renewald queue move` gives them to another, `queue purge` \
                  removes them; wiped after {kept}",
-                depth.pending
+                number_of(depth.pending, "message")
             );
             findings.warning(&what, text);
         }
         if depth.dead > 0 {
-            let text = format!("{} messages were given up: see `renewald queue dead`; wiped after {kept}", depth.dead);
+            let dead = number_of(depth.dead, "message");
+            let text = format!("{dead} given up: see `renewald queue dead`; wiped after {kept}");
             findings.warning(&what, text);
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Error, Exit, Global, owner};
 use crate::settings::{Loaded, Settings};
-use crate::store::{Access, Store};
+use crate::store::{self, Access, Store};
 use crate::text::visible_json;
 use crate::vault::Vault;
 
@@ -33,10 +33,31 @@ impl Context {
         owner::become_owner(&settings.store.path)
     }
 
-    /// Opens the store beside a daemon that may be running.
+    /// Opens the store beside a daemon that may be running. A `store.path` with nothing there is a mistake, and said to be one.
     pub fn store(&self, settings: &Settings) -> Result<Store, Error> {
         self.become_owner(settings)?;
+        Ok(Store::open(&settings.store.path, Access::Existing)?)
+    }
+
+    /// The same for what begins a new database: one that is not there is created.
+    pub fn store_to_fill(&self, settings: &Settings) -> Result<Store, Error> {
+        self.become_owner(settings)?;
         Ok(Store::open(&settings.store.path, Access::Command)?)
+    }
+
+    /// The same for what lists what there is, as scripts do before anything is tracked: where there is no database there is
+    /// nothing, which stderr says and no file is created for.
+    pub fn store_to_list(&self, settings: &Settings) -> Result<Store, Error> {
+        self.become_owner(settings)?;
+        match Store::open(&settings.store.path, Access::Existing) {
+            Err(missing @ store::Error::Missing { .. }) => {
+                if self.global.quiet == 0 {
+                    self.complain(&missing.to_string());
+                }
+                Ok(Store::empty(&settings.store.path)?)
+            }
+            opened => Ok(opened?),
+        }
     }
 
     /// The same with the keys for payloads, for what shows or hands them out.

@@ -1,5 +1,7 @@
 //! How commands that remove data tell whether it is gone from the files too.
 
+use std::io::{self, BufRead, Write};
+
 use serde::Serialize;
 
 use super::{Context, Error, Exit};
@@ -15,6 +17,16 @@ pub struct Outcome {
     /// Why one of them was not.
     #[serde(skip)]
     complaint: Option<String>,
+}
+
+/// Asks whoever sits at the terminal; all but yes is no.
+pub fn ask(question: &str) -> io::Result<bool> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// Makes sure that no copy is left of what was removed before.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::naming;
 use super::{Context, Error, Exit};
+use crate::text::number_of;
 
 /// Rows that are read at a time.
 const PAGE: usize = 1_000;
@@ -38,7 +39,7 @@ pub async fn run(args: ExportArgs, context: &Context) -> Result<Exit, Error> {
     out.flush()?;
     store.close().await;
     if let Some(path) = args.output.filter(|_| context.global.quiet == 0) {
-        context.complain(&format!("{count} subscriptions written to {}", path.display()));
+        context.complain(&format!("{} written to {}", number_of(count, "subscription"), path.display()));
     }
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -21,18 +21,12 @@ const REQUEST: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: 
 pub async fn run(context: &Context) -> Result<Exit, Error> {
     let listen = context.settings()?.settings.admin.listen;
     if listen.is_empty() {
-        return Err(Error::new(
-            Exit::Settings,
-            "admin.listen is empty: the daemon has no endpoint that could be asked",
-        ));
+        let text = "admin.listen is empty: the daemon has no endpoint that could be asked";
+        return Err(not_ready(context, Exit::Settings, text.to_owned())?);
     }
-    let failed = |why: String| Error::new(Exit::Failed, format!("not ready: {listen}: {why}"));
-    let answer = match timeout(ANSWER_WITHIN, ask(&listen)).await {
-        Ok(answer) => answer.map_err(|error| failed(error.to_string()))?,
-        Err(_) => return Err(failed(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
-    };
-    let Some((status, readiness)) = parse(&answer) else {
-        return Err(failed("what answers there is not renewald".to_owned()));
+    let (status, readiness) = match readiness(&listen).await {
+        Ok(answer) => answer,
+        Err(why) => return Err(not_ready(context, Exit::Failed, format!("{listen}: {why}"))?),
     };
     if context.global.json {
         context.print_json(&readiness)?;
@@ -45,6 +39,23 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
     let reasons = readiness["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let reasons = reasons.collect::<Vec<_>>().join("; ");
     Err(Error::new(Exit::Failed, visible(&format!("not ready: {reasons}"))))
+}
+
+/// Nobody has answered: the reason takes the place of the daemon's own.
+fn not_ready(context: &Context, exit: Exit, reason: String) -> Result<Error, Error> {
+    let text = visible(&format!("not ready: {reason}"));
+    if context.global.json {
+        context.print_json(&json!({"ready": false, "reasons": [reason]}))?;
+    }
+    Ok(Error::new(exit, text))
+}
+
+async fn readiness(listen: &str) -> Result<(u16, Value), String> {
+    match timeout(ANSWER_WITHIN, ask(listen)).await {
+        Ok(Ok(answer)) => parse(&answer).ok_or_else(|| "what answers there is not renewald".to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+    }
 }
 
 async fn ask(listen: &str) -> std::io::Result<Vec<u8>> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::track::{ADOPT, NEVER_GUESSED};
-use super::{Context, Error, Exit};
+use super::{Context, Error, Exit, track};
 use crate::clock::Timestamp;
 use crate::renewal::State;
 use crate::settings::Settings;
@@ -76,6 +76,8 @@ struct Checked {
     /// Lines that are good but for another with the same subscription; sorted.
     duplicates: Vec<u64>,
     missing_generation: bool,
+    /// The first line whose number has blanks around it.
+    padded: Option<u64>,
     /// The header is unusable: there is nothing to skip to.
     header: bool,
 }
@@ -89,10 +91,12 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
     let import = Import { source: Source::open(&args.file)?, format, settings: &settings, args: &args, context };
     let checked = import.check()?;
     import.report(&checked);
-    if checked.header || (!checked.bad.is_empty() && !args.skip_bad) {
+    // To leave out bad lines is what was asked for; a file without a good one is not.
+    let may_skip = args.skip_bad && checked.good > 0;
+    if checked.header || (!checked.bad.is_empty() && !may_skip) {
         return Err(import.refusal(checked)?);
     }
-    let store = context.store(&settings)?;
+    let store = context.store_to_fill(&settings)?;
     let answer = import.write(&store, checked).await?;
     store.close().await;
     if context.global.json {
@@ -128,7 +132,11 @@ impl Import<'_> {
         let mut identities = Identities::default();
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
-                Ok((new, _)) => identities.add(&new, line),
+                Ok((new, _)) => {
+                    let padded = track::is_padded(&new.partner_order_number);
+                    checked.padded = checked.padded.or(padded.then_some(line));
+                    identities.add(&new, line);
+                }
                 Err(reason) => checked.bad.push(BadLine { line, reason }),
             }
             bar.set_position(rows.bytes_read());
@@ -181,6 +189,7 @@ impl Import<'_> {
         if checked.bad.len() > SHOWN {
             text.push(format!("and {} more bad lines; --json names them all", checked.bad.len() - SHOWN));
         }
+        text.extend(checked.padded.map(|line| format!("{file}:{line}: the partner order number {}", track::PADDED)));
         for line in text {
             // Nobody is left to tell when stderr is closed.
             writeln!(std::io::stderr(), "{line}").ok();
@@ -192,6 +201,7 @@ impl Import<'_> {
         let bad = checked.bad.len();
         let mut text = match (checked.header, bad) {
             (true, _) => "nothing imported: the header is unusable".to_owned(),
+            (false, _) if self.args.skip_bad => "nothing imported: there is no good line".to_owned(),
             (false, 1) => "nothing imported: 1 line is bad; mend it, or leave it out with --skip-bad".to_owned(),
             (false, _) => {
                 format!("nothing imported: {bad} lines are bad; mend them, or leave them out with --skip-bad")

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Context, Error, Exit, audit, erasing};
 use crate::clock::Timestamp;
 use crate::store::{Resealed, Store};
+use crate::text::number_of;
 use crate::vault::{Error::Damaged, Key};
 
 /// Between two steps, so that a daemon gets its turn.
@@ -106,7 +107,7 @@ async fn rotate(context: &Context) -> Result<Exit, Error> {
         return Err(Error::new(Exit::Settings, text));
     };
     let Resealed { messages: rotated, locked, damaged, .. } = reseal_all(&store).await?;
-    audit::record(context, &settings, &format!("encrypted {rotated} payloads with key {key_id}"))?;
+    audit::record(context, &settings, &format!("encrypted {} with key {key_id}", number_of(rotated, "payload")))?;
     // Plain copies may be left beside what took their place, also by a run that was killed before it came here.
     let erased = erasing::erase(&store).await?;
     store.close().await;
@@ -114,10 +115,16 @@ async fn rotate(context: &Context) -> Result<Exit, Error> {
     if context.global.json {
         context.print_json(&Rotated { key_id, rotated, locked, damaged, erased: erased.clone() })?;
     } else {
-        context.print(&format!("{rotated} payloads encrypted with key {key_id}\n{}", erased.to_text()))?;
+        context.print(&format!(
+            "{} encrypted with key {key_id}\n{}",
+            number_of(rotated, "payload"),
+            erased.to_text()
+        ))?;
         if locked > 0 {
             context.complain(&format!(
-                "{locked} payloads are encrypted with a key that is not given: see store.encryption_key_previous_file"
+                "{} {are} encrypted with a key that is not given: see store.encryption_key_previous_file",
+                number_of(locked, "payload"),
+                are = if locked == 1 { "is" } else { "are" }
             ));
         }
         for message in damaged {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::naming;
+use super::numbers::whole;
 use super::table::{Table, relative, roughly};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
@@ -25,7 +25,7 @@ pub struct ListArgs {
     /// Only those whose term ended without a renewal
     #[arg(long)]
     pub not_renewed: bool,
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u16>(1..=10_000))]
     pub limit: u16,
     /// Go on where a page ended
     #[arg(long, value_name = "CURSOR")]
@@ -58,7 +58,8 @@ fn note(item: &Item) -> String {
 }
 
 pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
-    let (settings, store) = naming::open(context)?;
+    let settings = context.settings()?.settings;
+    let store = context.store_to_list(&settings)?;
     let now = Timestamp::now();
     let filter = ListFilter {
         state: args.state,

@@ -1,6 +1,6 @@
 //! How subscriptions are named on the command line.
 
-use super::{Context, Error};
+use super::{Context, Error, numbers};
 use crate::settings::Settings;
 use crate::store::{Named, Store, SubscriptionRow};
 use crate::text::visible;
@@ -12,7 +12,7 @@ const CANDIDATES: usize = 10;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Narrow {
     /// The subscription with this id only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::any)]
     pub subscription_id: Option<i64>,
     /// Subscriptions of this provider only
     #[arg(long, value_name = "PROVIDER")]

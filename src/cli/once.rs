@@ -15,6 +15,7 @@ use crate::renewal::Rules;
 use crate::settings::{Settings, parse_duration};
 use crate::signals::{Shutdown, Signals};
 use crate::store::{Access, Alert, AlertChange, InstanceLock, Store};
+use crate::text::number_of;
 
 #[derive(Debug, clap::Args)]
 pub struct OnceArgs {
@@ -90,7 +91,8 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         wait_a_part_of(longest, &signals.shutdown).await;
     }
 
-    let horizon = Timestamp::now() + Rules::from_settings(&settings).every / 8;
+    let begun = Timestamp::now();
+    let horizon = begun + Rules::from_settings(&settings).every / 8;
     let due = if context.shows_progress() { store.count_due(horizon).await?.polls } else { 0 };
     let bar = context.bar(u64::try_from(due).unwrap_or(0), "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left");
     let done = worker.catch_up(&signals.shutdown, &|polls| bar.set_position(polls)).await;
@@ -99,6 +101,9 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         limit.abort();
     }
     let done = done?;
+    if done.sweep.failures > 0 {
+        tell_failures(&store, begun).await?;
+    }
     let work_left = work_is_left(&done, &store, &settings).await?;
     let exit = exit_code(&done, work_left);
     let after = worker.look_after(&done, !args.cron).await?;
@@ -132,15 +137,16 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
 }
 
 fn text(summary: &Summary) -> String {
-    let Summary { polls, renewals, queued, delivered, .. } = summary;
-    let mut text = format!("{polls} polled, {renewals} renewals seen, {queued} queued, {delivered} delivered");
+    let Summary { polls, queued, delivered, .. } = summary;
+    let renewals = number_of(summary.renewals, "renewal");
+    let mut text = format!("{polls} polled, {renewals} seen, {queued} queued, {delivered} delivered");
     let mut also = |count: u64, what: &str| {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }
     };
     also(summary.failures, "without answer");
-    also(summary.surprises, "surprises");
+    also(summary.surprises, if summary.surprises == 1 { "surprise" } else { "surprises" });
     also(summary.abandoned, "abandoned");
     also(summary.dead, "dead");
     for territory in &summary.stopped_territories {
@@ -166,6 +172,15 @@ fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// Single failures are nobody's news while a daemon runs; one run that got no answer says why.
+async fn tell_failures(store: &Store, begun: Timestamp) -> Result<(), Error> {
+    for (provider, error) in store.last_failures(begun).await? {
+        let error = crate::text::visible(&error);
+        tracing::warn!(%provider, %error, "calls without a usable answer; this is what the last of them met");
+    }
+    Ok(())
 }
 
 async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Result<bool, Error> {
@@ -214,7 +229,7 @@ fn changes(change: AlertChange) -> Vec<String> {
 }
 
 async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> {
-    let store = context.store(settings)?;
+    let store = context.store_to_fill(settings)?;
     let now = Timestamp::now();
     let due = store.count_due(now + Rules::from_settings(settings).every / 8).await?;
     store.close().await;
@@ -223,8 +238,10 @@ async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> 
         context.print_json(&dry)?;
     } else {
         context.print(&format!(
-            "would ask for {} subscriptions and the order data of {} renewals, and send {} messages; did nothing",
-            dry.polls, dry.order_data, dry.dispatches
+            "would ask for {} and the order data of {}, and send {}; did nothing",
+            number_of(dry.polls, "subscription"),
+            number_of(dry.order_data, "renewal"),
+            number_of(dry.dispatches, "message")
         ))?;
     }
     Ok(Exit::Done)

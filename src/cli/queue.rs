@@ -15,6 +15,9 @@ mod show;
 
 use uuid::Uuid;
 
+pub use purge::undelivered;
+pub use select::messages;
+
 use super::{Context, Error, Exit};
 use crate::settings::Settings;
 use crate::text::visible;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::naming::{self, Narrow};
-use super::{Context, Error, Exit};
+use super::{Context, Error, Exit, numbers};
 use crate::clock::Timestamp;
 use crate::renewal::{State, number};
 use crate::store::RenewalRow;
@@ -14,7 +14,7 @@ pub struct RefetchArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
     /// 0 for the first purchase, N for the N-th renewal
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::any)]
     pub generation: i64,
     #[command(flatten)]
     pub narrow: Narrow,

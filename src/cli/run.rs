@@ -19,6 +19,10 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
     let signals = Signals::install().map_err(daemon::Error::Signals)?;
     let store = Store::open(&settings.store.path, Access::Instance(lock))?;
     let worker = Worker::new(settings.clone(), store)?;
+    // Before anything is said to have started; as with every other secret, a restart would not help.
+    if let Some(token) = &settings.admin.token {
+        token.read().map_err(daemon::Error::Secret)?;
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{}", crate::text::visible(warning));
     }
@@ -35,7 +39,7 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
             Ok(Exit::Done)
         }
         Ok(Drained::Unclean) => Ok(Exit::Failed),
-        Err(error @ daemon::Error::Admin(_)) => Err(error.into()),
+        Err(error @ (daemon::Error::Admin(_) | daemon::Error::Secret(_))) => Err(error.into()),
         Err(error) => Err(Error::new(Exit::Failed, crate::chain(&error))),
     }
 }

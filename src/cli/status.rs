@@ -3,7 +3,7 @@
 mod renewals;
 mod text;
 
-use super::{Context, Error, Exit, naming};
+use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::view::Status;
 
@@ -15,7 +15,8 @@ pub struct StatusArgs {
 }
 
 pub async fn run(args: StatusArgs, context: &Context) -> Result<Exit, Error> {
-    let (settings, store) = naming::open(context)?;
+    let settings = context.settings()?.settings;
+    let store = context.store_to_list(&settings)?;
     let now = Timestamp::now();
     if args.renewals {
         let learnt = renewals::Learnt::read(&store).await?;
@@ -26,8 +27,11 @@ pub async fn run(args: StatusArgs, context: &Context) -> Result<Exit, Error> {
         }
         return Ok(Exit::Done);
     }
-    let status = Status::read(&settings, &store, now).await?;
+    let mut status = Status::read(&settings, &store, now).await?;
     store.close().await;
+    if !settings.store.path.exists() {
+        status.database.bytes = 0;
+    }
     match context.global.json {
         true => context.print_json(&status)?,
         false => context.print(&text::of(&status))?,

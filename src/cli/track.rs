@@ -1,8 +1,10 @@
 //! `renewald track`: watches one subscription, or those of an order. How the fields of a subscription are written is
 //! here too, as `import` reads the same.
 
+mod differences;
 mod order;
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -10,14 +12,16 @@ use serde::Serialize;
 use super::naming;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::renewal::number;
+use crate::renewal::{State, number};
 use crate::settings::Settings;
-use crate::store::{Identity, Metadata, NewSubscription, Store, Tracked};
+use crate::store::{Identity, Metadata, NewSubscription, Store, SubscriptionRow, Tracked};
 use crate::text::visible;
 
 /// Why a generation has no default.
 pub(super) const NEVER_GUESSED: &str = "the generation is never guessed: with one too low the customer gets keys again, with one \
                                         too high a paid renewal is never delivered";
+pub(super) const PADDED: &str =
+    "begins or ends with white space: the provider is asked for it with that, byte for byte";
 pub(super) const ADOPT: &str = "--adopt, which takes what the provider reports at the first poll as delivered";
 
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +41,7 @@ pub struct TrackArgs {
     /// May be left out where the provider has only one
     #[arg(long, value_name = "TERRITORY")]
     pub territory: Option<String>,
-    /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal
+    /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal; not needed to --update
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "adopt")]
     pub generation: Option<String>,
     /// Take the generation of the first poll as delivered
@@ -63,6 +67,7 @@ struct Answer {
 #[derive(Serialize)]
 struct Item {
     provider: String,
+    /// As stored.
     territory: String,
     partner_order_number: String,
     subscription_id: i64,
@@ -73,26 +78,36 @@ struct Item {
 }
 
 pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
-    if args.from_order.is_none() && args.generation.is_none() && !args.adopt {
-        return Err(Error::usage(format!(
-            "{NEVER_GUESSED}; give --generation N, the last one the customer has (0 for the first purchase, N for the N-th \
-             renewal), or {ADOPT}"
-        )));
+    let lacks_generation = args.from_order.is_none() && args.generation.is_none() && !args.adopt;
+    if lacks_generation && !args.update {
+        return Err(generation_is_missing());
     }
     let settings = context.settings()?.settings;
+    if lacks_generation && !settings.store.path.exists() {
+        return Err(generation_is_missing());
+    }
     let new = match &args.from_order {
         Some(path) => of_order(&args, order::read(path)?, &settings),
         None => one(&args, &settings).map(|new| vec![new]),
     };
-    let new = new.map_err(Error::bad_input)?;
-    let store = context.store(&settings)?;
+    let mut new = new.map_err(Error::bad_input)?;
+    if let Some(padded) = new.iter().find(|new| is_padded(&new.partner_order_number)) {
+        context.complain(&format!("\"{}\" {PADDED}", visible(&padded.partner_order_number)));
+    }
+    let store = context.store_to_fill(&settings)?;
+    if lacks_generation {
+        for subscription in &mut new {
+            subscription.generation = tracked_generation(&store, subscription).await?;
+        }
+    }
     for subscription in &new {
         refuse_renewal_number(&store, subscription).await?;
     }
     let outcomes = store.track(new.clone(), args.update, Timestamp::now()).await?;
-    let mut items = Vec::new();
+    let (mut items, mut differences) = (Vec::new(), Vec::new());
     for (new, outcome) in new.into_iter().zip(outcomes) {
-        let stored = stored_generation(&store, &new).await?;
+        let stored = store.subscription(&Identity::of(&new)).await?;
+        differences.extend(stored.as_ref().map_or_else(Vec::new, |row| differences::of(&new, row)));
         items.push(Item::new(new, outcome, stored));
     }
     store.close().await;
@@ -103,7 +118,23 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
             context.print(&item.to_text())?;
         }
     }
+    differences.iter().for_each(|difference| context.complain(difference));
     Ok(Exit::Done)
+}
+
+fn generation_is_missing() -> Error {
+    Error::usage(format!(
+        "{NEVER_GUESSED}; give --generation N, the last one the customer has (0 for the first purchase, N for the N-th \
+         renewal), or {ADOPT}"
+    ))
+}
+
+/// An update changes no generation, and needs none. What is not tracked, or not any more, is none.
+async fn tracked_generation(store: &Store, new: &NewSubscription) -> Result<Option<i64>, Error> {
+    match store.subscription(&Identity::of(new)).await? {
+        Some(row) if row.subscription.state != State::Untracked => Ok(row.subscription.generation),
+        _ => Err(generation_is_missing()),
+    }
 }
 
 /// The subscription that the arguments describe.
@@ -150,17 +181,16 @@ async fn refuse_renewal_number(store: &Store, new: &NewSubscription) -> Result<(
     }
 }
 
-/// The generation as it stands now: that of one that was there already is not the given one.
-async fn stored_generation(store: &Store, new: &NewSubscription) -> Result<Option<i64>, Error> {
-    let row = store.subscription(&Identity::of(new)).await?;
-    Ok(row.and_then(|row| row.subscription.generation))
-}
-
 impl Item {
-    fn new(new: NewSubscription, outcome: Tracked, generation: Option<i64>) -> Self {
+    /// `stored` is what there is now: one that was tracked already keeps its own. `None`: forgotten meanwhile.
+    fn new(new: NewSubscription, outcome: Tracked, stored: Option<SubscriptionRow>) -> Self {
+        let (territory, generation) = match stored {
+            Some(SubscriptionRow { subscription, .. }) => (subscription.territory, subscription.generation),
+            None => (new.territory, new.generation),
+        };
         Self {
             provider: new.provider,
-            territory: new.territory,
+            territory,
             partner_order_number: new.partner_order_number,
             subscription_id: new.subscription_id,
             generation,
@@ -189,6 +219,11 @@ impl Item {
     }
 }
 
+/// A number is data, blanks included; more often they came with copying.
+pub(super) fn is_padded(number: &str) -> bool {
+    number.trim().len() < number.len()
+}
+
 pub(super) fn partner_order_number(text: &str) -> Result<String, String> {
     number::check(text).map(|()| text.to_owned()).map_err(|invalid| invalid.to_string())
 }
@@ -196,6 +231,7 @@ pub(super) fn partner_order_number(text: &str) -> Result<String, String> {
 pub(super) fn subscription_id(text: &str) -> Result<i64, String> {
     match text.trim().parse() {
         Ok(id @ 1..) => Ok(id),
+        Err(error) if is_too_large(&error) => Err(too_large("subscription id", text)),
         _ => Err(format!("subscription id {} is not a whole number above 0", quoted(text))),
     }
 }
@@ -203,8 +239,17 @@ pub(super) fn subscription_id(text: &str) -> Result<i64, String> {
 pub(super) fn generation(text: &str) -> Result<i64, String> {
     match text.trim().parse() {
         Ok(generation @ 0..) => Ok(generation),
+        Err(error) if is_too_large(&error) => Err(too_large("generation", text)),
         _ => Err(format!("generation {} is not a whole number from 0", quoted(text))),
     }
+}
+
+fn is_too_large(error: &ParseIntError) -> bool {
+    *error.kind() == IntErrorKind::PosOverflow
+}
+
+fn too_large(what: &str, text: &str) -> String {
+    format!("{what} {} is above the largest, {}", quoted(text), i64::MAX)
 }
 
 /// RFC 3339, a date (its beginning in UTC) or Unix seconds.
@@ -224,7 +269,20 @@ pub(super) fn expiry(text: &str) -> Result<Timestamp, String> {
         let date = trimmed.parse::<jiff::civil::Date>().ok().filter(|_| trimmed.len() == 10)?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
-    instant.map(|instant| Timestamp::from_unix(instant.as_second())).ok_or_else(wrong)
+    let instant = instant.map(|instant| Timestamp::from_unix(instant.as_second()));
+    instant.ok_or_else(|| {
+        if names_no_day(trimmed) { format!("expiry {}: there is no such day", quoted(text)) } else { wrong() }
+    })
+}
+
+/// Whether it begins as a date does, `2026-02-30`, and the calendar has no such day.
+fn names_no_day(text: &str) -> bool {
+    let Some(date) = text.get(..10) else { return false };
+    let is_written_so = date
+        .bytes()
+        .enumerate()
+        .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    is_written_so && date.parse::<jiff::civil::Date>().is_err()
 }
 
 /// At most 40 characters of what was given.
@@ -249,6 +307,9 @@ mod tests {
         for text in ["", "soon", "2026-11-21T20:00:00", "20261121", "1795291200000", "-5", "21.11.2026", "2026-13-01"] {
             assert!(expiry(text).is_err(), "{text}");
         }
+        for text in ["2026-02-30", "2026-13-01T00:00:00Z"] {
+            assert_eq!(expiry(text).unwrap_err(), format!("expiry \"{text}\": there is no such day"));
+        }
     }
 
     #[test]
@@ -257,6 +318,8 @@ mod tests {
         for text in ["", "0", "-1", "5.62E+06", "abc", "99999999999999999999"] {
             assert!(subscription_id(text).is_err(), "{text}");
         }
+        let too_large = subscription_id("99999999999999999999").unwrap_err();
+        assert!(too_large.ends_with("is above the largest, 9223372036854775807"), "{too_large}");
         assert_eq!(generation("0"), Ok(0));
         assert_eq!(generation("-1").unwrap_err(), "generation \"-1\" is not a whole number from 0");
     }

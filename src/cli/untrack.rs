@@ -1,11 +1,15 @@
 //! `renewald untrack`: stops watching a subscription, and forgets it where asked to.
 
+use std::io::IsTerminal;
+
 use serde::Serialize;
 
 use super::naming::{self, Narrow};
-use super::{Context, Error, Exit, audit, erasing};
+use super::{Context, Error, Exit, audit, erasing, queue};
 use crate::clock::Timestamp;
 use crate::renewal::State;
+use crate::store::{Store, SubscriptionRow};
+use crate::text::number_of;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct UntrackArgs {
@@ -17,6 +21,9 @@ pub struct UntrackArgs {
     /// Remove all that is stored of it too, messages that were not delivered yet included; the ledger keeps times and hashes
     #[arg(long)]
     pub forget: bool,
+    /// Do not ask, where --forget takes what somebody has not received yet
+    #[arg(long, requires = "forget")]
+    pub yes: bool,
 }
 
 /// What `untrack --json` prints.
@@ -38,6 +45,14 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let row = naming::resolve(&store, &args.name, &args.narrow).await?;
     let key = row.subscription.row;
+    let loss = if args.forget { loss(&store, &row).await? } else { None };
+    // A script says with --forget what it wants, and has nobody to ask.
+    let asks = !args.yes && std::io::stdin().is_terminal();
+    if let Some(loss) = loss.as_deref().filter(|_| asks)
+        && !erasing::ask(&format!("{}: forget it, and with it {loss}, for good?", naming::label(&row)))?
+    {
+        return Err(Error::new(Exit::Failed, "nothing was removed"));
+    }
     // First: a daemon that is at it right now then drops what it learns.
     store.untrack(key, Timestamp::now()).await?;
     let mut erased = erasing::Outcome::default();
@@ -65,16 +80,27 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     } else {
         context.print(&format!("{}: {text}", naming::label(&row)))?;
         if row.waiting > 0 {
-            context.print(&format!("{} waiting for order data dropped", renewals(row.waiting)))?;
+            context.print(&format!("{} waiting for order data dropped", number_of(row.waiting, "renewal")))?;
         }
         if !erased.to_text().is_empty() {
             context.print(erased.to_text())?;
         }
     }
+    if let Some(loss) = loss.filter(|_| !asks) {
+        context.complain(&format!("forgotten with it: {loss}"));
+    }
     erased.complain(context);
     Ok(erased.exit())
 }
 
-fn renewals(count: u32) -> String {
-    if count == 1 { "1 renewal".to_owned() } else { format!("{count} renewals") }
+/// What nobody will get any more once it is forgotten.
+async fn loss(store: &Store, row: &SubscriptionRow) -> Result<Option<String>, Error> {
+    let undelivered = match queue::undelivered(store, row.subscription.row).await? {
+        0 => None,
+        count => Some(format!("{} that somebody has not received yet", queue::messages(count))),
+    };
+    let awaited =
+        (row.waiting > 0).then(|| format!("{} whose order data is awaited", number_of(row.waiting, "renewal")));
+    let both: Vec<_> = undelivered.into_iter().chain(awaited).collect();
+    Ok((!both.is_empty()).then(|| both.join(" and ")))
 }

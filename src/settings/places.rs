@@ -47,7 +47,7 @@ fn pick<'a, T>(what: &str, name: Option<&str>, known: &'a BTreeMap<String, T>) -
     match name {
         Some(name) => match known.get_key_value(name) {
             Some((name, value)) => Ok((name.clone(), value)),
-            None => Err(format!("{what} {} is not in the settings, which know: {}", visible(name), list())),
+            None => Err(format!("{what} \"{}\" is not in the settings, which know: {}", visible(name), list())),
         },
         None => match known.first_key_value() {
             Some((name, value)) if known.len() == 1 => Ok((name.clone(), value)),
@@ -74,6 +74,6 @@ mod tests {
     #[test]
     fn an_unknown_one_is_told_the_known() {
         let error = pick("provider", Some("nexwya"), &known(&["nexway"])).unwrap_err();
-        assert_eq!(error, "provider nexwya is not in the settings, which know: nexway");
+        assert_eq!(error, "provider \"nexwya\" is not in the settings, which know: nexway");
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -19,6 +20,8 @@ pub(super) const BUSY: Duration = Duration::from_secs(30);
 /// Who finds the instance lock taken looks again so often: [`InstanceLock::is_held`] takes it for a moment only.
 const LOOKS: u32 = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+const IN_MEMORY: OpenFlags = OpenFlags::SQLITE_OPEN_CREATE.union(OpenFlags::SQLITE_OPEN_URI);
 
 /// The kernel lock that `run` and `once` hold from before the database is opened until after it is closed. The file stays:
 /// deleting it would let two processes lock two different files of one name.
@@ -43,9 +46,10 @@ impl InstanceLock {
         Err(Error::Locked { path: database.to_owned() })
     }
 
-    /// Whether some process holds it now. To see that, it is taken for a moment.
+    /// Whether some process holds it now. To see that, it is taken for a moment; where nobody ever held it, nothing is
+    /// left behind.
     pub fn is_held(database: &Path) -> bool {
-        matches!(Self::acquire(database), Err(Error::Locked { .. }))
+        beside(database, "lock").exists() && matches!(Self::acquire(database), Err(Error::Locked { .. }))
     }
 }
 
@@ -70,11 +74,15 @@ fn lock_file(database: &Path, suffix: &str) -> Result<File> {
 
 /// Opens the writing connection; the database is then of this build's version.
 pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<InstanceLock>)> {
+    // Where it cannot be looked for, opening says why.
+    if matches!(access, Access::Existing) && path.try_exists().is_ok_and(|exists| !exists) {
+        return Err(Error::Missing { path: path.to_owned() });
+    }
     let setup = lock_file(path, "setup.lock")?;
     setup.lock().map_err(|source| Error::File { path: beside(path, "setup.lock"), source })?;
     let instance = match access {
         Access::Instance(lock) => Some(lock),
-        Access::Command => None,
+        Access::Command | Access::Existing => None,
     };
     check_header(path)?;
     create(path)?;
@@ -93,6 +101,18 @@ pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<In
     };
     prepare(&mut db, found).map_err(|e| named(path, e))?;
     Ok((db, instance))
+}
+
+/// Both connections to an empty database of its own, which is gone when they are closed.
+pub(super) fn open_in_memory() -> Result<(Connection, Connection)> {
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    // A name that begins with a slash is one database for all connections of the process.
+    let name = format!("file:/renewald-{}?vfs=memdb", OPENED.fetch_add(1, Ordering::Relaxed));
+    let path = Path::new(&name);
+    let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | IN_MEMORY)?;
+    prepare(&mut db, 0)?;
+    let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | IN_MEMORY)?;
+    Ok((db, reader))
 }
 
 pub(super) fn open_reader(path: &Path) -> Result<Connection> {

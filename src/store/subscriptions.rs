@@ -32,18 +32,25 @@ pub struct NewSubscription {
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Metadata(String);
 
+/// It becomes a part of every message, and of each copy of it that a sink is sent.
+const MOST_METADATA_BYTES: usize = 64 * 1024;
+
 impl Metadata {
-    /// Takes a JSON object; the error says what it is instead.
+    /// Takes a JSON object of at most 64 KiB; the error says what it is instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         let object: serde_json::Map<String, serde_json::Value> =
             // The error's own text may quote the value.
             serde_json::from_str(text)
                 .map_err(|e| format!("metadata is not a JSON object (line {}, column {})", e.line(), e.column()))?;
-        Ok(Self::from_object(object))
+        Self::from_object(object)
     }
 
-    pub fn from_object(object: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self(serde_json::Value::Object(object).to_string())
+    pub fn from_object(object: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
+        let text = serde_json::Value::Object(object).to_string();
+        match text.len() {
+            ..=MOST_METADATA_BYTES => Ok(Self(text)),
+            bytes => Err(format!("metadata is {} KiB of JSON, and at most 64 are taken", bytes.div_ceil(1024))),
+        }
     }
 
     pub fn as_json(&self) -> &str {

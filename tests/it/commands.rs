@@ -86,7 +86,10 @@ fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
         assert!(finished.stderr.lines().any(|told| told.contains(line)), "line {line} in {}", finished.stderr);
     }
     assert_eq!(json_of(&site, &["list"])["items"], json!([]), "nothing was imported");
-    site.command(&["import", "bad.csv", "--skip-bad"]);
+    fs::write(site.path("worse.csv"), "partner_order_number,subscription_id,generation\n..,2,0\nB,x,0\n").unwrap();
+    let finished = site.command(&["import", "worse.csv", "--skip-bad"]).expect_code(65);
+    assert!(finished.stderr.contains("there is no good line"), "{finished:?}");
+    site.command(&["import", "bad.csv", "--skip-bad"]).expect_code(0);
     let listed = json_of(&site, &["list"]);
     let tracked: Vec<_> =
         listed["items"].as_array().unwrap().iter().map(|item| &item["partner_order_number"]).collect();
@@ -283,4 +286,65 @@ fn the_demo_tells_of_a_happy_end() {
     let finished = site.command(&["demo", "--dir", "demo", "--json"]).expect_code(0);
     let summary: Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(summary["ok"], true, "{summary}");
+}
+
+#[test]
+fn tracking_again_tells_what_is_stored_and_what_of_it_differs() {
+    let site = Setup::new(&sandbox()).install();
+    let track = ["track", "A", "7", "--territory"];
+    site.command(&[&track[..], &["eu", "--generation", "1"]].concat()).expect_code(0);
+    let again = [&track[..], &["us", "--generation", "3", "--metadata", "{\"a\": 1}", "--json"]].concat();
+    let finished = site.command(&again).expect_code(0);
+    let item = &lines_of(&finished.stdout)[0]["subscriptions"][0];
+    assert_eq!(
+        (&item["outcome"], &item["territory"], &item["generation"]),
+        (&json!("already_tracked"), &json!("eu"), &json!(1))
+    );
+    for told in
+        ["territory us, other metadata was given", "--update", "generation 3 was given, and it is at 1", "refetch"]
+    {
+        assert!(finished.stderr.contains(told), "{told}: {finished:?}");
+    }
+    let same = site.command(&[&track[..], &["eu", "--generation", "1"]].concat()).expect_code(0);
+    assert_eq!(same.stderr, "");
+    assert!(same.stdout.contains("(nexway/eu): already tracked"), "{same:?}");
+}
+
+#[test]
+fn an_update_needs_no_generation_and_changes_none() {
+    let site = Setup::new(&sandbox()).install();
+    let update = ["track", "A", "7", "--territory", "us", "--update"];
+    let refused = site.command(&update).expect_code(64);
+    assert!(refused.stderr.contains("never guessed") && !site.database().exists(), "{refused:?}");
+    site.command(&["track", "A", "7", "--territory", "eu", "--generation", "2"]).expect_code(0);
+    let updated = site.command(&update).expect_code(0);
+    assert!(updated.stdout.contains("(nexway/us): updated, generation 2"), "{updated:?}");
+    site.command(&["track", "B", "7", "--territory", "us", "--update"]).expect_code(64);
+    site.command(&["untrack", "A"]).expect_code(0);
+    site.command(&update).expect_code(64);
+    assert_eq!(
+        site.texts("SELECT state || ' ' || territory || ' ' || generation FROM subscriptions"),
+        ["untracked us 2"]
+    );
+}
+
+#[test]
+fn what_is_written_wrong_is_told_what_is_right() {
+    let mut setup = Setup::new(&sandbox());
+    setup.territories.truncate(1);
+    let site = setup.install();
+    let told = |line: &[&str], code, part: &str| {
+        let finished = site.command(line).expect_code(code);
+        assert!(finished.stderr.contains(part), "{line:?}: {finished:?}");
+    };
+    told(&["list", "--limit", "abc"], 64, "write a whole number from 1 to 10000");
+    told(&["queue", "pull", "--max", "0"], 64, "write a whole number from 1 to 1000");
+    told(&["refetch", "A", "--generation", "x"], 64, "write a whole number");
+    told(&["track", "A", "99999999999999999999", "--generation", "0"], 65, "above the largest, 9223372036854775807");
+    let track = ["track", "A ", "7", "--generation", "0"];
+    told(&[&track[..], &["--expires-at", "2026-02-30"]].concat(), 65, "there is no such day");
+    told(&[&track[..], &["--territory", " eu "]].concat(), 65, "territory \" eu \" is not in the settings");
+    told(&track, 0, "\"A \" begins or ends with white space");
+    fs::write(site.path("padded.csv"), "partner_order_number,subscription_id,generation\n B,1,0\n").unwrap();
+    told(&["import", "padded.csv"], 0, "padded.csv:2: the partner order number begins or ends with white space");
 }

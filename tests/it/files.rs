@@ -144,3 +144,50 @@ fn a_directory_that_is_missing_cannot_be_created_in() {
     fs::write(site.path("renewald.toml"), settings.replace("renewald.db", "missing/renewald.db")).unwrap();
     site.command(&["once"]).expect_code(73);
 }
+
+/// A mistake in `store.path` must not look like a copy of nothing, and must leave nothing behind.
+#[test]
+fn what_works_on_a_database_creates_none() {
+    let site = Setup::new(&sandbox()).install();
+    let id = "00000000-0000-4000-8000-000000000000";
+    let commands: [&[&str]; 13] = [
+        &["backup", "copy.db"],
+        &["export", "-o", "all.jsonl"],
+        &["explain", "A"],
+        &["untrack", "A"],
+        &["pause", "A"],
+        &["poll", "A"],
+        &["refetch", "A", "--generation", "1"],
+        &["queue", "show", id],
+        &["queue", "ack", id],
+        &["queue", "retry", "--all-dead"],
+        &["queue", "replay", "--sink", "queue"],
+        &["queue", "backfill", "--sink", "queue", "--since", "1d"],
+        &["queue", "purge", id, "--yes"],
+    ];
+    for command in commands {
+        let finished = site.command(command).expect_code(65);
+        assert!(finished.stderr.contains("there is no database at "), "{command:?}: {finished:?}");
+    }
+    for absent in ["copy.db", "all.jsonl", "renewald.db", "renewald.db.lock", "renewald.db.setup.lock"] {
+        assert!(!site.path(absent).exists(), "{absent}");
+    }
+}
+
+/// Scripts look before anything is tracked.
+#[test]
+fn what_lists_finds_nothing_where_there_is_no_database_and_says_so() {
+    let site = Setup::new(&sandbox()).install();
+    let commands: [&[&str]; 6] =
+        [&["status"], &["status", "--renewals"], &["list"], &["queue", "list"], &["queue", "dead"], &["queue", "pull"]];
+    for command in commands {
+        let finished = site.command(&[command, &["--json"]].concat()).expect_code(0);
+        assert!(finished.stderr.contains("there is no database at "), "{command:?}: {finished:?}");
+    }
+    let told = site.command(&["status", "--json"]).expect_code(0).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["running"], &told["database"]["bytes"]), (&false.into(), &0.into()));
+    site.command(&["check"]).expect_code(0);
+    let left = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.contains("renewald.db")).count(), 0);
+}

@@ -152,3 +152,18 @@ fn every_command_prints_the_object_of_the_readme() {
     assert!(all.len() > 30, "{all:?}");
     assert_eq!(all.iter().find(|name| !is_tried(name) && !has_none(name)), None, "this is not in the README");
 }
+
+#[test]
+fn what_cannot_be_looked_at_or_asked_is_told_as_json_too() {
+    let site = Setup::new(&sandbox()).with(|setup| setup.admin = "listen = \"127.0.0.1:9\"".to_owned()).install();
+    let told = |command: &str, code| -> Value {
+        serde_json::from_str(&site.command(&[command, "--json"]).expect_code(code).stdout).unwrap()
+    };
+    let down = told("healthcheck", 1);
+    assert_eq!(down["ready"], false);
+    assert!(down["reasons"][0].as_str().unwrap().contains("127.0.0.1:9"), "{down}");
+    fs::write(site.path("renewald.toml"), "[pol]\nevery = 4\n").unwrap();
+    let wrong = told("check", 78);
+    assert_eq!((&wrong["ok"], &wrong["items"][0]["level"]), (&false.into(), &"problem".into()), "{wrong}");
+    assert!(wrong["items"][1]["text"].as_str().unwrap().contains("renewald.toml:1"), "{wrong}");
+}

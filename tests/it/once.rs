@@ -101,6 +101,20 @@ fn one_provider_call_in_vain_among_others_is_no_failure() {
 }
 
 #[test]
+fn it_says_once_for_each_provider_why_nothing_answered() {
+    let sandbox = sandbox();
+    let site = Setup::at("http://127.0.0.1:9", &sandbox.iam_url()).install();
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+    }
+    let finished = site.command(&["once", "-q"]).expect_code(69);
+    let told: Vec<_> = finished.stderr.lines().filter(|line| line.contains("without a usable answer")).collect();
+    assert_eq!(told.len(), 1, "{finished:?}");
+    assert!(told[0].contains("nexway") && told[0].contains("refused"), "{told:?}");
+    assert!(!told[0].contains("127.0.0.1"), "no address: {told:?}");
+}
+
+#[test]
 fn without_a_sink_messages_wait_in_the_queue() {
     let sandbox = sandbox();
     let site = Setup::new(&sandbox).install();

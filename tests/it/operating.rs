@@ -195,6 +195,16 @@ fn a_paused_subscription_is_not_asked_until_it_is_resumed() {
     site.command(&["resume", "PARTNER689"]).expect_code(65);
 }
 
+/// The unit starts again whatever ends with another code, for ever.
+#[test]
+fn a_missing_api_token_is_a_mistake_in_the_settings_as_every_missing_secret_is() {
+    let admin = "listen = \"127.0.0.1:0\"\ntoken_file = \"api-token\"".to_owned();
+    let site = one_territory(&sandbox()).with(|setup| setup.admin = admin).install();
+    let finished = site.command(&["run"]).expect_code(78);
+    assert!(finished.stderr.contains("admin.token_file: there is no file"), "{finished:?}");
+    assert!(!finished.stderr.contains("started"), "{finished:?}");
+}
+
 #[test]
 fn pages_and_completions_name_every_command() {
     let site = one_territory(&sandbox()).install();

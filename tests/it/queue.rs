@@ -226,5 +226,38 @@ fn the_list_is_filtered_by_subscription_time_and_type() {
     let key = keys(&receiver.messages()[0]).remove(0);
     let shown = |arguments: &[&str]| site.command(&[&["queue", "show", &id], arguments].concat()).expect_code(0).stdout;
     assert!(!shown(&[]).contains(&key) && !shown(&["--json"]).contains(&key));
+    assert!(shown(&[]).contains("--reveal shows it") && !shown(&["--reveal"]).contains("--reveal shows it"));
     assert!(shown(&["--reveal"]).contains(&key) && shown(&["--reveal", "--json"]).contains(&key));
+}
+
+/// A script that forgets a customer must not hang on a question, nor must keys vanish without a word.
+#[test]
+fn what_is_forgotten_undelivered_is_told() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+    }
+    sandbox.renew_times("A", None, 2).unwrap();
+    site.work().pass(sandbox.now());
+    let finished = site.command(&["untrack", "A", "--forget"]).expect_code(0);
+    assert!(finished.stderr.contains("forgotten with it: 2 messages that somebody has not received"), "{finished:?}");
+    let finished = site.command(&["untrack", "B", "--forget", "--yes"]).expect_code(0);
+    assert!(!finished.stderr.contains("forgotten with it"), "{finished:?}");
+    site.command(&["untrack", "B", "--yes"]).expect_code(64);
+}
+
+#[test]
+fn what_could_not_be_printed_is_handed_out_again_at_once() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    site.catch_up();
+    let full = site.start_through(&["sh", "-c", "exec \"$0\" \"$@\" >/dev/full"], &["queue", "pull"]);
+    let finished = full.wait().expect_code(1);
+    assert!(finished.stderr.contains("cannot write the answer"), "{finished:?}");
+    let pulled = site.command(&["queue", "pull"]).expect_code(0);
+    assert_eq!(json_of(&pulled)["data"]["partner_order_number"], "A-1");
+    assert_eq!(site.command(&["queue", "pull"]).expect_code(0).stdout, "", "now it is leased");
 }

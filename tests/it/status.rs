@@ -33,7 +33,7 @@ fn status_counts_what_there_is_and_what_is_late() {
     assert_eq!(told()["providers"]["nexway"]["overdue"], 1, "B waits for its order data");
 
     let text = site.command(&["status"]).expect_code(0).stdout;
-    assert!(text.contains("not running") && text.contains("2 watching") && text.contains("1 renewals wait"), "{text}");
+    assert!(text.contains("not running") && text.contains("2 watching") && text.contains("1 renewal waits"), "{text}");
     let learnt = site.command(&["status", "--renewals"]).expect_code(0).stdout;
     assert!(learnt.contains("Order data readable") && learnt.contains("####"), "{learnt}");
 }

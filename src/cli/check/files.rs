@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Findings;
 use crate::store::{Access, Store};
+use crate::text::size;
 
 /// File systems whose locks and syncs another machine promises; SQLite's are not safe there.
 const NETWORK: [&str; 13] = [
@@ -112,9 +113,9 @@ fn open(database: &Path, findings: &mut Findings) -> Option<Store> {
         );
         findings.warning("database", text);
     }
-    match Store::open(database, Access::Command) {
+    match Store::open(database, Access::Existing) {
         Ok(store) => {
-            findings.ok("database", format!("{place} can be opened, {} KiB", metadata.len() / 1024));
+            findings.ok("database", format!("{place} can be opened, {}", size(metadata.len())));
             Some(store)
         }
         Err(error) => {

@@ -75,6 +75,13 @@ impl Column {
     }
 }
 
+impl Column {
+    /// Whether its blanks belong to it.
+    fn is_data(&self) -> bool {
+        matches!(self, Self::PartnerOrderNumber | Self::Metadata(_))
+    }
+}
+
 fn unknown(name: &str) -> String {
     match nearest(name, NAMES.into_iter().chain(["metadata.KEY"])) {
         Some(near) => format!("unknown field {}; did you mean {near}?", visible(name)),
@@ -201,8 +208,18 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
     let state = fields.state.as_deref().map_or(Ok(State::Watching), str::parse);
     let state = state.map_err(|reason| reasons.push(format!("state: {reason}")));
-    match (number, subscription_id, generation, place, expires_at, state) {
-        (Ok(number), Ok(subscription_id), Ok(generation), Ok((provider, territory)), Ok(expires_at), Ok(state)) => {
+    let metadata = fields.metadata.map(Metadata::from_object).transpose();
+    let metadata = metadata.map_err(|reason| reasons.push(reason));
+    match (number, subscription_id, generation, place, expires_at, state, metadata) {
+        (
+            Ok(number),
+            Ok(subscription_id),
+            Ok(generation),
+            Ok((provider, territory)),
+            Ok(expires_at),
+            Ok(state),
+            Ok(metadata),
+        ) => {
             let new = NewSubscription {
                 provider,
                 territory,
@@ -210,7 +227,7 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
                 subscription_id,
                 generation,
                 expires_at,
-                metadata: fields.metadata.map(Metadata::from_object),
+                metadata,
                 tracked_by: "import",
             };
             Ok((new, state))
@@ -277,6 +294,7 @@ impl<'a> CsvLines<'a> {
         let mut fields = Fields::default();
         for (at, column) in self.columns.iter().enumerate() {
             let text = std::str::from_utf8(cell(&self.record, at)).map_err(|_| "not UTF-8".to_owned())?;
+            let text = if column.is_data() { text } else { text.trim() };
             if !text.is_empty() {
                 fields.set(column, Cow::Borrowed(text));
             }

@@ -1,16 +1,18 @@
 //! `queue pull` and `queue ack`: a sink of kind `queue` as a script sees it.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::{parse_ids, queue_sink, unknown};
+use crate::cli::numbers::whole;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::settings::parse_duration;
 use crate::store::{Leased, Store};
-use crate::vault::Error::Damaged;
+use crate::vault::{Error::Damaged, Vault};
 
 /// How often a waiting pull looks whether another process has written anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -25,7 +27,7 @@ pub struct PullArgs {
     #[arg(long, value_name = "SINK")]
     sink: Option<String>,
     /// Take at most so many messages
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u16>(1..=1000))]
     max: u16,
     /// For how long nobody else gets them, nor later renewals of their subscriptions; at most 24h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = lease)]
@@ -63,11 +65,18 @@ fn lease(text: &str) -> Result<Duration, String> {
 pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     let settings = context.settings()?.settings;
     let sink = queue_sink(&settings, args.sink.as_deref())?;
-    let store = context.store_with_keys(&settings)?;
-    let leased = wait_for_messages(&store, &sink, &args).await?;
+    let deadline = Instant::now() + args.wait;
+    wait_for_file(&settings.store.path, deadline).await;
+    let store = context.store_to_list(&settings)?.with_vault(Vault::from_settings(&settings.store));
+    let leased = wait_for_messages(&store, &sink, &args, deadline).await?;
     let (locked, damaged) = (store.key_trouble().await?, store.damaged().await?);
+    let printed = print_bodies(&mut std::io::stdout().lock(), &leased);
+    if let Err((done, _)) = &printed {
+        // Nobody would get them before the lease is over, nor what comes behind them.
+        store.release(&sink, &leased[*done..]).await?;
+    }
     store.close().await;
-    print_bodies(&mut std::io::stdout().lock(), &leased)?;
+    printed.map_err(|(_, error)| error)?;
     for message in damaged {
         context.complain(&Damaged { message }.to_string());
     }
@@ -77,8 +86,19 @@ pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     }
 }
 
-async fn wait_for_messages(store: &Store, sink: &str, args: &PullArgs) -> Result<Vec<Leased>, Error> {
-    let deadline = Instant::now() + args.wait;
+/// A consumer may be started before the daemon that creates the database.
+async fn wait_for_file(database: &Path, deadline: Instant) {
+    while Instant::now() < deadline && !database.exists() {
+        sleep(LOOK_EVERY.min(deadline - Instant::now())).await;
+    }
+}
+
+async fn wait_for_messages(
+    store: &Store,
+    sink: &str,
+    args: &PullArgs,
+    deadline: Instant,
+) -> Result<Vec<Leased>, Error> {
     loop {
         // Before asking, so that what is queued meanwhile is noticed.
         let seen = store.data_version().await?;
@@ -93,13 +113,13 @@ async fn wait_for_messages(store: &Store, sink: &str, args: &PullArgs) -> Result
     }
 }
 
-/// One message a line, its bytes exactly as stored.
-fn print_bodies(out: &mut impl Write, leased: &[Leased]) -> std::io::Result<()> {
-    for Leased { message, .. } in leased {
-        out.write_all(&message.body)?;
-        out.write_all(b"\n")?;
+/// One message a line, its bytes exactly as stored. The error comes with how many were printed whole.
+fn print_bodies(out: &mut impl Write, leased: &[Leased]) -> Result<(), (usize, std::io::Error)> {
+    for (done, Leased { message, .. }) in leased.iter().enumerate() {
+        let printed = out.write_all(&message.body).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        printed.map_err(|error| (done, error))?;
     }
-    out.flush()
+    Ok(())
 }
 
 pub async fn acknowledge(args: AckArgs, context: &Context) -> Result<Exit, Error> {

@@ -2,6 +2,7 @@
 
 use super::select;
 use crate::cli::naming::{self, Narrow};
+use crate::cli::numbers::whole;
 use crate::cli::table::{Table, relative, when};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
@@ -26,7 +27,7 @@ struct PageArgs {
     #[arg(long, value_name = "TIME", value_parser = select::instant)]
     since: Option<Timestamp>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u16>(1..=1000))]
     limit: u16,
     /// Go on where the page before ended
     #[arg(long, value_name = "CURSOR")]
@@ -90,7 +91,7 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
         }
     };
     let settings = context.settings()?.settings;
-    let store = context.store(&settings)?;
+    let store = context.store_to_list(&settings)?;
     if let Some(sink) = &args.sink {
         select::known(&store, &settings, sink).await?;
     }

@@ -1,6 +1,6 @@
 //! `queue purge`: removes payloads, and with them the keys, and leaves no copy of them in the file.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 
 use super::select::{self, Item, STEP, listed, messages};
 use super::{parse_ids, unknown};
@@ -122,6 +122,14 @@ async fn choose(store: &Store, args: &PurgeArgs) -> Result<(Vec<Purgeable>, Vec<
     Ok(found.into_iter().partition(|one| args.undelivered || !is_wanted(one, dead_is_meant)))
 }
 
+/// How many messages of a subscription somebody has not received yet.
+pub async fn undelivered(store: &Store, subscription: i64) -> Result<usize, Error> {
+    let filter = PurgeFilter { subscription: Some(subscription), limit: STEP, ..PurgeFilter::default() };
+    let mut found = Vec::new();
+    collect(store, filter, &mut found).await?;
+    Ok(found.iter().filter(|one| is_wanted(one, false)).count())
+}
+
 async fn collect(store: &Store, mut filter: PurgeFilter, found: &mut Vec<Purgeable>) -> Result<(), Error> {
     loop {
         let page = store.purgeable(filter.clone()).await?;
@@ -151,12 +159,7 @@ fn confirmed(count: usize) -> Result<bool, Error> {
         let text = format!("nothing was removed: --yes says that the payloads of {} are meant", messages(count));
         return Err(Error::usage(text));
     }
-    let mut stderr = std::io::stderr().lock();
-    write!(stderr, "Remove the payloads of {}, keys included, for good? [y/N] ", messages(count))?;
-    stderr.flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+    Ok(erasing::ask(&format!("Remove the payloads of {}, keys included, for good?", messages(count)))?)
 }
 
 fn text(answer: &Answer, finish: bool) -> String {
@@ -168,8 +171,9 @@ fn text(answer: &Answer, finish: bool) -> String {
             format!("the payloads of {} are removed; the ledger keeps times and hashes\n", messages(purged))
         }
     };
+    let it = if answer.kept.len() == 1 { "it" } else { "them" };
     let heading = format!(
-        "{} kept, as somebody has not received them yet; --undelivered removes them too:",
+        "{} kept, as somebody has not received {it} yet; --undelivered removes {it} too:",
         messages(answer.kept.len())
     );
     text.push_str(&listed(&heading, &answer.kept));

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::delivery::EVENTS;
 use crate::settings::{Settings, Sink, parse_duration};
 use crate::store::{DispatchRow, MessageRow, Store};
-use crate::text::visible;
+use crate::text::{number_of, visible};
 
 /// Messages handled in one step: a transaction each, so that a daemon beside us never waits long.
 pub const STEP: usize = 500;
@@ -83,7 +83,7 @@ pub fn listed_wiped(items: &[Item]) -> String {
 
 /// `1 message`, `2 messages`.
 pub fn messages(count: usize) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+    number_of(count, "message")
 }
 
 /// A type as the settings write it, from that or from a CloudEvent's: `renewal.ready`, `renewald.renewal.ready.v1`.

@@ -46,7 +46,7 @@ pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
         let body = body.map(view::event).transpose().map_err(|text| Error::new(Exit::Internal, text))?;
         context.print_json(&Shown { message, dispatches, body: args.reveal.then_some(body) })?;
     } else {
-        context.print(&describe(&message, &dispatches, Timestamp::now()))?;
+        context.print(&describe(&message, &dispatches, args.reveal, Timestamp::now()))?;
         if let Some(body) = body {
             context.print(&format!("\n{}", visible(&String::from_utf8_lossy(&body))))?;
         }
@@ -81,8 +81,9 @@ fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{}{}\n", bold(&format!("{name:<14}")), visible(value))).collect()
 }
 
-fn describe(message: &MessageRow, dispatches: &[DispatchRow], now: Timestamp) -> String {
+fn describe(message: &MessageRow, dispatches: &[DispatchRow], is_revealed: bool, now: Timestamp) -> String {
     let body = match message.wiped_at {
+        None if is_revealed => format!("{} bytes", message.body_bytes),
         None => format!("{} bytes; --reveal shows it, licence keys included", message.body_bytes),
         Some(at) => format!("{} bytes, wiped {}", message.body_bytes, when(at, now)),
     };

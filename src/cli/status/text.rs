@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::cli::table::{bold, relative, roughly};
 use crate::clock::Timestamp;
 use crate::store::counted;
-use crate::text::visible;
+use crate::text::{number_of, size, visible};
 use crate::view::{Account, Receiver, Status};
 
 pub fn of(status: &Status) -> String {
@@ -13,7 +13,7 @@ pub fn of(status: &Status) -> String {
     let database = &status.database;
     let running = if status.running { "running" } else { "not running: nobody asks and nothing is delivered" };
     line(&mut text, "instance", running);
-    line(&mut text, "database", &format!("{}, {:.1} MB", database.path, database.bytes as f64 / 1e6));
+    line(&mut text, "database", &format!("{}, {}", database.path, size(database.bytes.unsigned_abs())));
     for alert in &status.alerts {
         let since = relative(alert.raised_at, status.at);
         line(&mut text, "alert", &format!("{} {}, {since}: {}", alert.kind, alert.subject, alert.text));
@@ -46,9 +46,10 @@ fn describe(text: &mut String, account: &Account, now: Timestamp) {
         line(text, "refused", &format!("{}: wrong territory, secret or address", counted(late.refused)));
     }
     let waiting = &account.waiting;
+    let wait = if waiting.renewals == 1 { "waits" } else { "wait" };
     let oldest =
         waiting.oldest_detected_at.map_or(String::new(), |at| format!(", the oldest seen {}", relative(at, now)));
-    line(text, "order data", &format!("{} renewals wait for it{oldest}", waiting.renewals));
+    line(text, "order data", &format!("{} {wait} for it{oldest}", number_of(waiting.renewals, "renewal")));
     for stopped in &account.stopped_territories {
         let since = relative(stopped.stopped_at, now);
         line(text, "stopped", &format!("territory {}, {since}: {}", stopped.territory, stopped.reason));

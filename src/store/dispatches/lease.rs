@@ -41,6 +41,25 @@ impl Store {
         .await
     }
 
+    /// Ends the leases of messages that could not be handed over: whoever asks next gets them. One that somebody else holds by
+    /// now is left alone.
+    pub async fn release(&self, sink: &str, leased: &[Leased]) -> Result<()> {
+        let sink = sink.to_owned();
+        let leases: Vec<_> = leased.iter().map(|one| (one.message.id.to_string(), one.until)).collect();
+        self.write(move |db| {
+            let mut release = db.prepare_cached(
+                "UPDATE dispatches SET leased_until = NULL
+                 WHERE state = 'pending' AND sink = :sink AND leased_until = :until
+                   AND message = (SELECT seq FROM messages WHERE id = :id)",
+            )?;
+            for (id, until) in &leases {
+                release.execute(named_params! { ":sink": sink, ":id": id, ":until": until })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Marks leased messages of a built-in queue delivered; the lease may be over. Acknowledging twice changes nothing.
     /// Returns the ids that this queue does not know; if there are any, nothing is acknowledged.
     pub async fn acknowledge(&self, sink: &str, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<Uuid>> {

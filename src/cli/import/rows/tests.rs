@@ -75,7 +75,7 @@ fn every_reason_of_a_csv_line_is_told() {
         read(text, Format::Csv, false),
         [
             "2: ! partner_order_number is missing; subscription id \"0\" is not a whole number above 0; generation is \
-             missing; territory asia is not in the settings, which know: eu, us",
+             missing; territory \"asia\" is not in the settings, which know: eu, us",
             "3: ! 3 fields where the header has 4",
             "4: ok/1/0 eu - -",
             "5: ! not UTF-8",
@@ -119,6 +119,8 @@ fn what_an_export_says_is_taken() {
         read(text, Format::Jsonl, false),
         ["1: A/1/- eu - - paused", "2: ! state: \"asleep\" is none of watching, paused, ended, untracked"]
     );
+    let text = format!("{HEADER},state\nA, 1 ,adopt , eu ,\tended\n B,2,0,eu,\n");
+    assert_eq!(read(text, Format::Csv, false), ["2: A/1/- eu - - ended", "3:  B/2/0 eu - -"], "a number is data");
     let text = format!("{HEADER},state\nA,1,adopt,eu,ended\nB,2,0,eu,\n");
     assert_eq!(read(text, Format::Csv, false), ["2: A/1/- eu - - ended", "3: B/2/0 eu - -"]);
 }
@@ -153,4 +155,13 @@ fn a_line_without_end_is_passed_over() {
     let rows = read(text, Format::Jsonl, true);
     assert_eq!(rows[0], "1: ! longer than 1 MiB");
     assert!(rows[1].starts_with("2: ! partner_order_number is missing"), "{rows:?}");
+}
+
+#[test]
+fn metadata_that_would_swell_every_message_is_refused() {
+    let csv = |bytes: usize| format!("{HEADER},metadata.note\nA,1,0,eu,{}\n", "x".repeat(bytes));
+    let object = "{\"note\":\"\"}".len();
+    assert!(!read(csv((64 << 10) - object), Format::Csv, false)[0].contains('!'));
+    let refused = ["2: ! metadata is 65 KiB of JSON, and at most 64 are taken"];
+    assert_eq!(read(csv((64 << 10) - object + 1), Format::Csv, false), refused);
 }

@@ -1,0 +1,45 @@
+//! What was given for a subscription that is tracked already, and is not what is stored.
+
+use super::super::naming;
+use crate::store::{NewSubscription, SubscriptionRow};
+use crate::text::visible;
+
+/// A line for each difference, with what changes it.
+pub(super) fn of(given: &NewSubscription, stored: &SubscriptionRow) -> Vec<String> {
+    let attributes = attributes(given, stored).map(|what| {
+        let label = naming::label(stored);
+        format!("{label}: {what} was given, and is not what is stored; --update changes it")
+    });
+    attributes.into_iter().chain(generation(given, stored)).collect()
+}
+
+/// As far as they were given. A reported expiry beats a given one, which after a renewal is of a term that is over.
+fn attributes(given: &NewSubscription, stored: &SubscriptionRow) -> Option<String> {
+    let subscription = &stored.subscription;
+    let has_renewed = given.generation.zip(subscription.generation).is_some_and(|(given, stored)| given < stored);
+    let expiry = given.expires_at.filter(|_| !subscription.expiry_reported && !has_renewed);
+    let differing = [
+        (given.territory != subscription.territory).then(|| format!("territory {}", visible(&given.territory))),
+        expiry.filter(|at| Some(*at) != subscription.expires_at).map(|at| format!("expiry {at}")),
+        given.metadata.as_ref().filter(|given| **given != stored.metadata).map(|_| "other metadata".to_owned()),
+    ];
+    let differing: Vec<_> = differing.into_iter().flatten().collect();
+    (!differing.is_empty()).then(|| differing.join(", "))
+}
+
+fn generation(given: &NewSubscription, stored: &SubscriptionRow) -> Option<String> {
+    let (given, label) = (given.generation?, naming::label(stored));
+    match stored.subscription.generation {
+        Some(generation) if generation < given => Some(format!(
+            "{label}: generation {given} was given, and it is at {generation}; tracking never changes that: it comes from the \
+             provider, or by `renewald refetch`"
+        )),
+        Some(generation) if generation > given => Some(format!(
+            "{label}: generation {given} was given, and it is at {generation} by now; it is never lowered"
+        )),
+        Some(_) => None,
+        None => {
+            Some(format!("{label}: generation {given} was given, and it was adopted: the first poll notes its own"))
+        }
+    }
+}
