@@ -175,7 +175,7 @@ mod tests {
         };
         assert_eq!(store.erase().await.unwrap(), Erased::Completely);
         let before = (pragmas().await.unwrap(), std::fs::metadata(store.path()).unwrap().len());
-        store.track(vec![subscription(7, 1 << 20)], false, T0).await.unwrap();
+        store.track(vec![subscription(7, 60 << 10)], false, T0).await.unwrap();
         store.forget(row(&store, 7).await, T0).await.unwrap();
         assert_eq!(store.erase().await.unwrap(), Erased::Completely);
         assert_eq!((pragmas().await.unwrap(), std::fs::metadata(store.path()).unwrap().len()), before);

@@ -170,7 +170,7 @@ fn a_message_too_large_for_ever_holds_up_no_other() {
     vhost.exchange_with_queue("renewals", "q");
     let sandbox = sandbox();
     let site = site(&sandbox, &server, &vhost, "");
-    let metadata = json!({"note": "x".repeat(MESSAGE_BYTES)}).to_string();
+    let metadata = json!({"note": "x".repeat(MESSAGE_BYTES - 1024)}).to_string();
     renewed_with(&sandbox, &site, 30, 1, &metadata);
     let (_, report) = site.work().pass(sandbox.now());
     assert_eq!((report.delivered, report.blocked), (29, false), "{}", last_error(&site));
