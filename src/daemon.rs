@@ -164,18 +164,10 @@ impl Worker {
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
         resume_interrupted(&self.store, &signals.shutdown).await;
-        let settings = self.plans.settings.clone();
         let shutdown = signals.shutdown.clone();
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
         self.start_all(&mut crew, reload.settings());
-        let mut beside = JoinSet::new();
-        beside.spawn(store::tend(self.store.clone()));
-        beside.spawn(adapt_all(self.store.clone(), settings));
-        beside.spawn(watch_others(self.store.clone(), tick.clone(), seen));
-        beside.spawn(steps::watch(self.store.clone(), tick.clone()));
-        beside.spawn(wipe::hourly(self.store.clone(), reload.settings()));
-        beside.spawn(notify::feed(pulses));
-        beside.spawn(notify::tell(self.store.clone(), reload.settings()));
+        let mut beside = self.start_beside(&tick, seen, &reload.settings(), pulses);
         notify::ready();
 
         let mut drains = false;
@@ -223,6 +215,26 @@ impl Worker {
         }
         let watchman = Watchman::new(self.store.clone(), settings);
         crew.start(Name::Watchman, Part::Watchman(Box::new(watchman)), Arc::new(Notify::new()));
+    }
+
+    /// What goes on beside the parts, and is dropped when they have ended.
+    fn start_beside(
+        &self,
+        tick: &Arc<Notify>,
+        seen: Option<i64>,
+        settings: &watch::Receiver<Arc<Settings>>,
+        pulses: Pulses,
+    ) -> JoinSet<()> {
+        let store = || self.store.clone();
+        let mut beside = JoinSet::new();
+        beside.spawn(store::tend(store()));
+        beside.spawn(adapt_all(store(), self.plans.settings.clone()));
+        beside.spawn(watch_others(store(), tick.clone(), seen));
+        beside.spawn(steps::watch(store(), tick.clone()));
+        beside.spawn(wipe::hourly(store(), settings.clone()));
+        beside.spawn(notify::feed(pulses));
+        beside.spawn(notify::tell(store(), settings.clone()));
+        beside
     }
 
     /// Closes the store; the instance lock is free afterwards.

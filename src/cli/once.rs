@@ -114,19 +114,7 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     drop(store);
     worker.close().await;
 
-    let summary = Summary {
-        polls: done.sweep.polls,
-        renewals: done.sweep.renewals,
-        queued: done.sweep.queued,
-        abandoned: done.sweep.abandoned,
-        delivered: done.relay.delivered,
-        dead: done.relay.dead,
-        failures: done.sweep.failures,
-        surprises: done.sweep.surprises,
-        not_renewed: done.sweep.not_renewed,
-        stopped_territories: done.sweep.stopped_territories,
-        work_left,
-    };
+    let summary = Summary::of(done, work_left);
     // Told once per term, and by no alert: without the log this is where it is said.
     let needs_person = !changes.is_empty() || summary.not_renewed > 0 || exit == Exit::Failed;
     if !args.cron || needs_person {
@@ -134,6 +122,24 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         if context.global.json { context.print_json(&summary)? } else { context.print(&text(&summary))? }
     }
     Ok(exit)
+}
+
+impl Summary {
+    fn of(CaughtUp { sweep, relay }: CaughtUp, work_left: bool) -> Self {
+        Self {
+            polls: sweep.polls,
+            renewals: sweep.renewals,
+            queued: sweep.queued,
+            abandoned: sweep.abandoned,
+            delivered: relay.delivered,
+            dead: relay.dead,
+            failures: sweep.failures,
+            surprises: sweep.surprises,
+            not_renewed: sweep.not_renewed,
+            stopped_territories: sweep.stopped_territories,
+            work_left,
+        }
+    }
 }
 
 fn text(summary: &Summary) -> String {
