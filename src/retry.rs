@@ -50,6 +50,8 @@ pub const NOT_FOUND_GIVE_UP: Duration = Duration::from_secs(48 * 3600);
 pub const WAITING_GIVE_UP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Codes 1051, 1060 and 1061 are logged as a warning after this.
 pub const WAITING_WARNING: Duration = Duration::from_secs(3 * 24 * 3600);
+/// Order data that got no answer is asked for at least this often: as soon as there is one, somebody gets a key.
+pub const UNANSWERED_MAX: Duration = HOUR;
 /// As many attempts in a row without an answer are worth an alert: about six hours, by default.
 pub const UNANSWERED_WARNING: u32 = 14;
 /// Other transient codes.
@@ -123,6 +125,11 @@ pub fn table() -> String {
             format!("{}, warning after {}", given_up(WAITING_GIVE_UP), shown(WAITING_WARNING)),
         ),
         ("Order data: other passing codes", ORDER_DATA_DELAYS.to_owned(), given_up(TRANSIENT_GIVE_UP)),
+        (
+            "Order data: no answer, 429, 5xx",
+            format!("{ORDER_DATA_DELAYS}, at most {}", shown(UNANSWERED_MAX)),
+            format!("never; an alert after {UNANSWERED_WARNING} in a row"),
+        ),
         ("Order data: a code that never passes", "not asked again".to_owned(), "at once".to_owned()),
         (
             "A sink: no answer, redirect, 401, 403, 407, 408, 410, 425, 429, 5xx, cannot be written",
@@ -311,7 +318,7 @@ mod tests {
     #[test]
     fn the_table_shows_the_constants() {
         let table = table();
-        assert_eq!(table.lines().count(), 11, "{table}");
+        assert_eq!(table.lines().count(), 12, "{table}");
         for part in [
             "10 s, 1 min, 5 min, 30 min, then",
             "1 h, 4 h, then every 24 h",

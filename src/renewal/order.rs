@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Rules;
 use super::poll::{clip, describe};
-use super::{HOUR, Rules};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, FailReason, Line, Serial, Warning};
 use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Verdict};
@@ -193,7 +193,8 @@ impl Attempt<'_> {
     fn no_answer(&self, error: &Error) -> Step {
         let unanswered = self.before.unanswered.saturating_add(1);
         let so_many = self.before.attempts.saturating_add(unanswered);
-        let delay = retry::order_data(so_many, self.rules.retry_first, self.rules.retry_max.min(HOUR));
+        let longest = self.rules.retry_max.min(retry::UNANSWERED_MAX);
+        let delay = retry::order_data(so_many, self.rules.retry_first, longest);
         let (outcome, retry_after) = match error {
             Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => {
                 ("unavailable", *retry_after)

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::delivery::LicenceKey;
-use crate::renewal::DAY;
 use crate::renewal::fixtures::rules;
+use crate::renewal::{DAY, HOUR};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000);
 const OURS: i64 = 5_618_577;
