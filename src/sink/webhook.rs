@@ -141,8 +141,8 @@ fn classify(status: StatusCode, retry_after: Option<Duration>) -> Result<(), Fai
         return Ok(());
     }
     let reason = format!("answered {status}"); // the phrase is ours, not the receiver's
-    // Whoever asks for time, or lets nobody in, does not speak of what was sent.
-    let surely = retry_after.is_some() || matches!(status.as_u16(), 401 | 403 | 407 | 429);
+    // Whoever asks for time, or does not know us, does not speak of what was sent. A 403 may: filters look at content.
+    let surely = retry_after.is_some() || matches!(status.as_u16(), 401 | 407 | 429);
     match status.as_u16() {
         300..=399 => {
             let reason = format!("{reason}; redirects are not followed, set the new url");
@@ -253,8 +253,8 @@ mod tests {
             let outcome = classify(StatusCode::from_u16(status).unwrap(), after);
             matches!(outcome, Err(Failure::Sink { surely: true, .. }))
         };
-        assert!([401, 403, 407, 429].into_iter().all(|status| is_sure(status, None)));
-        assert!(![308, 408, 410, 425, 500, 502, 503, 504].into_iter().any(|status| is_sure(status, None)));
+        assert!([401, 407, 429].into_iter().all(|status| is_sure(status, None)));
+        assert!(![308, 403, 408, 410, 425, 500, 502, 503, 504].into_iter().any(|status| is_sure(status, None)));
         assert!(is_sure(503, after), "it asks for time");
     }
 }
