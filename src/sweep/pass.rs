@@ -196,10 +196,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         }
         let waiting = self.queues.waiting(self.gate);
         let most = concurrency.saturating_sub(RESERVED).max(1);
-        let ordinary_may = self.ordinary < most;
-        // Half of them while polls wait, as of the slots (design section 9).
-        let polls_wait = waiting.asked_for || waiting.urgent || waiting.other;
-        let order_data_may = self.order_data < if polls_wait { (concurrency / 2).max(1) } else { most };
+        let (ordinary_may, order_data_may) = (self.ordinary < most, self.order_data < most);
         Waiting {
             asked_for: waiting.asked_for,
             order_data: waiting.order_data && order_data_may,

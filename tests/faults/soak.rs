@@ -62,7 +62,6 @@ fn ten_days(round: &mut Round) -> Tally {
     let held = oracle::judge(&life.sandbox, &life.site, &life.receiver.messages());
     assert_eq!(held.renewals, life.renewed, "all that was renewed was judged");
     let now = life.worker.figures(&life.site);
-    eprintln!("day {}: {} kB resident", life.days, now.memory);
     // On the first days of a long life there is nothing to compare with yet.
     let early = life.early.unwrap_or(now);
     assert!(now.memory * 100 < early.memory * 105, "memory grew from {} to {} kB", early.memory, now.memory);
