@@ -1,7 +1,8 @@
 //! The sweep: asks one provider what is due, and records what it learns.
 //!
-//! [`Sweeper::pass`] works until nothing is due any more; [`Sweeper::turn`] also says when to pass again. Which request is next is decided in [`crate::choice`] at the moment a slot of the budget is free, what an
-//! answer means in [`crate::renewal`]; this file only moves things between the provider and the store.
+//! [`Sweeper::pass`] works until nothing is due any more; [`Sweeper::turn`] also says when to pass again. Which request is next is
+//! decided in [`crate::choice`] at the moment a slot of the budget is free, what an answer means in [`crate::renewal`]; this file
+//! only moves things between the provider and the store.
 
 mod gate;
 mod pass;
@@ -215,9 +216,8 @@ impl<P: Provider> Sweeper<P> {
 
     /// Once before the first pass, and after a step of the clock.
     pub async fn prepare(&mut self, now: Timestamp) -> Result<(), store::Error> {
-        let configured = self.settings.providers.get(&self.account.name).map(|provider| &provider.territories);
-        let is_configured = |territory: &str| configured.is_some_and(|known| known.contains_key(territory));
-        self.gate.load(&self.store, &self.account.name, is_configured).await?;
+        let configured = self.configured();
+        self.gate.load(&self.store, &self.account.name, &configured).await?;
         let healed = self.store.heal_due_times(&self.account.name, &self.account.rules, now).await?;
         if healed > 0 {
             tracing::warn!(provider = %self.account.name, healed, "due times set under a wrong clock are due now");
@@ -227,8 +227,7 @@ impl<P: Provider> Sweeper<P> {
 
     async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
         let name = &self.account.name;
-        let territories = self.open_territories().await?;
-        let poll = self.store.next_poll_due(name, territories).await?;
+        let poll = self.store.next_poll_due(name, self.open(self.configured())).await?;
         let renewal = self.next_renewal_due().await?;
         let due = poll.into_iter().chain(renewal).min();
         // Rounded up: `now` may be nearly a second old, and due times are whole seconds.
@@ -238,29 +237,19 @@ impl<P: Provider> Sweeper<P> {
     /// When the next waiting renewal is asked for its order data. Those of a stopped territory wait for its next probe, however
     /// long they have been due: nobody may wait for them in a loop.
     pub async fn next_renewal_due(&self) -> Result<Option<Timestamp>, store::Error> {
-        match self.gate.closed() {
-            none if none.is_empty() => self.store.next_renewal_due(&self.account.name).await,
-            closed => self.store.next_renewal_due_outside(&self.account.name, closed).await,
-        }
+        self.store.next_renewal_due(&self.account.name, &self.open(self.configured())).await
     }
 
-    async fn open_territories(&self) -> Result<Vec<String>, store::Error> {
-        let mut territories = self.territories().await?;
+    /// Of these territories, those that a request may go to now.
+    fn open(&self, mut territories: Vec<String>) -> Vec<String> {
         territories.retain(|territory| self.gate.admits(territory));
-        Ok(territories)
+        territories
     }
 
-    /// Those that are configured and have subscriptions: only for these is there a secret.
-    async fn territories(&self) -> Result<Vec<String>, store::Error> {
-        let configured = self.settings.providers.get(&self.account.name).map(|provider| &provider.territories);
-        let used = self.store.territories_in_use().await?;
-        Ok(used
-            .into_iter()
-            .filter(|(provider, territory)| {
-                *provider == self.account.name && configured.is_some_and(|known| known.contains_key(territory))
-            })
-            .map(|(_, territory)| territory)
-            .collect())
+    /// The territories there is a secret for. What waits in others is not asked for: it waits until they are back.
+    fn configured(&self) -> Vec<String> {
+        let provider = self.settings.providers.get(&self.account.name);
+        provider.map(|provider| provider.territories.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Works until nothing is due in `scope`, or shutdown is requested. Everything asked is recorded when it returns.
@@ -277,13 +266,13 @@ impl<P: Provider> Sweeper<P> {
     ) -> Result<Report, store::Error> {
         // Without a request that ends it, a slow-down is over at some time.
         self.trouble.tell(&self.store, &self.account.name, &self.budget, now()).await?;
-        let territories = if scope == Scope::OrderData { Vec::new() } else { self.territories().await? };
+        let polled = if scope == Scope::OrderData { Vec::new() } else { self.configured() };
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
         let horizon = match scope {
             Scope::Due | Scope::OrderData => None,
             Scope::CatchUp => Some(now() + self.account.rules.every / 8),
         };
-        let queues = Queues::new(&self.store, &self.account.name, territories, horizon);
+        let queues = Queues::new(&self.store, &self.account.name, polled, self.configured(), horizon);
         let shared = Shared {
             store: &self.store,
             provider: &self.provider,

@@ -236,7 +236,8 @@ impl<'a> Simulation<'a> {
         }
         let queue = &mut self.renewals;
         if !queue.exhausted && queue.rows.is_empty() {
-            let due = self.store.due_renewals(NAME, timestamp(self.now), queue.after, self.page).await.expect("a page");
+            let (territories, now) = ([TERRITORY.to_owned()], timestamp(self.now));
+            let due = self.store.due_renewals(NAME, &territories, now, queue.after, self.page).await.expect("a page");
             queue.exhausted = due.len() < self.page;
             if let Some(last) = due.last() {
                 queue.after = (last.next_attempt_at.as_unix(), last.row);

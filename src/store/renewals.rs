@@ -1,6 +1,6 @@
 //! Renewals: recorded, waiting for order data, settled.
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use uuid::Uuid;
 
 use super::messages::{self, NewMessage};
@@ -102,26 +102,28 @@ fn due_renewal(row: &Row<'_>) -> rusqlite::Result<DueRenewal> {
 }
 
 impl Store {
-    /// Waiting renewals whose next attempt is due, oldest first, from behind `after` (next attempt, row).
+    /// Waiting renewals of these territories whose next attempt is due, oldest first, from behind `after` (next attempt, row).
     pub async fn due_renewals(
         &self,
         provider: &str,
+        territories: &[String],
         until: Timestamp,
         after: (i64, i64),
         limit: usize,
     ) -> Result<Vec<DueRenewal>> {
-        let provider = provider.to_owned();
+        let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
         self.read(move |db| {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT {DUE_COLUMNS} FROM renewals r JOIN subscriptions s ON s.id = r.subscription
                  WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
+                   AND s.territory IN (SELECT value FROM json_each(:territories))
                    AND r.next_attempt_at <= :until AND (r.next_attempt_at, r.id) > (:after_at, :after_id)
                  ORDER BY r.next_attempt_at, r.id LIMIT :limit"
             ))?;
             let rows = statement.query_map(
                 named_params! {
-                    ":provider": provider, ":until": until, ":after_at": after.0, ":after_id": after.1,
-                    ":limit": limit as i64,
+                    ":provider": provider, ":territories": territories, ":until": until, ":after_at": after.0,
+                    ":after_id": after.1, ":limit": limit as i64,
                 },
                 due_renewal,
             )?;
@@ -130,32 +132,20 @@ impl Store {
         .await
     }
 
-    /// When the next waiting renewal of a provider is due.
-    pub async fn next_renewal_due(&self, provider: &str) -> Result<Option<Timestamp>> {
-        let provider = provider.to_owned();
+    /// When the next waiting renewal of these territories is due.
+    pub async fn next_renewal_due(&self, provider: &str, territories: &[String]) -> Result<Option<Timestamp>> {
+        let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
         self.read(move |db| {
             Ok(db
                 .prepare_cached(
-                    "SELECT min(next_attempt_at) FROM renewals
-                     WHERE provider = :provider AND state = 'awaiting_order_data'",
-                )?
-                .query_row(named_params! { ":provider": provider }, |row| row.get(0))?)
-        })
-        .await
-    }
-
-    /// As [`Store::next_renewal_due`], leaving out those of the `closed` territories.
-    pub async fn next_renewal_due_outside(&self, provider: &str, closed: Vec<String>) -> Result<Option<Timestamp>> {
-        let (provider, closed) = (provider.to_owned(), serde_json::Value::from(closed).to_string());
-        self.read(move |db| {
-            Ok(db
-                .prepare_cached(
-                    "SELECT min(r.next_attempt_at) FROM renewals r
+                    "SELECT r.next_attempt_at FROM renewals r
                      WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
-                       AND NOT EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = r.subscription
-                                       AND s.territory IN (SELECT value FROM json_each(:closed)))",
+                       AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = r.subscription
+                                   AND s.territory IN (SELECT value FROM json_each(:territories)))
+                     ORDER BY r.next_attempt_at LIMIT 1",
                 )?
-                .query_row(named_params! { ":provider": provider, ":closed": closed }, |row| row.get(0))?)
+                .query_row(named_params! { ":provider": provider, ":territories": territories }, |row| row.get(0))
+                .optional()?)
         })
         .await
     }

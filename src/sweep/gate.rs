@@ -37,14 +37,10 @@ pub(super) enum Change {
 impl Gate {
     /// Knows again what was stopped before a restart. One that was taken out of the settings since is nobody's trouble any more,
     /// and nothing would ever open it.
-    pub async fn load(
-        &mut self,
-        store: &Store,
-        provider: &str,
-        is_configured: impl Fn(&str) -> bool,
-    ) -> Result<(), store::Error> {
+    pub async fn load(&mut self, store: &Store, provider: &str, configured: &[String]) -> Result<(), store::Error> {
+        self.0.retain(|territory, _| configured.contains(territory));
         for StoppedTerritory { provider: of, territory, .. } in store.stopped_territories().await? {
-            if of != provider || !is_configured(&territory) {
+            if of != provider || !configured.contains(&territory) {
                 continue;
             }
             self.0.entry(territory).or_default().next_probe.get_or_insert_with(Instant::now);
@@ -92,11 +88,6 @@ impl Gate {
                 if known.next_probe.take().is_some() { Change::Opened } else { Change::None }
             }
         }
-    }
-
-    /// Those that no request may go to now.
-    pub fn closed(&self) -> Vec<String> {
-        self.0.keys().filter(|territory| !self.admits(territory)).cloned().collect()
     }
 
     pub fn stopped(&self) -> Vec<String> {

@@ -183,7 +183,7 @@ impl<'a, P: Provider> Pass<'a, P> {
 
     fn read_ahead(&mut self) {
         if self.reading.is_none() && self.wind_up_by.is_none() {
-            self.reading = self.queues.next_page((self.shared.now)());
+            self.reading = self.queues.next_page(self.gate, (self.shared.now)());
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Queues {
     store: Store,
     provider: String,
     lanes: Vec<TerritoryLane>,
+    /// Whose order data may be asked for.
+    configured: Vec<String>,
     renewals: Queue<DueRenewal>,
     /// A one-shot run looks as far ahead as this, and asks nobody twice.
     horizon: Option<Timestamp>,
@@ -78,8 +80,15 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub fn new(store: &Store, provider: &str, territories: Vec<String>, horizon: Option<Timestamp>) -> Self {
-        let lanes = territories
+    /// Polls of the territories `polled`, and order data of all that are `configured`.
+    pub fn new(
+        store: &Store,
+        provider: &str,
+        polled: Vec<String>,
+        configured: Vec<String>,
+        horizon: Option<Timestamp>,
+    ) -> Self {
+        let lanes = polled
             .into_iter()
             .flat_map(|territory| Lane::ALL.map(|lane| (territory.clone(), lane)))
             .map(|(territory, lane)| TerritoryLane { territory, lane, queue: Queue::default() })
@@ -88,6 +97,7 @@ impl Queues {
             store: store.clone(),
             provider: provider.to_owned(),
             lanes,
+            configured,
             renewals: Queue::default(),
             horizon,
             asked: HashSet::new(),
@@ -119,14 +129,16 @@ impl Queues {
     }
 
     /// The next page to be read, if any queue runs low. One at a time.
-    pub fn next_page(&mut self, now: Timestamp) -> Option<Reading> {
+    pub fn next_page(&mut self, gate: &Gate, now: Timestamp) -> Option<Reading> {
         self.just_recorded.clear();
         self.just_settled.clear();
         if self.renewals.wants_page() {
             let (store, provider, after) = (self.store.clone(), self.provider.clone(), self.renewals.after);
+            let mut territories = self.configured.clone();
+            territories.retain(|territory| gate.admits(territory));
             let era = self.renewals_era;
             return Some(Box::pin(async move {
-                let rows = store.due_renewals(&provider, now, after, PAGE).await?;
+                let rows = store.due_renewals(&provider, &territories, now, after, PAGE).await?;
                 Ok(Page::Renewals { era, rows })
             }));
         }

@@ -20,6 +20,8 @@ realm = "acme"
 client_secret_file = "client"
 [providers.nexway.territories.eu]
 secret_file = "eu"
+[providers.nexway.territories.us]
+secret_file = "us"
 "#;
 
 /// Refuses every subscription of every territory.
@@ -29,6 +31,24 @@ impl Provider for Refusing {
     async fn subscription_status(&self, _: &str, _: &str, _: i64, _: Slot) -> Result<Status, Error> {
         let verdict = Verdict { class: Class::Configuration, code: 71, message: String::new() };
         Ok(Status { verdict, partner_order_number: None, generation: None, technical_status: None, expires_at: None })
+    }
+
+    async fn order_data(&self, _: &str, _: &str, _: Slot) -> Result<OrderData, Error> {
+        Err(Error::Unreadable { reason: "not asked for here".into() })
+    }
+}
+
+/// Answers polls, and does this with the first of them: somebody else changes the database meanwhile.
+struct Meanwhile<F>(Mutex<Option<F>>, Mutex<Vec<String>>);
+
+impl<F: FnOnce() + Send + Sync> Provider for Meanwhile<F> {
+    async fn subscription_status(&self, _: &str, number: &str, _: i64, _: Slot) -> Result<Status, Error> {
+        self.1.lock().unwrap().push(number.to_owned());
+        if let Some(act) = self.0.lock().unwrap().take() {
+            act();
+        }
+        let (verdict, partner_order_number) = (Verdict::success(), Some(number.to_owned()));
+        Ok(Status { verdict, partner_order_number, generation: Some(0), technical_status: None, expires_at: None })
     }
 
     async fn order_data(&self, _: &str, _: &str, _: Slot) -> Result<OrderData, Error> {
@@ -81,6 +101,19 @@ impl Provider for Waiting {
     }
 }
 
+fn subscription(subscription_id: i64, territory: &str) -> NewSubscription {
+    NewSubscription {
+        provider: "nexway".to_owned(),
+        territory: territory.to_owned(),
+        partner_order_number: format!("P{subscription_id}"),
+        subscription_id,
+        generation: Some(0),
+        expires_at: None,
+        metadata: None,
+        tracked_by: "track",
+    }
+}
+
 struct Fixture<P> {
     sweeper: Sweeper<P>,
     dir: tempfile::TempDir,
@@ -95,22 +128,16 @@ impl Fixture<Refusing> {
 impl<P: Provider> Fixture<P> {
     /// A sweeper that watches so many subscriptions, all of them due.
     async fn with(provider: P, subscriptions: i64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), provider, subscriptions).await
+    }
+
+    async fn within(dir: tempfile::TempDir, provider: P, subscriptions: i64) -> Self {
         let file = dir.path().join("renewald.toml");
         std::fs::write(&file, SETTINGS).unwrap();
         let settings = Arc::new(Settings::load(Some(&file)).unwrap().settings);
         let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
-        let new = |subscription_id| NewSubscription {
-            provider: "nexway".to_owned(),
-            territory: "eu".to_owned(),
-            partner_order_number: format!("P{subscription_id}"),
-            subscription_id,
-            generation: Some(0),
-            expires_at: None,
-            metadata: None,
-            tracked_by: "track",
-        };
-        store.track((1..=subscriptions).map(new).collect(), false, T0).await.unwrap();
+        let all = (1..=subscriptions).map(|subscription_id| subscription(subscription_id, "eu")).collect();
+        store.track(all, false, T0).await.unwrap();
         let rules = Rules::from_settings(&settings);
         let account = Account { name: "nexway".to_owned(), concurrency: 16, rules };
         let sweeper = Sweeper::new(store, provider, Budget::new(0.0), account, settings, Bells::default());
@@ -151,6 +178,41 @@ async fn a_stopped_territory_that_left_the_settings_is_forgotten() {
         fixture.sweeper.store.stop_territory(stopped).await.unwrap();
     }
     assert_eq!(fixture.catch_up().await.stopped_territories, ["eu"]);
+}
+
+#[tokio::test]
+async fn what_waits_in_a_territory_that_left_the_settings_is_not_asked_for_and_waits_for_its_return() {
+    let mut fixture = Fixture::new(0).await;
+    let store = fixture.sweeper.store.clone();
+    let gone = subscription(1, "gone");
+    store.track(vec![gone], false, T0).await.unwrap();
+    store.refetch(1, 1, "P1-1".to_owned(), T0).await.unwrap();
+    let report = fixture.catch_up().await;
+    assert_eq!((report.calls, report.failures), (0, 0), "{report:?}");
+    assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), None, "and nobody waits for it in a loop");
+    let renewal = store.renewals_of(1).await.unwrap().remove(0);
+    assert_eq!((renewal.state.as_str(), renewal.attempts), ("awaiting_order_data", 0));
+}
+
+#[tokio::test]
+async fn the_first_subscription_of_a_territory_is_asked_in_the_pass_that_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let bell = std::sync::Arc::new(Notify::new());
+    let (rung, path) = (bell.clone(), dir.path().join("renewald.db"));
+    let import = move || {
+        let db = rusqlite::Connection::open(path).unwrap();
+        db.execute_batch(
+            "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, tracked_at,
+                                        tracked_by, lane, due_at)
+             VALUES ('nexway', 'P2', 2, 'us', 0, 1795291200, 'import', 2, 1795291200)",
+        )
+        .unwrap();
+        rung.notify_one();
+    };
+    let mut fixture = Fixture::within(dir, Meanwhile(Mutex::new(Some(import)), Mutex::default()), 1).await;
+    let shutdown = Shutdown::manual();
+    fixture.sweeper.pass(&|| T0, Scope::Due, Some(&bell), &shutdown, &|_| {}).await.unwrap();
+    assert_eq!(*fixture.sweeper.provider.1.lock().unwrap(), ["P1", "P2"]);
 }
 
 #[tokio::test]

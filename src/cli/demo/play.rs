@@ -104,8 +104,9 @@ impl Play {
         let acts = self.acts.front().map(|(at, _)| *at);
         let mut moments: Vec<Timestamp> = renewals.chain(acts).collect();
         if let Some(daemon) = &self.daemon {
-            moments.extend(daemon.store.next_poll_due(PROVIDER, vec![TERRITORY.into()]).await?);
-            moments.extend(daemon.store.next_renewal_due(PROVIDER).await?);
+            let territories = vec![TERRITORY.to_owned()];
+            moments.extend(daemon.store.next_renewal_due(PROVIDER, &territories).await?);
+            moments.extend(daemon.store.next_poll_due(PROVIDER, territories).await?);
             moments.extend(daemon.store.next_dispatch_due(SHOP).await?);
         }
         Ok(moments.into_iter().filter(|at| *at > now).min())

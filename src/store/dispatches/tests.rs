@@ -486,7 +486,7 @@ async fn a_settled_renewal_queues_its_message_once() {
     let after = crate::renewal::Subscription { generation: Some(1), ..before.clone() };
     let record = PollRecord { before: before.clone(), after, renewals: vec![renewal], messages: vec![] };
     fixture.store.record_polls(vec![record], T0).await.unwrap();
-    let due = fixture.store.due_renewals("nexway", T0, (0, 0), 10).await.unwrap().remove(0);
+    let due = fixture.store.due_renewals("nexway", &["eu".to_owned()], T0, (0, 0), 10).await.unwrap().remove(0);
     let message = new_message(before.row, "renewal.ready", &["queue"]);
     let settlement = || Settlement {
         renewal: due.clone(),
