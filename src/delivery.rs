@@ -32,6 +32,11 @@ impl LicenceKey {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Whether there is nothing that anybody could use.
+    pub fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
 }
 
 impl fmt::Debug for LicenceKey {

@@ -9,7 +9,7 @@ use crate::delivery::{Delivery, FailReason, Line, Serial, Warning};
 use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Verdict};
 use crate::retry;
 
-/// A success with nothing in it is asked again this often before it is believed.
+/// A success with nothing in it, or with a key that is blank, is asked again this often before it is believed.
 const EMPTY_ANSWERS: u32 = 4;
 /// The most that the time between two answers in a row counts towards the end of patience: a daily catch-up run counts in full, a
 /// clock that jumped by a year does not.
@@ -126,12 +126,12 @@ impl Attempt<'_> {
             return self.settle(&verdict, partial_delivery(verdict.class, &ours, order));
         }
         let delivery = deliver(&ours, order);
-        if delivery.lines.iter().all(is_empty) && self.before.empty_answers + 1 < EMPTY_ANSWERS {
+        if delivery.warnings.contains(&Warning::Empty) && self.before.empty_answers + 1 < EMPTY_ANSWERS {
             return self.again(
                 Patience { empty_answers: self.before.empty_answers + 1, ..self.answered_now() },
                 retry::order_data(self.before.attempts + 1, self.rules.retry_first, self.rules.retry_max),
                 "empty",
-                "success without any content".into(),
+                "success without any content, or with a blank key".into(),
             );
         }
         Step::Deliver {
@@ -325,10 +325,12 @@ fn deliver(ours: &Ours<'_>, order: &OrderData) -> Delivery {
     if items.into_iter().any(|verdict| !ready(verdict)) || !ready(&order.verdict) {
         warnings.push(Warning::Partial);
     }
-    if lines.iter().all(is_empty) {
+    let serials = || lines.iter().flat_map(|line| &line.serials);
+    // A key that is announced and blank is still to come. No key at all is right for some products.
+    if lines.iter().all(is_empty) || serials().any(|serial| serial.data.is_blank()) {
         warnings.push(Warning::Empty);
     }
-    if lines.iter().flat_map(|line| &line.serials).any(|serial| !known_encoding(serial)) {
+    if serials().any(|serial| !known_encoding(serial)) {
         warnings.push(Warning::UnknownEncoding);
     }
     if ours.unmatched {
@@ -339,11 +341,15 @@ fn deliver(ours: &Ours<'_>, order: &OrderData) -> Delivery {
 
 /// What could be handed over at the end of patience: something with content, or nothing.
 fn partial_delivery(class: Class, ours: &Ours<'_>, order: &OrderData) -> Option<Delivery> {
+    // What waits as a whole may be unpaid, whatever lies in it.
+    if order.verdict.class == Class::Waiting {
+        return None;
+    }
     let mut delivery = deliver(ours, order);
     if class == Class::Transient && delivery.lines.iter().all(is_empty) {
-        // Trouble beside the keys, such as 1040 (download link), leaves them usable. Not so an unpaid order.
+        // Trouble beside the keys, such as 1040 (download link), leaves them usable. Not so an unpaid line.
         let every = ours.lines.iter().map(|(line, items)| to_line(line, items.iter().copied()));
-        delivery.lines = every.filter(|line| !line.serials.is_empty()).collect();
+        delivery.lines = every.filter(|line| !line.serials.iter().all(|serial| serial.data.is_blank())).collect();
         delivery.warnings.retain(|warning| *warning != Warning::Empty);
     }
     (!delivery.lines.iter().all(is_empty)).then_some(delivery)
@@ -361,7 +367,10 @@ fn to_line<'a>(line: &OrderLine, items: impl Iterator<Item = &'a LineItem>) -> L
 }
 
 fn is_empty(line: &Line) -> bool {
-    line.serials.is_empty() && line.files.is_empty() && line.digital_locker_link.is_empty() && line.remark.is_empty()
+    line.serials.iter().all(|serial| serial.data.is_blank())
+        && line.files.iter().all(|file| file.url.trim().is_empty())
+        && line.digital_locker_link.trim().is_empty()
+        && line.remark.trim().is_empty()
 }
 
 fn known_encoding(serial: &Serial) -> bool {

@@ -245,7 +245,7 @@ impl Note {
             tracing::warn!(%order, subscription, %territory, message.id = %ids, "renewal queued in part; a line was refused");
         } else if self.is_empty {
             tracing::warn!(%order, subscription, %territory, message.id = %ids,
-                "renewal queued without key, file, link or remark: the provider says that this is all");
+                "renewal queued with a blank key, or without key, file, link and remark: the provider says that this is all");
         } else if self.queued {
             tracing::info!(%order, subscription, %territory, message.id = %ids, "renewal queued");
         } else if let Some(detail) = &self.long_wait {

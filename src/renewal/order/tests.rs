@@ -1,7 +1,7 @@
 //! What each kind of answer with order data leads to.
 
 use super::*;
-use crate::delivery::LicenceKey;
+use crate::delivery::{File, LicenceKey};
 use crate::renewal::fixtures::rules;
 use crate::renewal::{DAY, HOUR};
 
@@ -154,17 +154,31 @@ fn a_permanent_item_takes_neither_ready_nor_waiting_items_of_its_line_along() {
 }
 
 #[test]
-fn success_without_content_is_asked_again_and_then_believed() {
-    let empty = || Ok(order(vec![line(vec![LineItem { serials: Vec::new(), ..item(Some(OURS), "") }])]));
-    let mut patience = Patience::default();
-    for _ in 1..EMPTY_ANSWERS {
-        match decide(ASKED, &patience, &empty(), &rules(), NOW) {
-            Step::AskAgain { patience: after, .. } => patience = after,
-            other => panic!("{other:?}"),
+fn success_without_content_or_with_a_blank_key_is_asked_again_and_then_believed() {
+    let file = |url: &str| File {
+        label: "Setup".into(),
+        r#type: "install".into(),
+        url: url.into(),
+        size: None,
+        group: String::new(),
+    };
+    let nothing = line(vec![LineItem { serials: Vec::new(), ..item(Some(OURS), "") }]);
+    let blank = line(vec![item(Some(OURS), " ")]);
+    let no_address = OrderLine { files: vec![file("")], ..nothing.clone() };
+    let blank_beside_a_file = OrderLine { files: vec![file("https://dl.example/setup.exe")], ..blank.clone() };
+    let blank_beside_a_key = line(vec![item(Some(OURS), "key"), item(Some(OURS), "")]);
+    for empty in [nothing, blank, no_address, blank_beside_a_file, blank_beside_a_key] {
+        let empty = Ok(order(vec![empty]));
+        let mut patience = Patience::default();
+        for _ in 1..EMPTY_ANSWERS {
+            match decide(ASKED, &patience, &empty, &rules(), NOW) {
+                Step::AskAgain { patience: after, .. } => patience = after,
+                other => panic!("{other:?}"),
+            }
         }
+        let step = decide(ASKED, &patience, &empty, &rules(), NOW);
+        assert!(matches!(step, Step::Deliver { delivery, .. } if delivery.warnings == [Warning::Empty]));
     }
-    let step = decide(ASKED, &patience, &empty(), &rules(), NOW);
-    assert!(matches!(step, Step::Deliver { delivery, .. } if delivery.warnings == [Warning::Empty]));
 }
 
 /// Asks until given up, `gap` apart, and says after how many answers that was.
@@ -246,5 +260,8 @@ fn trouble_beside_the_keys_delivers_them_when_patience_ends() {
     assert_eq!(keys(&step), ["key"]);
     assert!(matches!(step, Step::Deliver { partial: Some(_), .. }));
     assert_eq!(outcome(&last(order(vec![unpaid()]))), "given up");
+    let unpaid =
+        OrderData { verdict: verdict(Class::Waiting, 1060), ..order(vec![line(vec![item(Some(OURS), "key")])]) };
+    assert_eq!(outcome(&last(unpaid)), "given up", "the order level is trusted to the end");
     assert_eq!(outcome(&first(order(vec![broken()]))), "failed", "not before");
 }
