@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A point in time: whole Unix seconds, UTC. Leap seconds do not exist here, as in every database column.
@@ -87,6 +88,52 @@ impl StepDetector {
     }
 }
 
+/// A step above this makes the wall clock doubtful.
+pub const DOUBTFUL_STEP: Duration = Duration::from_secs(5 * 60);
+/// For so long, by the monotonic clock.
+const DOUBTED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether the wall clock may decide what cannot be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    Believed,
+    /// It was set within the last day. What it calls old may be new.
+    Doubted,
+}
+
+/// Judges the wall clock by the monotonic one, from when it was made on. Clones share what they have seen.
+#[derive(Clone, Debug)]
+pub struct Judge(Arc<Mutex<Judgement>>);
+
+#[derive(Debug)]
+struct Judgement {
+    steps: StepDetector,
+    doubted_until: Option<Instant>,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Judgement { steps: StepDetector::start(), doubted_until: None })))
+    }
+}
+
+impl Judge {
+    /// Looks at both clocks: a step is seen by the first who asks after it.
+    pub fn clock(&self) -> Clock {
+        let mut judgement = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if judgement.steps.step(DOUBTFUL_STEP).is_some() {
+            judgement.doubted_until = Some(now + DOUBTED_FOR);
+        }
+        if judgement.doubted_until.is_some_and(|until| now < until) { Clock::Doubted } else { Clock::Believed }
+    }
+
+    /// There is another reason to doubt it, for a day.
+    pub fn doubt(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).doubted_until = Some(Instant::now() + DOUBTED_FOR);
+    }
+}
+
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
@@ -155,6 +202,19 @@ mod tests {
         assert_eq!(clock.step(tolerance), None);
         clock.wall = clock.wall + Duration::from_secs(4);
         assert!(clock.step(tolerance).is_some_and(|step| step < 0));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_doubted_by_all_who_share_the_judge_and_for_a_day() {
+        let judge = Judge::default();
+        let other = judge.clone();
+        assert_eq!(judge.clock(), Clock::Believed);
+        judge.0.lock().unwrap().steps.wall = Timestamp::now() - Duration::from_secs(3600);
+        assert_eq!((other.clock(), judge.clock()), (Clock::Doubted, Clock::Doubted));
+        judge.0.lock().unwrap().doubted_until = Some(Instant::now());
+        assert_eq!(judge.clock(), Clock::Believed, "the day is over");
+        judge.doubt();
+        assert_eq!(other.clock(), Clock::Doubted);
     }
 
     #[test]

@@ -163,6 +163,7 @@ impl Worker {
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
         let seen = self.store.data_version().await.ok();
+        steps::look_back(&self.store, &self.plans.judge).await;
         resume_interrupted(&self.store, &signals.shutdown).await;
         let shutdown = signals.shutdown.clone();
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
@@ -231,7 +232,7 @@ impl Worker {
         beside.spawn(adapt_all(store(), self.plans.settings.clone()));
         beside.spawn(watch_others(store(), tick.clone(), seen));
         beside.spawn(steps::watch(store(), tick.clone()));
-        beside.spawn(wipe::hourly(store(), settings.clone()));
+        beside.spawn(wipe::hourly(store(), settings.clone(), self.plans.judge.clone()));
         beside.spawn(notify::feed(pulses));
         beside.spawn(notify::tell(store(), settings.clone()));
         beside

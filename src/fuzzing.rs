@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::admin;
 use crate::choice::Lane;
 use crate::cli::import::rows::{Format, HeaderProblems, Rows};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message};
 use crate::provider::{Error, Verdict, nexway_connect};
 use crate::renewal::order::{self, Asked, Patience, Step};
@@ -49,7 +49,7 @@ pub fn status_body(body: &[u8]) {
     for http_status in HTTP_STATUSES {
         let answer = nexway_connect::read_status(http_status, body);
         judge(answer.as_ref().map(|status| &status.verdict));
-        let decision = poll::decide(&subscription(now), &answer, &rules, now);
+        let decision = poll::decide(&subscription(now), &answer, &rules, now, Clock::Believed);
         assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
         assert!(decision.after.generation >= Some(1), "a generation is never lowered");
         assert!(decision.after.due_at.is_some_and(|due| due > now && due <= now + DAY));

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::choice::Choice;
-use crate::clock::{StepDetector, Timestamp};
+use crate::clock::{Judge, StepDetector, Timestamp};
 use crate::metrics::{Metrics, SweepMeter};
 use crate::provider::Provider;
 use crate::pulse::{LONGEST_WAIT, Pulse};
@@ -129,6 +129,7 @@ pub struct Sweeper<P> {
     told: Told,
     /// Empty until a preparation has succeeded.
     clock: Option<StepDetector>,
+    judge: Judge,
     trouble: Trouble,
     meter: SweepMeter,
     pulse: Pulse,
@@ -159,6 +160,7 @@ impl<P: Provider> Sweeper<P> {
             gate: Gate::default(),
             told: Told::default(),
             clock: None,
+            judge: Judge::default(),
             trouble: Trouble::default(),
         }
     }
@@ -166,6 +168,11 @@ impl<P: Provider> Sweeper<P> {
     /// Counts there, and shows there that it lives. Without this nobody looks.
     pub fn observed(self, meter: SweepMeter, pulse: Pulse) -> Self {
         Self { meter, pulse, ..self }
+    }
+
+    /// Believes the clock as long as this does. Without this it has a judge of its own.
+    pub fn judged_by(self, judge: Judge) -> Self {
+        Self { judge, ..self }
     }
 
     pub fn account(&self) -> &Account {
@@ -283,6 +290,7 @@ impl<P: Provider> Sweeper<P> {
             meter: &self.meter,
             pulse: &self.pulse,
             now,
+            judge: &self.judge,
         };
         let Self { choice, gate, told, trouble, .. } = self;
         let mut pass = Pass::new(shared, choice, gate, told, trouble, queues);

@@ -7,7 +7,7 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Worker, alerts, resume_interrupted, wipe};
+use super::{Worker, alerts, resume_interrupted, steps, wipe};
 use crate::clock::Timestamp;
 use crate::heartbeat::{self, Heartbeat};
 use crate::provider::nexway_connect::NexwayConnect;
@@ -40,6 +40,7 @@ impl Worker {
     /// One catch-up pass: everybody due is asked once, everything found is handed over, what is due within two minutes is waited
     /// for. `shutdown` ends it early.
     pub async fn catch_up(&mut self, shutdown: &Shutdown, progress: Progress<'_>) -> Result<CaughtUp, store::Error> {
+        steps::look_back(&self.store, &self.plans.judge).await;
         resume_interrupted(&self.store, shutdown).await;
         let swept = Shutdown::manual();
         let Self { plans, relays, sweepers, .. } = self;

@@ -25,6 +25,7 @@ use crate::tls;
 pub(super) fn sweeper(name: &str, client: NexwayConnect, plans: &Plans, store: &Store) -> Sweeper<NexwayConnect> {
     let (budget, account) = (plans.budgets[name].clone(), plans.account(name));
     Sweeper::new(store.clone(), client, budget, account, plans.settings.clone(), plans.bells.clone())
+        .judged_by(plans.judge.clone())
 }
 
 pub(super) fn account(name: &str, settings: &Settings) -> Account {

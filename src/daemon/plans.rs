@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::{Error, parts};
 use crate::admin::Live;
 use crate::budget::Budget;
+use crate::clock::Judge;
 use crate::provider::nexway_connect::NexwayConnect;
 use crate::relay::Route;
 use crate::settings::{self, Secret, SecretError, Settings};
@@ -29,6 +30,7 @@ pub(super) struct Plans {
     pub bells: Bells,
     /// One for each account, whose pace it keeps.
     pub budgets: BTreeMap<String, Budget>,
+    pub judge: Judge,
     provider_files: BTreeMap<String, Fingerprint>,
     sink_files: BTreeMap<String, Fingerprint>,
 }
@@ -53,6 +55,7 @@ pub(super) fn build(settings: Arc<Settings>, before: Option<&Plans>) -> Result<B
     let plans = Plans {
         bells: Arc::new(bells),
         budgets: settings.providers.iter().map(|(name, one)| (name.clone(), budget(name, one, before))).collect(),
+        judge: before.map(|plans| plans.judge.clone()).unwrap_or_default(),
         provider_files: fingerprints(&settings.providers, of_provider, &mut mistakes),
         sink_files: fingerprints(
             &settings.sinks,

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use crate::clock::{StepDetector, Timestamp};
+use crate::clock::{Clock, DOUBTFUL_STEP, Judge, Timestamp};
 use crate::settings::Settings;
 use crate::store::{self, Store};
 
@@ -14,25 +13,19 @@ use crate::store::{self, Store};
 const WIPE_EVERY: Duration = Duration::from_secs(3600);
 /// A clock further ahead of the last run's than this is not believed before it is seen again.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A step of the clock above this stops wiping for a day of monotonic time: what it calls old may be new.
-const WIPE_STEP: Duration = Duration::from_secs(5 * 60);
-const NO_WIPE_AFTER_STEP: Duration = Duration::from_secs(24 * 3600);
 
-/// At the start and hourly, unless the clock was stepped within the last day.
-pub(super) async fn hourly(store: Store, settings: watch::Receiver<Arc<Settings>>) {
-    let mut clock = StepDetector::start();
-    let mut not_before = Instant::now();
+/// At the start and hourly, unless the clock is doubted.
+pub(super) async fn hourly(store: Store, settings: watch::Receiver<Arc<Settings>>, judge: Judge) {
     let first = settings.borrow().clone();
     tell(at_the_start(&store, &first).await);
     loop {
         tokio::time::sleep(WIPE_EVERY).await;
-        if clock.has_stepped(WIPE_STEP) {
-            not_before = Instant::now() + NO_WIPE_AFTER_STEP;
-        }
         let settings = settings.borrow().clone();
-        // What is noted under such a clock would let the next start, which knows of no step, wipe by it.
-        let may_wipe = Instant::now() >= not_before;
-        tell(if may_wipe { now(&store, &settings).await } else { store.forget_time().await });
+        tell(match judge.clock() {
+            Clock::Believed => now(&store, &settings).await,
+            // What is noted under such a clock would let the next start, which knows of no step, believe it.
+            Clock::Doubted => store.forget_time().await,
+        });
     }
 }
 
@@ -61,7 +54,7 @@ pub(super) async fn now(store: &Store, settings: &Settings) -> Result<(), store:
 /// Whether the clock agrees with what the last run noted: what is wiped under a wrong one is gone. A machine that was off
 /// for longer keeps its payloads until the next look.
 fn is_believable(before: Option<Timestamp>, now: Timestamp) -> bool {
-    before.is_some_and(|before| now + WIPE_STEP >= before && now <= before + LONGEST_ABSENCE)
+    before.is_some_and(|before| now + DOUBTFUL_STEP >= before && now <= before + LONGEST_ABSENCE)
 }
 
 async fn wipe(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), store::Error> {

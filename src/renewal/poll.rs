@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::number::{self, Observed, Unusable};
 use super::{DAY, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::delivery::{EndReason, Event};
 use crate::provider::{Class, Error, Status, Verdict};
 use crate::retry;
@@ -40,13 +40,21 @@ pub struct Decision {
     pub new_surprise: bool,
 }
 
-/// Decides on one poll's answer. `before` is the row as it was when the request was chosen.
-pub fn decide(before: &Subscription, answer: &Result<Status, Error>, rules: &Rules, now: Timestamp) -> Decision {
+/// Decides on one poll's answer. `before` is the row as it was when the request was chosen. While the `clock` is doubted no end of
+/// a term is told: that cannot be taken back, and a later poll tells it.
+pub fn decide(
+    before: &Subscription,
+    answer: &Result<Status, Error>,
+    rules: &Rules,
+    now: Timestamp,
+    clock: Clock,
+) -> Decision {
     let mut poll = Poll {
         after: Subscription { last_asked_at: Some(now), ..before.clone() },
         before,
         rules,
         now,
+        clock,
         renewals: Vec::new(),
         events: Vec::new(),
     };
@@ -71,6 +79,7 @@ struct Poll<'a> {
     after: Subscription,
     rules: &'a Rules,
     now: Timestamp,
+    clock: Clock,
     renewals: Vec<NewRenewal>,
     events: Vec<Event>,
 }
@@ -78,25 +87,40 @@ struct Poll<'a> {
 /// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
 impl Poll<'_> {
     fn answered(&mut self, status: &Status) -> Duration {
-        let observed = number::observe(&self.before.partner_order_number, status);
-        if observed == Err(Unusable::NoGeneration) {
-            return self.failed(Outcome::Unreadable, "the answer does not tell the generation".into());
-        }
+        let possible = match number::observe(&self.before.partner_order_number, status) {
+            Ok(observed) => self.possible(observed),
+            Err(Unusable::Foreign) => Err(format!(
+                "answered for the foreign number {:?}",
+                clip(status.partner_order_number.as_deref().unwrap_or_default())
+            )),
+            Err(Unusable::NoGeneration) => {
+                return self.failed(Outcome::Unreadable, "the answer does not tell the generation".into());
+            }
+        };
         self.usable(Outcome::Ok, None);
-        match observed {
+        match possible {
             Ok(observed) => {
                 self.expiry(status);
                 self.generation(&observed, status.expires_at);
                 self.status(status);
                 self.end_of_term(status);
             }
-            // Nothing in an answer about another order is used, its status least of all: it could end ours.
-            Err(_) => self.surprise(format!(
-                "answered for the foreign number {:?}",
-                clip(status.partner_order_number.as_deref().unwrap_or_default())
-            )),
+            // Nothing in an answer that cannot be right is used, its expiry and status least of all: they could end ours.
+            Err(why_not) => self.surprise(why_not),
         }
         self.interval()
+    }
+
+    /// The generation, if it can come after the one we know; else what is wrong with it.
+    fn possible(&self, observed: Observed) -> Result<Observed, String> {
+        let (seen, most) = (observed.generation, self.rules.max_generation_jump);
+        match self.before.generation {
+            Some(known) if seen < known => Err(format!("generation went back from {known} to {seen}")),
+            Some(known) if seen.saturating_sub(known) > most => Err(format!(
+                "generation jumped from {known} to {seen}, more than max_generation_jump = {most}; `refetch` accepts it"
+            )),
+            _ => Ok(observed),
+        }
     }
 
     fn interval(&self) -> Duration {
@@ -128,20 +152,10 @@ impl Poll<'_> {
             self.after.generation = Some(seen); // adopted: noted, nothing delivered
             return;
         };
-        let jump = seen.saturating_sub(known);
-        if jump < 0 {
-            return self.surprise(format!("generation went back from {known} to {seen}"));
-        }
-        if jump > self.rules.max_generation_jump {
-            return self.surprise(format!(
-                "generation jumped from {known} to {seen}, more than max_generation_jump = {}; `refetch` accepts it",
-                self.rules.max_generation_jump
-            ));
-        }
         if observed.contradicts {
             self.surprise(format!("generation field and order number disagree; {seen} was taken"));
         }
-        if jump > 0 {
+        if seen > known {
             self.renewed(known, seen, expires_at);
         }
     }
@@ -194,15 +208,20 @@ impl Poll<'_> {
             if status.technical_status.is_some() {
                 self.after.terminal_since = None;
                 self.revive();
+            } else if terminal(self.after.technical_status.as_deref()) == Some(EndReason::Cancelled) {
+                return; // who tells no status does not take back that it was cancelled
             }
             return self.not_renewed();
         };
-        let since = *self.after.terminal_since.get_or_insert(self.now);
+        // A time that lies ahead was stored under a wrong clock, and under a doubtful one none is.
+        let since = self.after.terminal_since.filter(|since| *since <= self.now).unwrap_or(self.now);
+        self.after.terminal_since = (self.clock == Clock::Believed).then_some(since);
         if self.after.state == State::Ended {
             return;
         }
         self.after.pace = Pace::Daily;
-        if self.renewals.is_empty()
+        if self.clock == Clock::Believed
+            && self.renewals.is_empty()
             && self.now.since(since) >= TERMINAL_AGAIN
             && self.now >= self.after.expires_at.unwrap_or(since) + self.rules.ended_after
         {
@@ -229,7 +248,8 @@ impl Poll<'_> {
     /// Tells once per term that its end and the window after it have passed without a renewal.
     fn not_renewed(&mut self) {
         let Some(end) = self.after.expires_at else { return };
-        if self.after.state != State::Watching
+        if self.clock == Clock::Doubted
+            || self.after.state != State::Watching
             || !self.renewals.is_empty()
             || self.now < end + self.rules.window_after
             || self.after.not_renewed_term == Some(end)
@@ -319,7 +339,12 @@ impl Poll<'_> {
         };
         after.due_at = (!stopped).then_some(due);
         let urgent = after.pace == Pace::Regular && self.rules.in_window(after.expires_at, due);
-        after.lane = if urgent { Lane::Urgent } else { Lane::Other };
+        after.lane = match self.before.lane {
+            // Who asked for it still waits for an answer.
+            Lane::AskedFor if after.failures > 0 && retry::poll(after.failures).is_some() => Lane::AskedFor,
+            _ if urgent => Lane::Urgent,
+            _ => Lane::Other,
+        };
     }
 }
 

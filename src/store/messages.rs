@@ -128,13 +128,9 @@ impl Store {
         .await
     }
 
-    /// As if the clock had never been looked at.
+    /// As if the clock had last been looked at before all time: the next start does not believe it either.
     pub async fn forget_time(&self) -> Result<()> {
-        self.write(|db| {
-            db.execute("DELETE FROM clock", [])?;
-            Ok(())
-        })
-        .await
+        self.note_time(Timestamp::from_unix(i64::MIN)).await.map(drop)
     }
 }
 

@@ -270,7 +270,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         took: Duration,
     ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
-        let decision = poll::decide(&before, answer, &self.shared.account.rules, now);
+        let decision = poll::decide(&before, answer, &self.shared.account.rules, now, self.shared.judge.clock());
         match answer.as_ref().map(|status| status.verdict.class) {
             Ok(Class::Configuration) => {
                 let reason = decision.after.last_detail.clone().unwrap_or_default();

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::settle::Settling;
 use super::{Account, Bells};
 use crate::budget::{Budget, Slot};
-use crate::clock::Timestamp;
+use crate::clock::{Judge, Timestamp};
 use crate::metrics::SweepMeter;
 use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
 use crate::pulse::Pulse;
@@ -24,6 +24,7 @@ pub(super) struct Shared<'a, P> {
     pub meter: &'a SweepMeter,
     pub pulse: &'a Pulse,
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
+    pub judge: &'a Judge,
 }
 
 impl<P> Clone for Shared<'_, P> {

@@ -1,9 +1,9 @@
 //! Clocks that lie: a jump of a year and back loses nothing, and brings the end of nobody's patience nearer.
 
-use renewald::sandbox::{Script, Step};
+use renewald::sandbox::{NewOrder, Script, Step};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, HOUR, Setup, numbers, order, sandbox};
+use crate::harness::{DAY, HOUR, Setup, new_order, numbers, order, sandbox};
 
 #[test]
 fn a_year_ahead_and_back_loses_no_poll() {
@@ -20,6 +20,25 @@ fn a_year_ahead_and_back_loses_no_poll() {
     sandbox.renew("A", None).unwrap();
     work.pass(start + 8 * HOUR + HOUR / 2);
     assert_eq!(numbers(&receiver.messages()), ["A-1", "A-2"]);
+}
+
+#[test]
+fn a_clock_that_may_be_wrong_ends_no_term() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    let past = NewOrder { expires_at: Some(sandbox.now() - 15 * DAY), auto_renew: false, ..NewOrder::new("A") };
+    site.track("A", new_order(&sandbox, past)[0]);
+    let told = |noted: &str| {
+        site.execute(&format!(
+            "INSERT OR REPLACE INTO clock VALUES (1, unixepoch() {noted}); UPDATE subscriptions SET due_at = 1"
+        ));
+        let once = site.command(&["once", "--json"]).stdout;
+        serde_json::from_str::<serde_json::Value>(&once).expect("an object")["not_renewed"].as_u64()
+    };
+    for wrong in ["- 400 * 86400", "+ 3600"] {
+        assert_eq!(told(wrong), Some(0), "the last run noted {wrong}");
+    }
+    assert_eq!(told("- 40 * 86400"), Some(1), "nobody ran for so long");
 }
 
 #[test]

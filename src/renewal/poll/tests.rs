@@ -21,7 +21,7 @@ fn answer(number: &str, generation: i64) -> Status {
 }
 
 fn decide_at(before: &Subscription, status: Status, now: Timestamp) -> Decision {
-    decide(before, &Ok(status), &rules(), now)
+    decide(before, &Ok(status), &rules(), now, Clock::Believed)
 }
 
 fn coded(class: Class, code: i64) -> Status {
@@ -112,7 +112,7 @@ fn no_answer_is_asked_again_soon_and_then_at_the_interval() {
     let mut subscription = watched(0);
     let mut delays = Vec::new();
     for _ in 0..6 {
-        subscription = decide(&subscription, &failed, &rules(), NOW).after;
+        subscription = decide(&subscription, &failed, &rules(), NOW, Clock::Believed).after;
         delays.push(subscription.due_at.unwrap().since(NOW).as_secs());
     }
     assert_near(&delays, &[10, 60, 300, 1800, 14_400, 14_400]);
@@ -146,6 +146,58 @@ fn the_status_in_an_answer_about_another_order_ends_nothing() {
     let second = decide_at(&first, foreign(), NOW + 2 * DAY);
     assert_eq!(second.after.state, State::Watching);
     assert!(second.events.is_empty(), "{:?}", second.events);
+}
+
+#[test]
+fn an_answer_that_cannot_be_right_ends_nothing() {
+    let old = |generation| Status { expires_at: Some(NOW - 20 * DAY), ..answer("PARTNER689", generation) };
+    let before = watched(1);
+    for stale in [old(0), old(40), Status { technical_status: Some("Expired".into()), ..old(0) }] {
+        let Decision { after, events, .. } = decide_at(&before, stale, NOW);
+        assert!(events.is_empty(), "{events:?}");
+        assert_eq!((after.expires_at, after.terminal_since), (before.expires_at, None));
+        assert_eq!(after.technical_status, before.technical_status);
+    }
+}
+
+#[test]
+fn cancelled_stays_so_until_another_status_is_told() {
+    let before = Subscription { technical_status: Some("Canceled".into()), ..watched(0) };
+    let over =
+        |status| Status { expires_at: Some(NOW - 15 * DAY), technical_status: status, ..answer("PARTNER689", 0) };
+    assert!(decide_at(&before, over(None), NOW).events.is_empty(), "it was not to be renewed");
+    let active = decide_at(&before, over(Some("Active".into())), NOW);
+    assert!(active.events.iter().any(|event| matches!(event, Event::NotRenewed { .. })), "{:?}", active.events);
+}
+
+#[test]
+fn under_a_doubtful_clock_no_end_is_told_and_none_begins() {
+    let over = || Ok(Status { expires_at: Some(NOW - 15 * DAY), ..answer("PARTNER689", 0) });
+    let doubted = decide(&watched(0), &over(), &rules(), NOW, Clock::Doubted);
+    assert_eq!((doubted.events.len(), doubted.after.not_renewed_term), (0, None));
+    assert_eq!(decide(&doubted.after, &over(), &rules(), NOW + DAY, Clock::Believed).events.len(), 1, "told later");
+
+    let cancelled = || Ok(Status { technical_status: Some("Canceled".into()), ..answer("PARTNER689", 0) });
+    let before = Subscription { terminal_since: Some(NOW - 2 * DAY), expires_at: Some(NOW - 40 * DAY), ..watched(0) };
+    let undated = || cancelled().map(|status| Status { expires_at: None, ..status });
+    let doubted = decide(&before, &undated(), &rules(), NOW, Clock::Doubted).after;
+    assert_eq!((doubted.state, doubted.pace, doubted.terminal_since), (State::Watching, Pace::Daily, None));
+    // What was stored under a clock that ran ahead counts from now on.
+    let ahead = Subscription { terminal_since: Some(NOW + 300 * DAY), ..before };
+    let after = decide(&ahead, &undated(), &rules(), NOW, Clock::Believed).after;
+    assert_eq!((after.state, after.terminal_since), (State::Watching, Some(NOW)));
+}
+
+#[test]
+fn who_asked_for_a_poll_still_waits_after_one_without_answer() {
+    let failed = Err(Error::Unreadable { reason: "no JSON".into() });
+    let mut adopted = Subscription { generation: None, lane: Lane::AskedFor, ..watched(0) };
+    let mut lanes = Vec::new();
+    for _ in 0..5 {
+        adopted = decide(&adopted, &failed, &rules(), NOW, Clock::Believed).after;
+        lanes.push(adopted.lane);
+    }
+    assert_eq!(lanes, [Lane::AskedFor, Lane::AskedFor, Lane::AskedFor, Lane::AskedFor, Lane::Other]);
 }
 
 #[test]
