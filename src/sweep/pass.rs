@@ -32,7 +32,7 @@ use crate::text::visible;
 /// Results that share a commit at the least, while there is more to come.
 const BATCH: usize = 512;
 /// Results held in memory at the most; then no new request is sent until a commit is through.
-const MOST_UNWRITTEN: usize = 4096;
+const MOST_UNWRITTEN: usize = 2 * BATCH;
 /// A result does not wait longer than this for others to share its commit.
 const WRITE_WITHIN: Duration = Duration::from_millis(100);
 /// Connections that stalled ordinary polls cannot take: order data and asked-for polls have them. Nor can stalled order data.
