@@ -252,7 +252,8 @@ impl<'a> Simulation<'a> {
         self.observe(at);
         let truth = &self.truths[at];
         let status = Ok(truth.status(&before.partner_order_number));
-        let decision = poll::decide(&before, &status, &self.rules, timestamp(self.now), Clock::Believed);
+        let decision =
+            poll::decide(&before, &status, &self.rules, timestamp(self.now), renewald::clock::Clock::Believed);
         let record = PollRecord { before, after: decision.after, renewals: decision.renewals, messages: Vec::new() };
         self.unwritten.push(record);
     }
