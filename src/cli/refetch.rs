@@ -1,4 +1,5 @@
-//! `renewald refetch`: asks for one generation's order data again, or for the first time; how a person accepts a jump.
+//! `renewald refetch`: asks for one generation's order data again, or for the first time; how a person accepts a jump. A number that
+//! was mistyped is given up in time, and changes nothing.
 
 use serde::Serialize;
 
@@ -32,7 +33,7 @@ struct Answer<'a> {
     order_number: &'a str,
     /// `reopened`, `brought_forward` (it was awaited already) or `recorded` (it had not been seen).
     outcome: &'static str,
-    /// Whether the subscription's generation was raised to this one.
+    /// Whether the subscription's generation is raised to this one once its order data is there.
     raised: bool,
     /// The subscription's generation before; `null` when it was adopted and not asked yet.
     previous_generation: Option<i64>,
@@ -98,17 +99,19 @@ fn plan(wanted: i64, current: Option<i64>, known: Option<&RenewalRow>) -> Plan {
         ),
         None => ("recorded", format!("generation {wanted} was never fetched: it will be delivered like a renewal")),
     };
-    let raised = current.is_none_or(|current| wanted > current);
+    let raised = current.is_some_and(|current| wanted > current);
     match current {
         Some(current) if raised => {
-            text.push_str(&format!("\nthe subscription's generation is raised from {current} to {wanted}, for good"));
+            text.push_str(&format!(
+                "\nthe subscription is at generation {current}, and at {wanted} for good once the provider has given this one"
+            ));
             match (current + 1, wanted - 1) {
                 (first, last) if first > last => {}
                 (first, last) if first == last => text.push_str(&format!("; {first} is not fetched by this")),
                 (first, last) => text.push_str(&format!("; {first} to {last} are not fetched by this")),
             }
         }
-        None => text.push_str(&format!("\nthe subscription, adopted and not asked yet, is at generation {wanted} now")),
+        None => text.push_str("\nthe subscription was adopted and not asked yet: its first poll notes its generation"),
         Some(_) => {}
     }
     Plan { outcome, raised, text }
@@ -122,13 +125,13 @@ mod tests {
     fn a_jump_says_what_it_leaves_out() {
         let plan = plan(5, Some(1), None);
         assert_eq!((plan.outcome, plan.raised), ("recorded", true));
-        assert!(plan.text.ends_with("raised from 1 to 5, for good; 2 to 4 are not fetched by this"), "{}", plan.text);
+        let end = "is at generation 1, and at 5 for good once the provider has given this one; 2 to 4 are not fetched by this";
+        assert!(plan.text.ends_with(end), "{}", plan.text);
     }
 
     #[test]
     fn the_next_and_an_old_generation_leave_nothing_out() {
-        assert!(plan(2, Some(1), None).text.ends_with("raised from 1 to 2, for good"));
-        assert!(!plan(1, Some(1), None).raised);
-        assert!(plan(0, None, None).raised);
+        assert!(plan(2, Some(1), None).text.ends_with("once the provider has given this one"));
+        assert!(!plan(1, Some(1), None).raised && !plan(0, None, None).raised);
     }
 }

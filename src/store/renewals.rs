@@ -221,7 +221,8 @@ impl Store {
     }
 
     /// Asks for a generation's order data again, or for the first time: a settled renewal is reopened with its revision raised, so
-    /// that its message gets a new id; one that was never recorded is recorded, and the subscription's generation raised to it.
+    /// that its message gets a new id; one that was never recorded is recorded. The subscription's generation is raised once the
+    /// provider has given that order data, and not because somebody has named a number.
     pub async fn refetch(
         &self,
         subscription: i64,
@@ -230,52 +231,67 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
-            let reopened = db.execute(
-                "UPDATE renewals SET
-                     revision = revision + (SELECT count(*) > 0 FROM messages m
-                                            WHERE m.subscription = renewals.subscription
-                                              AND m.generation = renewals.generation AND m.type LIKE 'renewal.%'),
-                     state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now,
-                     attempts = 0, answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0,
-                     not_found_answers = 0, not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
-                     transient_seconds = 0, last_outcome = NULL, last_detail = NULL
-                 WHERE subscription = :subscription AND generation = :generation AND state <> 'awaiting_order_data'",
-                named_params! { ":subscription": subscription, ":generation": generation, ":now": now },
-            )?;
-            if reopened == 0 {
-                let renewal =
-                    NewRenewal { generation, order_number, expires_at: None, seconds_after_expiry: None };
-                insert(db, subscription, &renewal, now)?;
+            let update = |what: &str| {
                 db.execute(
-                    "UPDATE renewals SET next_attempt_at = :now
-                     WHERE subscription = :subscription AND generation = :generation",
+                    &format!(
+                        "UPDATE renewals SET {what} AND subscription = :subscription AND generation = :generation"
+                    ),
                     named_params! { ":subscription": subscription, ":generation": generation, ":now": now },
-                )?;
+                )
+            };
+            let reopened = format!(
+                "revision = {RAISED_REVISION}, state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now,
+                 attempts = 0, answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0, not_found_answers = 0,
+                 not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
+                 transient_seconds = 0, last_outcome = NULL, last_detail = NULL
+                 WHERE state <> 'awaiting_order_data'"
+            );
+            let known = update(&reopened)?
+                + update("next_attempt_at = :now WHERE state = 'awaiting_order_data'")?;
+            if known == 0 {
+                let renewal = NewRenewal { generation, order_number, expires_at: None, seconds_after_expiry: None };
+                insert(db, subscription, &renewal, now)?;
             }
-            db.execute(
-                "UPDATE subscriptions SET generation = max(coalesce(generation, 0), :generation) WHERE id = :subscription",
-                named_params! { ":subscription": subscription, ":generation": generation },
-            )?;
             Ok(())
         })
         .await
     }
 }
 
-/// Records one renewal, or leaves alone one that is recorded already.
+/// Counts the message that was queued for a renewal before: the next one gets another id.
+const RAISED_REVISION: &str = "revision + (SELECT count(*) > 0 FROM messages m
+     WHERE m.subscription = renewals.subscription AND m.generation = renewals.generation AND m.type LIKE 'renewal.%')";
+
+/// Records one renewal, or leaves alone one that is recorded already. One that was given up or dropped before any poll saw its
+/// generation, because a person had named it too early, begins anew, behind those recorded before this one.
 pub(super) fn insert(db: &Connection, subscription: i64, renewal: &NewRenewal, now: Timestamp) -> Result<()> {
+    let revision: Option<i64> = db
+        .prepare_cached(&format!(
+            "DELETE FROM renewals WHERE subscription = :subscription AND generation = :generation
+             AND state IN ('abandoned', 'dropped') RETURNING {RAISED_REVISION}"
+        ))?
+        .query_row(named_params! { ":subscription": subscription, ":generation": renewal.generation }, |row| row.get(0))
+        .optional()?;
     db.prepare_cached(
-        "INSERT INTO renewals (subscription, provider, generation, order_number, detected_at, expires_at,
+        "INSERT INTO renewals (subscription, provider, generation, revision, order_number, detected_at, expires_at,
                                seconds_after_expiry, next_attempt_at)
-         SELECT id, provider, :generation, :order_number, :now, :expires_at, :seconds_after_expiry, :now
+         SELECT id, provider, :generation, :revision, :order_number, :now, :expires_at, :seconds_after_expiry, :now
          FROM subscriptions WHERE id = :subscription
          ON CONFLICT (subscription, generation) DO NOTHING",
     )?
     .execute(named_params! {
-        ":subscription": subscription, ":generation": renewal.generation, ":order_number": renewal.order_number,
-        ":now": now, ":expires_at": renewal.expires_at, ":seconds_after_expiry": renewal.seconds_after_expiry,
+        ":subscription": subscription, ":generation": renewal.generation, ":revision": revision.unwrap_or(0),
+        ":order_number": renewal.order_number, ":now": now, ":expires_at": renewal.expires_at,
+        ":seconds_after_expiry": renewal.seconds_after_expiry,
     })?;
     Ok(())
+}
+
+/// The provider has given this generation's order data: there is one, also where no poll has seen it yet and only a person has named
+/// it. One that was adopted and not asked yet still notes its own.
+fn confirm(db: &Connection, renewal: &DueRenewal) -> rusqlite::Result<usize> {
+    db.prepare_cached("UPDATE subscriptions SET generation = :generation WHERE id = :id AND generation < :generation")?
+        .execute(named_params! { ":generation": renewal.generation, ":id": renewal.subscription })
 }
 
 fn settle(db: &Connection, vault: &Vault, settlement: &Settlement) -> Result<bool> {
@@ -289,6 +305,9 @@ fn settle(db: &Connection, vault: &Vault, settlement: &Settlement) -> Result<boo
     };
     if !written {
         return Ok(false);
+    }
+    if let Settled::Queued { .. } = outcome {
+        confirm(db, renewal)?;
     }
     if let Settled::Queued { messages } | Settled::Abandoned { messages, .. } = outcome {
         for message in messages {

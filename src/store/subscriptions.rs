@@ -347,17 +347,17 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     if inserted == 1 {
         return Ok(Tracked::Added);
     }
-    let (row, stands): (i64, State) = db
+    let (row, stands, is_elsewhere): (i64, State, bool) = db
         .prepare_cached(
-            "SELECT id, state FROM subscriptions
+            "SELECT id, state, territory <> :territory FROM subscriptions
              WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
         )?
         .query_row(
             named_params! {
                 ":provider": new.provider, ":number": new.partner_order_number,
-                ":subscription_id": new.subscription_id,
+                ":subscription_id": new.subscription_id, ":territory": new.territory,
             },
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
     let revive = stands == State::Untracked && state != State::Untracked;
     if revive {
@@ -374,6 +374,14 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
         .execute(named_params! {
             ":territory": new.territory, ":metadata": metadata, ":expires_at": new.expires_at, ":id": row, ":now": now,
         })?;
+        if is_elsewhere {
+            // What the wrong territory refused is asked for by the right one at once.
+            db.prepare_cached(
+                "UPDATE renewals SET next_attempt_at = :now, refusals = 0
+                 WHERE subscription = :id AND state = 'awaiting_order_data'",
+            )?
+            .execute(named_params! { ":id": row, ":now": now })?;
+        }
     }
     Ok(match (revive, update) {
         (true, _) => Tracked::Revived,

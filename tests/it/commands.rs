@@ -206,6 +206,27 @@ fn refetch_accepts_a_jump_and_sends_a_generation_again() {
 }
 
 #[test]
+fn a_generation_that_was_mistyped_holds_back_no_renewal() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    site.track("A", order(&sandbox, "A"));
+    for wrong in ["11", "2"] {
+        let told = site.command(&["refetch", "A", "--generation", wrong]).expect_code(0).stdout;
+        assert!(told.contains("once the provider has given this one"), "{told}");
+    }
+    // Not found for 48 hours and eight times.
+    site.execute("UPDATE renewals SET not_found_answers = 8, not_found_seconds = 2 * 86400, answered_at = 1");
+    site.command(&["once"]).expect_code(1);
+    let reasons = receiver.messages().iter().map(|message| message.data()["reason"].clone()).collect::<Vec<_>>();
+    assert_eq!(reasons, ["not_found", "not_found"]);
+    sandbox.renew_times("A", None, 2).unwrap();
+    site.let_pass(DAY);
+    site.catch_up();
+    assert_eq!(numbers(&receiver.messages()[2..]), ["A-1", "A-2"], "also the one that had been given up");
+    assert_eq!(receiver.messages()[3].data()["revision"], 1, "under another id than the message that told of it");
+}
+
+#[test]
 fn an_abandoned_renewal_is_reopened_by_refetch() {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let site = Setup::new(&sandbox).webhook(&receiver).install();
