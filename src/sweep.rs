@@ -17,9 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::Instant;
-
 use crate::budget::Budget;
 use crate::choice::Choice;
 use crate::clock::{Judge, StepDetector, Timestamp};
@@ -30,6 +27,7 @@ use crate::renewal::Rules;
 use crate::settings::Settings;
 use crate::signals::Shutdown;
 use crate::store::{self, Store};
+use tokio::sync::Notify;
 
 use gate::Gate;
 use pass::Pass;
@@ -202,9 +200,7 @@ impl<P: Provider> Sweeper<P> {
             self.prepare(Timestamp::now()).await?;
             self.clock = Some(started);
         }
-        let begun = Instant::now();
-        let report = self.pass(&Timestamp::now, Scope::Due, Some(bell), shutdown, &|_| {}).await?;
-        self.told.passed(&self.account.name, &report, begun.elapsed());
+        self.pass(&Timestamp::now, Scope::Due, Some(bell), shutdown, &|_| {}).await?;
         self.until_next_due(Timestamp::now()).await
     }
 
@@ -295,6 +291,7 @@ impl<P: Provider> Sweeper<P> {
         let Self { choice, gate, told, trouble, .. } = self;
         let mut pass = Pass::new(shared, choice, gate, told, trouble, queues);
         pass.gives_up = scope != Scope::Due;
+        pass.tells = bell.is_some();
         pass.work(bell, shutdown, progress).await?;
         Ok(pass.finish())
     }

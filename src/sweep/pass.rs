@@ -65,7 +65,12 @@ pub(super) struct Pass<'a, P> {
     /// When the oldest of them must be on its way to the disk.
     write_by: Option<Instant>,
     writing: Option<Writing<'a>>,
+    /// What was done since `told_at`, and before.
     report: Report,
+    earlier: Report,
+    told_at: Instant,
+    /// The log is told of what a pass does, while it goes on too: beyond the budget it never ends.
+    pub tells: bool,
     /// Nothing new is sent, and what is in hand is finished by then.
     wind_up_by: Option<Instant>,
     /// Ends when the provider stays away, rather than wait for it: somebody waits for a one-shot run.
@@ -96,14 +101,26 @@ impl<'a, P: Provider> Pass<'a, P> {
             write_by: None,
             writing: None,
             report: Report::default(),
+            earlier: Report::default(),
+            told_at: Instant::now(),
+            tells: false,
             wind_up_by: None,
             gives_up: false,
         }
     }
 
     pub fn finish(mut self) -> Report {
-        self.report.stopped_territories = self.gate.stopped();
-        self.report
+        self.sum_up();
+        Report { stopped_territories: self.gate.stopped(), ..self.earlier }
+    }
+
+    fn sum_up(&mut self) {
+        let report = std::mem::take(&mut self.report);
+        if self.tells {
+            self.told.passed(&self.shared.account.name, &report, self.told_at.elapsed());
+        }
+        self.told_at = Instant::now();
+        self.earlier.add(&report);
     }
 
     pub async fn work(
@@ -142,7 +159,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                 Some(done) = self.in_flight.next() => {
                     self.take(done).await?;
                     self.tell_trouble().await?;
-                    progress(self.report.polls);
+                    progress(self.earlier.polls + self.report.polls);
                 }
                 page = next(&mut self.reading) => self.queues.fill(page?),
                 written = next(&mut self.writing) => self.written(written?),
@@ -173,6 +190,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         let Shared { store, account, now, .. } = self.shared;
         store.promote_urgent(&account.name, &account.rules, now()).await?;
         self.queues.reset();
+        self.sum_up();
         self.tell_trouble().await
     }
 

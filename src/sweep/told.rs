@@ -22,8 +22,10 @@ const REPEATED: u32 = 4;
 /// What was told so far.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// Of an answer outside the contract, and none inside it has come since.
+    /// Of answers outside the contract, until none came for a while.
     contract_broken: bool,
+    /// One came since the last sum.
+    broken_lately: bool,
     passes: Report,
     took: Duration,
     summed_up: Option<Instant>,
@@ -33,17 +35,14 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Answers that cannot be used may mean that the provider has changed its API: said once, until one can be used again.
+    /// Answers that cannot be used may mean that the provider has changed its API: said once, until none came for a while. That
+    /// others can be used means nothing: one subscription may be all that the provider answers for wrongly.
     pub fn answered(&mut self, provider: &str, answer: &Result<Status, Error>) {
-        match answer {
-            Ok(_) => self.contract_broken = false,
-            Err(error @ (Error::Unreadable { .. } | Error::Rejected { .. })) => {
-                if !std::mem::replace(&mut self.contract_broken, true) {
-                    tracing::error!(%provider, error = %crate::chain(error),
-                        "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
-                }
-            }
-            Err(_) => {}
+        let Err(error @ (Error::Unreadable { .. } | Error::Rejected { .. })) = answer else { return };
+        self.broken_lately = true;
+        if !std::mem::replace(&mut self.contract_broken, true) {
+            tracing::error!(%provider, error = %crate::chain(error),
+                "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
         }
     }
 
@@ -103,7 +102,8 @@ impl Told {
         }
     }
 
-    /// A pass is over: the first one that did something, and then all that did within a few minutes, make one line.
+    /// A pass is over, or goes on for long: the first one that did something, and then all that did within a few minutes, make one
+    /// line.
     pub fn passed(&mut self, provider: &str, report: &Report, took: Duration) {
         if report.calls > 0 {
             self.passes.add(report);
@@ -114,6 +114,7 @@ impl Told {
             return;
         }
         self.lines = 0;
+        self.contract_broken = std::mem::take(&mut self.broken_lately);
         let untold = std::mem::take(&mut self.untold);
         if untold > 0 {
             tracing::warn!(%provider, subscriptions = untold,
@@ -144,6 +145,23 @@ fn was_lost(subscription: &Subscription) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bad_subscription_among_good_ones_is_no_change_of_the_api_at_each_of_its_polls() {
+        let (mut told, bad) = (Told::default(), Err(Error::Unreadable { reason: "no JSON".into() }));
+        let report = Report { calls: 1, ..Report::default() };
+        for _ in 0..3 {
+            told.answered("nexway", &bad);
+            assert!(told.contract_broken);
+            told.passed("nexway", &report, Duration::ZERO);
+        }
+        tokio::time::advance(SUM_UP_EVERY).await;
+        told.passed("nexway", &report, Duration::ZERO);
+        assert!(told.contract_broken, "bad ones came meanwhile");
+        tokio::time::advance(SUM_UP_EVERY).await;
+        told.passed("nexway", &report, Duration::ZERO);
+        assert!(!told.contract_broken, "none for as long");
+    }
 
     #[test]
     fn a_flood_about_single_subscriptions_is_cut_and_begins_anew() {

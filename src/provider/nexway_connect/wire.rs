@@ -16,6 +16,9 @@ use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Status, UNRE
 /// Characters. The provider's texts are for people: nobody reads more than this.
 const LONGEST_MESSAGE: usize = 500;
 
+/// Characters. Names of a status have a dozen; what is longer is none, and would be stored for each subscription.
+const LONGEST_STATUS: usize = 255;
+
 /// What one endpoint answers.
 pub(super) trait Answer: Sized {
     /// For log lines.
@@ -54,7 +57,7 @@ impl Answer for Status {
             verdict: body.verdict(Self::class)?.unwrap_or_else(Verdict::success),
             partner_order_number: body.partner_order_number.text(),
             generation: body.generation.integer().or(unreadable_generation),
-            technical_status: body.technical_status.text(),
+            technical_status: body.technical_status.text().map(|status| status.chars().take(LONGEST_STATUS).collect()),
             expires_at: body.expiration_datetime.instant(),
         };
         // Without either nothing can be concluded, least of all that nothing has changed.
@@ -122,8 +125,9 @@ impl Answer for OrderData {
 }
 
 /// Why an answer with a 4xx or 5xx status was refused, as far as its body or its status tells: a business code (section
-/// 3.1), our territory (a 401 that a new token did not cure, or 403), or an order that does not exist. A 404 without the platform's body is a wrong address instead, which
-/// must not pass for a missing order.
+/// 3.1), our territory (a 401 that a new token did not cure, or 403), or an order that does not exist. A 404 without the
+/// platform's body is a wrong address instead, which must not pass for a missing order; and a 5xx whose code says no more than
+/// "trouble" is an outage, which must end nobody's patience.
 pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) -> Option<Verdict> {
     let code = i64::from(http_status);
     let body = parse::<ErrorBody<'_>>(body).unwrap_or_default();
@@ -131,6 +135,7 @@ pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) ->
     let platform = body.status.integer() == Some(code) || body.error.text().is_some();
     let message = || message([&body.message, &body.error]);
     match (business, http_status) {
+        (Some(verdict), 500..) if verdict.class == Class::Transient => None,
         (Some(verdict), _) => Some(verdict),
         (None, 401 | 403) => Some(Verdict { class: Class::Configuration, code, message: message() }),
         (None, 404) if platform => Some(Verdict { class: Class::NotFound, code, message: message() }),

@@ -243,6 +243,7 @@ fn refusals_are_read_from_error_answers() {
         (404, r#"{"message": "no route matched"}"#),
         (500, r#"{"code": 0, "message": "OK"}"#),
         (503, r#"{"code": 503, "message": "down"}"#),
+        (503, r#"{"code": 14, "message": "unavailable"}"#),
         (502, r#"{"status": 502, "error": "Bad Gateway"}"#),
     ] {
         assert_eq!(read(status, body), None, "{status} {body}");
