@@ -13,6 +13,7 @@ use super::crew::{Crew, Name, Next, Part};
 use super::plans::{self, Built, Plans};
 use super::{due_times, parts};
 use crate::admin::Live;
+use crate::clock::Timestamp;
 use crate::logging::Logging;
 use crate::notify;
 use crate::relay::Relay;
@@ -46,6 +47,8 @@ enum Stage {
     Replacing {
         before: Arc<Settings>,
         removed: Vec<String>,
+        /// Providers that are asked with another secret, say.
+        clients: Vec<String>,
     },
     Finishing,
 }
@@ -136,12 +139,13 @@ impl Reload {
         if crew.is_being_replaced() {
             return;
         }
-        if let Stage::Replacing { before, removed } = &self.stage {
+        if let Stage::Replacing { before, removed, clients } = &self.stage {
             let (store, before, after) = (self.store.clone(), before.clone(), self.plans.settings.clone());
-            let removed = removed.clone();
+            let (removed, clients) = (removed.clone(), clients.clone());
             self.work.spawn(async move {
                 tell_of_strays(&store, removed).await;
                 tell_of_unwatched(&store, &before, &after).await;
+                ask_refused(&store, clients).await;
                 let old = Rules::from_settings(&before);
                 for name in after.providers.keys() {
                     due_times::adapt(&store, name, Some(&old), &Rules::from_settings(&after)).await;
@@ -160,6 +164,7 @@ impl Reload {
         if let Err(error) = self.source.logging.change(&built.plans.settings.log) {
             tracing::error!(error = %crate::chain(&error), "the log stays as it was");
         }
+        let clients = built.clients.keys().cloned().collect();
         let removed = self.sinks(&before, &mut built, crew, &mut changed);
         self.providers(&before, &mut built, crew, &mut changed);
         let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
@@ -171,7 +176,7 @@ impl Reload {
         self.current.send_replace(built.plans.settings.clone());
         self.live.send_replace(live);
         self.plans = Arc::new(built.plans);
-        self.stage = Stage::Replacing { before, removed };
+        self.stage = Stage::Replacing { before, removed, clients };
     }
 
     /// Replaces, starts and ends relays; the names of the sinks that are gone.
@@ -273,6 +278,19 @@ fn note(is_new: bool, is_gone: bool) -> &'static str {
         (true, _) => " (new)",
         (_, true) => " (gone)",
         _ => "",
+    }
+}
+
+/// A secret that was corrected helps those at once who were refused because of it.
+async fn ask_refused(store: &Store, providers: Vec<String>) {
+    for provider in providers {
+        match store.ask_refused(&provider, None, Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(again) => tracing::info!(%provider, again, "what was refused is asked for again now"),
+            Err(error) => {
+                tracing::warn!(%provider, error = %crate::chain(&error), "what was refused is asked for again when it is due")
+            }
+        }
     }
 }
 

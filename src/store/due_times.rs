@@ -135,6 +135,38 @@ impl Store {
         Ok(())
     }
 
+    /// What was refused is due now, in one territory or in all of a provider's: there is reason to believe that it will not be any
+    /// more. Subscriptions and order data, a short transaction at a time.
+    pub async fn ask_refused(&self, provider: &str, territory: Option<&str>, now: Timestamp) -> Result<usize> {
+        const REFUSED: [&str; 2] = [
+            "UPDATE subscriptions SET due_at = :now
+             WHERE id IN (SELECT id FROM subscriptions
+                          WHERE provider = :provider AND (:territory IS NULL OR territory = :territory) AND failures > 0
+                            AND last_outcome = 'refused' AND due_at > :now LIMIT :batch)",
+            "UPDATE renewals SET next_attempt_at = :now
+             WHERE id IN (SELECT r.id FROM renewals r JOIN subscriptions s ON s.id = r.subscription
+                          WHERE r.provider = :provider AND (:territory IS NULL OR s.territory = :territory)
+                            AND r.state = 'awaiting_order_data' AND r.refusals > 0 AND r.next_attempt_at > :now
+                          LIMIT :batch)",
+        ];
+        let mut asked = 0;
+        for update in REFUSED {
+            loop {
+                let (provider, territory) = (provider.to_owned(), territory.map(str::to_owned));
+                let batch = self.write(move |db| {
+                    Ok(db.prepare_cached(update)?.execute(named_params! {
+                        ":provider": provider, ":territory": territory, ":now": now, ":batch": BATCH,
+                    })?)
+                });
+                match batch.await? {
+                    0 => break,
+                    some => asked += some,
+                }
+            }
+        }
+        Ok(asked)
+    }
+
     /// Order data that is asked for again later than the longest retry allows is brought into its reach. A longer wait that the
     /// provider itself asked for stays.
     pub async fn bring_order_data_forward(&self, provider: &str, retry_max: Duration, now: Timestamp) -> Result<usize> {

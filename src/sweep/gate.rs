@@ -19,6 +19,8 @@ struct Territory {
     next_probe: Option<Instant>,
     /// Refused since then.
     probes: u32,
+    /// Somebody who had been refused was answered, and nobody was refused since.
+    mended: bool,
 }
 
 /// The territories of one provider; those not mentioned are open.
@@ -30,7 +32,12 @@ pub(super) struct Gate(HashMap<String, Territory>);
 pub(super) enum Change {
     None,
     Stopped,
-    StillStopped { probes: u32 },
+    StillStopped {
+        probes: u32,
+    },
+    /// Somebody is answered who was refused before: so may others be.
+    Mended,
+    /// The same, of one that was stopped.
     Opened,
 }
 
@@ -65,6 +72,7 @@ impl Gate {
             Some(known) => known,
             None => self.0.entry(territory.to_owned()).or_default(),
         };
+        known.mended = false;
         if known.next_probe.is_some() {
             known.probes = known.probes.saturating_add(1);
             return Change::StillStopped { probes: known.probes };
@@ -79,14 +87,22 @@ impl Gate {
         Change::Stopped
     }
 
-    pub fn succeeded(&mut self, territory: &str) -> Change {
-        match self.0.get_mut(territory) {
-            None => Change::None,
-            Some(known) => {
-                known.refused.clear();
-                known.probes = 0;
-                if known.next_probe.take().is_some() { Change::Opened } else { Change::None }
-            }
+    /// `was_refused`: the same request, when it was made before.
+    pub fn succeeded(&mut self, territory: &str, was_refused: bool) -> Change {
+        let known = match self.0.get_mut(territory) {
+            Some(known) => known,
+            None if was_refused => self.0.entry(territory.to_owned()).or_default(),
+            None => return Change::None,
+        };
+        known.refused.clear();
+        known.probes = 0;
+        let opened = known.next_probe.take().is_some();
+        let is_news = was_refused && !known.mended;
+        known.mended |= opened || was_refused;
+        match (opened, is_news) {
+            (true, _) => Change::Opened,
+            (false, true) => Change::Mended,
+            (false, false) => Change::None,
         }
     }
 
@@ -125,8 +141,20 @@ mod tests {
         assert!(gate.admits("eu"));
         gate.sent("eu");
         assert!(!gate.admits("eu"), "one probe a minute");
-        assert_eq!(gate.succeeded("eu"), Change::Opened);
+        assert_eq!(gate.succeeded("eu", true), Change::Opened);
         assert!(gate.admits("eu"));
+        assert_eq!(gate.succeeded("eu", true), Change::None, "known already");
+    }
+
+    #[test]
+    fn the_first_who_is_answered_after_a_refusal_speaks_for_the_others() {
+        let mut gate = Gate::default();
+        assert_eq!(gate.succeeded("eu", false), Change::None);
+        assert_eq!(gate.succeeded("eu", true), Change::Mended, "refused before this process began");
+        assert_eq!(gate.succeeded("eu", true), Change::None, "known already");
+        assert_eq!(gate.refused("eu", 1), Change::None);
+        assert_eq!(gate.succeeded("eu", false), Change::None, "one may be filed under the wrong territory");
+        assert_eq!(gate.succeeded("eu", true), Change::Mended);
     }
 
     #[test]
@@ -135,7 +163,7 @@ mod tests {
         for subscription in 1..5 {
             gate.refused("eu", subscription);
         }
-        assert_eq!(gate.succeeded("eu"), Change::None);
+        assert_eq!(gate.succeeded("eu", false), Change::None);
         assert_eq!(gate.refused("eu", 6), Change::None);
     }
 }

@@ -273,7 +273,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                 self.shared.ring(&settling.sinks);
                 match settling.refused {
                     Some(reason) => self.refused(&asked.territory, asked.subscription, &reason).await,
-                    None if settling.succeeded => self.succeeded(&asked.territory).await,
+                    None if settling.succeeded => self.succeeded(&asked.territory, asked.patience.refusals > 0).await,
                     None => Ok(()),
                 }
             }
@@ -294,7 +294,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                 let reason = decision.after.last_detail.clone().unwrap_or_default();
                 self.refused(&before.territory, before.row, &reason).await?;
             }
-            Ok(_) => self.succeeded(&before.territory).await?,
+            Ok(_) => self.succeeded(&before.territory, before.refusals > 0).await?,
             Err(_) => {}
         }
         self.told.answered(&self.shared.account.name, answer);
@@ -334,10 +334,19 @@ impl<'a, P: Provider> Pass<'a, P> {
         Ok(())
     }
 
-    async fn succeeded(&mut self, territory: &str) -> Result<(), store::Error> {
-        if self.gate.succeeded(territory) == Change::Opened {
-            tracing::info!(provider = %self.shared.account.name, territory, "territory answers again");
-            self.shared.store.open_territory(&self.shared.account.name, territory).await?;
+    async fn succeeded(&mut self, territory: &str, was_refused: bool) -> Result<(), store::Error> {
+        let Shared { store, account, now, .. } = self.shared;
+        let change = self.gate.succeeded(territory, was_refused);
+        if change == Change::Opened {
+            tracing::info!(provider = %account.name, territory, "territory answers again");
+            store.open_territory(&account.name, territory).await?;
+        }
+        if matches!(change, Change::Opened | Change::Mended) {
+            let again = store.ask_refused(&account.name, Some(territory), now()).await?;
+            if again > 0 {
+                tracing::info!(provider = %account.name, territory, again, "what was refused there is asked for again now");
+                self.queues.reset();
+            }
         }
         Ok(())
     }

@@ -258,6 +258,46 @@ fn a_renewed_certificate_is_loaded_and_one_that_stayed_disturbs_nobody() {
     daemon.wait_for_log("changed=sinks.shop, providers.second\n");
 }
 
+/// A setup whose secret for `eu` is wrong, and a site with so many subscriptions there.
+fn refused(right: &Setup, sandbox: &Sandbox, count: usize) -> Site {
+    let wrong = right.clone().with(|setup| {
+        setup.territories.iter_mut().filter(|(name, _)| name == "eu").for_each(|(_, secret)| *secret = "wrong".into());
+    });
+    let site = wrong.install();
+    renewed(&site, sandbox, count);
+    site
+}
+
+const REFUSED: &str = "SELECT count(*) FROM subscriptions WHERE last_outcome = 'refused'";
+
+#[test]
+fn a_corrected_secret_is_tried_at_once() {
+    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
+    let right = Setup::new(&sandbox).webhook(&shop);
+    let site = refused(&right, &sandbox, 3);
+    let daemon = Daemon::spawn(&site);
+    eventually("all are refused", || (site.value::<i64>(REFUSED) == 3).then_some(()));
+    site.configure(&right);
+    daemon.reload();
+    wait_until_delivered(&site, 3);
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+}
+
+#[test]
+fn the_first_who_is_answered_brings_along_all_who_were_refused() {
+    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
+    let right = Setup::new(&sandbox).webhook(&shop);
+    let site = refused(&right, &sandbox, 8);
+    site.command(&["once"]).expect_code(1);
+    assert!(site.value::<i64>(REFUSED) >= 5, "they wait for hours");
+    site.configure(&right);
+    site.command(&["poll", "N0"]).expect_code(0);
+    site.command(&["once"]).expect_code(0);
+    wait_until_delivered(&site, 8);
+    assert_eq!(site.texts("SELECT territory FROM territories"), [""; 0]);
+}
+
 #[test]
 fn another_client_secret_gets_another_token() {
     let sandbox = sandbox();
