@@ -69,6 +69,10 @@ pub struct Report {
     pub queued: u64,
     pub abandoned: u64,
     pub failures: u64,
+    /// Polls that were refused.
+    pub refused: u64,
+    /// Polls of what the provider does not know.
+    pub unknown: u64,
     pub surprises: u64,
     /// Terms that ended without a renewal, told for the first time.
     pub not_renewed: u64,
@@ -90,6 +94,8 @@ impl Report {
         self.queued += other.queued;
         self.abandoned += other.abandoned;
         self.failures += other.failures;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
         self.surprises += other.surprises;
         self.not_renewed += other.not_renewed;
         for territory in &other.stopped_territories {

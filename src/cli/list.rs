@@ -25,6 +25,15 @@ pub struct ListArgs {
     /// Only those whose term ended without a renewal
     #[arg(long)]
     pub not_renewed: bool,
+    /// Only those that the provider refused when they were last asked
+    #[arg(long, conflicts_with = "unknown")]
+    pub refused: bool,
+    /// Only those that the provider does not know
+    #[arg(long)]
+    pub unknown: bool,
+    /// Only those whose last answer cannot be right
+    #[arg(long)]
+    pub surprise: bool,
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u16>(1..=10_000))]
     pub limit: u16,
     /// Go on where a page ended
@@ -67,6 +76,12 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
         territory: args.territory,
         overdue: args.overdue.then(|| Rules::from_settings(&settings)),
         not_renewed: args.not_renewed,
+        outcome: match (args.refused, args.unknown) {
+            (true, _) => Some(Outcome::Refused),
+            (_, true) => Some(Outcome::NotFound),
+            _ => None,
+        },
+        surprise: args.surprise,
         after: args.cursor.as_deref().map_or(Ok(0), cursor)?,
         limit: usize::from(args.limit),
         ..ListFilter::default()

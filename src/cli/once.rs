@@ -44,6 +44,10 @@ struct Summary {
     dead: u64,
     /// Calls without a usable answer.
     failures: u64,
+    /// Polls that the provider refused: wrong territory, secret or address.
+    refused: u64,
+    /// Polls of subscriptions that the provider does not know.
+    unknown: u64,
     surprises: u64,
     /// Terms that ended without a renewal, told this once.
     not_renewed: u64,
@@ -134,6 +138,8 @@ impl Summary {
             delivered: relay.delivered,
             dead: relay.dead,
             failures: sweep.failures,
+            refused: sweep.refused,
+            unknown: sweep.unknown,
             surprises: sweep.surprises,
             not_renewed: sweep.not_renewed,
             stopped_territories: sweep.stopped_territories,
@@ -152,6 +158,8 @@ fn text(summary: &Summary) -> String {
         }
     };
     also(summary.failures, "without answer");
+    also(summary.refused, "refused");
+    also(summary.unknown, "unknown to the provider");
     also(summary.surprises, if summary.surprises == 1 { "surprise" } else { "surprises" });
     also(summary.abandoned, "abandoned");
     also(summary.dead, "dead");

@@ -194,6 +194,21 @@ async fn provider(
         let text = format!("{} subscriptions are refused: wrong territory?", counted(late.refused_for_long));
         found.alerts.push(Alert::new("refused", name, &text));
     }
+    let odd = store.count_odd(name, now - alert_after).await?;
+    if odd.unknown > 0 {
+        let text = format!(
+            "{} subscriptions are unknown to the provider; see `renewald list --unknown`",
+            counted(odd.unknown)
+        );
+        found.alerts.push(Alert::new("unknown", name, &text));
+    }
+    if odd.surprises > 0 {
+        let text = format!(
+            "{} subscriptions are answered for as cannot be right, and get nothing; see `renewald list --surprise`",
+            counted(odd.surprises)
+        );
+        found.alerts.push(Alert::new("surprise", name, &text));
+    }
     let waiting = store.count_long_waits(name, WAITING_WARNING, UNANSWERED_WARNING).await?;
     if waiting > 0 {
         let age = format_duration(WAITING_WARNING);

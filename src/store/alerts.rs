@@ -17,8 +17,8 @@ pub struct Alert {
 
 impl Alert {
     /// All kinds there are.
-    pub const KINDS: [&str; 8] =
-        ["damaged", "dead", "encryption", "overdue", "refused", "sink", "territory", "waiting"];
+    pub const KINDS: [&str; 10] =
+        ["damaged", "dead", "encryption", "overdue", "refused", "sink", "surprise", "territory", "unknown", "waiting"];
 
     pub fn new(kind: &str, subject: &str, text: &str) -> Self {
         debug_assert!(Self::KINDS.contains(&kind), "{kind} is not among the kinds");

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::forecast::Forecast;
 pub use crate::renewal::Subscription;
 use crate::renewal::number;
-use crate::renewal::{Pace, Rules, State};
+use crate::renewal::{Outcome, Pace, Rules, State};
 
 /// A subscription that somebody wants watched.
 #[derive(Clone, Debug)]
@@ -108,6 +108,10 @@ pub struct ListFilter {
     /// By provider. Of those overdue, not the ones that only wait for the budget.
     pub forecasts: BTreeMap<String, Forecast>,
     pub not_renewed: bool,
+    /// What the last poll came to.
+    pub outcome: Option<Outcome>,
+    /// Only those of which a surprise stands.
+    pub surprise: bool,
     /// Rows behind this one.
     pub after: i64,
     pub limit: usize,
@@ -246,6 +250,8 @@ impl Store {
                                                  CASE WHEN lane = 1 THEN 0 WHEN pace = 'regular' THEN 1 ELSE 2 END),
                             :now))))
                    AND (NOT :not_renewed OR (state = 'watching' AND not_renewed_term = expires_at))
+                   AND (:outcome IS NULL OR (state = 'watching' AND last_outcome = :outcome))
+                   AND (NOT :surprise OR (state = 'watching' AND surprise IS NOT NULL))
                  ORDER BY id LIMIT :limit",
                 columns()
             ))?;
@@ -254,7 +260,8 @@ impl Store {
                     ":after": filter.after, ":state": filter.state, ":provider": filter.provider,
                     ":territory": filter.territory, ":regular": late(Pace::Regular), ":daily": late(Pace::Daily),
                     ":expected": expected, ":now": now,
-                    ":not_renewed": filter.not_renewed, ":limit": filter.limit as i64 + 1,
+                    ":not_renewed": filter.not_renewed, ":outcome": filter.outcome, ":surprise": filter.surprise,
+                    ":limit": filter.limit as i64 + 1,
                 },
                 subscription_row,
             )?;

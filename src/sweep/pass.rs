@@ -23,7 +23,7 @@ use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::delivery::Event;
 use crate::provider::{Class, Error as ProviderError, Provider, Status};
 use crate::pulse::LONGEST_WAIT;
-use crate::renewal::{Subscription, poll};
+use crate::renewal::{Outcome, Subscription, poll};
 use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::store::{self, PollRecord};
@@ -303,6 +303,8 @@ impl<'a, P: Provider> Pass<'a, P> {
         let is_told = decision.events.iter().any(|event| matches!(event, Event::NotRenewed { .. }));
         self.report.not_renewed += u64::from(is_told);
         if let Some(outcome) = decision.after.last_outcome {
+            self.report.refused += u64::from(outcome == Outcome::Refused);
+            self.report.unknown += u64::from(outcome == Outcome::NotFound);
             self.shared.meter.polled(outcome, took);
         }
         let messages = match decision.events.as_slice() {

@@ -67,12 +67,10 @@ pub struct Late {
     pub delayed: i64,
     /// The provider refused the last request.
     pub refused: i64,
-}
-
-impl From<store::Late> for Late {
-    fn from(late: store::Late) -> Self {
-        Self { overdue: late.overdue(), delayed: late.delayed, refused: late.refused }
-    }
+    /// The provider does not know them.
+    pub unknown: i64,
+    /// The last answer cannot be right.
+    pub surprises: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -99,9 +97,16 @@ impl Status {
             let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
             let patience = Patience::new(rules.clone(), forecast.clone(), Duration::ZERO);
             let late = store.count_late(name, &patience, now).await?;
+            let odd = store.count_odd(name, now).await?;
             let account = Account {
                 subscriptions: by_state(&groups, name),
-                late: late.into(),
+                late: Late {
+                    overdue: late.overdue(),
+                    delayed: late.delayed,
+                    refused: late.refused,
+                    unknown: odd.unknown,
+                    surprises: odd.surprises,
+                },
                 waiting: store.count_waiting(name).await?,
                 stopped_territories: stopped.iter().filter(|one| one.provider == *name).cloned().collect(),
                 trouble: troubles.remove(name).unwrap_or_default().at(now),

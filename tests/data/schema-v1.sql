@@ -52,6 +52,7 @@ CREATE INDEX subscriptions_window ON subscriptions (provider, expires_at) WHERE 
 CREATE INDEX subscriptions_by_id ON subscriptions (subscription_id);
 -- Who needs a look: few rows, so that finding them costs little and healthy ones cost nothing.
 CREATE INDEX subscriptions_failing ON subscriptions (provider, coalesce(last_answer_at, tracked_at)) WHERE failures > 0;
+CREATE INDEX subscriptions_odd ON subscriptions (provider) WHERE (last_outcome = 'not_found' OR surprise IS NOT NULL);
 CREATE INDEX subscriptions_slow ON subscriptions (provider, due_at) WHERE pace <> 'regular';
 
 -- How many subscriptions are alike: counting a million of them anew takes too long for `status` and metrics. An uneventful poll

@@ -162,6 +162,38 @@ fn a_long_wait_for_order_data_is_told_once_across_a_restart_and_over_once() {
 }
 
 #[test]
+fn who_is_unknown_or_answered_for_wrongly_is_shown_counted_and_told() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("WRONG", 4711);
+    site.track("FAR", order(&sandbox, "FAR"));
+    sandbox.renew_times("FAR", None, 40).unwrap();
+    site.execute("UPDATE subscriptions SET tracked_at = unixepoch()");
+    let once = site.command(&["once"]).expect_code(0).stdout;
+    assert!(once.contains("1 unknown to the provider, 1 surprise"), "{once}");
+    let status = site.command(&["status"]).stdout;
+    assert!(status.contains("list --unknown") && status.contains("list --surprise"), "{status}");
+    for (flag, number) in [("--unknown", "WRONG"), ("--surprise", "FAR"), ("--refused", "")] {
+        let listed = site.command(&["list", flag, "--json"]).stdout;
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("an object");
+        let numbers: Vec<_> =
+            listed["items"].as_array().unwrap().iter().map(|item| &item["partner_order_number"]).collect();
+        assert_eq!(numbers, if number.is_empty() { vec![] } else { vec![number] }, "{flag}");
+    }
+    assert_eq!(standing(&site), [""; 0], "tracked a moment ago");
+    site.let_pass(25 * HOUR);
+    site.execute("UPDATE subscriptions SET tracked_at = unixepoch() - 7 * 3600");
+    site.catch_up();
+    assert_eq!(standing(&site), ["surprise nexway", "unknown nexway"]);
+    site.command(&["untrack", "WRONG"]).expect_code(0);
+    site.command(&["refetch", "FAR", "--generation", "40"]).expect_code(0);
+    site.catch_up();
+    site.command(&["poll", "FAR"]).expect_code(0);
+    site.catch_up();
+    assert_eq!(standing(&site), [""; 0]);
+}
+
+#[test]
 fn a_stopped_territory_is_told_once_and_over_once() {
     let sandbox = sandbox();
     let right = Setup::new(&sandbox);

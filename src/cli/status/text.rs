@@ -43,7 +43,16 @@ fn describe(text: &mut String, account: &Account, now: Timestamp) {
         line(text, "delayed", &format!("{} by the budget; each is asked about every {wait}", counted(late.delayed)));
     }
     if late.refused > 0 {
-        line(text, "refused", &format!("{}: wrong territory, secret or address", counted(late.refused)));
+        let what = "wrong territory, secret or address: see `renewald list --refused`";
+        line(text, "refused", &format!("{}: {what}", counted(late.refused)));
+    }
+    if late.unknown > 0 {
+        let what = "wrong number, id or territory: see `renewald list --unknown`";
+        line(text, "unknown", &format!("{}: {what}", counted(late.unknown)));
+    }
+    if late.surprises > 0 {
+        let what = "answered for as cannot be right: see `renewald list --surprise`";
+        line(text, "surprise", &format!("{}: {what}", counted(late.surprises)));
     }
     let waiting = &account.waiting;
     let wait = if waiting.renewals == 1 { "waits" } else { "wait" };

@@ -1,0 +1,37 @@
+//! Watched subscriptions that the provider answers for, and not as it should: they are not overdue, and get nothing either.
+
+use rusqlite::named_params;
+
+use super::late::MOST_COUNTED;
+use super::{Result, Store};
+use crate::clock::Timestamp;
+
+/// How many of one provider; of both kinds together no more than [`MOST_COUNTED`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Odd {
+    /// The provider does not know them: a wrong number, subscription id or territory.
+    pub unknown: i64,
+    /// The last answer cannot be right, and nothing was taken from it.
+    pub surprises: i64,
+}
+
+impl Store {
+    /// Counts those that were tracked before this. Reads the odd ones and nobody else.
+    pub async fn count_odd(&self, provider: &str, tracked_before: Timestamp) -> Result<Odd> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            // The condition in brackets is the index's own, word for word.
+            let mut count = db.prepare_cached(
+                "SELECT coalesce(sum(surprise IS NULL), 0), coalesce(sum(surprise IS NOT NULL), 0)
+                 FROM (SELECT surprise FROM subscriptions
+                       WHERE provider = :provider AND (last_outcome = 'not_found' OR surprise IS NOT NULL)
+                         AND state = 'watching' AND tracked_at <= :before LIMIT :most)",
+            )?;
+            Ok(count.query_row(
+                named_params! { ":provider": provider, ":before": tracked_before, ":most": MOST_COUNTED },
+                |row| Ok(Odd { unknown: row.get(0)?, surprises: row.get(1)? }),
+            )?)
+        })
+        .await
+    }
+}
