@@ -274,11 +274,12 @@ fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timesta
     Ok(Recorded::Done)
 }
 
-/// Whether only times changed: nearly always, and cheaper by an index.
+/// Whether only times changed: nearly always, and cheaper by an index. Whether it is asked again at all is counted, and no mere time.
 fn is_quiet(record: &PollRecord) -> bool {
     let (before, after) = (&record.before, &record.after);
     record.renewals.is_empty()
         && record.messages.is_empty()
+        && before.due_at.is_some() == after.due_at.is_some()
         && *after
             == Subscription {
                 due_at: after.due_at,
@@ -336,7 +337,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::renewal::HOUR;
+    use crate::renewal::{HOUR, State};
     use crate::store::{Access, NewSubscription, Tracked};
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
@@ -355,19 +356,22 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_a_person_changes_during_a_poll_stays_unless_the_provider_says_otherwise() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
-        store.track(vec![order(None)], false, NOW).await.unwrap();
-        let page = || DuePage {
+    fn page() -> DuePage {
+        DuePage {
             provider: "nexway".to_owned(),
             territory: "eu".to_owned(),
             lane: Lane::Other,
             until: NOW + HOUR,
             after: (i64::MIN, i64::MIN),
             limit: 1,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_person_changes_during_a_poll_stays_unless_the_provider_says_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        store.track(vec![order(None)], false, NOW).await.unwrap();
         let polled = async |reported: Option<Timestamp>| {
             let before = store.due_subscriptions(page()).await.unwrap().remove(0);
             let updated = store.track(vec![order(Some(NOW + HOUR))], true, NOW).await.unwrap();
@@ -382,5 +386,23 @@ mod tests {
         };
         assert_eq!(polled(None).await, Some(NOW + HOUR));
         assert_eq!(polled(Some(NOW)).await, Some(NOW), "what the provider reports beats what we were given");
+    }
+
+    #[tokio::test]
+    async fn the_last_poll_of_an_ended_subscription_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        store.track_in(vec![(order(None), State::Ended)], false, NOW).await.unwrap();
+        let before = store.due_subscriptions(page()).await.unwrap().remove(0);
+        let now = NOW + HOUR;
+        let after =
+            Subscription { due_at: None, last_asked_at: Some(now), last_answer_at: Some(now), ..before.clone() };
+        let record = PollRecord { before, after, renewals: vec![], messages: vec![] };
+        assert_eq!(store.record_polls(vec![record], now).await.unwrap(), [Recorded::Done]);
+        let groups = store.subscription_groups().await.unwrap();
+        let groups: Vec<_> = groups.iter().map(|group| (group.state, group.is_asked, group.count)).collect();
+        assert_eq!(groups, [(State::Ended, false, 1)], "as the table has it");
+        store.ask_now(1, now).await.unwrap();
+        store.untrack(1, now).await.unwrap();
     }
 }
