@@ -37,8 +37,8 @@ pub struct PollRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     Done,
-    /// Somebody paused, untracked or changed the subscription while it was asked: the answer is dropped, it will be asked
-    /// again when it is due.
+    /// Somebody paused, untracked or changed the subscription while it was asked, or wants it asked now: the answer is dropped, it
+    /// will be asked again when it is due.
     Overtaken,
 }
 
@@ -261,6 +261,7 @@ impl Store {
 
 fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timestamp) -> Result<Recorded> {
     let (before, after) = (&record.before, &record.after);
+    // It may have become urgent meanwhile; somebody who wants it asked now does not mean this poll.
     let changed = if is_quiet(record) { touch(db, before, after)? } else { replace(db, before, after)? };
     if changed == 0 {
         return Ok(Recorded::Overtaken);
@@ -292,7 +293,7 @@ fn is_quiet(record: &PollRecord) -> bool {
 fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE subscriptions SET due_at = ?1, last_asked_at = ?2, last_answer_at = ?3
-         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7",
+         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7 AND (lane = ?8 OR lane <> 0)",
     )?
     .execute((
         after.due_at,
@@ -302,6 +303,7 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
         before.state,
         before.generation,
         &before.territory,
+        before.lane.rank(),
     ))
 }
 
@@ -316,7 +318,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
              surprises = :surprises, not_renewed_term = :not_renewed_term
          WHERE id = :id AND state = :expected_state AND generation IS :expected_generation
-           AND territory = :expected_territory",
+           AND territory = :expected_territory AND (lane = :expected_lane OR lane <> 0)",
     )?
     .execute(named_params! {
         ":state": after.state, ":generation": after.generation, ":expires_at": after.expires_at,
@@ -330,15 +332,15 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         ":terminal_since": after.terminal_since, ":surprise": after.surprise, ":surprises": after.surprises,
         ":not_renewed_term": after.not_renewed_term,
         ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,
-        ":expected_territory": before.territory,
+        ":expected_territory": before.territory, ":expected_lane": before.lane.rank(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::renewal::{HOUR, State};
-    use crate::store::{Access, NewSubscription, Tracked};
+    use crate::renewal::{HOUR, State, fixtures};
+    use crate::store::{Access, ListFilter, NewSubscription, Tracked};
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
 
@@ -404,5 +406,34 @@ mod tests {
         assert_eq!(groups, [(State::Ended, false, 1)], "as the table has it");
         store.ask_now(1, now).await.unwrap();
         store.untrack(1, now).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_asked_for_during_a_poll_is_polled_again_and_who_became_urgent_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        store.track(vec![order(Some(NOW + HOUR))], false, NOW).await.unwrap();
+        let lane_and_due = async || {
+            let row = store.list(ListFilter { limit: 1, ..ListFilter::default() }, NOW).await.unwrap().items.remove(0);
+            (row.subscription.lane, row.subscription.due_at)
+        };
+        let before = store.due_subscriptions(page()).await.unwrap().remove(0);
+        let quiet = Subscription { due_at: Some(NOW + HOUR), last_answer_at: Some(NOW), ..before.clone() };
+        let told = Subscription { technical_status: Some("ACTIVE".into()), ..quiet.clone() };
+        let record = async |before: &Subscription, after: &Subscription| {
+            let (before, after) = (before.clone(), after.clone());
+            let record = PollRecord { before, after, renewals: vec![], messages: vec![] };
+            store.record_polls(vec![record], NOW).await.unwrap().remove(0)
+        };
+        assert_eq!(store.promote_urgent("nexway", &fixtures::rules(), NOW).await.unwrap(), 1);
+        assert_eq!(record(&before, &quiet).await, Recorded::Done);
+        assert_eq!(lane_and_due().await, (Lane::Urgent, quiet.due_at));
+        store.ask_now(before.row, NOW).await.unwrap();
+        for after in [&quiet, &told] {
+            assert_eq!(record(&before, after).await, Recorded::Overtaken);
+            assert_eq!(lane_and_due().await, (Lane::AskedFor, Some(NOW)));
+        }
+        let asked_for = Subscription { lane: Lane::AskedFor, ..before };
+        assert_eq!(record(&asked_for, &told).await, Recorded::Done, "that was the poll somebody asked for");
     }
 }
