@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::named_params;
+use rusqlite::{Connection, named_params};
 
 use super::{Result, Store};
 use crate::choice::Lane;
@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 use crate::renewal::moved::moved;
 use crate::renewal::{Pace, Rules};
 
-/// Rows that one transaction looks at.
-const BATCH: i64 = 2000;
+/// Rows that one transaction looks at, or changes.
+pub(super) const BATCH: i64 = 2000;
 
 /// One step through the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,28 +171,34 @@ impl Store {
     /// provider itself asked for stays.
     pub async fn bring_order_data_forward(&self, provider: &str, retry_max: Duration, now: Timestamp) -> Result<usize> {
         let provider = provider.to_owned();
-        let mut moved = 0;
+        self.in_batches(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "UPDATE renewals SET next_attempt_at = :now + (next_attempt_at - :now) % :retry_max
+                     WHERE id IN (SELECT id FROM renewals
+                                  WHERE provider = :provider AND state = 'awaiting_order_data'
+                                    AND next_attempt_at > :now + :retry_max AND refusals = 0
+                                    AND last_outcome IS NOT 'unavailable' LIMIT :batch)",
+                )?
+                .execute(named_params! {
+                    ":now": now, ":provider": provider, ":batch": BATCH,
+                    ":retry_max": retry_max.as_secs().max(1) as i64,
+                })?)
+        })
+        .await
+    }
+
+    /// Repeats what changes up to [`BATCH`] rows, each time in a transaction of its own, until it finds no more. Returns how many
+    /// it changed.
+    pub(super) async fn in_batches(
+        &self,
+        batch: impl Fn(&Connection) -> Result<usize> + Clone + Send + 'static,
+    ) -> Result<usize> {
+        let mut total = 0;
         loop {
-            let provider = provider.clone();
-            let batch = self
-                .write(move |db| {
-                    Ok(db
-                        .prepare_cached(
-                            "UPDATE renewals SET next_attempt_at = :now + (next_attempt_at - :now) % :retry_max
-                             WHERE id IN (SELECT id FROM renewals
-                                          WHERE provider = :provider AND state = 'awaiting_order_data'
-                                            AND next_attempt_at > :now + :retry_max AND refusals = 0
-                                            AND last_outcome IS NOT 'unavailable' LIMIT :batch)",
-                        )?
-                        .execute(named_params! {
-                            ":now": now, ":provider": provider, ":batch": BATCH,
-                            ":retry_max": retry_max.as_secs().max(1) as i64,
-                        })?)
-                })
-                .await?;
-            moved += batch;
-            if batch == 0 {
-                return Ok(moved);
+            match self.write(batch.clone()).await? {
+                0 => return Ok(total),
+                changed => total += changed,
             }
         }
     }
@@ -277,16 +283,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = asked_daily(&dir).await;
         let (before, now) = (due_within(&store, 2 * HOUR).await, NOW - HOUR);
-        let change = |sql: &'static str| store.write(move |db| Ok(db.execute_batch(sql)?));
-        let fails_at = "CREATE TRIGGER full BEFORE UPDATE ON subscriptions WHEN new.id = 4500
-                        BEGIN SELECT raise(ABORT, 'disk full'); END";
-        change(fails_at).await.unwrap();
+        fails_at_4500(&store, true).await;
         let mut progress = Progress::default();
         for _ in 0..2 {
             store.bring_forward(HOUR, now, &mut progress).await.unwrap_err();
             assert_eq!(progress.moved, 4000);
         }
-        change("DROP TRIGGER full").await.unwrap();
+        fails_at_4500(&store, false).await;
         store.bring_forward(HOUR, now, &mut progress).await.unwrap();
         assert_eq!((progress.moved, due_within(&store, HOUR).await), (5000, before));
     }
@@ -297,5 +300,41 @@ mod tests {
         let store = asked_daily(&dir).await;
         assert!(all(&store, None, &rules(4 * HOUR)).await > 3000);
         assert_eq!(due_within(&store, 4 * HOUR).await, 4998);
+    }
+
+    async fn count(store: &Store, condition: &str) -> i64 {
+        let count = format!("SELECT count(*) FROM subscriptions WHERE {condition}");
+        store.read(move |db| Ok(db.query_row(&count, [], |row| row.get(0))?)).await.unwrap()
+    }
+
+    /// Makes the write of the 4,500th fail, or no more.
+    async fn fails_at_4500(store: &Store, fails: bool) {
+        let change = if fails {
+            "CREATE TRIGGER full BEFORE UPDATE ON subscriptions WHEN new.id = 4500
+             BEGIN SELECT raise(ABORT, 'disk full'); END"
+        } else {
+            "DROP TRIGGER full"
+        };
+        store.write(move |db| Ok(db.execute_batch(change)?)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn many_are_promoted_and_healed_a_short_transaction_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = asked_daily(&dir).await;
+        let rules = rules(4 * HOUR);
+        let (promoted, year) = ("lane = 1", "due_at > 1800000000");
+        let ahead = "UPDATE subscriptions SET expires_at = 1795291200, pace = 'regular', due_at = 1826827200";
+        store.write(move |db| Ok(db.execute_batch(ahead)?)).await.unwrap();
+        fails_at_4500(&store, true).await;
+        store.promote_urgent("nexway", &rules, NOW).await.unwrap_err();
+        assert_eq!(count(&store, promoted).await, 4000);
+        store.heal_due_times("nexway", &rules, NOW).await.unwrap_err();
+        assert!((1..=3000).contains(&count(&store, year).await));
+        fails_at_4500(&store, false).await;
+        assert_eq!(store.promote_urgent("nexway", &rules, NOW).await.unwrap(), 1000);
+        assert_eq!(count(&store, promoted).await, 5000);
+        store.heal_due_times("nexway", &rules, NOW).await.unwrap();
+        assert_eq!((count(&store, year).await, due_within(&store, Duration::ZERO).await), (0, 5000));
     }
 }

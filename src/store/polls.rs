@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Result, Store, messages, renewals};
+use super::due_times::BATCH;
+use super::{Result, Store, messages, renewals, subscriptions};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::renewal::poll::NewRenewal;
@@ -165,45 +166,59 @@ impl Store {
         if !any {
             return Ok(0);
         }
-        self.write(move |db| {
+        self.in_batches(move |db| {
             Ok(db
                 .prepare_cached(
                     "UPDATE subscriptions SET lane = 1
-                     WHERE provider = :provider AND lane = 2 AND pace = 'regular'
-                       AND expires_at > :from AND expires_at <= :until",
+                     WHERE id IN (SELECT id FROM subscriptions
+                                  WHERE provider = :provider AND lane = 2 AND pace = 'regular'
+                                    AND expires_at > :from AND expires_at <= :until LIMIT :batch)",
                 )?
-                .execute(named_params! { ":provider": provider, ":from": from, ":until": until })?)
+                .execute(named_params! { ":provider": provider, ":from": from, ":until": until, ":batch": BATCH })?)
         })
         .await
     }
 
-    /// Makes due what a clock that has since been put right had scheduled further ahead than any rule allows. Looks at
-    /// all rows of the provider that are not due soon: for the start of a pass and after a step of the clock.
+    /// Makes due what a clock that has since been put right had scheduled further ahead than any rule allows, a short transaction
+    /// at a time. For the start of a pass and after a step of the clock.
     pub async fn heal_due_times(&self, provider: &str, rules: &Rules, now: Timestamp) -> Result<usize> {
-        let provider = provider.to_owned();
         let ahead = |pace| now + rules.interval(pace).max(25 * HOUR) + HOUR;
         let (regular, monthly) = (ahead(Pace::Regular).max(ahead(Pace::Daily)), ahead(Pace::Monthly));
         let soonest = regular.min(monthly);
         let order_data = now + rules.retry_max.mul_f64(1.2).max(25 * HOUR);
-        self.write(move |db| {
-            let polls = db.execute(
-                "UPDATE subscriptions SET due_at = :now
-                 WHERE provider = :provider AND due_at > :soonest
-                   AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END",
-                named_params! {
-                    ":provider": provider, ":now": now, ":monthly": monthly, ":regular": regular,
-                    // Said beside the other, so that the index alone rules nearly all of them out.
-                    ":soonest": soonest,
-                },
-            )?;
-            let renewals = db.execute(
-                "UPDATE renewals SET next_attempt_at = :now
-                 WHERE provider = :provider AND state = 'awaiting_order_data' AND next_attempt_at > :order_data",
-                named_params! { ":provider": provider, ":now": now, ":order_data": order_data },
-            )?;
-            Ok(polls + renewals)
-        })
-        .await
+        let name = provider.to_owned();
+        let polls = self.in_batches(move |db| {
+            let territories = serde_json::Value::from(subscriptions::territories_of(db, &name)?).to_string();
+            Ok(db
+                .prepare_cached(
+                    // With territories and lanes the index leads to the next batch; without, each looks at all that were healed
+                    // before it.
+                    "UPDATE subscriptions SET due_at = :now
+                     WHERE id IN (SELECT id FROM subscriptions
+                                  WHERE provider = :provider AND territory IN (SELECT value FROM json_each(:territories))
+                                    AND lane IN (0, 1, 2) AND due_at > :soonest
+                                    AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END LIMIT :batch)",
+                )?
+                .execute(named_params! {
+                    ":now": now, ":provider": name, ":territories": territories, ":soonest": soonest,
+                    ":monthly": monthly, ":regular": regular, ":batch": BATCH,
+                })?)
+        });
+        let polls = polls.await?;
+        let name = provider.to_owned();
+        let renewals = self.in_batches(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "UPDATE renewals SET next_attempt_at = :now
+                     WHERE id IN (SELECT id FROM renewals
+                                  WHERE provider = :provider AND state = 'awaiting_order_data'
+                                    AND next_attempt_at > :order_data LIMIT :batch)",
+                )?
+                .execute(named_params! {
+                    ":now": now, ":provider": name, ":order_data": order_data, ":batch": BATCH,
+                })?)
+        });
+        Ok(polls + renewals.await?)
     }
 
     /// Writes the results of polls, all of them or none. A generation is raised in the transaction that inserts its
