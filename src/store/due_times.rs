@@ -31,12 +31,16 @@ pub struct Progress {
     pub moved: usize,
 }
 
-/// What lies ahead of the clock: table, column, and which rows have it.
-const AHEAD: [(&str, &str, &str); 3] = [
-    ("subscriptions", "due_at", "true"),
-    ("renewals", "next_attempt_at", "state = 'awaiting_order_data'"),
-    ("dispatches", "next_attempt_at", "state = 'pending'"),
+/// What lies ahead of the clock: table, column, which rows have it, and what is put right beside it.
+const AHEAD: [(&str, &str, &str, &str); 3] = [
+    ("subscriptions", "due_at", "true", LAST_POLL),
+    ("renewals", "next_attempt_at", "state = 'awaiting_order_data'", ""),
+    ("dispatches", "next_attempt_at", "state = 'pending'", ""),
 ];
+
+/// A last answer that lies ahead would hide for as long that nobody answers any more.
+pub(super) const LAST_POLL: &str =
+    ", last_asked_at = min(last_asked_at, :now), last_answer_at = min(last_answer_at, :now)";
 
 /// Asked by its interval, and not by a retry or because of a renewal.
 const BY_INTERVAL: &str = "provider = :provider AND state = 'watching' AND pace <> 'monthly' AND failures = 0
@@ -113,7 +117,7 @@ impl Store {
     ///
     /// After an error it goes on from `progress` when it is called again: nothing is moved twice.
     pub async fn bring_forward(&self, by: Duration, now: Timestamp, progress: &mut Progress) -> Result<()> {
-        while let Some(&(table, column, condition)) = AHEAD.get(progress.table) {
+        while let Some(&(table, column, condition, beside)) = AHEAD.get(progress.table) {
             let after = progress.after;
             let step = self.write(move |db| {
                 let last: i64 =
@@ -121,7 +125,7 @@ impl Store {
                 let until = after + BATCH;
                 let changed = db.execute(
                     &format!(
-                        "UPDATE {table} SET {column} = max({column} - :by, :now)
+                        "UPDATE {table} SET {column} = max({column} - :by, :now){beside}
                          WHERE id > :after AND id <= :until AND {column} > :now AND {condition}"
                     ),
                     named_params! { ":by": by.as_secs() as i64, ":now": now, ":after": after, ":until": until },
@@ -207,8 +211,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::{Counts, Forecast};
     use crate::renewal::{HOUR, fixtures};
-    use crate::store::Access;
+    use crate::store::{Access, Patience};
 
     /// 2026-11-21T20:00:00Z
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
@@ -336,5 +341,30 @@ mod tests {
         assert_eq!(count(&store, promoted).await, 5000);
         store.heal_due_times("nexway", &rules, NOW).await.unwrap();
         assert_eq!((count(&store, year).await, due_within(&store, Duration::ZERO).await), (0, 5000));
+    }
+
+    #[tokio::test]
+    async fn an_answer_from_a_clock_that_was_ahead_hides_nobody_who_is_late() {
+        let year = 365 * 24 * HOUR;
+        let (rules, later) = (rules(24 * HOUR), NOW + 48 * HOUR);
+        let forecast = Forecast::new(Counts { regular: 5000, ..Counts::default() }, &rules, 5.0);
+        let patience = Patience::new(rules.clone(), forecast, Duration::ZERO);
+        for is_running in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = asked_daily(&dir).await;
+            let ahead = "UPDATE subscriptions SET due_at = due_at + 31536000, last_asked_at = last_asked_at + 31536000,
+                             last_answer_at = last_answer_at + 31536000;
+                         UPDATE subscriptions SET last_answer_at = NULL WHERE id = 7";
+            store.write(move |db| Ok(db.execute_batch(ahead)?)).await.unwrap();
+            if is_running {
+                store.bring_forward(year, NOW, &mut Progress::default()).await.unwrap();
+            } else {
+                store.heal_due_times("nexway", &rules, NOW).await.unwrap();
+            }
+            let late = store.count_late("nexway", &patience, later).await.unwrap();
+            assert_eq!(late.overdue(), 5000, "{late:?}");
+            assert_eq!(count(&store, "last_asked_at > 1795291200 OR last_answer_at > 1795291200").await, 0);
+            assert_eq!(count(&store, "last_answer_at IS NULL").await, 1);
+        }
     }
 }

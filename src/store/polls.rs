@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::due_times::BATCH;
+use super::due_times::{BATCH, LAST_POLL};
 use super::{Result, Store, messages, renewals, subscriptions};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
@@ -190,15 +190,15 @@ impl Store {
         let polls = self.in_batches(move |db| {
             let territories = serde_json::Value::from(subscriptions::territories_of(db, &name)?).to_string();
             Ok(db
-                .prepare_cached(
+                .prepare_cached(&format!(
                     // With territories and lanes the index leads to the next batch; without, each looks at all that were healed
                     // before it.
-                    "UPDATE subscriptions SET due_at = :now
+                    "UPDATE subscriptions SET due_at = :now{LAST_POLL}
                      WHERE id IN (SELECT id FROM subscriptions
                                   WHERE provider = :provider AND territory IN (SELECT value FROM json_each(:territories))
                                     AND lane IN (0, 1, 2) AND due_at > :soonest
-                                    AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END LIMIT :batch)",
-                )?
+                                    AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END LIMIT :batch)"
+                ))?
                 .execute(named_params! {
                     ":now": now, ":provider": name, ":territories": territories, ":soonest": soonest,
                     ":monthly": monthly, ":regular": regular, ":batch": BATCH,
