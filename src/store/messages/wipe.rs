@@ -5,8 +5,9 @@ use rusqlite::{Connection, named_params};
 use super::super::{Result, Store};
 use crate::clock::Timestamp;
 
-/// Messages looked at in one transaction.
+/// Messages looked at in one transaction, and about how many bytes of payloads it wipes.
 const STEP: usize = 500;
+const STEP_BYTES: i64 = 4 << 20;
 /// Free pages given back in one transaction: a mebibyte.
 const FREED_PAGES: usize = 256;
 
@@ -79,58 +80,74 @@ impl Store {
 /// Looks at the next few messages behind `after`; returns where to go on, if there may be more.
 fn step(db: &Connection, bounds: &Bounds, after: Place) -> Result<(Purged, Option<Place>)> {
     let oldest = bounds.delivered_before.max(bounds.dead_before);
+    // The length of a body is known without reading it; `body_bytes` lies behind it.
     let mut statement = db.prepare_cached(
-        "SELECT queued_at, seq FROM messages
+        "SELECT queued_at, seq, length(body) FROM messages
          WHERE body IS NOT NULL AND queued_at <= :oldest AND (queued_at, seq) > (:at, :seq)
          ORDER BY queued_at, seq LIMIT :limit",
     )?;
-    let places = statement
+    let found = statement
         .query_map(
             named_params! { ":oldest": oldest, ":at": after.0, ":seq": after.1, ":limit": STEP as i64 },
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)),
         )?
-        .collect::<rusqlite::Result<Vec<Place>>>()?;
-    let seqs = serde_json::Value::from(places.iter().map(|(_, seq)| *seq).collect::<Vec<_>>()).to_string();
-    let purged =
-        Purged { delivered: wipe_delivered(db, bounds, &seqs)?, undelivered: wipe_undelivered(db, bounds, &seqs)? };
-    bury_orphans(db, bounds, &seqs)?;
-    Ok((purged, places.last().copied().filter(|_| places.len() == STEP)))
+        .collect::<rusqlite::Result<Vec<(Place, i64)>>>()?;
+    let (mut purged, mut bytes) = (Purged::default(), 0);
+    for &(place, body_bytes) in &found {
+        let wiped = wipe(db, bounds, place.1)?;
+        purged.delivered += wiped.delivered;
+        purged.undelivered += wiped.undelivered;
+        bytes += if wiped == Purged::default() { 0 } else { body_bytes };
+        if bytes >= STEP_BYTES {
+            return Ok((purged, Some(place)));
+        }
+    }
+    Ok((purged, found.last().map(|(place, _)| *place).filter(|_| found.len() == STEP)))
 }
 
-fn wipe_delivered(db: &Connection, bounds: &Bounds, seqs: &str) -> Result<usize> {
+/// Wipes a message if it is old enough. One at a time: an UPDATE of many keeps each page that it frees in memory until it is
+/// through.
+fn wipe(db: &Connection, bounds: &Bounds, seq: i64) -> Result<Purged> {
+    let wiped = Purged { delivered: wipe_delivered(db, bounds, seq)?, undelivered: wipe_undelivered(db, bounds, seq)? };
+    if wiped.undelivered > 0 {
+        bury_orphans(db, bounds, seq)?;
+    }
+    Ok(wiped)
+}
+
+fn wipe_delivered(db: &Connection, bounds: &Bounds, seq: i64) -> Result<usize> {
     let mut wipe = db.prepare_cached(
         "UPDATE messages SET body = NULL, checksum = NULL, wiped_at = :now
-         WHERE seq IN (SELECT value FROM json_each(:seqs)) AND body IS NOT NULL AND queued_at <= :before
+         WHERE seq = :seq AND body IS NOT NULL AND queued_at <= :before
            AND EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq)
            AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq
                            AND (d.state <> 'delivered' OR d.delivered_at > :before))",
     )?;
-    Ok(wipe.execute(named_params! { ":seqs": seqs, ":now": bounds.now, ":before": bounds.delivered_before })?)
+    Ok(wipe.execute(named_params! { ":seq": seq, ":now": bounds.now, ":before": bounds.delivered_before })?)
 }
 
-fn wipe_undelivered(db: &Connection, bounds: &Bounds, seqs: &str) -> Result<usize> {
+fn wipe_undelivered(db: &Connection, bounds: &Bounds, seq: i64) -> Result<usize> {
     let mut wipe = db.prepare_cached(
         "UPDATE messages SET body = NULL, checksum = NULL, wiped_at = :now
-         WHERE seq IN (SELECT value FROM json_each(:seqs)) AND body IS NOT NULL AND queued_at <= :before
+         WHERE seq = :seq AND body IS NOT NULL AND queued_at <= :before
            AND EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq AND d.state <> 'delivered')
            AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = messages.seq
                AND ((d.state = 'pending' AND d.sink IN (SELECT value FROM json_each(:configured)))
                     OR d.delivered_at > :before OR d.dead_at > :before))",
     )?;
     Ok(wipe.execute(named_params! {
-        ":seqs": seqs, ":now": bounds.now, ":before": bounds.dead_before, ":configured": bounds.configured,
+        ":seq": seq, ":now": bounds.now, ":before": bounds.dead_before, ":configured": bounds.configured,
     })?)
 }
 
-fn bury_orphans(db: &Connection, bounds: &Bounds, seqs: &str) -> Result<()> {
+/// What was left behind by sinks that are not configured, of a message that was just wiped.
+fn bury_orphans(db: &Connection, bounds: &Bounds, seq: i64) -> Result<()> {
     db.prepare_cached(
         "UPDATE dispatches SET state = 'dead', dead_at = :now, leased_until = NULL,
                                last_error = 'its sink was not configured until the payload was wiped'
-         WHERE message IN (SELECT value FROM json_each(:seqs)) AND state = 'pending'
-           AND sink NOT IN (SELECT value FROM json_each(:configured))
-           AND EXISTS (SELECT 1 FROM messages m WHERE m.seq = dispatches.message AND m.body IS NULL)",
+         WHERE message = :seq AND state = 'pending' AND sink NOT IN (SELECT value FROM json_each(:configured))",
     )?
-    .execute(named_params! { ":seqs": seqs, ":now": bounds.now, ":configured": bounds.configured })?;
+    .execute(named_params! { ":seq": seq, ":now": bounds.now, ":configured": bounds.configured })?;
     Ok(())
 }
 
@@ -141,4 +158,33 @@ fn give_back(db: &Connection) -> Result<i64> {
     let mut freed = vacuum.query([])?;
     while freed.next()?.is_some() {}
     Ok(db.query_row("PRAGMA freelist_count", [], |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Access;
+
+    const NOW: Timestamp = Timestamp::constant(1_795_291_200);
+
+    #[tokio::test]
+    async fn large_payloads_are_wiped_a_few_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        let insert = "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, tracked_at,
+                                                 tracked_by, lane)
+                      VALUES ('nexway', 'P', 1, 'eu', 0, 'track', 2);
+                      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+                      INSERT INTO messages (id, subscription, type, territory, generation, queued_at, checksum, body, body_bytes,
+                                            keys_hash)
+                      SELECT i, 1, 'renewal.ready', 'eu', i, 0, x'00', zeroblob(1048576), 1048576, '' FROM n;
+                      INSERT INTO dispatches (message, sink, subscription, ordered, state, next_attempt_at, delivered_at)
+                      SELECT seq, 'shop', 1, 1, 'delivered', 0, 0 FROM messages";
+        store.write(move |db| Ok(db.execute_batch(insert)?)).await.unwrap();
+        let bounds = Bounds { delivered_before: NOW, dead_before: NOW, configured: "[\"shop\"]".to_owned(), now: NOW };
+        let (first, next) = store.write(move |db| step(db, &bounds, (i64::MIN, 0))).await.unwrap();
+        assert_eq!((first, next), (Purged { delivered: 4, undelivered: 0 }, Some((0, 4))));
+        let rest = store.wipe_payloads(NOW, NOW, vec!["shop".to_owned()], NOW).await.unwrap();
+        assert_eq!(rest, Purged { delivered: 46, undelivered: 0 });
+    }
 }
