@@ -35,7 +35,9 @@ use rusqlite::Connection;
 
 pub use alerts::{Alert, AlertChange, DueCounts};
 pub use backup::{Copy, verify as verify_copy};
-pub use dispatches::{Attempt, DispatchRow, Leased, Mark, QueueDepth, QueueFilter, Retried, SinkState};
+pub use dispatches::{
+    Attempt, DispatchRow, Leased, MOST_BODY_BYTES, Mark, QueueDepth, QueueFilter, Retried, SinkState,
+};
 pub use due_times::{Moved, Progress};
 pub use erase::Erased;
 pub use export::Exported;

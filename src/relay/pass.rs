@@ -22,7 +22,7 @@ use crate::retry;
 use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::sink::{Failure, Sink};
-use crate::store::{self, Attempt, Mark, Store};
+use crate::store::{self, Attempt, MOST_BODY_BYTES, Mark, Store};
 use crate::text::visible;
 
 /// What a publish in hand gets when we drain: as long as a sink's default timeout, so that an answer on its way is still
@@ -62,6 +62,8 @@ pub(super) struct Pass<'a, S> {
     condition: Condition,
     /// Their attempts are on disk; not published yet.
     taken: VecDeque<Attempt>,
+    /// Of what is taken and of publishes under way.
+    body_bytes: usize,
     taking: Option<BoxFuture<'a, Result<Vec<Attempt>, store::Error>>>,
     /// How many are taken at once.
     ahead: usize,
@@ -88,6 +90,7 @@ impl<'a, S: Sink> Pass<'a, S> {
             parts,
             condition,
             taken: VecDeque::new(),
+            body_bytes: 0,
             taking: None,
             exhausted: false,
             marked_meanwhile: false,
@@ -154,7 +157,8 @@ impl<'a, S: Sink> Pass<'a, S> {
     fn take_ahead(&mut self) {
         let want = if self.condition.is_in_trouble() { 1 } else { self.ahead };
         let idle = self.taking.is_none() && !self.exhausted && !self.winding_up && !self.is_blocked();
-        if !idle || self.taken.len() + self.publishing.len() > want / 2 {
+        let stocked = self.taken.len() + self.publishing.len() > want / 2 || self.body_bytes >= MOST_BODY_BYTES;
+        if !idle || stocked {
             return;
         }
         let (store, route, now) = (self.parts.store, self.parts.route, (self.parts.now)());
@@ -173,6 +177,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         // A later message of the same subscription becomes due only when the one before it is marked.
         self.exhausted = taken.is_empty() && !self.marked_meanwhile;
         self.in_hand.extend(taken.iter().map(|attempt| attempt.dispatch));
+        self.body_bytes += taken.iter().map(body_bytes).sum::<usize>();
         self.taken.extend(taken);
     }
 
@@ -207,6 +212,7 @@ impl<'a, S: Sink> Pass<'a, S> {
 
     async fn published(&mut self, (attempt, outcome, took): Published) -> Result<(), store::Error> {
         let now = (self.parts.now)();
+        self.body_bytes -= body_bytes(&attempt);
         match outcome {
             Ok(()) => {
                 self.report.delivered += 1;
@@ -274,6 +280,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     /// What was taken and not published loses no attempt, and has met no trouble.
     fn return_taken(&mut self) {
         let now = (self.parts.now)();
+        self.body_bytes -= self.taken.iter().map(body_bytes).sum::<usize>();
         self.settled.extend(self.taken.drain(..).map(|attempt| Mark::not_made(&attempt, now)));
     }
 
@@ -312,7 +319,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         if self.taking.is_some() {
             // What comes later than this has lost an attempt, and is sent after the next start.
             if let Ok(Some(taken)) = timeout_at(begun + RECORD_GRACE_ALONE, ready(&mut self.taking)).await {
-                self.taken.extend(taken?);
+                self.took(taken?);
             }
         }
         self.return_taken();
@@ -348,6 +355,10 @@ impl<'a, S: Sink> Pass<'a, S> {
             }
         }
     }
+}
+
+fn body_bytes(attempt: &Attempt) -> usize {
+    attempt.message.body.len()
 }
 
 async fn at(time: Option<Instant>) {

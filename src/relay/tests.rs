@@ -1,7 +1,7 @@
 //! Passes against a real file, with a sink that is in trouble.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::delivery::Message;
@@ -48,6 +48,21 @@ impl Sink for Limited {
     }
 }
 
+/// Says that it was met, and never answers.
+#[derive(Clone, Default)]
+struct Silent(Arc<Notify>);
+
+impl Sink for Silent {
+    async fn publish(&self, _: &Message) -> Result<(), Failure> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Says this, one after the other.
 struct Says(Mutex<Vec<Failure>>);
 
@@ -67,6 +82,10 @@ async fn queue(store: &Store) {
 }
 
 async fn queue_for(store: &Store, subscriptions: i64) {
+    queue_bodies(store, subscriptions, b"{}").await;
+}
+
+async fn queue_bodies(store: &Store, subscriptions: i64, body: &[u8]) {
     let new = |subscription_id| NewSubscription {
         provider: "nexway".to_owned(),
         territory: "eu".to_owned(),
@@ -82,7 +101,7 @@ async fn queue_for(store: &Store, subscriptions: i64) {
         let before = row.subscription;
         let id = uuid::Uuid::from_u128(before.row as u128);
         let message = NewMessage {
-            message: Message { id, event: "renewal.ready".to_owned(), queued_at: T0, body: b"{}".to_vec(), replays: 0 },
+            message: Message { id, event: "renewal.ready".to_owned(), queued_at: T0, body: body.to_vec(), replays: 0 },
             subscription: before.row,
             territory: "eu".to_owned(),
             generation: 1,
@@ -219,4 +238,28 @@ async fn a_final_answer_shows_that_the_receiver_works_and_what_was_not_sent_show
     assert_eq!(pass(0).await, (5, Some(T0)));
     assert_eq!(pass(1).await, (2, Some(T0)), "the same trouble");
     assert_eq!(pass(2).await, (0, None));
+}
+
+#[tokio::test]
+async fn large_bodies_are_taken_a_few_at_a_time_and_all_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue_bodies(&store, 40, &vec![b' '; 1 << 20]).await;
+    let route = Route { name: "shop".to_owned(), concurrency: 16, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let sink = Silent::default();
+    let mut relay = Relay::new(store.clone(), sink.clone(), route.clone());
+    let shutdown = Shutdown::manual();
+    tokio::select! {
+        _ = relay.pass(&|| T0, None, &shutdown) => unreachable!("nobody answers"),
+        () = sink.0.notified() => {}
+    }
+    // Whatever else was taken in the same turn is on disk after this.
+    store.probe_write().await.unwrap();
+    let filter = crate::store::QueueFilter { state: Some("pending".to_owned()), limit: 100, ..Default::default() };
+    let taken = store.dispatches(filter).await.unwrap().iter().filter(|row| row.attempts == 1).count();
+    assert_eq!(taken, 16, "of 40, which is what the stock is for");
+    let later = T0 + Duration::from_secs(3600);
+    let sink = Limited { room: AtomicUsize::new(40), failed: AtomicUsize::new(0), surely: false };
+    let mut relay = Relay::new(store, sink, route);
+    assert_eq!(relay.pass(&|| later, None, &Shutdown::manual()).await.unwrap().delivered, 40);
 }

@@ -16,6 +16,7 @@ use crate::delivery::Message;
 
 pub use mark::Mark;
 pub(super) use mark::sink_state;
+pub use take::MOST_BODY_BYTES;
 
 /// A dispatch taken for publishing: its attempt is on disk already.
 #[derive(Clone, Debug)]

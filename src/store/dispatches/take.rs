@@ -29,8 +29,8 @@ pub(super) const ELIGIBLE: &str = "d.sink = :sink AND d.state = 'pending'
 pub(super) const READABLE: &str =
     "m.damaged_at IS NULL AND (m.key_id IS NULL OR m.key_id = :current_key OR m.key_id = :previous_key)";
 
-/// Bodies taken at once; one more may begin below it. A licence file may have 16 MiB.
-const MOST_BODY_BYTES: usize = 16 << 20;
+/// Bodies taken at once, and in stock when more are taken; one more may begin below it. A licence file may have 16 MiB.
+pub const MOST_BODY_BYTES: usize = 16 << 20;
 
 /// The furthest ahead that a next attempt is ever set; what lies beyond was written under a wrong clock.
 const FURTHEST: Duration = Duration::from_secs(27 * 3600);
