@@ -11,58 +11,67 @@ const REPEATED: u32 = 8;
 /// No back-off is longer; one that ends later was set under a wrong clock.
 const LONGEST_BLOCK: Duration = Duration::from_secs(25 * 3600);
 
+/// While a sink delivers, its last success is written down so often: a commit for each would cost more than it tells.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
+
 /// How a sink is doing, as it is stored.
 #[derive(Debug)]
-pub(super) struct Condition(SinkState);
+pub(super) struct Condition {
+    state: SinkState,
+    /// The last success that was written down.
+    noted_at: Option<Timestamp>,
+}
 
 impl Condition {
     pub fn new(state: SinkState) -> Self {
-        Self(state)
+        Self { noted_at: state.last_success_at, state }
     }
 
     pub fn state(&self) -> &SinkState {
-        &self.0
+        &self.state
     }
 
     pub fn is_in_trouble(&self) -> bool {
-        self.0.failures > 0
+        self.state.failures > 0
     }
 
     /// Whether the sink's own back-off is still running.
     pub fn is_blocked(&self, now: Timestamp) -> bool {
-        self.0.blocked_until.is_some_and(|until| until > now && until <= now + LONGEST_BLOCK)
+        self.state.blocked_until.is_some_and(|until| until > now && until <= now + LONGEST_BLOCK)
     }
 
     /// Trouble that began in the future began under a clock that has been set back since: its back-off would last as long.
     pub fn follow_clock(&mut self, now: Timestamp) {
-        if self.0.blocked_since.is_some_and(|since| since > now) {
-            self.0.blocked_since = Some(now);
+        if self.state.blocked_since.is_some_and(|since| since > now) {
+            self.state.blocked_since = Some(now);
             self.probe_at_once(now);
         }
-        self.0.last_success_at = self.0.last_success_at.map(|at| at.min(now));
+        self.state.last_success_at = self.state.last_success_at.map(|at| at.min(now));
     }
 
     /// Ends the back-off, but not the trouble.
     pub fn probe_at_once(&mut self, now: Timestamp) {
-        self.0.blocked_until = self.0.blocked_until.map(|_| now);
+        self.state.blocked_until = self.state.blocked_until.map(|_| now);
     }
 
     /// A receiver that takes every other message and fails on this one again is not in trouble: the message is. Only of failures
     /// that are not surely the sink's.
     pub fn is_about_the_message(&self, attempt: &Attempt) -> bool {
-        self.0.last_success_at.is_some_and(|success| attempt.previous_at.is_some_and(|before| success > before))
+        self.state.last_success_at.is_some_and(|success| attempt.previous_at.is_some_and(|before| success > before))
     }
 
-    /// It answered. Whether that ends its trouble.
+    /// It answered. Whether that is to be written down: it ends its trouble, or was not written for a while.
     pub fn works(&mut self, now: Timestamp) -> bool {
-        self.0.last_success_at = Some(now);
-        if !self.is_in_trouble() {
+        self.state.last_success_at = Some(now);
+        if self.is_in_trouble() {
+            let SinkState { sink, failures, blocked_since, .. } = std::mem::take(&mut self.state);
+            let since = blocked_since.unwrap_or(now);
+            tracing::info!(%sink, failures, "sink works again, after {} s", now.since(since).as_secs());
+            self.state = SinkState { sink, last_success_at: Some(now), ..SinkState::default() };
+        } else if self.noted_at.is_some_and(|noted| (noted..noted + NOTED_EVERY).contains(&now)) {
             return false;
         }
-        let SinkState { sink, failures, blocked_since, .. } = std::mem::take(&mut self.0);
-        let since = blocked_since.unwrap_or(now);
-        tracing::info!(%sink, failures, "sink works again, after {} s", now.since(since).as_secs());
-        self.0 = SinkState { sink, last_success_at: Some(now), ..SinkState::default() };
+        self.noted_at = Some(now);
         true
     }
 
@@ -70,22 +79,22 @@ impl Condition {
     /// tries another one.
     pub fn fails(&mut self, reason: &str, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
         // Others that were under way failed a moment ago: the same trouble once more.
-        let others = self.0.blocked_until.filter(|_| self.is_blocked(now));
-        let failures = if others.is_some() { self.0.failures } else { self.0.failures.saturating_add(1) };
+        let others = self.state.blocked_until.filter(|_| self.is_blocked(now));
+        let failures = if others.is_some() { self.state.failures } else { self.state.failures.saturating_add(1) };
         let until = now + retry::with_retry_after(retry::sink(failures), retry_after);
-        let sink = &self.0.sink;
-        match self.0.blocked_since {
+        let sink = &self.state.sink;
+        match self.state.blocked_since {
             None => tracing::warn!(%sink, %reason, "sink is in trouble: its messages wait"),
             Some(since) if others.is_none() && failures >= REPEATED && failures.is_power_of_two() => {
                 tracing::warn!(%sink, %reason, "sink is still in trouble, {failures} times since {since}");
             }
             Some(_) => tracing::debug!(%sink, %reason, failures, "sink is still in trouble"),
         }
-        self.0.failures = failures;
-        self.0.blocked_since.get_or_insert(now);
+        self.state.failures = failures;
+        self.state.blocked_since.get_or_insert(now);
         // What was set under a wrong clock must not outlast this: it would hold nothing back, for as long as it lies ahead.
-        self.0.blocked_until = others.max(Some(until));
-        self.0.last_error = Some(reason.to_owned());
+        self.state.blocked_until = others.max(Some(until));
+        self.state.last_error = Some(reason.to_owned());
         until
     }
 }

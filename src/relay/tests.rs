@@ -263,3 +263,22 @@ async fn large_bodies_are_taken_a_few_at_a_time_and_all_in_the_end() {
     let mut relay = Relay::new(store, sink, route);
     assert_eq!(relay.pass(&|| later, None, &Shutdown::manual()).await.unwrap().delivered, 40);
 }
+
+#[tokio::test]
+async fn the_last_success_of_a_sink_is_noted_once_a_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    queue(&store).await;
+    let sink = Limited { room: AtomicUsize::new(3), failed: AtomicUsize::new(0), surely: false };
+    let route = Route { name: "shop".to_owned(), concurrency: 1, timeout: Duration::from_secs(15), max_attempts: 36 };
+    let mut relay = Relay::new(store.clone(), sink, route);
+    // A second later at each look.
+    let looks = AtomicUsize::new(0);
+    let clock = || T0 + Duration::from_secs(looks.fetch_add(1, Ordering::Relaxed) as u64);
+    assert_eq!(relay.pass(&clock, None, &Shutdown::manual()).await.unwrap().delivered, 3);
+    let noted = store.sink_state("shop").await.unwrap().last_success_at;
+    assert!(noted.is_some() && noted < relay.condition.unwrap().state().last_success_at, "not for each message");
+    let mut condition = Condition::new(SinkState::default());
+    let is_noted = [0, 59, 60, 61, 30].map(|seconds| condition.works(T0 + Duration::from_secs(seconds)));
+    assert_eq!(is_noted, [true, false, true, false, true], "the last by a clock that was set back");
+}
