@@ -155,18 +155,14 @@ impl Store {
         ];
         let mut asked = 0;
         for update in REFUSED {
-            loop {
-                let (provider, territory) = (provider.to_owned(), territory.map(str::to_owned));
-                let batch = self.write(move |db| {
+            let (provider, territory) = (provider.to_owned(), territory.map(str::to_owned));
+            asked += self
+                .in_batches(move |db| {
                     Ok(db.prepare_cached(update)?.execute(named_params! {
                         ":provider": provider, ":territory": territory, ":now": now, ":batch": BATCH,
                     })?)
-                });
-                match batch.await? {
-                    0 => break,
-                    some => asked += some,
-                }
-            }
+                })
+                .await?;
         }
         Ok(asked)
     }
