@@ -43,7 +43,7 @@ pub use erase::Erased;
 pub use export::Exported;
 pub use file::InstanceLock;
 pub use gauges::{Answers, DispatchCounts};
-pub use identity::Identity;
+pub use identity::{Clash, Identity};
 pub use late::{Late, Patience, counted};
 pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable, Purged};
 pub use odd::Odd;

@@ -18,7 +18,6 @@ use crate::clock::Timestamp;
 use crate::renewal::number;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};
-use crate::text::visible;
 use crate::view::Item;
 
 /// A subscription to be tracked.
@@ -68,7 +67,7 @@ pub struct TrackedSubscription {
     responses(
         (status = 201, description = "It is tracked from now on", body = TrackedSubscription, headers(("Location" = String, description = "Its path"))),
         (status = 200, description = "It was tracked already, or is again", body = TrackedSubscription),
-        (status = 409, description = "It is tracked with other content, or is a renewal of a tracked one", content_type = "application/problem+json", body = Problem),
+        (status = 409, description = "It is tracked with other content, or is a renewal of a tracked one, or the original of a tracked renewal", content_type = "application/problem+json", body = Problem),
     )
 )]
 pub async fn track(
@@ -80,20 +79,20 @@ pub async fn track(
     let update = wanted.update;
     let new = wanted.check(&site.live().settings)?;
     let identity = Identity::of(&new);
-    if let Some((original, generation)) = site.store.renewed_by(&identity).await? {
-        return Err(Problem::conflict(visible(&format!(
-            "{} is generation {generation} of {}, which is tracked already: nothing to do",
-            identity.partner_order_number, original.subscription.partner_order_number
-        ))));
-    }
     let outcomes = site.store.track(vec![new.clone()], update, Timestamp::now()).await?;
-    let outcome = outcomes.first().copied().unwrap_or(Tracked::Already);
+    let (status, outcome) = match outcomes.into_iter().next() {
+        Some(Tracked::Clashes(clash)) => return Err(Problem::conflict(clash.to_string())),
+        Some(Tracked::Added) => (StatusCode::CREATED, "added"),
+        Some(Tracked::Updated) => (StatusCode::OK, "updated"),
+        Some(Tracked::Revived) => (StatusCode::OK, "revived"),
+        Some(Tracked::Already) | None => (StatusCode::OK, "already_tracked"),
+    };
     let row = site.subscription(&identity).await?;
-    if outcome == Tracked::Already {
+    if outcome == "already_tracked" {
         refuse_other_content(&new, &row)?;
     }
     site.ring_sweeps();
-    Ok(answer(&identity, outcome, Item::new(&row, &site.live().rules, Timestamp::now())))
+    Ok(answer(&identity, status, outcome, Item::new(&row, &site.live().rules, Timestamp::now())))
 }
 
 impl Track {
@@ -151,13 +150,7 @@ fn refuse_other_content(new: &NewSubscription, row: &SubscriptionRow) -> Result<
     }
 }
 
-fn answer(identity: &Identity, outcome: Tracked, subscription: Item) -> Response {
-    let (status, outcome) = match outcome {
-        Tracked::Added => (StatusCode::CREATED, "added"),
-        Tracked::Already => (StatusCode::OK, "already_tracked"),
-        Tracked::Updated => (StatusCode::OK, "updated"),
-        Tracked::Revived => (StatusCode::OK, "revived"),
-    };
+fn answer(identity: &Identity, status: StatusCode, outcome: &'static str, subscription: Item) -> Response {
     let body = Json(TrackedSubscription { outcome, subscription });
     if status != StatusCode::CREATED {
         return (status, body).into_response();

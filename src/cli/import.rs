@@ -17,8 +17,8 @@ use super::{Context, Error, Exit, track};
 use crate::clock::Timestamp;
 use crate::renewal::State;
 use crate::settings::Settings;
-use crate::store::{self, NewSubscription, Store, Tracked};
-use duplicates::Identities;
+use crate::store::{self, Identity, NewSubscription, Store, Tracked};
+use duplicates::{Conflict, Identities};
 use rows::{Format, HeaderProblems, Rows};
 use source::Source;
 
@@ -26,6 +26,7 @@ use source::Source;
 const CHUNK: usize = 1_000;
 /// Chunks on their way to the disk while the next is read; those that wait for it share a commit.
 const UNDER_WAY: usize = 4;
+const INTERRUPTED: &str = "what was imported so far stays, run it again";
 /// So many bad lines are printed.
 const SHOWN: usize = 100;
 
@@ -73,8 +74,8 @@ struct BadLine {
 struct Checked {
     good: u64,
     bad: Vec<BadLine>,
-    /// Lines that are good but for another with the same subscription; sorted.
-    duplicates: Vec<u64>,
+    /// Lines that are good but for another, or for one that is tracked, with the same subscription; sorted.
+    left_out: Vec<u64>,
     missing_generation: bool,
     /// The first line whose number has blanks around it.
     padded: Option<u64>,
@@ -89,14 +90,18 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
         None => return Err(Error::usage("--format csv or --format jsonl: the file's name does not say it")),
     };
     let import = Import { source: Source::open(&args.file)?, format, settings: &settings, args: &args, context };
-    let checked = import.check()?;
+    let tracked = if settings.store.path.exists() { Some(context.store(&settings)?) } else { None };
+    let checked = import.check(tracked.as_ref()).await?;
     import.report(&checked);
     // To leave out bad lines is what was asked for; a file without a good one is not.
     let may_skip = args.skip_bad && checked.good > 0;
     if checked.header || (!checked.bad.is_empty() && !may_skip) {
         return Err(import.refusal(checked)?);
     }
-    let store = context.store_to_fill(&settings)?;
+    let store = match tracked {
+        Some(store) => store,
+        None => context.store_to_fill(&settings)?,
+    };
     let answer = import.write(&store, checked).await?;
     store.close().await;
     if context.global.json {
@@ -121,33 +126,41 @@ impl Import<'_> {
         Rows::open(reader, self.format, self.settings, self.args.adopt).map_err(|error| self.unreadable(&error))
     }
 
-    /// Reads the whole file and changes nothing.
-    fn check(&self) -> Result<Checked, Error> {
+    /// Reads the whole file and changes nothing. `store`: what is tracked already.
+    async fn check(&self, store: Option<&Store>) -> Result<Checked, Error> {
         let bar = self.context.bar(self.source.bytes(), "checking {wide_bar} {bytes} of {total_bytes}, {eta} left");
         let mut rows = match self.rows()? {
             Ok(rows) => rows,
             Err(HeaderProblems(problems)) => return Ok(unusable_header(problems)),
         };
         let mut checked = Checked::default();
-        let mut identities = Identities::default();
+        let (mut identities, mut chunk) = (Identities::default(), Vec::new());
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
                 Ok((new, _)) => {
                     let padded = track::is_padded(&new.partner_order_number);
                     checked.padded = checked.padded.or(padded.then_some(line));
                     identities.add(&new, line);
+                    chunk.push((line, Identity::of(&new)));
                 }
                 Err(reason) => checked.bad.push(BadLine { line, reason }),
             }
+            if chunk.len() == CHUNK {
+                checked.compare(std::mem::take(&mut chunk), store).await?;
+            }
             bar.set_position(rows.bytes_read());
         }
+        checked.compare(chunk, store).await?;
         checked.missing_generation = rows.missing_generation;
         checked.good = identities.count();
-        for (line, others) in identities.duplicates() {
-            checked.good -= 1;
-            checked.duplicates.push(line);
-            checked.bad.push(BadLine { line, reason: same_subscription(&others) });
+        let conflicts = identities.conflicts();
+        let clashes = checked.left_out.clone();
+        for (line, conflict) in conflicts.into_iter().filter(|(line, _)| clashes.binary_search(line).is_err()) {
+            checked.left_out.push(line);
+            checked.bad.push(BadLine { line, reason: same_subscription(&conflict) });
         }
+        checked.left_out.sort_unstable();
+        checked.good -= checked.left_out.len() as u64;
         checked.bad.sort_by_key(|bad| bad.line);
         bar.finish_and_clear();
         Ok(checked)
@@ -164,7 +177,7 @@ impl Import<'_> {
         let mut chunk = Vec::with_capacity(CHUNK);
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
             match row {
-                Ok(_) if checked.duplicates.binary_search(&line).is_ok() => continue,
+                Ok(_) if checked.left_out.binary_search(&line).is_ok() => continue,
                 Ok(new) => chunk.push(new),
                 Err(_) if skip_bad => continue,
                 Err(_) => return Err(changed_meanwhile()),
@@ -255,22 +268,25 @@ impl Writing<'_> {
         if let Some(done) = self.chunks.join_next().await {
             let outcomes = done.map_err(|error| Error::new(Exit::Internal, error.to_string()))??;
             self.bar.inc(outcomes.len() as u64);
-            answer.count(&outcomes);
+            answer.count(&outcomes)?;
         }
         Ok(())
     }
 }
 
 impl Answer {
-    fn count(&mut self, outcomes: &[Tracked]) {
+    fn count(&mut self, outcomes: &[Tracked]) -> Result<(), Error> {
         for outcome in outcomes {
             match outcome {
                 Tracked::Added => self.added += 1,
                 Tracked::Already => self.already_tracked += 1,
                 Tracked::Updated => self.updated += 1,
                 Tracked::Revived => self.revived += 1,
+                // It was tracked after the first pass.
+                Tracked::Clashes(clash) => return Err(Error::bad_input(format!("{clash}; {INTERRUPTED}"))),
             }
         }
+        Ok(())
     }
 
     fn to_text(&self) -> String {
@@ -286,9 +302,35 @@ fn unusable_header(problems: Vec<String>) -> Checked {
     Checked { bad, header: true, ..Checked::default() }
 }
 
+impl Checked {
+    /// Leaves out what may not be tracked beside what is.
+    async fn compare(&mut self, chunk: Vec<(u64, Identity)>, store: Option<&Store>) -> Result<(), Error> {
+        let Some(store) = store else { return Ok(()) };
+        let (lines, identities): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+        for (line, clash) in lines.into_iter().zip(store.clashes(identities).await?) {
+            if let Some(clash) = clash {
+                self.left_out.push(line);
+                self.bad.push(BadLine { line, reason: clash.to_string() });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `the same subscription as on line 7`; of many others, the first few.
-fn same_subscription(others: &[u64]) -> String {
+fn same_subscription(conflict: &Conflict) -> String {
     const NAMED: usize = 5;
+    let others = match conflict {
+        Conflict::Same(others) => others,
+        Conflict::RenewalOf(line) => {
+            return format!(
+                "the number of a renewal of the subscription on line {line}, which is tracked by its original only"
+            );
+        }
+        Conflict::RenewedBy(line) => {
+            return format!("the same subscription as on line {line}, where it has the number of a renewal");
+        }
+    };
     let named = others.iter().take(NAMED).map(u64::to_string).collect::<Vec<_>>().join(", ");
     let plural = if others.len() == 1 { "" } else { "s" };
     let more = if others.len() > NAMED { " …" } else { "" };
@@ -296,5 +338,5 @@ fn same_subscription(others: &[u64]) -> String {
 }
 
 fn changed_meanwhile() -> Error {
-    Error::bad_input("the file changed while it was read; what was imported so far stays, run it again")
+    Error::bad_input(format!("the file changed while it was read; {INTERRUPTED}"))
 }

@@ -34,7 +34,7 @@ pub async fn resolve(store: &Store, name: &str, narrow: &Narrow) -> Result<Subsc
 }
 
 fn choose(name: &str, narrow: &Narrow, mut found: Vec<SubscriptionRow>) -> Result<SubscriptionRow, String> {
-    // Somebody tracked `A` and by mistake `A-1` too, with one id: no other option could tell them apart.
+    // At another provider `A-1` may be an original with the same id as `A`.
     if found.len() > 1 && narrow.subscription_id.is_some() {
         let exact = |row: &SubscriptionRow| row.subscription.partner_order_number == name;
         if found.iter().filter(|row| exact(row)).count() == 1 {

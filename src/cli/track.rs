@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::naming;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::{State, number};
@@ -100,18 +99,25 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
             subscription.generation = tracked_generation(&store, subscription).await?;
         }
     }
-    for subscription in &new {
-        refuse_renewal_number(&store, subscription).await?;
-    }
     let outcomes = store.track(new.clone(), args.update, Timestamp::now()).await?;
-    let (mut items, mut differences) = (Vec::new(), Vec::new());
+    let (mut items, mut differences, mut clashes) = (Vec::new(), Vec::new(), Vec::new());
     for (new, outcome) in new.into_iter().zip(outcomes) {
+        let outcome = match outcome {
+            Tracked::Added => "added",
+            Tracked::Already => "already_tracked",
+            Tracked::Updated => "updated",
+            Tracked::Revived => "revived",
+            Tracked::Clashes(clash) => {
+                clashes.push(clash.to_string());
+                continue;
+            }
+        };
         let stored = store.subscription(&Identity::of(&new)).await?;
         differences.extend(stored.as_ref().map_or_else(Vec::new, |row| differences::of(&new, row)));
         items.push(Item::new(new, outcome, stored));
     }
     store.close().await;
-    if context.global.json {
+    if context.global.json && !items.is_empty() {
         context.print_json(&Answer { subscriptions: items })?;
     } else {
         for item in &items {
@@ -119,7 +125,7 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
         }
     }
     differences.iter().for_each(|difference| context.complain(difference));
-    Ok(Exit::Done)
+    if clashes.is_empty() { Ok(Exit::Done) } else { Err(Error::bad_input(clashes.join("\n"))) }
 }
 
 fn generation_is_missing() -> Error {
@@ -169,21 +175,9 @@ fn of_order(args: &TrackArgs, order: order::Order, settings: &Settings) -> Resul
     Ok(ids.map(|subscription_id| NewSubscription { subscription_id, ..template.clone() }).collect())
 }
 
-/// Otherwise its keys would be handed over twice.
-async fn refuse_renewal_number(store: &Store, new: &NewSubscription) -> Result<(), Error> {
-    match store.renewed_by(&Identity::of(new)).await? {
-        None => Ok(()),
-        Some((row, generation)) => Err(Error::bad_input(format!(
-            "{} is generation {generation} of {}, which is tracked already: nothing to do",
-            visible(&new.partner_order_number),
-            naming::label(&row)
-        ))),
-    }
-}
-
 impl Item {
     /// `stored` is what there is now: one that was tracked already keeps its own. `None`: forgotten meanwhile.
-    fn new(new: NewSubscription, outcome: Tracked, stored: Option<SubscriptionRow>) -> Self {
+    fn new(new: NewSubscription, outcome: &'static str, stored: Option<SubscriptionRow>) -> Self {
         let (territory, generation) = match stored {
             Some(SubscriptionRow { subscription, .. }) => (subscription.territory, subscription.generation),
             None => (new.territory, new.generation),
@@ -194,12 +188,7 @@ impl Item {
             partner_order_number: new.partner_order_number,
             subscription_id: new.subscription_id,
             generation,
-            outcome: match outcome {
-                Tracked::Added => "added",
-                Tracked::Already => "already_tracked",
-                Tracked::Updated => "updated",
-                Tracked::Revived => "revived",
-            },
+            outcome,
         }
     }
 

@@ -1,7 +1,13 @@
-//! A subscription by its identity, for programs; people's names for one are looked up by [`Store::find`].
+//! A subscription by its identity, for programs; people's names for one are looked up by [`Store::find`]. And when two
+//! identities are one subscription.
+
+use std::fmt;
+
+use rusqlite::{Connection, named_params};
 
 use super::{Named, NewSubscription, Result, Store, SubscriptionRow};
-use crate::renewal::number;
+use crate::renewal::{State, number};
+use crate::text::visible;
 
 /// What makes a subscription this one.
 #[derive(Clone, Debug, PartialEq, Eq, utoipa::IntoParams)]
@@ -32,6 +38,67 @@ impl Identity {
     }
 }
 
+/// Why a number is not tracked: with the same subscription id at the same provider there is another, and one of the two is the
+/// original, the other a renewal's. Both would hand over the same keys, and an answer about the renewal that names no subscription
+/// would count as the other's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    given: Identity,
+    /// The number of the one that is, or was, tracked.
+    tracked: String,
+    territory: String,
+    state: State,
+    /// That one is the original.
+    is_renewal: bool,
+    /// Of the renewal.
+    generation: i64,
+}
+
+impl Clash {
+    /// Looks among all that are, or were, tracked.
+    pub(super) fn find(db: &Connection, given: &Identity) -> Result<Option<Self>> {
+        let mut statement = db.prepare_cached(
+            "SELECT partner_order_number, territory, state FROM subscriptions
+             WHERE subscription_id = :subscription_id AND provider = :provider AND partner_order_number <> :number",
+        )?;
+        let mut rows = statement.query(named_params! {
+            ":subscription_id": given.subscription_id, ":provider": given.provider,
+            ":number": given.partner_order_number,
+        })?;
+        while let Some(row) = rows.next()? {
+            let tracked: String = row.get(0)?;
+            let renewed = number::generation_in(&tracked, &given.partner_order_number);
+            if let Some(generation) = renewed.or_else(|| number::generation_in(&given.partner_order_number, &tracked)) {
+                let (given, territory, state) = (given.clone(), row.get(1)?, row.get(2)?);
+                let is_renewal = renewed.is_some();
+                return Ok(Some(Self { given, tracked, territory, state, is_renewal, generation }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Which one is tracked and what to do, safe to show.
+impl fmt::Display for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { given, tracked, territory, state, is_renewal, generation } = self;
+        let Identity { provider, partner_order_number: given, subscription_id } = given;
+        let label = format!("{tracked}, subscription {subscription_id} ({provider}/{territory})");
+        f.write_str(&visible(&match (is_renewal, state) {
+            (true, State::Untracked) => {
+                format!("{given} is generation {generation} of {label}, which was untracked: track that one again")
+            }
+            (true, _) => {
+                format!("{given} is generation {generation} of {label}, which is tracked already: nothing to do")
+            }
+            (false, _) => format!(
+                "{label}, is, or was, tracked and is generation {generation} of {given}: `renewald untrack {tracked} \
+                 --subscription-id {subscription_id} --forget`, then track {given} with the last generation the customer has"
+            ),
+        }))
+    }
+}
+
 impl Store {
     /// The subscription itself; `None` when it was never tracked, or forgotten.
     pub async fn subscription(&self, identity: &Identity) -> Result<Option<SubscriptionRow>> {
@@ -39,14 +106,46 @@ impl Store {
         Ok(rows.into_iter().find(|row| row.subscription.partner_order_number == identity.partner_order_number))
     }
 
-    /// `PARTNER689-1` with the id of the tracked `PARTNER689` is its renewal, and not another original: that one, and the
-    /// generation.
-    pub async fn renewed_by(&self, identity: &Identity) -> Result<Option<(SubscriptionRow, i64)>> {
-        let rows = self.find(identity.named()).await?;
-        Ok(rows.into_iter().find_map(|row| {
-            let original = &row.subscription.partner_order_number;
-            let generation = number::generation_in(original, &identity.partner_order_number)?;
-            (generation > 0).then_some((row, generation))
-        }))
+    /// For each whether [`Store::track`] would leave it out, by what is tracked now.
+    pub async fn clashes(&self, identities: Vec<Identity>) -> Result<Vec<Option<Clash>>> {
+        self.read(move |db| identities.iter().map(|identity| Clash::find(db, identity)).collect()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::store::{Access, Tracked};
+
+    #[tokio::test]
+    async fn of_an_original_and_its_renewal_the_second_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+        let given = [
+            ("nexway", "A", 1),
+            ("nexway", "A-1", 1),
+            ("nexway", "A-1", 2),
+            ("other", "A-1", 1),
+            ("nexway", "A-1-1", 1),
+            ("nexway", "B-7", 3),
+            ("nexway", "B", 3),
+            ("nexway", "A", 1),
+        ];
+        let new = |(provider, number, subscription_id): (&str, &str, i64)| NewSubscription {
+            provider: provider.to_owned(),
+            territory: "eu".to_owned(),
+            partner_order_number: number.to_owned(),
+            subscription_id,
+            generation: Some(0),
+            expires_at: None,
+            metadata: None,
+            tracked_by: "track",
+        };
+        let outcomes = store.track(given.map(new).to_vec(), false, Timestamp::now()).await.unwrap();
+        let left_out: Vec<_> =
+            (0..given.len()).filter(|at| matches!(outcomes[*at], Tracked::Clashes(_))).map(|at| given[at]).collect();
+        assert_eq!(left_out, [("nexway", "A-1", 1), ("nexway", "B", 3)]);
+        assert_eq!(outcomes.last(), Some(&Tracked::Already));
     }
 }

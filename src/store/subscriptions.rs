@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Result, Store, polls};
+use super::{Clash, Identity, Result, Store, polls};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Metadata {
 }
 
 /// What tracking came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tracked {
     Added,
     /// Left alone.
@@ -74,6 +74,8 @@ pub enum Tracked {
     Updated,
     /// It had been untracked; its generation was not lowered.
     Revived,
+    /// Left out: it is a renewal's number, or the original of one that is tracked.
+    Clashes(Clash),
 }
 
 /// A subscription with all that is stored of it.
@@ -145,8 +147,9 @@ fn subscription_row(row: &Row<'_>) -> rusqlite::Result<SubscriptionRow> {
 }
 
 impl Store {
-    /// Tracks subscriptions, all of them or none, and says for each what happened. The identity is (provider, partner order
-    /// number, subscription id); one that is tracked already is left alone unless `update`, which changes its attributes.
+    /// Tracks subscriptions in one transaction, and says for each what happened. The identity is (provider, partner order
+    /// number, subscription id); one that is tracked already is left alone unless `update`, which changes its attributes. Of two
+    /// that are one subscription the second is left out: [`Tracked::Clashes`].
     pub async fn track(&self, new: Vec<NewSubscription>, update: bool, now: Timestamp) -> Result<Vec<Tracked>> {
         self.track_in(new.into_iter().map(|one| (one, State::Watching)).collect(), update, now).await
     }
@@ -332,6 +335,9 @@ pub(super) fn territories_of(db: &Connection, provider: &str) -> rusqlite::Resul
 }
 
 fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now: Timestamp) -> Result<Tracked> {
+    if let Some(clash) = Clash::find(db, &Identity::of(new))? {
+        return Ok(Tracked::Clashes(clash));
+    }
     let metadata = new.metadata.as_ref().map(Metadata::as_json);
     let adopt = new.generation.is_none();
     let inserted = db

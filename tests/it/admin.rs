@@ -182,6 +182,12 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
     site.execute("UPDATE subscriptions SET generation = 1, expires_at = NULL, expiry_reported = 0");
     endpoint.send("/v1/subscriptions", wanted.clone()).expect(200);
     assert!(with("generation", json!(1)).expect_problem(409).contains("expires_at"));
+
+    let renewed = json!({"partner_order_number": "B-1", "subscription_id": 99, "territory": "eu", "adopt": true});
+    endpoint.send("/v1/subscriptions", renewed.clone()).expect(201);
+    let original = json!({"partner_order_number": "B", "subscription_id": 99, "territory": "eu", "adopt": true});
+    let refused = endpoint.send("/v1/subscriptions", original).expect_problem(409);
+    assert!(refused.contains("B-1, subscription 99 (nexway/eu), is, or was, tracked"), "{refused}");
     end(daemon);
 }
 

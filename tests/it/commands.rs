@@ -96,6 +96,53 @@ fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
     assert!(tracked.contains(&&json!("D")) && !tracked.contains(&&json!("..")), "{tracked:?}");
 }
 
+/// Both would hand over the same keys, and an answer without ids about the renewal would count as the other's.
+#[test]
+fn an_original_and_its_renewal_are_not_both_tracked_in_whatever_order_and_way() {
+    let mut setup = Setup::new(&sandbox());
+    setup.territories.truncate(1);
+    let site = setup.install();
+    let told = |line: &[&str], code, part: &str| {
+        let finished = site.command(line).expect_code(code);
+        assert!(finished.stderr.contains(part), "{line:?}: {finished:?}");
+    };
+    let import = |name: &str, rows: &str, more: &[&str], code, part: &str| {
+        fs::write(site.path(name), format!("partner_order_number,subscription_id,generation\n{rows}")).unwrap();
+        told(&[&["import", name], more].concat(), code, part);
+    };
+    site.track("A", 1);
+    site.track("B-2", 2);
+    told(
+        &["track", "A-1", "1", "--generation", "0"],
+        65,
+        "A-1 is generation 1 of A, subscription 1 (nexway/eu), which is tracked",
+    );
+    told(&["track", "B", "2", "--generation", "0"], 65, "untrack B-2 --subscription-id 2 --forget");
+    import("renewal.csv", "C,3,0\nA-1,1,0\n", &[], 65, "renewal.csv:3: A-1 is generation 1 of A");
+    import(
+        "original.csv",
+        "C,3,0\nB,2,0\n",
+        &[],
+        65,
+        "original.csv:3: B-2, subscription 2 (nexway/eu), is, or was, tracked",
+    );
+    let both = "C,3,0\nD,4,0\nD-1,4,0\nE-1,5,0\nE,5,0\n";
+    for part in ["both.csv:3: ", "both.csv:4: ", "both.csv:5: ", "both.csv:6: "] {
+        import("both.csv", both, &[], 65, part);
+    }
+    assert_eq!(site.texts("SELECT partner_order_number FROM subscriptions ORDER BY 1"), ["A", "B-2"]);
+
+    import("some.csv", &format!("{both}A-1,1,0\nB,2,0\n"), &["--skip-bad"], 0, "some.csv:8: ");
+    // Another's order, and one whose number only looks like a renewal's.
+    import("others.csv", "A-1,9,0\nA-2024-1,1,0\n", &[], 0, "");
+    told(&["untrack", "A"], 0, "");
+    told(&["track", "A-1", "1", "--generation", "0"], 65, "which was untracked: track that one again");
+    told(&["untrack", "B-2", "--subscription-id", "2", "--forget"], 0, "");
+    told(&["track", "B", "2", "--generation", "2"], 0, "");
+    let tracked = site.texts("SELECT partner_order_number || ' ' || subscription_id FROM subscriptions ORDER BY 1");
+    assert_eq!(tracked, ["A 1", "A-1 9", "A-2024-1 1", "B 2", "C 3"]);
+}
+
 #[test]
 fn an_import_restores_the_state_of_what_was_untracked_too() {
     let mut setup = Setup::new(&sandbox());
