@@ -36,7 +36,7 @@ const SINK_MAX: Duration = Duration::from_secs(5 * 60);
 const POLL: [Duration; 4] =
     [Duration::from_secs(10), MINUTE, Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
 
-/// A subscription refused with 70, 71, 401 or 403; the last one repeats.
+/// A subscription, or its order data, refused with 70, 71, 401 or 403; the last one repeats.
 const REFUSED: [Duration; 3] = [HOUR, Duration::from_secs(4 * 3600), DAY];
 
 /// One request this often to a territory that refuses every subscription.
@@ -54,6 +54,8 @@ pub const WAITING_WARNING: Duration = Duration::from_secs(3 * 24 * 3600);
 pub const UNANSWERED_MAX: Duration = HOUR;
 /// As many attempts in a row without an answer are worth an alert: about six hours, by default.
 pub const UNANSWERED_WARNING: u32 = 14;
+/// As many refusals of order data in a row are worth an alert: it has been asked for since five hours, and daily from now on.
+pub const REFUSED_WARNING: u32 = 3;
 /// Other transient codes.
 pub const TRANSIENT_GIVE_UP: Duration = Duration::from_secs(72 * 3600);
 
@@ -109,9 +111,9 @@ pub fn table() -> String {
     let rows = [
         ("A subscription: no usable answer", format!("{}, then its interval", list(&POLL)), "never".to_owned()),
         (
-            "A subscription: refused (70, 71, 401, 403)",
+            "A subscription or order data: refused (70, 71, 401, 403)",
             format!("{}, then every {}", list(&REFUSED[..2]), shown(REFUSED[2])),
-            "never".to_owned(),
+            format!("never; for order data an alert after {REFUSED_WARNING} in a row"),
         ),
         (
             "A territory that refuses every subscription",

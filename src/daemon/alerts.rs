@@ -11,7 +11,7 @@ use crate::clock::{StepDetector, Timestamp};
 use crate::forecast::Forecast;
 use crate::heartbeat::Heartbeat;
 use crate::renewal::Rules;
-use crate::retry::{UNANSWERED_WARNING, WAITING_WARNING};
+use crate::retry::{REFUSED_WARNING, UNANSWERED_WARNING, WAITING_WARNING};
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
 use crate::store::{self, Alert, AlertChange, Group, Patience, Store, counted, counts_of};
@@ -209,12 +209,12 @@ async fn provider(
         );
         found.alerts.push(Alert::new("surprise", name, &text));
     }
-    let waiting = store.count_long_waits(name, WAITING_WARNING, UNANSWERED_WARNING).await?;
+    let waiting = store.count_long_waits(name, WAITING_WARNING, UNANSWERED_WARNING, REFUSED_WARNING).await?;
     if waiting > 0 {
         let age = format_duration(WAITING_WARNING);
         let text = format!(
             "renewals whose order data has been awaited for more than {age}, or asked for {UNANSWERED_WARNING} times without \
-             an answer: {waiting}"
+             an answer, or refused {REFUSED_WARNING} times in a row: {waiting}"
         );
         found.alerts.push(Alert::new("waiting", name, &text));
     }

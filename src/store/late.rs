@@ -109,19 +109,27 @@ impl Store {
         .await
     }
 
-    /// Renewals whose provider has answered for so long that their order data must wait, or has given no answer so often.
-    pub async fn count_long_waits(&self, provider: &str, longer_than: Duration, unanswered: u32) -> Result<i64> {
+    /// Renewals whose provider has answered for so long that their order data must wait, or has given no answer, or refused it, so
+    /// often in a row.
+    pub async fn count_long_waits(
+        &self,
+        provider: &str,
+        longer_than: Duration,
+        unanswered: u32,
+        refused: u32,
+    ) -> Result<i64> {
         let provider = provider.to_owned();
         self.read(move |db| {
             Ok(db
                 .prepare_cached(
                     "SELECT count(*) FROM renewals
                      WHERE provider = :provider AND state = 'awaiting_order_data'
-                       AND (waiting_seconds >= :seconds OR unanswered >= :unanswered)",
+                       AND (waiting_seconds >= :seconds OR unanswered >= :unanswered OR refusals >= :refused)",
                 )?
                 .query_row(
                     named_params! {
                         ":provider": provider, ":seconds": longer_than.as_secs() as i64, ":unanswered": unanswered,
+                        ":refused": refused,
                     },
                     |row| row.get(0),
                 )?)

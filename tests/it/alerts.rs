@@ -194,6 +194,29 @@ fn who_is_unknown_or_answered_for_wrongly_is_shown_counted_and_told() {
 }
 
 #[test]
+fn order_data_that_is_refused_again_and_again_is_told_until_it_is_answered_for() {
+    let sandbox = sandbox();
+    let site = Setup::new(&sandbox).install();
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    sandbox.script("A-1", Script::codes([70; 3]));
+    site.command(&["once", "--max-time", "1s"]);
+    let ask = "UPDATE renewals SET next_attempt_at = unixepoch() WHERE state = 'awaiting_order_data'";
+    site.execute(ask);
+    site.command(&["once", "--max-time", "1s"]);
+    assert_eq!(standing(&site), [""; 0], "twice may be a mistake of a moment");
+
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("started");
+    site.execute(ask);
+    look_until(&site, "the alert", || daemon.stderr().contains("or refused 3 times in a row: 1"));
+    assert_eq!(standing(&site), ["waiting nexway"]);
+    site.execute(ask);
+    look_until(&site, "the end", || daemon.stderr().contains("the alert is over"));
+    assert_eq!(site.texts("SELECT state FROM renewals"), ["queued"]);
+}
+
+#[test]
 fn a_stopped_territory_is_told_once_and_over_once() {
     let sandbox = sandbox();
     let right = Setup::new(&sandbox);
