@@ -54,7 +54,9 @@ pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
 pub use providers::{BreakerState, ProviderTrouble, SlowedState};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
 pub use sealed::{Locked, Resealed};
-pub use subscriptions::{ListFilter, Listed, Metadata, Named, NewSubscription, Subscription, SubscriptionRow, Tracked};
+pub use subscriptions::{
+    ListFilter, Listed, Metadata, NOBODY_ASKS, Named, NewSubscription, Subscription, SubscriptionRow, Tracked,
+};
 
 use crate::vault::{self, Vault};
 

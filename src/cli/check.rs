@@ -9,12 +9,13 @@ use std::io::IsTerminal;
 
 use crate::budget::Budget;
 use crate::cli::{Context, Error, Exit};
+use crate::clock::Timestamp;
 use crate::daemon;
 use crate::forecast::{Forecast, Load};
 use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
-use crate::store::{Store, counts_of};
+use crate::store::{NOBODY_ASKS, Store, counts_of};
 use crate::text::{number_of, visible};
 use crate::vault::{self, Vault};
 
@@ -255,12 +256,8 @@ async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -
 
 /// What the store holds for providers, territories and sinks that the settings do not have, and what has stopped.
 async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
-    for (provider, territory) in store.territories_in_use().await? {
-        let known = settings.providers.get(&provider).is_some_and(|one| one.territories.contains_key(&territory));
-        if !known {
-            let what = format!("territory {provider}/{territory}");
-            findings.problem(&what, "not in the settings, but subscriptions are filed under it: nobody asks for them");
-        }
+    for (provider, territory) in store.territories_beside(settings.territories(), Timestamp::now()).await? {
+        findings.problem(&format!("territory {provider}/{territory}"), NOBODY_ASKS);
     }
     for stopped in store.stopped_territories().await? {
         let text = format!("stopped since {}: {}", stopped.stopped_at, stopped.reason);

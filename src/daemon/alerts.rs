@@ -14,7 +14,7 @@ use crate::renewal::Rules;
 use crate::retry::{REFUSED_WARNING, UNANSWERED_WARNING, WAITING_WARNING};
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
-use crate::store::{self, Alert, AlertChange, Group, Patience, Store, counted, counts_of};
+use crate::store::{self, Alert, AlertChange, Group, NOBODY_ASKS, Patience, Store, counted, counts_of};
 use crate::vault::Error::Damaged;
 
 /// How long nobody looks at the most. Bells ring more often.
@@ -136,9 +136,12 @@ async fn look(
     for name in settings.providers.keys() {
         provider(store, settings, name, &groups, now, &mut found).await?;
     }
+    let asked = settings.territories();
+    for (provider, territory) in store.territories_beside(asked.clone(), now).await? {
+        found.alerts.push(Alert::new("territory", &format!("{provider}/{territory}"), NOBODY_ASKS));
+    }
     for stopped in store.stopped_territories().await? {
-        let provider = settings.providers.get(&stopped.provider);
-        if provider.is_some_and(|provider| provider.territories.contains_key(&stopped.territory)) {
+        if asked.contains(&(stopped.provider.clone(), stopped.territory.clone())) {
             let subject = format!("{}/{}", stopped.provider, stopped.territory);
             let text = format!("refuses every subscription: {}", stopped.reason);
             found.alerts.push(Alert::new("territory", &subject, &text));

@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::logging::Logging;
 use crate::notify;
 use crate::relay::Relay;
-use crate::renewal::{Rules, State};
+use crate::renewal::Rules;
 use crate::settings::{SecretError, Settings, SinkKind};
 use crate::store::Store;
 
@@ -144,7 +144,6 @@ impl Reload {
             let (removed, clients) = (removed.clone(), clients.clone());
             self.work.spawn(async move {
                 tell_of_strays(&store, removed).await;
-                tell_of_unwatched(&store, &before, &after).await;
                 ask_refused(&store, clients).await;
                 let old = Rules::from_settings(&before);
                 for name in after.providers.keys() {
@@ -302,25 +301,6 @@ async fn tell_of_strays(store: &Store, removed: Vec<String>) {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%sink, error = %crate::chain(&error), "cannot tell whether messages wait for it")
-            }
-        }
-    }
-}
-
-/// Subscriptions of a provider that is gone are kept, and nobody asks for them.
-async fn tell_of_unwatched(store: &Store, before: &Settings, after: &Settings) {
-    for provider in before.providers.keys().filter(|name| !after.providers.contains_key(*name)) {
-        match store.subscription_groups().await {
-            Ok(groups) => {
-                let watched = groups.iter().filter(|g| g.provider == *provider && g.state == State::Watching);
-                let subscriptions: i64 = watched.map(|group| group.count).sum();
-                if subscriptions > 0 {
-                    tracing::warn!(%provider, subscriptions,
-                        "these are watched, and nobody asks for them: their provider is not in the settings any more");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%provider, error = %crate::chain(&error), "cannot tell how many subscriptions it had")
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Names that may be left out where the settings know only one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Provider, Settings, SinkKind};
 use crate::text::visible;
@@ -11,6 +11,15 @@ impl Settings {
         let (provider_name, provider): (_, &Provider) = pick("provider", provider, &self.providers)?;
         let (territory, _) = pick("territory", territory, &provider.territories)?;
         Ok((provider_name, territory))
+    }
+
+    /// Where something can be asked: provider and territory.
+    pub fn territories(&self) -> BTreeSet<(String, String)> {
+        let of = |(name, provider): (&String, &Provider)| {
+            let territories: Vec<_> = provider.territories.keys().map(|one| (name.clone(), one.clone())).collect();
+            territories
+        };
+        self.providers.iter().flat_map(of).collect()
     }
 
     /// The sink of kind `queue` that is meant: the named one, or the only one.

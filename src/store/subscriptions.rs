@@ -1,6 +1,6 @@
 //! Subscriptions as people see them: tracked, named, listed, paused, forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -11,6 +11,9 @@ use crate::forecast::Forecast;
 pub use crate::renewal::Subscription;
 use crate::renewal::number;
 use crate::renewal::{Outcome, Pace, Rules, State};
+
+/// What is wrong with a territory that the settings do not have, for a person.
+pub const NOBODY_ASKS: &str = "not in the settings, but subscriptions are filed under it: nobody asks for them";
 
 /// A subscription that somebody wants watched.
 #[derive(Clone, Debug)]
@@ -307,6 +310,18 @@ impl Store {
         .await
     }
 
+    /// Of the territories in use those that are not among `asked`, and those with a renewal that is due, whatever became of its
+    /// subscription: [`NOBODY_ASKS`].
+    pub async fn territories_beside(
+        &self,
+        asked: BTreeSet<(String, String)>,
+        now: Timestamp,
+    ) -> Result<Vec<(String, String)>> {
+        let mut pairs = BTreeSet::from_iter(self.territories_in_use().await?);
+        pairs.extend(self.read(move |db| renewed_territories(db, now)).await?);
+        Ok(pairs.difference(&asked).cloned().collect())
+    }
+
     /// Makes a watched subscription due now, ahead of all that nobody asked for.
     pub async fn ask_now(&self, row: i64, now: Timestamp) -> Result<bool> {
         self.write(move |db| {
@@ -317,6 +332,29 @@ impl Store {
         })
         .await
     }
+}
+
+/// The pairs of provider and territory with a renewal that has long been due. Where it is asked for it does not stay among the first.
+fn renewed_territories(db: &Connection, now: Timestamp) -> Result<Vec<(String, String)>> {
+    const FIRST: i64 = 1000;
+    let mut next = db.prepare_cached(
+        "SELECT min(provider) FROM renewals WHERE state = 'awaiting_order_data' AND provider > :provider",
+    )?;
+    let mut first = db.prepare_cached(
+        "SELECT DISTINCT s.territory
+         FROM (SELECT subscription FROM renewals
+               WHERE provider = :provider AND state = 'awaiting_order_data' AND next_attempt_at <= :now
+               ORDER BY next_attempt_at LIMIT :first) r JOIN subscriptions s ON s.id = r.subscription",
+    )?;
+    let (mut pairs, mut provider) = (Vec::new(), String::new());
+    while let Some(found) = next.query_row(named_params! { ":provider": provider }, |row| row.get(0))? {
+        provider = found;
+        let mut rows = first.query(named_params! { ":provider": provider, ":now": now, ":first": FIRST })?;
+        while let Some(row) = rows.next()? {
+            pairs.push((provider.clone(), row.get(0)?));
+        }
+    }
+    Ok(pairs)
 }
 
 /// The territories with subscriptions that are asked.

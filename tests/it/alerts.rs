@@ -251,6 +251,40 @@ fn a_stopped_territory_is_told_once_and_over_once() {
     assert!(!standing(&site).contains(&"territory nexway/us".to_owned()));
 }
 
+/// Nobody asks there, and so nobody would ever hear of it.
+#[test]
+fn a_territory_that_left_the_settings_is_told_as_long_as_something_is_to_be_asked_in_it() {
+    let (sandbox, switch) = (sandbox(), Switch::start(200));
+    let both = Setup::new(&sandbox).with(|setup| setup.admin = switch.setting());
+    let alone = both.clone().with(|setup| setup.territories.retain(|(name, _)| name == "eu"));
+    let site = both.install();
+    let id = new_order(&sandbox, NewOrder { territory: "us".to_owned(), ..NewOrder::new("US") })[0];
+    site.track_all([Track { territory: "us", ..Track::new("US", id) }]);
+    sandbox.renew("US", None).unwrap();
+    sandbox.script("US-1", Script::codes([1051; 1000]));
+    site.command(&["once", "--max-time", "1s"]);
+    switch.beats.recv_timeout(PATIENCE).expect("a good run beats");
+    site.execute("DELETE FROM heartbeat; UPDATE renewals SET next_attempt_at = unixepoch() + 3600");
+
+    site.configure(&alone);
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("alert: not in the settings, but subscriptions are filed under it: nobody asks for them");
+    assert_eq!(standing(&site), ["territory nexway/us"]);
+    assert!(switch.beats.try_recv().is_err(), "an alert stands");
+    site.command(&["pause", "US"]).expect_code(0);
+    look_until(&site, "the first end", || daemon.stderr().contains("the alert is over"));
+    site.execute("UPDATE renewals SET next_attempt_at = unixepoch()");
+    look_until(&site, "the renewal", || standing(&site) == ["territory nexway/us"]);
+    let told = site.command(&["check"]).expect_code(1).stdout;
+    assert!(told.contains("territory nexway/us: not in the settings"), "{told}");
+    site.configure(&both);
+    daemon.reload();
+    look_until(&site, "the end", || standing(&site).is_empty());
+    daemon.terminate();
+    let log = daemon.wait().expect_code(0).stderr;
+    assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (2, 2), "{log}");
+}
+
 #[test]
 fn a_sink_in_trouble_for_long_is_told_and_over_once_it_takes_messages() {
     let (sandbox, shop) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));

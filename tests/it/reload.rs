@@ -195,8 +195,8 @@ fn accounts_come_and_go_and_the_others_notice_nothing() {
     first.renew("A", None).unwrap();
     site.command(&["poll", "A"]).expect_code(0);
     assert_eq!(number(&shop.next_message()), "A-1", "the other one goes on");
-    daemon.wait_for_log("these are watched, and nobody asks for them: their provider is not in the settings any more");
-    assert!(daemon.stderr().contains("provider=second subscriptions=1"));
+    daemon.wait_for_log("alert: not in the settings, but subscriptions are filed under it: nobody asks for them");
+    assert!(daemon.stderr().contains("kind=territory subject=second/eu"));
     assert_eq!(
         site.texts("SELECT state FROM renewals WHERE provider = 'second' ORDER BY generation")[1],
         "awaiting_order_data"
