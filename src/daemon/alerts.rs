@@ -15,6 +15,7 @@ use crate::retry::{REFUSED_WARNING, UNANSWERED_WARNING, WAITING_WARNING};
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
 use crate::store::{self, Alert, AlertChange, Group, NOBODY_ASKS, Patience, Store, counted, counts_of};
+use crate::text::number_of;
 use crate::vault::Error::Damaged;
 
 /// How long nobody looks at the most. Bells ring more often.
@@ -113,7 +114,7 @@ async fn record(store: &Store, found: Found, catching_up: bool, now: Timestamp) 
     let stood: Vec<Alert> = store.alerts().await?.into_iter().map(|(alert, _)| alert).collect();
     let mut alerts = found.alerts;
     alerts.retain(|alert| !(catching_up && alert.kind == "overdue") || stood.iter().any(|one| one.is_same(alert)));
-    let unchanged = alerts.len() == stood.len() && alerts.iter().all(|a| stood.iter().any(|one| one.is_same(a)));
+    let unchanged = alerts.len() == stood.len() && alerts.iter().all(|alert| stood.contains(alert));
     if unchanged { Ok(AlertChange::default()) } else { store.replace_alerts(alerts, now).await }
 }
 
@@ -158,7 +159,7 @@ async fn look(
         }
     }
     for (sink, count) in store.dead_messages().await? {
-        let text = format!("{count} messages nobody received; `renewald queue dead` shows them");
+        let text = format!("{} nobody received; `renewald queue dead` shows them", number_of(count, "message"));
         found.alerts.push(Alert::new("dead", &sink, &text));
     }
     let key_trouble = store.key_trouble().await?;
@@ -170,6 +171,10 @@ async fn look(
         found.alerts.push(Alert::new("damaged", &message.to_string(), &text));
     }
     Ok(found)
+}
+
+fn subscriptions(count: i64) -> String {
+    if count == 1 { "1 subscription".to_owned() } else { format!("{} subscriptions", counted(count)) }
 }
 
 async fn provider(
@@ -189,12 +194,11 @@ async fn provider(
     let unheard = late.unasked + late.unanswered;
     if unheard > 0 {
         let age = format_duration(alert_after.max(settings.poll.every.mul_f64(1.1)));
-        let text =
-            format!("{} subscriptions without an answer for {age}; see `renewald list --overdue`", counted(unheard));
+        let text = format!("{} without an answer for {age}; see `renewald list --overdue`", subscriptions(unheard));
         found.alerts.push(Alert::new("overdue", name, &text));
     }
     if late.refused_for_long > 0 {
-        let text = format!("{} subscriptions are refused: wrong territory?", counted(late.refused_for_long));
+        let text = format!("{} refused for long: wrong territory?", subscriptions(late.refused_for_long));
         found.alerts.push(Alert::new("refused", name, &text));
     }
     let odd = store.count_odd(name, now - alert_after).await?;

@@ -98,7 +98,8 @@ impl Store {
         .await
     }
 
-    /// Makes these the alerts that stand, and says which were not there before and which are over.
+    /// Makes these the alerts that stand, and says which were not there before and which are over. One that stood keeps its time,
+    /// and says what is so now.
     pub async fn replace_alerts(&self, alerts: Vec<Alert>, now: Timestamp) -> Result<AlertChange> {
         self.write(move |db| {
             let mut statement = db.prepare_cached("SELECT kind, subject, text FROM alerts ORDER BY kind, subject")?;
@@ -116,10 +117,10 @@ impl Store {
                     named_params! { ":kind": alert.kind, ":subject": alert.subject },
                 )?;
             }
-            for alert in &change.raised {
+            for alert in &alerts {
                 db.execute(
                     "INSERT INTO alerts (kind, subject, text, raised_at) VALUES (:kind, :subject, :text, :now)
-                     ON CONFLICT (kind, subject) DO NOTHING",
+                     ON CONFLICT (kind, subject) DO UPDATE SET text = excluded.text WHERE text <> excluded.text",
                     named_params! {
                         ":kind": alert.kind, ":subject": alert.subject, ":text": alert.text, ":now": now,
                     },

@@ -9,6 +9,7 @@ use super::messages::stored;
 use super::renewals::message_id;
 use super::{Result, Store};
 use crate::clock::Timestamp;
+use crate::text::number_of;
 use crate::vault::{self, Stored, Vault};
 
 /// Messages encrypted anew in one transaction, and about how many bytes of them.
@@ -25,10 +26,12 @@ pub struct Locked {
 impl fmt::Display for Locked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key_id, dispatches } = self;
+        let wait = if *dispatches == 1 { "waits" } else { "wait" };
         write!(
             f,
-            "{dispatches} messages wait: encrypted with key {key_id}, which neither store.encryption_key_file nor \
-             store.encryption_key_previous_file holds"
+            "{} {wait}: encrypted with key {key_id}, which neither store.encryption_key_file nor \
+             store.encryption_key_previous_file holds",
+            number_of(*dispatches, "message")
         )
     }
 }

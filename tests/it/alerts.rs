@@ -71,7 +71,7 @@ fn overdue_subscriptions_are_told_once_across_a_restart_and_over_once() {
     site.let_pass(7 * HOUR);
     sandbox.fault(Fault::new(FaultKind::CutBefore));
     let daemon = Daemon::spawn(&site);
-    look_until(&site, "the alert", || daemon.stderr().contains("alert: 1 subscriptions without an answer for 4h24m"));
+    look_until(&site, "the alert", || daemon.stderr().contains("alert: 1 subscription without an answer for 4h24m"));
     let told: Value = serde_json::from_str(&site.command(&["status", "--json"]).expect_code(0).stdout).unwrap();
     assert_eq!((&told["alerts"][0]["kind"], &told["alerts"][0]["subject"]), (&"overdue".into(), &"nexway".into()));
     assert!(site.command(&["status"]).stdout.contains("overdue nexway"));
@@ -365,7 +365,7 @@ fn the_heartbeat_waits_until_no_alert_stands() {
     );
 
     let daemon = Daemon::spawn(&site);
-    daemon.wait_for_log("alert: 1 messages nobody received");
+    daemon.wait_for_log("alert: 1 message nobody received");
     assert_eq!(standing(&site), ["dead shop"]);
     assert!(switch.beats.try_recv().is_err(), "an alert stands");
     site.command(&["queue", "retry", "--all-dead"]).expect_code(0);
@@ -383,6 +383,33 @@ fn the_heartbeat_waits_until_no_alert_stands() {
     site.let_pass(5 * HOUR);
     site.catch_up();
     switch.beats.recv_timeout(PATIENCE).expect("an hour is over");
+}
+
+#[test]
+fn an_alert_that_stands_says_how_it_is_now_and_is_told_once() {
+    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
+    let site = Setup::new(&sandbox).webhook(&shop).install();
+    for number in ["A", "B"] {
+        site.track(number, order(&sandbox, number));
+        sandbox.renew(number, None).unwrap();
+    }
+    site.catch_up();
+    let die = |number: &str| {
+        site.execute(&format!(
+            "UPDATE dispatches SET state = 'dead', dead_at = unixepoch(), delivered_at = NULL WHERE subscription =
+             (SELECT id FROM subscriptions WHERE partner_order_number = '{number}')"
+        ))
+    };
+    die("A");
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("alert: 1 message");
+    site.execute("UPDATE alerts SET raised_at = raised_at - 100");
+    die("B");
+    look_until(&site, "the new text", || site.value::<String>("SELECT text FROM alerts").starts_with("2 messages"));
+    assert!(site.value::<bool>("SELECT raised_at <= unixepoch() - 100 FROM alerts"), "it stands since then");
+    daemon.terminate();
+    let log = daemon.wait().expect_code(0).stderr;
+    assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (1, 0), "{log}");
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn messages_wait_for_the_right_key_and_keep_their_id() {
     let key_id: String = site.value("SELECT key_id FROM messages");
     give(&site, "payloads", OTHER);
     let daemon = Daemon::spawn(&site);
-    daemon.wait_for_log("alert: 1 messages wait: encrypted with key");
+    daemon.wait_for_log("alert: 1 message waits: encrypted with key");
     not_ready(&format!("encrypted with key {key_id}"));
     daemon.terminate();
     let log = daemon.wait().expect_code(0).stderr;
