@@ -2,10 +2,11 @@
 //! [`table`] prints it for the README.
 //!
 //! Pure arithmetic: waiting happens in columns of the store. This is the only file that names the `backoff` crate, which
-//! is unmaintained; of it only the doubling with jitter is used, with its give-up time off and its result clamped.
+//! is unmaintained; of it only the doubling with jitter is used, with its give-up time off and its result kept below the longest.
 //!
 //! Attempts and failures are counted from 1: the argument says how many there have been. A delay varies by ±10 %, so that
-//! what failed together does not come back together, and never exceeds the longest one shown in the table.
+//! what failed together does not come back together, and never exceeds the longest one shown in the table: the longest ones lie
+//! evenly in the tenth below it.
 
 #[cfg(test)]
 mod properties;
@@ -23,7 +24,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A message that its receiver does not accept: 36 attempts, the default of `max_attempts`, take about 76 h.
 const DISPATCH_FIRST: Duration = Duration::from_secs(5);
-const DISPATCH_MAX: Duration = Duration::from_secs(188 * 60);
+const DISPATCH_MAX: Duration = Duration::from_secs(193 * 60);
 /// After `max_attempts`, and until [`DISPATCH_GIVE_UP`].
 const DISPATCH_LATE: Duration = DAY;
 /// Since a message's first attempt: then it is dead.
@@ -166,7 +167,7 @@ fn list(delays: &[Duration]) -> String {
     delays.iter().map(|delay| shown(*delay)).collect::<Vec<_>>().join(", ")
 }
 
-/// In its largest units: `10 s`, `3 h 8 min`, `30 d`; up to 48 h in hours.
+/// In its largest units: `10 s`, `3 h 13 min`, `30 d`; up to 48 h in hours.
 fn shown(delay: Duration) -> String {
     let seconds = delay.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -182,12 +183,14 @@ fn index(failures: u32) -> usize {
     usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX)
 }
 
+/// Up to a tenth less.
 fn jittered(delay: Duration) -> Duration {
     doubling(1, delay, delay)
 }
 
 /// `first` after one attempt, then doubling, ±10 % and never above `max`.
 fn doubling(attempt: u32, first: Duration, max: Duration) -> Duration {
+    let first = first.min(max);
     let mut backoff = ExponentialBackoff {
         current_interval: first,
         initial_interval: first,
@@ -201,7 +204,9 @@ fn doubling(attempt: u32, first: Duration, max: Duration) -> Duration {
     for _ in 1..attempt.min(80) {
         backoff.next_backoff();
     }
-    backoff.next_backoff().unwrap_or(max).min(max)
+    let delay = backoff.next_backoff().unwrap_or(max);
+    // As far below the longest as it would be above: if they were cut off, half of them would be the same.
+    delay.checked_sub(max).map_or(delay, |above| max.saturating_sub(above))
 }
 
 #[cfg(test)]
@@ -238,6 +243,25 @@ mod tests {
     fn delays_differ_from_each_other() {
         let delays: std::collections::HashSet<_> = (0..50).map(|_| order_data(5, MINUTE, DAY)).collect();
         assert!(delays.len() > 40, "{delays:?}");
+    }
+
+    /// Otherwise what failed together comes back together.
+    #[test]
+    fn the_longest_delays_differ_too() {
+        let capped: [(Duration, &dyn Fn() -> Duration); 5] = [
+            (4 * HOUR, &|| order_data(20, MINUTE, 4 * HOUR)),
+            (SINK_MAX, &|| sink(20)),
+            (POLL[0], &|| poll(1).unwrap()),
+            (DAY, &|| refused(3)),
+            (DAY, &|| dispatch(36, 36)),
+        ];
+        for (longest, delay) in capped {
+            let delays: Vec<_> = (0..1000).map(|_| delay()).collect();
+            let near = |from: f64| delays.iter().filter(|delay| **delay >= longest.mul_f64(from)).count();
+            assert!(near(1.0) < 30, "{} of {longest:?}", near(1.0));
+            // Evenly over the tenth below it.
+            assert!(near(0.899) == 1000 && (400..600).contains(&near(0.95)), "{} of {longest:?}", near(0.95));
+        }
     }
 
     #[test]
@@ -324,7 +348,7 @@ mod tests {
         for part in [
             "10 s, 1 min, 5 min, 30 min, then",
             "1 h, 4 h, then every 24 h",
-            "3 h 8 min",
+            "3 h 13 min",
             "dead 30 d",
             "| 48 h after",
             "3 d |",

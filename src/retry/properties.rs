@@ -57,8 +57,8 @@ proptest! {
     #[test]
     fn messages_double_up_to_3_h_and_are_sent_daily_after_max_attempts(attempt in count(), max_attempts in count()) {
         let late = attempt >= max_attempts;
-        let expected = if late { DAY as f64 } else { doubled(attempt, 5.0, 188.0 * 60.0) };
-        let longest = if late { DAY as f64 } else { 188.0 * 60.0 };
+        let expected = if late { DAY as f64 } else { doubled(attempt, 5.0, 193.0 * 60.0) };
+        let longest = if late { DAY as f64 } else { 193.0 * 60.0 };
         prop_assert!(is_about(dispatch(attempt, max_attempts), expected, longest));
     }
 
