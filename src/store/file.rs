@@ -48,8 +48,12 @@ impl InstanceLock {
 
     /// Whether some process holds it now. To see that, it is taken for a moment; where nobody ever held it, nothing is
     /// left behind.
-    pub fn is_held(database: &Path) -> bool {
-        beside(database, "lock").exists() && matches!(Self::acquire(database), Err(Error::Locked { .. }))
+    pub async fn is_held(database: &Path) -> bool {
+        let database = database.to_owned();
+        let look =
+            move || beside(&database, "lock").exists() && matches!(Self::acquire(&database), Err(Error::Locked { .. }));
+        // It sleeps between its looks; the admin endpoint has one thread. Cancelled only with the runtime.
+        tokio::task::spawn_blocking(look).await.unwrap_or(false)
     }
 }
 
@@ -226,5 +230,27 @@ fn named(path: &Path, error: Error) -> Error {
             Error::NotWritable { path, source }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The admin endpoint has one thread, and looks for the lock whenever somebody asks for the status.
+    #[tokio::test]
+    async fn who_looks_for_the_lock_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("renewald.db");
+        let mut was_released_meanwhile = false;
+        // On a busy machine a release may come too late.
+        for _ in 0..20 {
+            let lock = InstanceLock::acquire(&database).unwrap();
+            let (held, ()) = tokio::join!(InstanceLock::is_held(&database), async { drop(lock) });
+            was_released_meanwhile |= !held;
+        }
+        assert!(was_released_meanwhile);
+        let _lock = InstanceLock::acquire(&database).unwrap();
+        assert!(InstanceLock::is_held(&database).await);
     }
 }

@@ -118,7 +118,7 @@ impl Status {
         }
         Ok(Self {
             at: now,
-            running: InstanceLock::is_held(&settings.store.path),
+            running: InstanceLock::is_held(&settings.store.path).await,
             database: Database { path: settings.store.path.display().to_string(), bytes: store.bytes().await? },
             providers,
             sinks: receivers(settings, store.queue_depths().await?, store.sink_states().await?),
