@@ -280,17 +280,6 @@ impl Store {
         .await
     }
 
-    /// How many subscriptions are in each state.
-    pub async fn count_by_state(&self) -> Result<Vec<(State, i64)>> {
-        self.read(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT state, count(*) FROM subscriptions GROUP BY state ORDER BY state")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
-    }
-
     /// The pairs of provider and territory that subscriptions are filed under.
     pub async fn territories_in_use(&self) -> Result<Vec<(String, String)>> {
         self.read(|db| {
