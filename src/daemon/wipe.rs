@@ -62,7 +62,10 @@ async fn wipe(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), 
     let (delivered, dead) = (now - settings.store.retention, now - settings.store.dead_retention);
     let purged = store.wipe_payloads(delivered, dead, configured, now).await?;
     if purged.undelivered > 0 {
-        tracing::error!(messages = purged.undelivered, "wiped payloads that nobody received: dead_retention is over");
+        tracing::error!(
+            messages = purged.undelivered,
+            "wiped payloads not received by every sink: dead_retention is over"
+        );
     }
     if purged.delivered > 0 {
         tracing::info!(messages = purged.delivered, "wiped delivered payloads");
