@@ -101,6 +101,9 @@ pub enum Error {
     /// The whole transaction failed with another unit, or at its commit.
     #[error("the database could not commit: {0}")]
     Commit(String),
+    /// A mistake of ours: it comes again however often it is tried.
+    #[error("writing to the database panicked")]
+    Panicked,
     #[error(transparent)]
     Vault(#[from] vault::Error),
     #[error("cannot start a thread for the database")]

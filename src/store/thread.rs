@@ -143,6 +143,8 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Unit for Pending<T, F>
     fn reply(self: Box<Self>, failed: Option<&Failed>) {
         let outcome = match (failed, self.outcome) {
             (_, Some(Err(own))) => Err(own),
+            // It was begun, and has come to nothing.
+            (_, None) if self.work.is_none() => Err(Error::Panicked),
             (Some(failed), _) => Err(failed.error()),
             (None, Some(Ok(value))) => Ok(value),
             (None, None) => Err(Error::Closed),
@@ -208,4 +210,25 @@ fn transaction(db: &Connection, group: &mut [Box<dyn Unit>]) -> rusqlite::Result
         }
     }
     db.execute_batch("COMMIT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mistake_of_ours_is_not_taken_for_a_full_disk() {
+        let worker = Worker::writing(Connection::open_in_memory().unwrap(), None).unwrap();
+        let panics = || worker.inside::<()>(|_| panic!("a mistake"));
+        let alone = panics().await.unwrap_err();
+        // What is queued meanwhile shares a transaction.
+        let (go, wait) = std::sync::mpsc::channel();
+        let waits = worker.outside(move |_| Ok(wait.recv().is_ok()));
+        let (_, beside, fine, ()) =
+            tokio::join!(waits, panics(), worker.inside(|_| Ok(7)), async { go.send(()).unwrap() });
+        for error in [alone, beside.unwrap_err()] {
+            assert!(matches!(error, Error::Panicked) && !error.is_transient(), "{error}");
+        }
+        assert_eq!(fine.unwrap(), 7);
+    }
 }
