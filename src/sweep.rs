@@ -54,8 +54,8 @@ pub enum Scope {
     Due,
     /// What will be due soon as well, each subscription at most once: the one-shot run.
     CatchUp,
-    /// Waiting order data only.
-    OrderData,
+    /// Waiting order data, and polls that were not answered: what a one-shot run asks again before it ends.
+    Again,
 }
 
 /// What a pass did.
@@ -249,6 +249,11 @@ impl<P: Provider> Sweeper<P> {
         self.store.next_renewal_due(&self.account.name, &self.open(self.configured())).await
     }
 
+    /// When the next poll that was not answered is made again.
+    pub async fn next_retry_due(&self) -> Result<Option<Timestamp>, store::Error> {
+        self.store.next_retry_due(&self.account.name, &self.open(self.configured())).await
+    }
+
     /// Of these territories, those that a request may go to now.
     fn open(&self, mut territories: Vec<String>) -> Vec<String> {
         territories.retain(|territory| self.gate.admits(territory));
@@ -275,13 +280,13 @@ impl<P: Provider> Sweeper<P> {
     ) -> Result<Report, store::Error> {
         // Without a request that ends it, a slow-down is over at some time.
         self.trouble.tell(&self.store, &self.account.name, &self.budget, now()).await?;
-        let polled = if scope == Scope::OrderData { Vec::new() } else { self.configured() };
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
         let horizon = match scope {
-            Scope::Due | Scope::OrderData => None,
+            Scope::Due | Scope::Again => None,
             Scope::CatchUp => Some(now() + self.account.rules.every / 8),
         };
-        let queues = Queues::new(&self.store, &self.account.name, polled, self.configured(), horizon);
+        let mut queues = Queues::new(&self.store, &self.account.name, self.configured(), horizon);
+        queues.only_unanswered = scope == Scope::Again;
         let shared = Shared {
             store: &self.store,
             provider: &self.provider,

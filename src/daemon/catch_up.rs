@@ -20,6 +20,10 @@ use crate::sweep::{self, Progress, Scope, Sweeper};
 /// How long the one-shot run waits, once everybody was asked, for order data and dispatches that are due soon.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
 
+/// And for polls that were not answered: long enough for the first retry. A failure of a moment, at the token service say, must not
+/// cost everybody the time until the next run.
+const RETRY_WAIT: Duration = Duration::from_secs(15);
+
 /// What a one-shot run did.
 #[derive(Clone, Debug, Default)]
 pub struct CaughtUp {
@@ -93,18 +97,23 @@ async fn sweep_until_quiet(
     sweeper.prepare(Timestamp::now()).await?;
     let mut total = sweeper.pass(clock, Scope::CatchUp, None, shutdown, progress).await?;
     // On the monotonic clock: a wall clock set back meanwhile must not make it wait for a year.
-    let deadline = Instant::now() + CATCH_UP_WAIT;
+    let (deadline, retry_by) = (Instant::now() + CATCH_UP_WAIT, Instant::now() + RETRY_WAIT);
     while !shutdown.is_requested() && !total.given_up {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let due = sweeper.next_renewal_due().await?.map(|due| due.since(Timestamp::now()));
-        let Some(wait) = due.filter(|wait| !left.is_zero() && *wait <= left) else { break };
+        let now = Timestamp::now();
+        let wait = |due: Option<Timestamp>, by: Instant| {
+            let left = by.saturating_duration_since(Instant::now());
+            due.map(|due| due.since(now)).filter(|wait| !left.is_zero() && *wait <= left)
+        };
+        let retry = wait(sweeper.next_retry_due().await?, retry_by);
+        let renewal = wait(sweeper.next_renewal_due().await?, deadline);
+        let Some(wait) = retry.into_iter().chain(renewal).min() else { break };
         tokio::select! {
             () = shutdown.requested() => break,
             () = tokio::time::sleep(wait) => {}
         }
         // One that was stopped may answer again by now.
         total.stopped_territories.clear();
-        total.add(&sweeper.pass(clock, Scope::OrderData, None, shutdown, &|_| {}).await?);
+        total.add(&sweeper.pass(clock, Scope::Again, None, shutdown, &|_| {}).await?);
     }
     Ok(total)
 }

@@ -131,6 +131,20 @@ impl Store {
         .await
     }
 
+    /// When the next subscription of these territories whose last poll was not answered is due; looks at all of these.
+    pub async fn next_retry_due(&self, provider: &str, territories: &[String]) -> Result<Option<Timestamp>> {
+        let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
+        self.read(move |db| {
+            let mut next = db.prepare_cached(
+                "SELECT min(due_at) FROM subscriptions
+                 WHERE provider = :provider AND failures > 0
+                   AND territory IN (SELECT value FROM json_each(:territories))",
+            )?;
+            Ok(next.query_row(named_params! { ":provider": provider, ":territories": territories }, |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// The watched subscription that was asked last, or one that never was; looks at all of them: not for a loop.
     pub async fn last_asked(&self, provider: &str, territories: Vec<String>) -> Result<Option<Subscription>> {
         let provider = provider.to_owned();

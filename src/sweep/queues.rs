@@ -57,8 +57,10 @@ pub(super) struct Queues {
     store: Store,
     provider: String,
     lanes: Vec<TerritoryLane>,
-    /// Whose order data may be asked for.
-    configured: Vec<String>,
+    /// Of these, whose order data is asked for.
+    territories: Vec<String>,
+    /// Of polls, only those that were not answered when they were made last.
+    pub only_unanswered: bool,
     renewals: Queue<DueRenewal>,
     /// A one-shot run looks as far ahead as this, and asks nobody twice.
     horizon: Option<Timestamp>,
@@ -80,16 +82,9 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Polls of the territories `polled`, and order data of all that are `configured`.
-    pub fn new(
-        store: &Store,
-        provider: &str,
-        polled: Vec<String>,
-        configured: Vec<String>,
-        horizon: Option<Timestamp>,
-    ) -> Self {
-        let lanes = polled
-            .into_iter()
+    pub fn new(store: &Store, provider: &str, territories: Vec<String>, horizon: Option<Timestamp>) -> Self {
+        let lanes = territories
+            .iter()
             .flat_map(|territory| Lane::ALL.map(|lane| (territory.clone(), lane)))
             .map(|(territory, lane)| TerritoryLane { territory, lane, queue: Queue::default() })
             .collect();
@@ -97,7 +92,8 @@ impl Queues {
             store: store.clone(),
             provider: provider.to_owned(),
             lanes,
-            configured,
+            territories,
+            only_unanswered: false,
             renewals: Queue::default(),
             horizon,
             asked: HashSet::new(),
@@ -134,7 +130,7 @@ impl Queues {
         self.just_settled.clear();
         if self.renewals.wants_page() {
             let (store, provider, after) = (self.store.clone(), self.provider.clone(), self.renewals.after);
-            let mut territories = self.configured.clone();
+            let mut territories = self.territories.clone();
             territories.retain(|territory| gate.admits(territory));
             let era = self.renewals_era;
             return Some(Box::pin(async move {
@@ -165,7 +161,9 @@ impl Queues {
                     queue.after = (last.due_at.map_or(i64::MAX, Timestamp::as_unix), last.row);
                 }
                 let known = [&self.in_hand, &self.just_recorded, &self.asked];
-                queue.rows.extend(rows.into_iter().filter(|s| !known.iter().any(|rows| rows.contains(&s.row))));
+                let is_wanted = |s: &Subscription| !self.only_unanswered || s.failures > 0;
+                let rows = rows.into_iter().filter(|s| is_wanted(s) && !known.iter().any(|rows| rows.contains(&s.row)));
+                queue.rows.extend(rows);
             }
             Page::Renewals { era, rows } if era == self.renewals_era => {
                 self.renewals.exhausted = rows.len() < PAGE;

@@ -1,6 +1,6 @@
 //! `renewald once`: what it prints, when it is silent, and what it leaves alone.
 
-use renewald::sandbox::{Fault, FaultKind, NewOrder, Script};
+use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Script};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
@@ -73,6 +73,25 @@ fn cron_is_told_once_of_a_term_that_was_not_renewed() {
     site.let_pass(5 * HOUR);
     let finished = site.command(&["once", "--cron"]).expect_code(0);
     assert_eq!(finished.stdout, "", "once per term");
+}
+
+#[test]
+fn a_failure_of_a_moment_costs_nobody_the_time_until_the_next_run() {
+    let html = |status| FaultKind::Status { status, body: ErrorBody::Html, retry_after: None };
+    let at_token = Fault::new(html(504)).at(Endpoint::Token).times(1);
+    let at_two = Fault::new(html(502)).at(Endpoint::Status).times(2);
+    for fault in [at_token, at_two] {
+        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        let numbers: Vec<_> = (0..5).map(|n| format!("N{n}")).collect();
+        for number in &numbers {
+            site.track(number, order(&sandbox, number));
+            sandbox.renew(number, None).unwrap();
+        }
+        sandbox.fault(fault);
+        site.command(&["once"]).expect_code(0);
+        assert_eq!(receiver.messages().len(), 5);
+    }
 }
 
 #[test]
