@@ -1,7 +1,7 @@
 //! The outbox: messages with their dispatches, and what is kept of them. Payloads are removed in the files below: by age, or
 //! because a person asks for it.
 
-mod purge;
+pub(super) mod purge;
 mod wipe;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};

@@ -94,19 +94,7 @@ impl Store {
 
     /// Removes a subscription with its renewals, messages and dispatches, delivered or not. The ledger keeps what names nobody.
     pub async fn forget(&self, row: i64, now: Timestamp) -> Result<()> {
-        self.write(move |db| {
-            db.execute(
-                "INSERT INTO forgotten (message_id, type, generation, queued_at, keys_hash, sink, delivered_at, forgotten_at)
-                 SELECT m.id, m.type, m.generation, m.queued_at, m.keys_hash, d.sink,
-                        coalesce(d.first_delivered_at, d.delivered_at), :now
-                 FROM messages m LEFT JOIN dispatches d ON d.message = m.seq WHERE m.subscription = :id
-                 ORDER BY m.seq, d.id",
-                named_params! { ":id": row, ":now": now },
-            )?;
-            db.execute("DELETE FROM subscriptions WHERE id = :id", named_params! { ":id": row })?;
-            Ok(())
-        })
-        .await
+        self.write(move |db| forget(db, row, now)).await
     }
 
     /// What is left of a message whose subscription was forgotten; nothing where there is no such message.
@@ -131,6 +119,19 @@ impl Store {
         })
         .await
     }
+}
+
+pub(in crate::store) fn forget(db: &Connection, row: i64, now: Timestamp) -> Result<()> {
+    db.execute(
+        "INSERT INTO forgotten (message_id, type, generation, queued_at, keys_hash, sink, delivered_at, forgotten_at)
+         SELECT m.id, m.type, m.generation, m.queued_at, m.keys_hash, d.sink,
+                coalesce(d.first_delivered_at, d.delivered_at), :now
+         FROM messages m LEFT JOIN dispatches d ON d.message = m.seq WHERE m.subscription = :id
+         ORDER BY m.seq, d.id",
+        named_params! { ":id": row, ":now": now },
+    )?;
+    db.execute("DELETE FROM subscriptions WHERE id = :id", named_params! { ":id": row })?;
+    Ok(())
 }
 
 fn purgeable(row: &Row<'_>) -> rusqlite::Result<Purgeable> {
