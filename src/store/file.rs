@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -64,6 +64,39 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The short lock that covers creating and migrating.
+struct SetupLock {
+    _file: File,
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl SetupLock {
+    /// Waits for `<db>.setup.lock`.
+    fn acquire(database: &Path) -> Result<Self> {
+        let path = beside(database, "setup.lock");
+        let failed = |source| Error::File { path: path.clone(), source };
+        loop {
+            let is_new = !path.exists();
+            let file = lock_file(database, "setup.lock")?;
+            file.lock().map_err(failed)?;
+            let locked = file.metadata().map_err(failed)?;
+            // Whoever held it before may have removed it: then another process has locked, or will, a file of the same name.
+            if path.metadata().is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino())) {
+                return Ok(Self { _file: file, path, is_new });
+            }
+        }
+    }
+
+    /// Beside a file that is not ours nothing is left behind.
+    fn withdraw(self) {
+        if self.is_new {
+            // It does no harm where it cannot be removed.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
 fn lock_file(database: &Path, suffix: &str) -> Result<File> {
     let path = beside(database, suffix);
     OpenOptions::new()
@@ -82,8 +115,15 @@ pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<In
     if matches!(access, Access::Existing) && path.try_exists().is_ok_and(|exists| !exists) {
         return Err(Error::Missing { path: path.to_owned() });
     }
-    let setup = lock_file(path, "setup.lock")?;
-    setup.lock().map_err(|source| Error::File { path: beside(path, "setup.lock"), source })?;
+    let setup = SetupLock::acquire(path)?;
+    let opened = open_locked(path, access);
+    if matches!(opened, Err(Error::Foreign { .. } | Error::File { .. })) {
+        setup.withdraw();
+    }
+    opened
+}
+
+fn open_locked(path: &Path, access: Access) -> Result<(Connection, Option<InstanceLock>)> {
     let instance = match access {
         Access::Instance(lock) => Some(lock),
         Access::Command | Access::Existing => None,
@@ -96,6 +136,7 @@ pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<In
     if found > VERSION {
         return Err(Error::Newer { path: path.to_owned(), found, known: VERSION });
     }
+    restrict(path)?;
     // Creating is covered by the setup lock; changing an existing file needs the instance lock as well.
     let _migrating = match &instance {
         None if found > 0 && found < VERSION => {
@@ -164,7 +205,7 @@ fn check_header(path: &Path) -> Result<()> {
     }
 }
 
-/// Creates an empty file that only its owner reads, and makes its name durable.
+/// Creates an empty file that only its owner reads, and makes its name durable. One that is there stays as it is.
 fn create(path: &Path) -> Result<()> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
@@ -172,16 +213,29 @@ fn create(path: &Path) -> Result<()> {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            let mode = path.metadata().map_err(failed)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                tracing::warn!(path = %path.display(), "database was readable by others; mode set to 0600");
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-            }
-            Ok(())
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(failed(e)),
     }
+}
+
+/// Takes a database of ours from all but its owner; only once it is known to be ours, for a web server may need the mode of
+/// another. SQLite gave its other files the mode that it met.
+fn restrict(path: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let file = PathBuf::from(file);
+        let failed = |source| Error::File { path: file.clone(), source };
+        let mode = match file.metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(failed)?.permissions().mode(),
+        };
+        if mode & 0o077 != 0 {
+            tracing::warn!(path = %file.display(), "database was readable by others; mode set to 0600");
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// The schema version of the file; 0 where it is still empty.

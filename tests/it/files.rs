@@ -1,6 +1,7 @@
 //! The database file: older ones are brought up to date, newer and foreign ones are refused untouched.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -74,14 +75,23 @@ fn a_file_of_version_1_becomes_what_a_new_one_is_and_works_on() {
 /// Every command that opens the database ends with this code and leaves the file as it is.
 fn is_refused_untouched(site: &Site, code: i32) {
     let before = fs::read(site.database()).unwrap();
-    for arguments in [&["run"][..], &["once"], &["once", "--cron"], &["once", "--dry-run"]] {
+    fs::set_permissions(site.database(), Permissions::from_mode(0o644)).unwrap();
+    for arguments in [&["run"][..], &["once"], &["once", "--cron"], &["once", "--dry-run"], &["list"]] {
         let finished = site.command(arguments).expect_code(code);
         assert!(finished.stderr.contains("nothing was changed"), "{finished:?}");
         assert!(fs::read(site.database()).unwrap() == before, "{arguments:?} changed the file");
+        let mode = site.database().metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o644, "{arguments:?} changed the mode");
         for left in ["-wal", "-shm", "-journal"] {
             assert!(!site.path(&format!("renewald.db{left}")).exists(), "{arguments:?} left {left}");
         }
     }
+}
+
+/// As [`is_refused_untouched`], and no lock of ours is left beside it but the one of an instance.
+fn is_refused_as_foreign(site: &Site) {
+    is_refused_untouched(site, 78);
+    assert!(!site.path("renewald.db.setup.lock").exists());
 }
 
 #[test]
@@ -99,7 +109,7 @@ fn somebody_elses_database_is_refused_untouched() {
     db.execute_batch("CREATE TABLE accounts (id INTEGER); INSERT INTO accounts VALUES (1); PRAGMA user_version = 1")
         .unwrap();
     drop(db);
-    is_refused_untouched(&site, 78);
+    is_refused_as_foreign(&site);
 }
 
 #[test]
@@ -107,7 +117,7 @@ fn a_file_that_is_no_database_is_refused_untouched() {
     for content in [&b"Dear diary,\n"[..], &[0; 4096], b"SQLite format 3\0", b"x"] {
         let site = Setup::new(&sandbox()).install();
         fs::write(site.database(), content).unwrap();
-        is_refused_untouched(&site, 78);
+        is_refused_as_foreign(&site);
     }
 }
 
@@ -126,6 +136,20 @@ fn a_newer_version_that_stands_in_the_log_only_is_refused() {
     site.command(&["once"]).expect_code(78);
     drop(open);
     assert_eq!(pragmas(&site.database())[1], 99);
+}
+
+#[test]
+fn only_the_owner_reads_a_database_and_what_sqlite_puts_beside_it() {
+    let site = Setup::new(&sandbox()).install();
+    version_1(&site.database(), 1);
+    // Open here, so that the other files stay.
+    let open = Connection::open(site.database()).unwrap();
+    open.query_row("SELECT count(*) FROM renewals", [], |_| Ok(())).unwrap();
+    let files = ["renewald.db", "renewald.db-wal", "renewald.db-shm"].map(|name| site.path(name));
+    files.iter().for_each(|file| fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap());
+    let told = site.command(&["check"]).expect_code(0).stdout;
+    assert!(told.contains("had mode 0644"), "{told}");
+    assert_eq!(files.map(|file| file.metadata().unwrap().permissions().mode() & 0o777), [0o600; 3]);
 }
 
 #[test]
