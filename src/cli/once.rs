@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::daemon::{self, CaughtUp, Worker};
 use crate::logging;
 use crate::renewal::Rules;
-use crate::settings::{Settings, parse_duration};
+use crate::settings::{Settings, SinkKind, parse_duration};
 use crate::signals::{Shutdown, Signals};
 use crate::store::{Access, Alert, AlertChange, InstanceLock, Store};
 use crate::text::number_of;
@@ -203,10 +203,9 @@ async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Re
     if done.relay.unanswered > 0 || done.relay.blocked || !store.key_trouble().await?.is_empty() {
         return Ok(true);
     }
-    for (name, sink) in &settings.sinks {
-        let pulled = matches!(sink.kind, crate::settings::SinkKind::Queue);
+    for name in sinks_sent_to(settings) {
         // While a sink is in trouble its messages' next times lie ahead, and they wait all the same.
-        if !pulled && store.next_dispatch_due(name).await?.is_some_and(|due| due <= now || done.relay.blocked) {
+        if store.next_dispatch_due(name).await?.is_some_and(|due| due <= now || done.relay.blocked) {
             return Ok(true);
         }
     }
@@ -215,6 +214,12 @@ async fn work_is_left(done: &CaughtUp, store: &Store, settings: &Settings) -> Re
         return Ok(due.polls > 0 || due.order_data > 0);
     }
     Ok(false)
+}
+
+/// All but those whose messages are pulled.
+fn sinks_sent_to(settings: &Settings) -> impl Iterator<Item = &str> {
+    let sent_to = settings.sinks.iter().filter(|(_, sink)| !matches!(sink.kind, SinkKind::Queue));
+    sent_to.map(|(name, _)| name.as_str())
 }
 
 fn stop_after(limit: Duration, shutdown: Shutdown) -> tokio::task::JoinHandle<()> {
@@ -243,11 +248,12 @@ fn changes(change: AlertChange) -> Vec<String> {
 }
 
 async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> {
-    let store = context.store_to_fill(settings)?;
-    let now = Timestamp::now();
-    let due = store.count_due(now + Rules::from_settings(settings).every / 8).await?;
+    let store = context.store_to_list(settings)?;
+    let until = Timestamp::now() + Rules::from_settings(settings).every / 8;
+    let due = store.count_due(until).await?;
+    let dispatches = store.count_dispatches_due(&sinks_sent_to(settings).collect::<Vec<_>>(), until).await?;
     store.close().await;
-    let dry = DryRun { polls: due.polls, order_data: due.order_data, dispatches: due.dispatches };
+    let dry = DryRun { polls: due.polls, order_data: due.order_data, dispatches };
     if context.global.json {
         context.print_json(&dry)?;
     } else {

@@ -20,6 +20,28 @@ fn a_dry_run_asks_sends_and_changes_nothing() {
 }
 
 #[test]
+fn a_dry_run_counts_what_would_be_sent_and_creates_nothing() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let setup = Setup::new(&sandbox);
+    let site = setup.clone().webhook(&receiver).sink("pulled", "kind = \"queue\"").install();
+    let dispatches = || {
+        let told = site.command(&["once", "--dry-run", "--json"]).expect_code(0).stdout;
+        serde_json::from_str::<Value>(&told).unwrap()["dispatches"].clone()
+    };
+    assert_eq!(dispatches(), 0);
+    assert!(!site.database().exists());
+    site.track("A", order(&sandbox, "A"));
+    sandbox.renew("A", None).unwrap();
+    receiver.answer(Answer::Status(503));
+    site.command(&["once", "--max-time", "2s"]).expect_code(75);
+    site.let_pass(HOUR);
+    assert_eq!(site.texts("SELECT sink FROM dispatches WHERE state = 'pending' ORDER BY sink"), ["pulled", "shop"]);
+    assert_eq!(dispatches(), 1, "nobody sends what is pulled");
+    site.configure(&setup.sink("pulled", "kind = \"queue\""));
+    assert_eq!(dispatches(), 0, "nor what is for a sink that is gone");
+}
+
+#[test]
 fn json_is_one_object_on_stdout() {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let site = Setup::new(&sandbox).webhook(&receiver).install();

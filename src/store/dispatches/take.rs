@@ -103,6 +103,19 @@ impl Store {
         })
         .await
     }
+
+    /// How many dispatches of these sinks are due by `until`: for a person, not for a loop.
+    pub async fn count_dispatches_due(&self, sinks: &[&str], until: Timestamp) -> Result<i64> {
+        let sinks = serde_json::json!(sinks).to_string();
+        self.read(move |db| {
+            let mut count = db.prepare_cached(
+                "SELECT count(*) FROM dispatches WHERE state = 'pending' AND next_attempt_at <= :until
+                   AND sink IN (SELECT value FROM json_each(:sinks))",
+            )?;
+            Ok(count.query_row(named_params! { ":until": until, ":sinks": sinks }, |row| row.get(0))?)
+        })
+        .await
+    }
 }
 
 /// What is due for one sink, and how it is opened.
