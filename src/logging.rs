@@ -4,10 +4,11 @@
 //! What is logged, and that it holds no key and no secret, is decided where it is logged.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use indicatif::ProgressBar;
 use tracing::{Event, Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::dynamic_filter_fn;
@@ -94,6 +95,11 @@ impl Logging {
 /// Sends the events of the whole process to stderr, or to the journal, from here on. `verbosity` is the number of `-v` less that of `-q`:
 /// each step moves the level of renewald's own events.
 pub fn init(log: &Log, verbosity: i8) -> Result<Logging, Error> {
+    init_around(ProgressBar::hidden(), log, verbosity)
+}
+
+/// The same where `bar` may be on the terminal: it steps aside while a line is written, else each would leave a copy of it behind.
+pub fn init_around(bar: ProgressBar, log: &Log, verbosity: i8) -> Result<Logging, Error> {
     let stderr = std::io::stderr();
     let colour = stderr.is_terminal() && !settings::no_colour() && log.format == LogFormat::Auto;
     let spoken = Spoken::new(log.format);
@@ -105,8 +111,24 @@ pub fn init(log: &Log, verbosity: i8) -> Result<Logging, Error> {
     }
     let style = Style { spoken: spoken.clone(), colour, journal: settings::is_journal(&stderr), fields };
     let (filter, handle) = reload::Layer::new(filter(&log.level, verbosity).map_err(Error::Level)?);
-    tracing::subscriber::set_global_default(subscriber(filter, style, std::io::stderr)).map_err(Error::AlreadySet)?;
+    let writer = move || Stderr { bar: bar.clone() };
+    tracing::subscriber::set_global_default(subscriber(filter, style, writer)).map_err(Error::AlreadySet)?;
     Ok(Logging { filter: handle, spoken, has_journal, verbosity })
+}
+
+struct Stderr {
+    bar: ProgressBar,
+}
+
+/// A line comes as one write.
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.bar.suspend(|| std::io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// Whether `log.level` can be understood: a level, or directives as `tracing_subscriber::EnvFilter` reads them

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::{Error, Exit, Global, owner};
@@ -95,18 +95,21 @@ impl Context {
 
     /// A progress bar on stderr, or one that nobody sees. In `template`, `{rate}` is what was done each second.
     pub fn bar(&self, length: u64, template: &str) -> ProgressBar {
-        if !self.shows_progress() {
-            return ProgressBar::hidden();
-        }
-        // Our templates are constants; a plain bar is as good if the crate should ever think otherwise.
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            // A bar that cannot be written is not worth failing for.
-            write!(out, "{:.0}", state.per_sec()).ok();
-        });
-        let bar = ProgressBar::new(length).with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(200));
+        let bar = ProgressBar::hidden();
+        self.show(&bar, length, template);
         bar
+    }
+
+    /// The same with one that was hidden until now.
+    pub fn show(&self, bar: &ProgressBar, length: u64, template: &str) {
+        if !self.shows_progress() {
+            return;
+        }
+        bar.set_style(style(template));
+        bar.set_length(length);
+        bar.reset();
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(Duration::from_millis(200));
     }
 
     /// For the log filter: -1 per `-q`, +1 per `-v`.
@@ -114,4 +117,13 @@ impl Context {
         let count = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
         count(self.global.verbose).saturating_sub(count(self.global.quiet))
     }
+}
+
+pub(super) fn style(template: &str) -> ProgressStyle {
+    // Our templates are constants; a plain bar is as good if the crate should ever think otherwise.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A bar that cannot be written is not worth failing for.
+        write!(out, "{:.0}", state.per_sec()).ok();
+    })
 }

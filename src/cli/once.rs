@@ -1,12 +1,16 @@
 //! `renewald once`: one catch-up pass, for cron and for a look at what there is to do.
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::context::style;
+use super::table::relative;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::daemon::{self, CaughtUp, Worker};
@@ -14,8 +18,14 @@ use crate::logging;
 use crate::renewal::Rules;
 use crate::settings::{Settings, SinkKind, parse_duration};
 use crate::signals::{Shutdown, Signals};
-use crate::store::{Access, Alert, AlertChange, InstanceLock, Store};
+use crate::store::{self, Access, Alert, AlertChange, InstanceLock, Store};
 use crate::text::number_of;
+
+const POLLING: &str = "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left";
+/// A bar that did not move for so long does not tell what the run waits for.
+const STANDS_STILL: Duration = Duration::from_secs(5);
+/// What is due so soon is waited for.
+const SOON: Duration = Duration::from_secs(120);
 
 #[derive(Debug, clap::Args)]
 pub struct OnceArgs {
@@ -70,16 +80,18 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     if args.dry_run {
         return dry_run(context, &settings).await;
     }
+    let bar = ProgressBar::hidden();
     // Under cron every line is a mail, and an outage would send one each time: what a person must know is said at the end.
     if !args.cron {
         // A bar has the terminal to itself, but for what needs a look.
         let bar_is_shown = context.shows_progress() && context.global.verbose == 0;
         let verbosity = context.verbosity().saturating_sub(i8::from(bar_is_shown));
-        logging::init(&settings.log, verbosity).map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
+        logging::init_around(bar.clone(), &settings.log, verbosity)
+            .map_err(|e| Error::new(Exit::Settings, crate::chain(&e)))?;
     }
     context.become_owner(&settings)?;
     let lock = match InstanceLock::acquire(&settings.store.path) {
-        Err(crate::store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
+        Err(store::Error::Locked { .. }) if args.cron => return Ok(Exit::TryLater),
         other => other?,
     };
     let signals = Signals::install().map_err(daemon::Error::Signals)?;
@@ -98,8 +110,12 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
     let begun = Timestamp::now();
     let horizon = begun + Rules::from_settings(&settings).every / 8;
     let due = if context.shows_progress() { store.count_due(horizon).await?.polls } else { 0 };
-    let bar = context.bar(u64::try_from(due).unwrap_or(0), "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left");
-    let done = worker.catch_up(&signals.shutdown, &|polls| bar.set_position(polls)).await;
+    context.show(&bar, u64::try_from(due).unwrap_or(0), POLLING);
+    let progress = |polls| bar.set_position(polls);
+    let done = tokio::select! {
+        done = worker.catch_up(&signals.shutdown, &progress) => done,
+        never = tell_waiting(&bar, &store), if context.shows_progress() => match never {},
+    };
     bar.finish_and_clear();
     if let Some(limit) = limit {
         limit.abort();
@@ -126,6 +142,37 @@ pub async fn run(args: OnceArgs, context: &Context) -> Result<Exit, Error> {
         if context.global.json { context.print_json(&summary)? } else { context.print(&text(&summary))? }
     }
     Ok(exit)
+}
+
+/// Says what the run waits for while it asks nobody.
+async fn tell_waiting(bar: &ProgressBar, store: &Store) -> Infallible {
+    let mut polls = (bar.position(), Instant::now());
+    loop {
+        if bar.position() != polls.0 {
+            polls = (bar.position(), Instant::now());
+        }
+        // Not all that is counted as due is asked: a territory may have stopped.
+        let is_asking = Some(bar.position()) < bar.length() && polls.1.elapsed() < STANDS_STILL;
+        let now = Timestamp::now();
+        if is_asking {
+            bar.set_style(style(POLLING));
+        // Where it cannot be read, the run itself fails and says so.
+        } else if let Ok((count, next)) = store.renewals_due(now + SOON).await {
+            bar.set_style(style("{msg}"));
+            bar.set_message(waiting(count, next, now));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn waiting(count: i64, next: Option<Timestamp>, now: Timestamp) -> String {
+    match next {
+        None => "sending what is due".to_owned(),
+        Some(next) if next <= now => format!("asking for the order data of {}", number_of(count, "renewal")),
+        Some(next) => {
+            format!("waiting for the order data of {}, next {}", number_of(count, "renewal"), relative(next, now))
+        }
+    }
 }
 
 impl Summary {
@@ -265,4 +312,18 @@ async fn dry_run(context: &Context, settings: &Settings) -> Result<Exit, Error> 
         ))?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_told() {
+        let now = Timestamp::from_unix(1_795_291_200);
+        let next = |seconds: u64| Some(now + Duration::from_secs(seconds));
+        assert_eq!(waiting(1, next(40), now), "waiting for the order data of 1 renewal, next in 40 s");
+        assert_eq!(waiting(2, next(0), now), "asking for the order data of 2 renewals");
+        assert_eq!(waiting(0, None, now), "sending what is due");
+    }
 }

@@ -80,6 +80,19 @@ impl Store {
         .await
     }
 
+    /// How many renewals, over all providers, are asked for by `until`, and when the next of them is.
+    pub async fn renewals_due(&self, until: Timestamp) -> Result<(i64, Option<Timestamp>)> {
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT count(*), min(next_attempt_at) FROM renewals
+                     WHERE state = 'awaiting_order_data' AND next_attempt_at <= :until",
+                )?
+                .query_row(named_params! { ":until": until }, |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+        .await
+    }
+
     /// Every sink that was ever in use.
     pub async fn sink_states(&self) -> Result<Vec<SinkState>> {
         self.read(|db| {
