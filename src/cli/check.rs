@@ -8,6 +8,7 @@ mod online;
 use std::io::IsTerminal;
 
 use crate::budget::Budget;
+use crate::cli::table::folded;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::daemon;
@@ -313,7 +314,8 @@ fn line(item: &Item, colour: bool) -> String {
         Level::Problem => ("problem", 31),
     };
     let (begin, end) = if colour { (format!("\x1b[{code}m"), "\x1b[0m") } else { (String::new(), "") };
-    format!("{begin}{word:<8}{end} {}: {}\n", item.what, item.text)
+    let text = folded(&format!("{}: {}", item.what, item.text), 9, 9);
+    format!("{begin}{word:<8}{end} {text}\n")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::super::naming::label;
-use super::super::table::{bold, roughly, when};
+use super::super::table::{bold, folded, roughly, when};
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow};
@@ -39,7 +39,9 @@ impl Story<'_> {
 
     /// `  what          text`, with all that could harm a terminal made visible.
     fn fact(&mut self, what: &str, fact: &str) {
-        self.line(&format!("  {:<16}{}", visible(what), visible(fact)));
+        let what = format!("  {:<16}", visible(what));
+        let fact = folded(&visible(fact), what.chars().count(), 18);
+        self.line(&format!("{what}{fact}"));
     }
 
     fn line(&mut self, line: &str) {

@@ -3,7 +3,7 @@
 use super::select;
 use crate::cli::naming::{self, Narrow};
 use crate::cli::numbers::whole;
-use crate::cli::table::{Table, relative, when};
+use crate::cli::table::{Table, relative};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::store::{DispatchRow, QueueFilter};
@@ -58,29 +58,24 @@ pub async fn list(args: ListArgs, context: &Context) -> Result<Exit, Error> {
             subscription(row),
             row.generation.to_string(),
             row.sink.clone(),
-            progress(row, now),
+            progress(row, now, |at| relative(at, now)),
         ]
     })
 }
 
 pub async fn dead(args: DeadArgs, context: &Context) -> Result<Exit, Error> {
     let page = page(args.page, Some("dead".to_owned()), context).await?;
-    print_page(
-        page,
-        context,
-        &["id", "type", "subscription", "sink", "dead since", "attempts", "last error"],
-        |row, now| {
-            vec![
-                row.id.to_string(),
-                row.event.clone(),
-                subscription(row),
-                row.sink.clone(),
-                row.dead_at.map_or_else(String::new, |at| when(at, now)),
-                row.attempts.to_string(),
-                row.last_error.clone().unwrap_or_default(),
-            ]
-        },
-    )
+    print_page(page, context, &["id", "type", "subscription", "sink", "dead", "attempts", "last error"], |row, now| {
+        vec![
+            row.id.to_string(),
+            row.event.clone(),
+            subscription(row),
+            row.sink.clone(),
+            row.dead_at.map_or_else(String::new, |at| relative(at, now)),
+            row.attempts.to_string(),
+            row.last_error.clone().unwrap_or_default(),
+        ]
+    })
 }
 
 async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Result<DispatchPage, Error> {
@@ -145,15 +140,15 @@ fn subscription(row: &DispatchRow) -> String {
     format!("{}/{}", row.partner_order_number, row.subscription_id)
 }
 
-/// Its state, and since or until when.
-pub(super) fn progress(row: &DispatchRow, now: Timestamp) -> String {
-    let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}", when(at, now)));
+/// Its state, and since or until when; `tell` is how an instant of the past is told.
+pub(super) fn progress(row: &DispatchRow, now: Timestamp, tell: impl Fn(Timestamp) -> String) -> String {
+    let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}", tell(at)));
     match row.state.as_str() {
         "pending" => match (row.leased_until, row.next_attempt_at) {
             (Some(until), _) if until > now => format!("leased, ends {}", relative(until, now)),
             (Some(until), _) => format!("pending, lease ended {}", relative(until, now)),
             (None, Some(next)) if next > now => format!("pending, next attempt {}", relative(next, now)),
-            (None, _) => format!("pending since {}", when(row.queued_at, now)),
+            (None, _) => format!("pending, queued {}", tell(row.queued_at)),
         },
         "delivered" => format!("delivered{}", since(row.delivered_at)),
         other => format!("{other}{}", since(row.dead_at)),

@@ -105,7 +105,7 @@ fn describe(message: &MessageRow, dispatches: &[DispatchRow], is_revealed: bool,
     for row in dispatches {
         table.row([
             row.sink.clone(),
-            progress(row, now),
+            progress(row, now, |at| when(at, now)),
             replays(row, now),
             row.attempts.to_string(),
             row.last_attempt_at.map_or_else(String::new, |at| when(at, now)),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::table::{bold, relative, roughly};
+use crate::cli::table::{bold, folded, relative, roughly};
 use crate::clock::Timestamp;
 use crate::store::counted;
 use crate::text::{number_of, size, visible};
@@ -97,7 +97,7 @@ fn sink(receiver: &Receiver, now: Timestamp) -> String {
     }
     if let Some(since) = receiver.blocked_since {
         let error = receiver.last_error.as_deref().unwrap_or("unknown");
-        told.push_str(&format!("; in trouble since {}: {error}", relative(since, now)));
+        told.push_str(&format!("; in trouble for {}: {error}", roughly(now.since(since))));
     }
     if !receiver.configured {
         told.push_str(&format!(
@@ -110,6 +110,8 @@ fn sink(receiver: &Receiver, now: Timestamp) -> String {
 
 /// The names stand in a column of their own.
 fn line(text: &mut String, name: &str, told: &str) {
+    let name = format!("{:<14}", visible(name));
+    let told = folded(&visible(told), name.chars().count(), 14);
     // Writing to a string cannot fail.
-    writeln!(text, "{:<14}{}", visible(name), visible(told)).ok();
+    writeln!(text, "{name}{told}").ok();
 }
