@@ -109,12 +109,16 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
         capacity(settings, store, &mut findings).await?;
         strays(settings, store, &mut findings).await?;
     }
+    let mut answering = Vec::new();
     if args.online {
         for (name, provider) in &settings.providers {
-            online::ask(name, provider, store.as_ref(), &mut findings).await?;
+            if online::ask(name, provider, store.as_ref(), &mut findings).await? {
+                answering.push(name.as_str());
+            }
         }
     }
     if let Some(store) = store {
+        outages(&store, &answering, &mut findings).await?;
         store.close().await;
     }
     report(findings, context)
@@ -264,12 +268,6 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
         let text = format!("stopped since {}: {}", stopped.stopped_at, stopped.reason);
         findings.warning(&format!("territory {}/{}", stopped.provider, stopped.territory), text);
     }
-    for (provider, trouble) in store.provider_troubles().await? {
-        if let Some(breaker) = trouble.breaker {
-            let text = format!("no answer since {}: {}", breaker.open_since, breaker.reason);
-            findings.warning(&format!("provider {provider}"), text);
-        }
-    }
     for depth in store.queue_depths().await? {
         let what = format!("sink {}", depth.sink);
         let kept = settings::format_duration(settings.store.dead_retention);
@@ -285,6 +283,17 @@ async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> 
             let dead = number_of(depth.dead, "message");
             let text = format!("{dead} given up: see `renewald queue dead`; wiped after {kept}");
             findings.warning(&what, text);
+        }
+    }
+    Ok(())
+}
+
+/// What the last run met, but for a provider that has just answered.
+async fn outages(store: &Store, answering: &[&str], findings: &mut Findings) -> Result<(), Error> {
+    for (provider, trouble) in store.provider_troubles().await? {
+        if let Some(breaker) = trouble.breaker.filter(|_| !answering.contains(&provider.as_str())) {
+            let text = format!("the last run got no answer since {}: {}", breaker.open_since, breaker.reason);
+            findings.warning(&format!("provider {provider}"), text);
         }
     }
     Ok(())

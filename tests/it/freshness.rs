@@ -50,7 +50,7 @@ fn a_provider_that_stalls_every_request_is_shown_asked_one_by_one_and_caught_up_
     let text = site.command(&["status"]).expect_code(0).stdout;
     assert!(text.contains("no answer") && text.contains("single requests only"), "{text}");
     let check = site.command(&["check"]).stdout;
-    assert!(check.contains("provider nexway: no answer since"), "{check}");
+    assert!(check.contains("provider nexway: the last run got no answer since"), "{check}");
 
     // A process that dies leaves it open in the store; the next one begins afresh.
     daemon.kill();

@@ -1,4 +1,4 @@
-//! `check --online`: a token, and the status of one subscription that is tracked anyway.
+//! `check --online`: a token, and the status of a subscription that is tracked anyway, in up to two territories.
 
 use super::{Findings, PLACEHOLDER};
 use crate::budget::Budget;
@@ -15,50 +15,75 @@ const REQUESTS_PER_SECOND: f64 = 1.0;
 
 const ALLOW_LIST: &str = "whether the provider has this machine's address on its allow list";
 
+/// So many territories are asked in: with the token that is three requests.
+const TERRITORIES: usize = 2;
+
+/// Whether every request was answered.
 pub(super) async fn ask(
     name: &str,
     provider: &Provider,
     store: Option<&Store>,
     findings: &mut Findings,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let budget = Budget::new(REQUESTS_PER_SECOND);
     // What is wrong here was named before.
-    let Ok(client) = daemon::client(name, provider, budget.clone()) else { return Ok(()) };
+    let Ok(client) = daemon::client(name, provider, budget.clone()) else { return Ok(false) };
     if provider.realm == PLACEHOLDER {
-        return Ok(());
+        return Ok(false);
     }
     let what = format!("provider {name}");
-    let slot = match client.sign_in(budget.slot().await).await {
-        Ok(slot) => slot,
+    let mut slot = match client.sign_in(budget.slot().await).await {
+        Ok(slot) => Some(slot),
         Err(error) => {
             findings.problem(&what, refused_token(&error));
-            return Ok(());
+            return Ok(false);
         }
     };
     findings.ok(&what, "token service: gave a token");
-    let subscription = match store {
-        Some(store) => store.last_asked(name, provider.territories.keys().cloned().collect()).await?,
-        None => None,
-    };
-    match subscription {
-        Some(subscription) => ask_status(&what, &client, &subscription, slot, findings).await,
-        None => findings.ok(&what, "API: not asked, no subscription is tracked yet"),
+    let (mut asked, mut is_answered) = (0, true);
+    for territory in provider.territories.keys() {
+        let subscription = match store {
+            Some(store) => store.last_asked(name, vec![territory.clone()]).await?,
+            None => None,
+        };
+        let untried = match subscription {
+            None => "no subscription is tracked there",
+            Some(_) if asked == TERRITORIES => "a check makes three requests and no more",
+            Some(_) if !is_answered => "the API gave no answer",
+            Some(subscription) => {
+                let slot = match slot.take() {
+                    Some(slot) => slot,
+                    None => budget.slot().await,
+                };
+                asked += 1;
+                is_answered = ask_status(&what, &client, &subscription, slot, findings).await;
+                continue;
+            }
+        };
+        findings.warning(&what, format!("territory {territory}: its secret was not tried: {untried}"));
     }
-    Ok(())
+    Ok(is_answered)
 }
 
+/// Whether it was answered.
 async fn ask_status(
     what: &str,
     client: &NexwayConnect,
     subscription: &Subscription,
     slot: crate::budget::Slot,
     findings: &mut Findings,
-) {
+) -> bool {
     let Subscription { territory, partner_order_number: number, subscription_id, .. } = subscription;
     let about = format!("API: {number}/{subscription_id} of {territory}");
     match client.status_once(territory, number, *subscription_id, slot).await {
-        Ok(status) => answered(what, &about, &status, findings),
-        Err(error) => findings.problem(what, format!("{about}: {}", refused_status(&error))),
+        Ok(status) => {
+            answered(what, &about, &status, findings);
+            true
+        }
+        Err(error) => {
+            findings.problem(what, format!("{about}: {}", refused_status(&error)));
+            false
+        }
     }
 }
 

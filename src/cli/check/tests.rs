@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::clock::Timestamp;
 use crate::sandbox::{Endpoint, NewOrder, Options, Sandbox};
-use crate::store::{Access, NewSubscription};
+use crate::store::{Access, BreakerState, NewSubscription, ProviderTrouble};
 
 fn load(dir: &Path, text: &str) -> Loaded {
     let path = dir.join("renewald.toml");
@@ -88,6 +88,22 @@ async fn subscriptions_and_messages_that_nobody_serves_are_named() {
     assert!(texts(&findings, Level::Ok)[0].starts_with("capacity p: 2 subscriptions"));
 }
 
+#[tokio::test]
+async fn an_outage_is_told_unless_the_provider_has_just_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
+    let now = Timestamp::now();
+    let breaker = BreakerState { open_since: now, next_probe_at: now, reason: "refused".to_owned() };
+    for name in ["p", "q"] {
+        let trouble = ProviderTrouble { breaker: Some(breaker.clone()), slowed: None };
+        store.set_provider_trouble(name, trouble).await.unwrap();
+    }
+    let mut findings = Findings::default();
+    outages(&store, &["p"], &mut findings).await.unwrap();
+    let expected = format!("provider q: the last run got no answer since {now}: refused");
+    assert_eq!(texts(&findings, Level::Warning), [expected]);
+}
+
 /// Asks the sandbox online; what was found, and how many requests that took.
 async fn ask(sandbox: &Sandbox, change: impl FnOnce(String) -> String, track: &[NewSubscription]) -> (Findings, usize) {
     let dir = tempfile::tempdir().unwrap();
@@ -107,6 +123,30 @@ async fn online_takes_a_token_and_one_status() {
     assert_eq!(findings.worst(), Some(Level::Ok), "{findings:?}");
     assert_eq!(requests, 2);
     assert!(sandbox.requests().iter().any(|request| request.endpoint == Endpoint::Status));
+}
+
+#[tokio::test]
+async fn online_tries_the_secrets_of_two_territories_and_names_the_others() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let number = |territory: &str| NewOrder { territory: territory.to_owned(), ..NewOrder::new(territory) };
+    let id = |territory: &str| sandbox.create_order(number(territory)).unwrap().subscription_ids()[0];
+    let with_us = |text: String| format!("{text}[providers.p.territories.us]\nsecret = 'wrong'\n");
+    let (findings, requests) = ask(&sandbox, with_us, &[]).await;
+    let untried = |territory: &str| {
+        format!("provider p: territory {territory}: its secret was not tried: no subscription is tracked there")
+    };
+    assert_eq!(texts(&findings, Level::Warning), ["eu", "us"].map(untried));
+    assert_eq!(requests, 1);
+    let tracks = [tracked("p", "eu", "eu", id("eu")), tracked("p", "us", "us", id("us"))];
+    let (findings, requests) = ask(&sandbox, with_us, &tracks).await;
+    assert_eq!(requests, 1 + 3);
+    assert!(texts(&findings, Level::Problem)[0].contains("of us: answered 71"), "{findings:?}");
+    assert_eq!(texts(&findings, Level::Warning), [] as [&str; 0]);
+    let three = |text: String| format!("{}[providers.p.territories.asia]\nsecret = 's'\n", with_us(text));
+    let tracks = [&tracks[..], &[tracked("p", "asia", "asia", 7)]].concat();
+    let (findings, requests) = ask(&sandbox, three, &tracks).await;
+    assert_eq!(requests, 1 + 3 + 3);
+    assert_eq!(texts(&findings, Level::Warning).len(), 1, "{findings:?}");
 }
 
 #[tokio::test]
