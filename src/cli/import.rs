@@ -98,6 +98,9 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
     if checked.header || (!checked.bad.is_empty() && !may_skip) {
         return Err(import.refusal(checked)?);
     }
+    if checked.good == 0 && checked.bad.is_empty() {
+        context.complain(&format!("{}: no rows", import.source.name()));
+    }
     let store = match tracked {
         Some(store) => store,
         None => context.store_to_fill(&settings)?,

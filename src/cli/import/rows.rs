@@ -16,6 +16,7 @@ use crate::text::visible;
 /// Longer lines of JSON are not read.
 const MOST_LINE_BYTES: u64 = 1 << 20;
 const METADATA: &str = "metadata.";
+const NOT_UTF_8: &str = "not UTF-8; save it as \"CSV UTF-8\"";
 /// In place of a generation: the first poll notes it, as with `--adopt`.
 pub const ADOPTED: &str = "adopt";
 const NAMES: [&str; 7] =
@@ -80,6 +81,13 @@ impl Column {
     fn is_data(&self) -> bool {
         matches!(self, Self::PartnerOrderNumber | Self::Metadata(_))
     }
+}
+
+/// Whether any of them is the name of a field, or nearly so where none is a number, as the id of a first row would be.
+fn is_header(names: &[Cow<'_, str>]) -> bool {
+    let is_near = |name: &str| nearest(name, NAMES).is_some();
+    let has_number = names.iter().any(|name| name.trim().parse::<i64>().is_ok());
+    names.iter().map(|name| name.trim()).any(|name| Column::named(name).is_ok() || (!has_number && is_near(name)))
 }
 
 fn unknown(name: &str) -> String {
@@ -263,14 +271,15 @@ impl<'a> CsvLines<'a> {
         }
     }
 
-    /// Reads the next record that is not an empty line and returns the line it begins on.
+    /// Reads the next record with anything in it and returns the line it begins on. Spreadsheets write the rows below a table as
+    /// separators alone.
     fn advance(&mut self) -> io::Result<Option<u64>> {
         loop {
             let earliest = self.reader.position().line();
             if !self.reader.read_byte_record(&mut self.record)? {
                 return Ok(None);
             }
-            if self.record.len() > 1 || !cell(&self.record, 0).is_empty() {
+            if self.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
                 // After a quote that is never closed the last newline does not end the record.
                 let line = self.reader.position().line() - 1 - self.inner_newlines();
                 return Ok(Some(line.max(earliest)));
@@ -293,7 +302,7 @@ impl<'a> CsvLines<'a> {
         }
         let mut fields = Fields::default();
         for (at, column) in self.columns.iter().enumerate() {
-            let text = std::str::from_utf8(cell(&self.record, at)).map_err(|_| "not UTF-8".to_owned())?;
+            let text = std::str::from_utf8(cell(&self.record, at)).map_err(|_| NOT_UTF_8.to_owned())?;
             let text = if column.is_data() { text } else { text.trim() };
             if !text.is_empty() {
                 fields.set(column, Cow::Borrowed(text));
@@ -318,10 +327,15 @@ fn delimiter(start: &[u8]) -> u8 {
 fn header(record: &csv::ByteRecord, adopt: bool) -> Result<Vec<Column>, Vec<String>> {
     let mut problems = Vec::new();
     let mut columns = Vec::new();
-    for at in 0..record.len() {
-        let name = String::from_utf8_lossy(cell(record, at));
+    let names: Vec<_> = (0..record.len()).map(|at| String::from_utf8_lossy(cell(record, at))).collect();
+    if !is_header(&names) {
+        let fields = NAMES.join(", ").replacen("generation, ", "generation, and if you like ", 1);
+        return Err(vec![format!("the first line is no header: expected {fields}, metadata.KEY")]);
+    }
+    for (at, name) in names.iter().enumerate() {
         match Column::named(name.trim()) {
-            Ok(column) if columns.contains(&column) => problems.push(format!("{} is there twice", visible(&name))),
+            Err(_) if name.trim().is_empty() => problems.push(format!("column {} has no name", at + 1)),
+            Ok(column) if columns.contains(&column) => problems.push(format!("{} is there twice", visible(name))),
             Ok(column) => columns.push(column),
             Err(problem) => problems.push(problem),
         }

@@ -68,6 +68,23 @@ fn lines_are_counted_past_empty_ones_and_quoted_breaks() {
 }
 
 #[test]
+fn rows_of_blank_cells_are_passed_over_as_spreadsheets_write_them() {
+    let text = format!("{HEADER}\nA,1,0,eu\n,,,\n , ,,\r\n,,,,,\nB,2,0,eu\n");
+    assert_eq!(read(text, Format::Csv, false), ["2: A/1/0 eu - -", "6: B/2/0 eu - -"]);
+}
+
+#[test]
+fn a_file_without_header_is_said_to_be_one() {
+    let expected = "the first line is no header: expected partner_order_number, subscription_id, generation, and if you like \
+                    provider, territory, expires_at, state, metadata.KEY";
+    assert_eq!(read("PARTNER36,36,0,eu\nB,2,0,eu\n", Format::Csv, false), [expected]);
+    assert_eq!(
+        read("partner_order_number,,generation\n", Format::Csv, false),
+        ["column 2 has no name", "the header lacks subscription_id"]
+    );
+}
+
+#[test]
 fn every_reason_of_a_csv_line_is_told() {
     let mut text = format!("{HEADER}\n,0,,asia\nA,1,0\nok,1,0,eu\n").into_bytes();
     text.extend(b"caf\xe9,1,0,eu\n\"A,1,0,eu\n");
@@ -78,7 +95,7 @@ fn every_reason_of_a_csv_line_is_told() {
              missing; territory \"asia\" is not in the settings, which know: eu, us",
             "3: ! 3 fields where the header has 4",
             "4: ok/1/0 eu - -",
-            "5: ! not UTF-8",
+            "5: ! not UTF-8; save it as \"CSV UTF-8\"",
             "6: ! 1 fields where the header has 4; is a quote left open?",
         ]
     );
