@@ -1,6 +1,7 @@
 //! `renewald import`: watches the subscriptions of a file. It is read twice, checked as a whole and then written in
 //! chunks, so that a bad line is found before anything is changed and memory stays small.
 
+mod differences;
 mod duplicates;
 pub(crate) mod rows;
 mod source;
@@ -56,6 +57,9 @@ struct Answer {
     added: u64,
     /// Left as they were.
     already_tracked: u64,
+    /// Tracked before, and what is stored is not what the file says: told on stderr.
+    #[serde(skip)]
+    differing: u64,
     updated: u64,
     /// They had been untracked.
     revived: u64,
@@ -111,6 +115,13 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
         context.print_json(&answer)?;
     } else {
         context.print(&answer.to_text())?;
+    }
+    if answer.differing > 0 {
+        let differ = if answer.differing == 1 { "differs" } else { "differ" };
+        context.complain(&format!(
+            "{} of them {differ} from what is stored: --update changes territory, expiry and metadata, never the generation",
+            answer.differing
+        ));
     }
     Ok(Exit::Done)
 }
@@ -241,7 +252,8 @@ impl Import<'_> {
 struct Writing<'a> {
     store: &'a Store,
     update: bool,
-    chunks: JoinSet<Result<Vec<Tracked>, store::Error>>,
+    /// What came of each row, and how many of those tracked before differ.
+    chunks: JoinSet<Result<(Vec<Tracked>, u64), store::Error>>,
     bar: ProgressBar,
 }
 
@@ -252,7 +264,14 @@ impl Writing<'_> {
             self.one(answer).await?;
         }
         let (store, update) = (self.store.clone(), self.update);
-        self.chunks.spawn(async move { store.track_in(chunk, update, Timestamp::now()).await });
+        self.chunks.spawn(async move {
+            let mut rows: Vec<_> = chunk.iter().map(|(new, _)| new.clone()).collect();
+            let outcomes = store.track_in(chunk, update, Timestamp::now()).await?;
+            let mut outcome = outcomes.iter();
+            rows.retain(|_| matches!(outcome.next(), Some(Tracked::Already | Tracked::Updated)));
+            let differing = if rows.is_empty() { 0 } else { differences::count(&store, &rows).await? };
+            Ok((outcomes, differing))
+        });
         // Lets it reach the store before this thread is busy reading again.
         tokio::task::yield_now().await;
         Ok(())
@@ -269,9 +288,10 @@ impl Writing<'_> {
     /// Waits for one chunk and counts what came of it.
     async fn one(&mut self, answer: &mut Answer) -> Result<(), Error> {
         if let Some(done) = self.chunks.join_next().await {
-            let outcomes = done.map_err(|error| Error::new(Exit::Internal, error.to_string()))??;
+            let (outcomes, differing) = done.map_err(|error| Error::new(Exit::Internal, error.to_string()))??;
             self.bar.inc(outcomes.len() as u64);
             answer.count(&outcomes)?;
+            answer.differing += differing;
         }
         Ok(())
     }

@@ -218,6 +218,26 @@ impl Store {
         .await
     }
 
+    /// Those of these that are tracked, in the same order.
+    pub async fn subscriptions(&self, identities: Vec<Identity>) -> Result<Vec<Option<SubscriptionRow>>> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {} FROM subscriptions
+                 WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
+                columns()
+            ))?;
+            let mut one = |identity: &Identity| {
+                let Identity { provider, partner_order_number, subscription_id } = identity;
+                let named = named_params! {
+                    ":provider": provider, ":number": partner_order_number, ":subscription_id": subscription_id,
+                };
+                Ok(statement.query_row(named, subscription_row).optional()?)
+            };
+            identities.iter().map(&mut one).collect()
+        })
+        .await
+    }
+
     /// A subscription's metadata, as JSON; `None` when it was forgotten meanwhile.
     pub async fn metadata(&self, row: i64) -> Result<Option<String>> {
         self.read(move |db| {

@@ -379,6 +379,23 @@ fn tracking_again_tells_what_is_stored_and_what_of_it_differs() {
 }
 
 #[test]
+fn an_import_counts_the_tracked_that_differ() {
+    let site = Setup::new(&sandbox()).install();
+    let import = |rows: &[&str], more: &[&str]| {
+        let header = "partner_order_number,subscription_id,generation,territory,metadata.a";
+        fs::write(site.path("all.csv"), [&[header], rows].concat().join("\n")).unwrap();
+        site.command(&[&["import", "all.csv"], more].concat()).expect_code(0).stderr
+    };
+    let rows = ["A,1,0,eu,x", "B,2,0,eu,x", "C,3,0,eu,x"];
+    assert_eq!([import(&rows, &[]), import(&rows, &[])], ["", ""]);
+    let other = ["A,1,0,us,x", "B,2,1,eu,y", "C,3,0,eu,x"];
+    let told = import(&other, &[]);
+    assert!(told.contains("2 of them differ from what is stored: --update changes"), "{told}");
+    let told = import(&other, &["--update"]);
+    assert!(told.contains("1 of them differs from"), "the generation: {told}");
+}
+
+#[test]
 fn an_update_needs_no_generation_and_changes_none() {
     let site = Setup::new(&sandbox()).install();
     let update = ["track", "A", "7", "--territory", "us", "--update"];
