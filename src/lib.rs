@@ -88,15 +88,31 @@ pub mod view;
 /// An error with its causes, for one line of a log or a message: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
+    let (mut last, mut source) = (text.clone(), error.source());
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some errors repeat their cause in their own text.
-        if !text.ends_with(&cause_text) {
+        // Some errors repeat their cause in their own text, and some causes the error with more before it.
+        if !last.is_empty() && cause_text.ends_with(&last) {
+            text.truncate(text.len() - last.len());
+            text.push_str(&cause_text);
+        } else if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }
-        source = cause.source();
+        (last, source) = (cause_text, cause.source());
     }
     text::visible(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::Error;
+
+    #[test]
+    fn what_the_cause_repeats_is_said_once() {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY_DIRECTORY);
+        let cause = rusqlite::Error::SqliteFailure(code, Some("attempt to write a readonly database".to_owned()));
+        let told = super::chain(&Error::Sqlite(cause));
+        assert_eq!(told, "the database refused: Error code 1544: attempt to write a readonly database");
+    }
 }

@@ -9,7 +9,7 @@ use super::next::{self, Next};
 use super::subscription::{Forecasts, Item, is_overdue};
 use crate::clock::Timestamp;
 use crate::renewal::Rules;
-use crate::settings::Settings;
+use crate::settings::{Settings, SinkKind};
 use crate::store::{self, DispatchRow, MessageRow, QueueFilter, RenewalRow, StoppedTerritory, Store, SubscriptionRow};
 
 /// More than a subscription ever has: a message or two for each generation and sink.
@@ -38,6 +38,8 @@ pub struct Known {
     pub messages: Vec<MessageRow>,
     pub dispatches: Vec<DispatchRow>,
     pub stopped: Option<StoppedTerritory>,
+    /// The sinks whose messages are pulled.
+    pub pulled: Vec<String>,
     /// Late only because the budget is too small: what is to be expected.
     pub expected_wait: Option<Duration>,
 }
@@ -57,11 +59,13 @@ impl Known {
         let filter = QueueFilter { subscription: Some(key), limit: MOST_DISPATCHES, ..QueueFilter::default() };
         let stopped = store.stopped_territories().await?;
         let ours = |s: &StoppedTerritory| s.provider == row.provider && s.territory == row.subscription.territory;
+        let pulled = settings.sinks.iter().filter(|(_, sink)| matches!(sink.kind, SinkKind::Queue));
         Ok(Self {
             renewals: store.renewals_of(key).await?,
             messages: store.messages_of(key).await?,
             dispatches: store.dispatches(filter).await?,
             stopped: stopped.into_iter().find(ours),
+            pulled: pulled.map(|(name, _)| name.clone()).collect(),
             expected_wait,
             row,
         })

@@ -154,7 +154,12 @@ impl Story<'_> {
 
     fn dispatch(&mut self, dispatch: &DispatchRow) {
         let error = dispatch.last_error.as_ref().map_or(String::new(), |error| format!("; {error}"));
-        let attempts = attempts(dispatch.attempts);
+        // What a sink in trouble answers counts for no message.
+        let attempts = match (dispatch.attempts, &dispatch.last_error) {
+            (0, Some(_)) => "no attempt counted".to_owned(),
+            (count, _) => attempts(count),
+        };
+        let is_pulled = self.known.pulled.contains(&dispatch.sink);
         let what = match (dispatch.state.as_str(), dispatch.delivered_at, dispatch.dead_at, dispatch.next_attempt_at) {
             ("delivered", Some(at), ..) => format!("delivered {}, {attempts}", self.when(at)),
             ("dead", _, Some(at), _) => {
@@ -162,6 +167,7 @@ impl Story<'_> {
             }
             (_, _, _, Some(next)) => match dispatch.leased_until.filter(|until| *until > self.now) {
                 Some(until) => format!("pulled by a consumer, who has it until {}", self.when(until)),
+                None if is_pulled => "waits to be pulled".to_owned(),
                 None => format!("pending, {attempts}{error}; next attempt {}", self.when(next)),
             },
             (state, ..) => state.to_owned(),

@@ -38,6 +38,7 @@ fn known(subscription: Subscription) -> Known {
         messages: Vec::new(),
         dispatches: Vec::new(),
         stopped: None,
+        pulled: Vec::new(),
         expected_wait: None,
     }
 }
@@ -218,4 +219,17 @@ fn an_overdue_subscription_says_since_when() {
     let silent = Subscription { last_answer_at: Some(at(-6 * HOUR)), ..subscription() };
     let story = told(&known(silent));
     assert!(story.contains("  overdue         no usable answer for 6 h, more than 4 h\n"), "{story}");
+}
+
+#[test]
+fn what_waits_for_somebody_else_has_no_attempts() {
+    let mut known = known(subscription());
+    known.renewals = vec![renewal(1, "queued")];
+    known.messages = vec![message(1, "renewal.ready")];
+    let waiting = |sink| DispatchRow { attempts: 0, ..dispatch(sink, "pending") };
+    known.dispatches = vec![waiting("shop"), DispatchRow { last_error: None, ..waiting("queue") }];
+    known.pulled = vec!["queue".to_owned()];
+    let story = tell(&known, &rules(), at(0));
+    assert!(story.contains("to shop       pending, no attempt counted; answered 422"), "{story}");
+    assert!(story.contains("to queue      waits to be pulled\n"), "{story}");
 }
