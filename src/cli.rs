@@ -176,7 +176,11 @@ impl From<crate::store::Error> for Error {
             _ if error.is_transient() => Exit::TryLater,
             _ => Exit::Internal,
         };
-        Self::new(exit, crate::chain(&error))
+        let advice = match &error {
+            Store::File { source, .. } => crate::text::permission_advice(source),
+            _ => "",
+        };
+        Self::new(exit, format!("{}{advice}", crate::chain(&error)))
     }
 }
 

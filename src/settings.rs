@@ -193,7 +193,7 @@ fn load(explicit: Option<&Path>, environment: &source::Environment, usual: &[&Pa
         origins: layers.origins,
         credentials: environment.credentials.clone(),
         problems: layers.problems,
-        warnings: Vec::new(),
+        warnings: environment.ignored.iter().map(|name| ignored(name)).collect(),
     };
     let settings = rules::settings(layers.root, &mut report);
     match Problems::new(report.problems) {
@@ -204,6 +204,12 @@ fn load(explicit: Option<&Path>, environment: &source::Environment, usual: &[&Pa
             Ok(Loaded { settings, path, warnings })
         }
     }
+}
+
+fn ignored(name: &str) -> Problem {
+    let text = "is ignored: a setting's variable begins with RENEWALD__ and has two underscores behind each table, \
+                as in RENEWALD__POLL__EVERY";
+    Problem { place: Place::Variable(name.to_owned()), key: String::new(), text: text.to_owned() }
 }
 
 /// Whether what is written to `stream` goes to the journal: systemd says so in `$JOURNAL_STREAM`, by device and inode.

@@ -3,6 +3,9 @@
 //! Providers, sinks and files send what they like; whatever of it is shown passes through [`visible`] first.
 
 use std::fmt::Display;
+use std::io;
+
+use nix::unistd::geteuid;
 
 /// The same text on one line, with every character that could move the cursor, change the terminal or reorder what is
 /// read replaced by a visible escape: `\n`, `\r`, `\t`, and `\u{1b}` for the rest. Everything else stays byte for byte.
@@ -40,6 +43,16 @@ pub fn is_unsafe(c: char) -> bool {
         || matches!(c,
             '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Goes behind an error: what an ordinary user can do about a lack of permission.
+pub fn permission_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if !geteuid().is_root() => {
+            "; run it with sudo, or as the user to whom it belongs"
+        }
+        _ => "",
+    }
 }
 
 /// `1 renewal`, `2 renewals`.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
+use nix::unistd::geteuid;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use uuid::Uuid;
@@ -78,10 +79,16 @@ fn generate(file: &Path, context: &Context) -> Result<Exit, Error> {
         context.print_json(&Generated { file, key_id })?;
     } else {
         context.print(&format!(
-            "{}: key {key_id}\nName it in store.encryption_key_file. Without it nobody reads what it has encrypted: keep a copy, and \
+            "{file}: key {key_id}\nName it in store.encryption_key_file. Without it nobody reads what it has encrypted: keep a copy, and \
              keep it apart from the database's backups.",
-            crate::text::visible(&file)
+            file = crate::text::visible(&file)
         ))?;
+        if geteuid().is_root() {
+            context.print(&format!(
+                "Only root may read it. For the daemon's user: chgrp renewald {file} && chmod 640 {file}",
+                file = crate::text::visible(&file)
+            ))?;
+        }
     }
     Ok(Exit::Done)
 }

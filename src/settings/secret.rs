@@ -129,15 +129,19 @@ impl Secret {
         Ok(key)
     }
 
-    /// What `check` should say of the file that would be read; empty when there is none.
+    /// What `check` should say of the secret and of the file that would be read; empty when there is none.
     pub fn warnings(&self) -> Vec<String> {
-        let Ok(path) = self.find() else { return Vec::new() };
-        let readable_by_all = fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
-        if readable_by_all {
-            vec![format!("{}: every user may read {1}; run: chmod o= {1}", self.key(), shown(&path))]
-        } else {
-            Vec::new()
+        let mut warnings = Vec::new();
+        let has_lines = matches!(self, Self::File { lines: true, .. });
+        let is_padded = |secret: SecretString| secret.expose_secret().trim() != secret.expose_secret();
+        if !has_lines && self.read().is_ok_and(is_padded) {
+            warnings.push(format!("{}: begins or ends with a blank, which is taken as part of it", self.key()));
         }
+        let Ok(path) = self.find() else { return warnings };
+        if fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0) {
+            warnings.push(format!("{}: every user may read {1}; run: chmod o= {1}", self.key(), shown(&path)));
+        }
+        warnings
     }
 
     /// The file that would be read, for what reads it by itself.

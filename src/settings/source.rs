@@ -11,8 +11,10 @@ use config::{Config, FileFormat, Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Place, Problem, Problems};
+use crate::text::permission_advice;
 
 const PREFIX: &str = "RENEWALD__";
+const TABLES: [&str; 7] = ["ADMIN", "LOG", "ORDER_DATA", "POLL", "PROVIDERS", "SINKS", "STORE"];
 
 /// More is no settings file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -26,6 +28,8 @@ pub(super) struct Environment {
     pub credentials: Option<PathBuf>,
     /// All that begin with `RENEWALD__`.
     pub variables: Vec<(OsString, OsString)>,
+    /// Those that were meant to.
+    pub ignored: Vec<String>,
 }
 
 impl Environment {
@@ -36,8 +40,21 @@ impl Environment {
             config: path("RENEWALD_CONFIG"),
             credentials: path("CREDENTIALS_DIRECTORY"),
             variables: std::env::vars_os().filter(|(name, _)| ours(name)).collect(),
+            ignored: std::env::vars_os()
+                .filter_map(|(name, _)| name.into_string().ok())
+                .filter(|n| is_slip(n))
+                .collect(),
         }
     }
+}
+
+/// Whether a variable was meant as a setting: `RENEWALD_POLL_EVERY`. Others are left alone: Kubernetes sets RENEWALD_PORT, an exec
+/// sink RENEWALD_MESSAGE_ID.
+pub(super) fn is_slip(name: &str) -> bool {
+    let rest = name.strip_prefix("RENEWALD_").filter(|rest| !rest.starts_with('_'));
+    let of_table =
+        |rest: &str| TABLES.iter().any(|table| rest.strip_prefix(table).is_some_and(|key| key.starts_with('_')));
+    rest.is_some_and(|rest| of_table(&rest.to_uppercase()))
 }
 
 /// All values, and where each was written.
@@ -80,8 +97,9 @@ pub(super) fn find(explicit: Option<&Path>, environment: &Environment, usual: &[
 
 fn read(path: &Path) -> Result<String, Problem> {
     let place = Place::File { path: path.to_owned(), line: None };
-    let bytes = super::secret::read_at_most(path, MAX_FILE_BYTES)
-        .map_err(|error| problem(place.clone(), "", &format!("cannot be read: {error}")))?;
+    let bytes = super::secret::read_at_most(path, MAX_FILE_BYTES).map_err(|error| {
+        problem(place.clone(), "", &format!("cannot be read: {error}{}", permission_advice(&error)))
+    })?;
     String::from_utf8(bytes.to_vec()).map_err(|error| {
         let line = Some(line_of(&bytes, error.utf8_error().valid_up_to()));
         problem(Place::File { path: path.to_owned(), line }, "", "is not UTF-8 text")

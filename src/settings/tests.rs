@@ -54,6 +54,30 @@ fn warned(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_variable_that_was_meant_as_a_setting_is_warned_of() {
+    let ours = ["RENEWALD_POLL_EVERY", "RENEWALD_LOG__LEVEL", "RENEWALD_order_data_RETRY_MAX"];
+    assert!(ours.into_iter().all(source::is_slip));
+    let others = [
+        "RENEWALD_CONFIG",
+        "RENEWALD__POLL__EVERY",
+        "RENEWALD___POLL_EVERY",
+        "RENEWALD_PORT",
+        "RENEWALD_PORT_9464_TCP",
+        "RENEWALD_SERVICE_HOST",
+        "RENEWALD_MESSAGE_ID",
+        "RENEWALD_LOGO",
+        "POLL_EVERY",
+    ];
+    assert!(!others.into_iter().any(source::is_slip));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("renewald.toml");
+    fs::write(&path, PROVIDER).unwrap();
+    let environment = Environment { ignored: vec!["RENEWALD_POLL_EVERY".to_owned()], ..Environment::default() };
+    let warnings = load(Some(&path), &environment, &[]).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].starts_with("RENEWALD_POLL_EVERY: is ignored: "), "{warnings:?}");
+}
+
+#[test]
 fn defaults_are_those_of_the_design() {
     let Loaded { settings, warnings, .. } = loaded(PROVIDER);
     assert_eq!(warnings, Vec::<String>::new());
@@ -515,6 +539,8 @@ fn a_secret_readable_by_all_is_warned_of() {
     };
     assert_eq!(warnings_at(0o640), Vec::<String>::new());
     assert!(warnings_at(0o644)[0].starts_with("admin.token_file: every user may read"));
+    fs::write(&path, "hush \n").unwrap();
+    assert_eq!(warnings_at(0o640), ["admin.token_file: begins or ends with a blank, which is taken as part of it"]);
 }
 
 #[test]

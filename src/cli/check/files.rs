@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Findings;
+use crate::cli::Error;
 use crate::store::{Access, Store};
 use crate::text::size;
 
@@ -33,7 +34,10 @@ pub(super) fn look(database: &Path, findings: &mut Findings) -> Option<Store> {
         Err(error) => {
             findings.problem(
                 "store",
-                format!("{place}: {error}; systemd creates it (StateDirectory), otherwise: install -d -m 0700 {place}"),
+                format!(
+                    "{place}: {error}; systemd creates it (StateDirectory), otherwise: \
+                     install -d -o renewald -g renewald -m 0700 {place}"
+                ),
             );
             return None;
         }
@@ -119,7 +123,7 @@ fn open(database: &Path, findings: &mut Findings) -> Option<Store> {
             Some(store)
         }
         Err(error) => {
-            findings.problem("database", crate::chain(&error));
+            findings.problem("database", Error::from(error).text);
             None
         }
     }
