@@ -141,17 +141,18 @@ fn next_steps(args: &InitArgs) -> Vec<String> {
     }
     add(format!("renewald check --config {settings} --online"));
     add(format!("renewald import --config {settings} subscriptions.csv, or renewald track"));
+    let enable = "systemctl enable --now renewald.service, or renewald-once.timer for a pass now and then";
+    let cron = format!("cp {dir}/cron.d/renewald /etc/cron.d/");
     if args.systemd {
         add(format!(
             "cp {dir}/renewald*.service {dir}/renewald-once.timer /etc/systemd/system/ && systemctl daemon-reload"
         ));
-        add("systemctl enable --now renewald.service, or renewald-once.timer for a pass now and then".to_owned());
     }
-    if args.cron {
-        add(format!("cp {dir}/cron.d/renewald /etc/cron.d/"));
-    }
-    if !args.systemd && !args.cron {
-        add(format!("renewald run --config {settings}"));
+    match (args.systemd, args.cron) {
+        (true, true) => add(format!("One of the two: {enable}; or a pass now and then by cron: {cron}")),
+        (true, false) => add(enable.to_owned()),
+        (false, true) => add(cron),
+        (false, false) => add(format!("renewald run --config {settings}")),
     }
     steps
 }
@@ -189,7 +190,8 @@ mod tests {
     #[test]
     fn writes_units_and_cron_file_when_asked() {
         let dir = tempfile::tempdir().unwrap();
-        init(dir.path(), true, true).unwrap();
+        let said = init(dir.path(), true, true).unwrap();
+        assert!(said.contains(". One of the two: systemctl enable"), "{said}");
         for (name, _, content) in SYSTEMD.iter().chain([&CRON, &SETTINGS]) {
             assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), *content);
         }

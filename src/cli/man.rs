@@ -32,8 +32,56 @@ fn command() -> clap::Command {
 
 fn page(command: clap::Command) -> Result<Vec<u8>, Error> {
     let mut roff = Vec::new();
+    let is_main = command.get_name() == "renewald";
     Man::new(command).render(&mut roff)?;
+    if is_main {
+        SECTIONS.iter().for_each(|(name, entries)| roff.extend(section(name, entries).bytes()));
+    }
     Ok(roff)
+}
+
+/// What `--help` does not tell.
+const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "EXIT STATUS",
+        &[
+            ("0", "done"),
+            ("1", "failed; once: something is newly dead or abandoned, or a territory is stopped"),
+            ("64", "the command line is wrong"),
+            ("65", "the input is wrong, or what is named does not exist"),
+            ("69", "no call to a provider succeeded"),
+            ("70", "internal error"),
+            ("73", "a file cannot be created or opened"),
+            ("75", "try later: another renewald works, or a time limit or signal left work"),
+            ("78", "the settings are wrong, or the database is not for this build"),
+        ],
+    ),
+    (
+        "FILES",
+        &[
+            (
+                "./renewald.toml, /etc/renewald/renewald.toml",
+                "the settings, unless --config or RENEWALD_CONFIG names them",
+            ),
+            ("secrets/", "beside the settings: the secrets that they name"),
+            ("/var/lib/renewald/renewald.db", "the database, unless store.path names it; beside it its locks"),
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &[
+            ("RENEWALD_CONFIG", "the settings file"),
+            ("RENEWALD__TABLE__KEY", "a setting, over that of the file: RENEWALD__POLL__EVERY=4h"),
+            ("CREDENTIALS_DIRECTORY", "where secrets are looked for first, as systemd sets it"),
+            ("NO_COLOR", "no colour, where it is not empty"),
+        ],
+    ),
+];
+
+fn section(name: &str, entries: &[(&str, &str)]) -> String {
+    let told: String = entries.iter().map(|(what, text)| format!(".TP\n\\fB{what}\\fR\n{text}\n")).collect();
+    // Else a dash becomes a hyphen, which no shell takes for one.
+    format!(".SH \"{name}\"\n{}", told.replace('-', "\\-"))
 }
 
 fn write_all(command: clap::Command, dir: &Path) -> Result<(), Error> {

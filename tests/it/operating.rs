@@ -214,7 +214,10 @@ fn pages_and_completions_name_every_command() {
     for command in ["renewald.1", "renewald-run.1", "renewald-queue-pull.1", "renewald-backup.1"] {
         assert!(pages.iter().any(|page| page == command), "{command} is not among {pages:?}");
     }
-    assert!(site.command(&["man"]).expect_code(0).stdout.contains("renewald\\-track"));
+    let page = site.command(&["man"]).expect_code(0).stdout;
+    for part in ["renewald\\-track", ".SH \"EXIT STATUS\"", ".SH \"FILES\"", ".SH \"ENVIRONMENT\""] {
+        assert!(page.contains(part), "{part}");
+    }
     for shell in ["bash", "zsh", "fish"] {
         assert!(site.command(&["completions", shell]).expect_code(0).stdout.contains("refetch"), "{shell}");
     }
