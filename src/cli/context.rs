@@ -51,9 +51,7 @@ impl Context {
         self.become_owner(settings)?;
         match Store::open(&settings.store.path, Access::Existing) {
             Err(missing @ store::Error::Missing { .. }) => {
-                if self.global.quiet == 0 {
-                    self.complain(&missing.to_string());
-                }
+                self.remark(&missing.to_string());
                 Ok(Store::empty(&settings.store.path)?)
             }
             opened => Ok(opened?),
@@ -86,6 +84,13 @@ impl Context {
     pub fn complain(&self, text: &str) {
         // Nobody is left to tell when stderr is closed.
         writeln!(std::io::stderr().lock(), "renewald: {text}").ok();
+    }
+
+    /// Says on stderr what is no mistake and belongs to no answer; not with `-q`.
+    pub fn remark(&self, text: &str) {
+        if self.global.quiet == 0 {
+            self.complain(text);
+        }
     }
 
     /// Whether a progress bar has a place to be seen.

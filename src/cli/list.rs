@@ -7,7 +7,8 @@ use super::table::{Table, relative, roughly};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Rules, State};
-use crate::store::ListFilter;
+use crate::settings::Settings;
+use crate::store::{ListFilter, Store};
 use crate::view::{Item, SubscriptionPage};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -72,8 +73,8 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let now = Timestamp::now();
     let filter = ListFilter {
         state: args.state,
-        provider: args.provider,
-        territory: args.territory,
+        provider: args.provider.clone(),
+        territory: args.territory.clone(),
         overdue: args.overdue.then(|| Rules::from_settings(&settings)),
         not_renewed: args.not_renewed,
         outcome: match (args.refused, args.unknown) {
@@ -87,6 +88,9 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
         ..ListFilter::default()
     };
     let page = SubscriptionPage::read(filter, &settings, &store, now).await?;
+    if page.items.is_empty() {
+        refuse_unknown(&args, &settings, &store, now).await?;
+    }
     store.close().await;
     if context.global.json {
         context.print_json(&page)?;
@@ -94,14 +98,35 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     }
     let SubscriptionPage { items, next_cursor } = page;
     if items.is_empty() {
-        context.complain("no subscription matches");
+        let is_filtered = args.state.is_some()
+            || args.provider.is_some()
+            || args.territory.is_some()
+            || args.overdue
+            || args.not_renewed
+            || args.cursor.is_some();
+        context.remark(match is_filtered {
+            true => "no subscription matches",
+            false => "nothing is tracked yet: see renewald track, or import",
+        });
         return Ok(Exit::Done);
     }
     context.print(&table(&items, now).to_text())?;
     if let Some(cursor) = next_cursor {
-        context.complain(&format!("there are more: --cursor {cursor}"));
+        context.remark(&format!("there are more: --cursor {cursor}"));
     }
     Ok(Exit::Done)
+}
+
+/// For a provider or territory that is not in the settings, and that no subscription is filed under either.
+async fn refuse_unknown(args: &ListArgs, settings: &Settings, store: &Store, now: Timestamp) -> Result<(), Error> {
+    let ListArgs { provider, territory, .. } = args;
+    let Err(unknown) = settings.knows(provider.as_deref(), territory.as_deref()) else { return Ok(()) };
+    let all_there =
+        ListFilter { provider: provider.clone(), territory: territory.clone(), limit: 1, ..Default::default() };
+    match store.list(all_there, now).await?.items.is_empty() {
+        true => Err(Error::usage(unknown)),
+        false => Ok(()),
+    }
 }
 
 fn cursor(text: &str) -> Result<i64, Error> {

@@ -22,6 +22,16 @@ impl Settings {
         self.providers.iter().flat_map(of).collect()
     }
 
+    /// Whether there is such a provider, and such a territory of it, or of any where none is named.
+    pub fn knows(&self, provider: Option<&str>, territory: Option<&str>) -> Result<(), String> {
+        let of = |name: &str| pick("provider", Some(name), &self.providers);
+        let territories = match provider {
+            Some(name) => of(name)?.1.territories.keys().map(|name| (name.clone(), ())).collect(),
+            None => self.providers.values().flat_map(|one| one.territories.keys()).map(|n| (n.clone(), ())).collect(),
+        };
+        territory.map_or(Ok(()), |name| pick("territory", Some(name), &territories).map(drop))
+    }
+
     /// The sink of kind `queue` that is meant: the named one, or the only one.
     pub fn queue(&self, named: Option<&str>) -> Result<String, String> {
         let is_queue = |kind: &SinkKind| matches!(kind, SinkKind::Queue);

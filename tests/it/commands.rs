@@ -433,3 +433,32 @@ fn what_is_written_wrong_is_told_what_is_right() {
     fs::write(site.path("padded.csv"), "partner_order_number,subscription_id,generation\n B,1,0\n").unwrap();
     told(&["import", "padded.csv"], 0, "padded.csv:2: the partner order number begins or ends with white space");
 }
+
+#[test]
+fn a_list_without_rows_says_why() {
+    let site = Setup::new(&sandbox()).install();
+    let told = |arguments: &[&str]| {
+        let finished = site.command(arguments).expect_code(0);
+        assert_eq!(finished.stdout, "", "no lone header");
+        finished.stderr
+    };
+    assert!(told(&["list"]).contains("nothing is tracked yet: see renewald track, or import"));
+    for n in ["1", "2"] {
+        site.command(&["track", n, n, "--generation", "0", "--territory", "eu"]).expect_code(0);
+    }
+    assert!(told(&["list", "--state", "paused"]).contains("no subscription matches"));
+    assert!(told(&["list", "--territory", "us"]).contains("no subscription matches"));
+    assert!(told(&["queue", "list"]).contains("no message matches"));
+    assert!(told(&["queue", "dead"]).contains("no dead message matches"));
+    assert_eq!(told(&["queue", "list", "-q"]), "");
+    let finished = site.command(&["list", "--territory", "moon"]).expect_code(64);
+    assert!(finished.stderr.contains("territory \"moon\" is not in the settings, which know: eu, us"), "{finished:?}");
+    site.command(&["list", "--provider", "moon", "--json"]).expect_code(64);
+    // What the settings have lost is found under its name.
+    site.execute("UPDATE subscriptions SET territory = 'old' WHERE subscription_id = 1");
+    site.command(&["list", "--territory", "old"]).expect_code(0);
+    assert!(told(&["list", "--territory", "old", "--state", "ended"]).contains("no subscription matches"));
+    let page = site.command(&["list", "--limit", "1"]).expect_code(0);
+    assert!(page.stderr.contains("there are more: --cursor") && !page.stdout.contains("there are more"), "{page:?}");
+    assert_eq!(site.command(&["list", "--limit", "1", "-q"]).expect_code(0).stderr, "");
+}

@@ -51,7 +51,8 @@ pub struct DeadArgs {
 
 pub async fn list(args: ListArgs, context: &Context) -> Result<Exit, Error> {
     let page = page(args.page, args.state, context).await?;
-    print_page(page, context, &["id", "type", "subscription", "gen", "sink", "state"], |row, now| {
+    let nothing = "no message matches";
+    print_page(page, context, nothing, &["id", "type", "subscription", "gen", "sink", "state"], |row, now| {
         vec![
             row.id.to_string(),
             row.event.clone(),
@@ -65,17 +66,24 @@ pub async fn list(args: ListArgs, context: &Context) -> Result<Exit, Error> {
 
 pub async fn dead(args: DeadArgs, context: &Context) -> Result<Exit, Error> {
     let page = page(args.page, Some("dead".to_owned()), context).await?;
-    print_page(page, context, &["id", "type", "subscription", "sink", "dead", "attempts", "last error"], |row, now| {
-        vec![
-            row.id.to_string(),
-            row.event.clone(),
-            subscription(row),
-            row.sink.clone(),
-            row.dead_at.map_or_else(String::new, |at| relative(at, now)),
-            row.attempts.to_string(),
-            row.last_error.clone().unwrap_or_default(),
-        ]
-    })
+    let nothing = "no dead message matches";
+    print_page(
+        page,
+        context,
+        nothing,
+        &["id", "type", "subscription", "sink", "dead", "attempts", "last error"],
+        |row, now| {
+            vec![
+                row.id.to_string(),
+                row.event.clone(),
+                subscription(row),
+                row.sink.clone(),
+                row.dead_at.map_or_else(String::new, |at| relative(at, now)),
+                row.attempts.to_string(),
+                row.last_error.clone().unwrap_or_default(),
+            ]
+        },
+    )
 }
 
 async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Result<DispatchPage, Error> {
@@ -116,11 +124,16 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
 fn print_page(
     page: DispatchPage,
     context: &Context,
+    nothing: &str,
     header: &[&str],
     cells: impl Fn(&DispatchRow, Timestamp) -> Vec<String>,
 ) -> Result<Exit, Error> {
     if context.global.json {
         context.print_json(&page)?;
+        return Ok(Exit::Done);
+    }
+    if page.items.is_empty() {
+        context.remark(nothing);
         return Ok(Exit::Done);
     }
     let now = Timestamp::now();
@@ -130,7 +143,7 @@ fn print_page(
     }
     context.print(&table.to_text())?;
     if let Some(cursor) = page.next_cursor {
-        context.print(&format!("there are more: --cursor {cursor}"))?;
+        context.remark(&format!("there are more: --cursor {cursor}"));
     }
     Ok(Exit::Done)
 }
