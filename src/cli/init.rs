@@ -137,7 +137,8 @@ fn next_steps(args: &InitArgs) -> Vec<String> {
             "useradd --system --home-dir /var/lib/renewald --shell /usr/sbin/nologin renewald".to_owned()
         });
         add("install -d -o renewald -g renewald -m 700 /var/lib/renewald".to_owned());
-        add("Settings and secrets belong into /etc/renewald: chown -R renewald: /etc/renewald".to_owned());
+        let readable = "chown -R root:renewald /etc/renewald && chmod -R u=rwX,g=rX,o= /etc/renewald";
+        add(format!("Settings and secrets belong into /etc/renewald: {readable}"));
     }
     add(format!("renewald check --config {settings} --online"));
     add(format!("renewald import --config {settings} subscriptions.csv, or renewald track"));

@@ -103,6 +103,9 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
             || args.territory.is_some()
             || args.overdue
             || args.not_renewed
+            || args.refused
+            || args.unknown
+            || args.surprise
             || args.cursor.is_some();
         context.remark(match is_filtered {
             true => "no subscription matches",

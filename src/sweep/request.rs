@@ -110,7 +110,13 @@ impl<P: Provider> Shared<'_, P> {
         };
         let failures = self.budget.state().failures;
         if opened {
-            tracing::error!(%provider, error = %crate::chain(error), "provider does not answer: one probe at a time until it does");
+            let what = match error {
+                ProviderError::Unauthorized { .. } => {
+                    "provider refuses our credentials: one probe at a time until it takes them"
+                }
+                _ => "provider does not answer: one probe at a time until it does",
+            };
+            tracing::error!(%provider, error = %crate::chain(error), "{what}");
         } else if let Some(open) = before.breaker
             && failures > before.failures
             && failures.is_power_of_two()

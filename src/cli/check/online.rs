@@ -10,8 +10,9 @@ use crate::renewal::Subscription;
 use crate::settings::Provider;
 use crate::store::Store;
 
-/// A request a second, whatever the settings say: a daemon may be asking meanwhile.
-const REQUESTS_PER_SECOND: f64 = 1.0;
+/// Less than a request a second, whatever the settings say: a daemon may be asking meanwhile, and no window of a second may hold two
+/// of ours besides.
+const REQUESTS_PER_SECOND: f64 = 0.8;
 
 const ALLOW_LIST: &str = "whether the provider has this machine's address on its allow list";
 
