@@ -242,7 +242,8 @@ CREATE TABLE providers (
     breaker_reason        TEXT,
     slowed_rate           REAL,                                  -- requests a second, when this was written
     slowed_until          INTEGER,
-    CHECK (breaker_open_since IS NOT NULL OR slowed_until IS NOT NULL),
+    paused_until          INTEGER,                               -- nothing is asked before: Retry-After
+    CHECK (breaker_open_since IS NOT NULL OR slowed_until IS NOT NULL OR paused_until IS NOT NULL),
     CHECK ((breaker_open_since IS NULL) = (breaker_probe_at IS NULL)),
     CHECK ((breaker_open_since IS NULL) = (breaker_reason IS NULL)),
     CHECK ((slowed_until IS NULL) = (slowed_rate IS NULL))

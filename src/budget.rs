@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use breaker::Breaker;
+pub use pace::LONGEST_PAUSE;
 use pace::Pace;
 use usage::Usage;
 
@@ -66,8 +67,8 @@ pub struct State {
     pub rate: f64,
     /// When the rate is whole again after 429, if nothing else comes; `None` while it is.
     pub slowed_until: Option<Instant>,
-    /// `Retry-After`: no slot for this long.
-    pub paused_for: Duration,
+    /// `Retry-After`: no slot before this; `None` once it is over.
+    pub paused_until: Option<Instant>,
     /// How much of the configured rate the last minute used; 0 without a limit.
     pub used_share: f64,
     /// Slots given since the start.
@@ -105,8 +106,8 @@ impl Budget {
         self.wait(Claim::FollowUp).await
     }
 
-    /// The provider answered 429: halves the rate, at most once a second, and obeys `Retry-After` (15 minutes at most; what is
-    /// absurd is ignored). The rate grows back within five minutes.
+    /// The provider answered 429: halves the rate, at most once a second, and obeys `Retry-After` ([`LONGEST_PAUSE`] at most; what
+    /// is absurd is ignored). The rate grows back within five minutes.
     pub fn slow_down(&self, retry_after: Option<Duration>) {
         self.lock().pace.slow_down(retry_after, Instant::now());
     }
@@ -145,7 +146,7 @@ impl Budget {
             rate: inner.pace.rate(now),
             slowed_until: inner.pace.slowed_until(now),
             used_share,
-            paused_for: inner.pace.paused_for(now),
+            paused_until: inner.pace.paused_until(now),
             slots_taken: inner.taken,
             failures: inner.breaker.failures,
             breaker: breaker.map(|(since, next_probe_at)| OpenBreaker { since, next_probe_at }),

@@ -80,7 +80,7 @@ pub struct Report {
     pub stopped_territories: Vec<String>,
     /// Shutdown was requested, or the time was up, with due work left.
     pub interrupted: bool,
-    /// A one-shot run's provider stayed away so long that the rest was left for the next run.
+    /// A one-shot run's provider stayed away, or wanted a pause, so long that the rest was left for the next run.
     pub given_up: bool,
 }
 
@@ -231,7 +231,7 @@ impl<P: Provider> Sweeper<P> {
         if healed > 0 {
             tracing::warn!(provider = %self.account.name, healed, "due times set under a wrong clock are due now");
         }
-        self.trouble.begin(&self.store, &self.account.name).await
+        self.trouble.begin(&self.store, &self.account.name, &self.budget, now).await
     }
 
     async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
@@ -278,7 +278,7 @@ impl<P: Provider> Sweeper<P> {
         shutdown: &Shutdown,
         progress: Progress<'_>,
     ) -> Result<Report, store::Error> {
-        // Without a request that ends it, a slow-down is over at some time.
+        // Without a request that ends them, a slow-down and a pause are over at some time.
         self.trouble.tell(&self.store, &self.account.name, &self.budget, now()).await?;
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
         let horizon = match scope {

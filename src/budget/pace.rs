@@ -25,7 +25,8 @@ const LOWEST_SHARE: f64 = 1.0 / 32.0;
 
 const RECOVERS_IN: Duration = Duration::from_secs(300);
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// A longer `Retry-After` pauses for this.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A `Retry-After` above this is a mistake or malice and counts as none.
 const ABSURD_PAUSE: Duration = Duration::from_secs(24 * 3600);
@@ -42,6 +43,8 @@ pub(super) struct Pace {
     last: Option<Instant>,
     /// No slot before this: start, `Retry-After`.
     not_before: Instant,
+    /// What of this the provider asked for.
+    paused_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Pace {
     /// The first slot comes one spacing after `now`, at most a second: a process that ended a moment ago may have used the
     /// last one then.
     pub fn new(configured: f64, now: Instant) -> Self {
-        let mut pace = Self { configured, slowed: None, last: None, not_before: now };
+        let mut pace = Self { configured, slowed: None, last: None, not_before: now, paused_until: None };
         pace.not_before += pace.spacing(now).min(WINDOW);
         pace
     }
@@ -71,8 +74,9 @@ impl Pace {
         Some(slowed.recovers_from + RECOVERS_IN).filter(|until| now < *until)
     }
 
-    pub fn paused_for(&self, now: Instant) -> Duration {
-        self.not_before.saturating_duration_since(now)
+    /// The end of the pause that `Retry-After` asked for; `None` once it is over.
+    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| now < *until)
     }
 
     /// From when on a slot may be taken.
@@ -89,6 +93,7 @@ impl Pace {
 
     pub fn slow_down(&mut self, retry_after: Option<Duration>, now: Instant) {
         let asked = retry_after.filter(|pause| *pause <= ABSURD_PAUSE).map(|pause| pause.min(LONGEST_PAUSE));
+        self.paused_until = self.paused_until.max(asked.map(|pause| now + pause));
         let pause = if self.configured > 0.0 { asked } else { asked.or(Some(PAUSE_WITHOUT_RATE)) };
         self.not_before = self.not_before.max(now + pause.unwrap_or_default());
         if self.slowed.as_ref().is_some_and(|slowed| now < slowed.halved_at + HALVED_ONCE_IN) {

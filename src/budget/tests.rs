@@ -167,12 +167,19 @@ async fn retry_after_pauses_every_slot() {
 async fn hostile_pauses_are_capped_or_ignored() {
     let budget = Budget::new(10.0);
     budget.slow_down(Some(Duration::MAX));
-    assert!(budget.state().paused_for < SECOND);
+    assert_eq!(budget.state().paused_until, None);
+    budget.slow_down(Some(Duration::from_secs(3000)));
+    assert_eq!(budget.state().paused_until, Some(Instant::now() + Duration::from_secs(3000)));
     budget.slow_down(Some(Duration::from_secs(80_000)));
-    assert_eq!(budget.state().paused_for, Duration::from_secs(900));
+    assert_eq!(budget.state().paused_until, Some(Instant::now() + LONGEST_PAUSE));
+    assert_eq!(LONGEST_PAUSE, Duration::from_secs(3600));
+    advance(LONGEST_PAUSE).await;
+    assert_eq!(budget.state().paused_until, None);
     let unlimited = Budget::new(0.0);
     unlimited.slow_down(None);
-    assert_eq!(unlimited.state().paused_for, SECOND);
+    let slowed = Instant::now();
+    assert_eq!(take(&unlimited, 1).await[0] - slowed, SECOND);
+    assert_eq!(unlimited.state().paused_until, None, "nobody asked for that one");
 }
 
 #[tokio::test(start_paused = true)]

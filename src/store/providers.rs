@@ -13,12 +13,15 @@ use crate::clock::Timestamp;
 pub struct ProviderTrouble {
     pub breaker: Option<BreakerState>,
     pub slowed: Option<SlowedState>,
+    /// It asked for a pause (`Retry-After`): nothing is asked before.
+    pub paused_until: Option<Timestamp>,
 }
 
 impl ProviderTrouble {
-    /// A slow-down passes by itself, whether or not anybody is there to note it.
+    /// A slow-down and a pause pass by themselves, whether or not anybody is there to note it.
     pub fn at(mut self, now: Timestamp) -> Self {
         self.slowed = self.slowed.filter(|slowed| now < slowed.until);
+        self.paused_until = self.paused_until.filter(|until| now < *until);
         self
     }
 }
@@ -54,8 +57,8 @@ impl Store {
             let (breaker, slowed) = (trouble.breaker.as_ref(), trouble.slowed.as_ref());
             db.prepare_cached(
                 "INSERT OR REPLACE INTO providers
-                     (provider, breaker_open_since, breaker_probe_at, breaker_reason, slowed_rate, slowed_until)
-                 VALUES (:provider, :open_since, :probe_at, :reason, :rate, :until)",
+                     (provider, breaker_open_since, breaker_probe_at, breaker_reason, slowed_rate, slowed_until, paused_until)
+                 VALUES (:provider, :open_since, :probe_at, :reason, :rate, :until, :paused_until)",
             )?
             .execute(named_params! {
                 ":provider": provider,
@@ -64,6 +67,7 @@ impl Store {
                 ":reason": breaker.map(|breaker| &breaker.reason),
                 ":rate": slowed.map(|slowed| slowed.requests_per_second),
                 ":until": slowed.map(|slowed| slowed.until),
+                ":paused_until": trouble.paused_until,
             })?;
             Ok(())
         })
@@ -74,7 +78,8 @@ impl Store {
     pub async fn provider_troubles(&self) -> Result<BTreeMap<String, ProviderTrouble>> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT provider, breaker_open_since, breaker_probe_at, breaker_reason, slowed_rate, slowed_until
+                "SELECT provider, breaker_open_since, breaker_probe_at, breaker_reason, slowed_rate, slowed_until,
+                        paused_until
                  FROM providers",
             )?;
             let rows = statement.query_map([], |row| {
@@ -88,7 +93,7 @@ impl Store {
                     None => None,
                     Some(requests_per_second) => Some(SlowedState { requests_per_second, until: row.get(5)? }),
                 };
-                Ok((row.get(0)?, ProviderTrouble { breaker, slowed }))
+                Ok((row.get(0)?, ProviderTrouble { breaker, slowed, paused_until: row.get(6)? }))
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })

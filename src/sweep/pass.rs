@@ -43,6 +43,8 @@ const RECORD_GRACE: Duration = Duration::from_millis(800);
 const WIND_UP: Duration = Duration::from_secs(10);
 /// A breaker that is open for this long has seen several probes fail.
 pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
+/// A one-shot run waits no longer for the end of a pause than for order data.
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
 const LOOK_AGAIN: Duration = LONGEST_WAIT;
 
@@ -73,7 +75,7 @@ pub(super) struct Pass<'a, P> {
     pub tells: bool,
     /// Nothing new is sent, and what is in hand is finished by then.
     wind_up_by: Option<Instant>,
-    /// Ends when the provider stays away, rather than wait for it: somebody waits for a one-shot run.
+    /// Ends when the provider stays away or wants a long pause, rather than wait for it: somebody waits for a one-shot run.
     pub gives_up: bool,
 }
 
@@ -144,6 +146,15 @@ impl<'a, P: Provider> Pass<'a, P> {
                 self.report.given_up = true;
                 return self.drain().await;
             }
+            if (may_start || !self.in_flight.is_empty())
+                && let Some(pause) = self.pause_too_long()
+            {
+                let (provider, until) = (&self.shared.account.name, (self.shared.now)() + pause);
+                tracing::warn!(%provider, "the provider asked for a pause until {until}, longer than a one-shot run waits");
+                self.report.given_up = true;
+                self.wind_up_by = Some(Instant::now() + WIND_UP);
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = shutdown.next_wish(self.wind_up_by.is_some()) => {
@@ -184,6 +195,13 @@ impl<'a, P: Provider> Pass<'a, P> {
 
     fn provider_stays_away(&self) -> bool {
         self.shared.budget.state().breaker.is_some_and(|open| open.since.elapsed() >= STAYS_AWAY)
+    }
+
+    /// What is left of a pause that is too long to be waited for; `None` also once that was noticed.
+    fn pause_too_long(&self) -> Option<Duration> {
+        let until = self.shared.budget.state().paused_until?;
+        let left = until.saturating_duration_since(Instant::now());
+        (self.gives_up && self.wind_up_by.is_none() && left > LONGEST_PATIENCE).then_some(left)
     }
 
     async fn look_again(&mut self) -> Result<(), store::Error> {

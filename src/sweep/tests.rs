@@ -101,6 +101,32 @@ impl Provider for Waiting {
     }
 }
 
+/// With two requests in hand, answers the first with 429 and the second after it.
+struct Pausing {
+    budget: Budget,
+    both: tokio::sync::Barrier,
+    paused: Notify,
+}
+
+impl Provider for Pausing {
+    async fn subscription_status(&self, _: &str, number: &str, _: i64, _: Slot) -> Result<Status, Error> {
+        self.both.wait().await;
+        if number == "P1" {
+            let retry_after = Some(Duration::from_secs(600));
+            self.budget.slow_down(retry_after);
+            self.paused.notify_one();
+            return Err(Error::TooManyRequests { retry_after });
+        }
+        self.paused.notified().await;
+        let (verdict, partner_order_number) = (Verdict::success(), Some(number.to_owned()));
+        Ok(Status { verdict, partner_order_number, generation: Some(0), technical_status: None, expires_at: None })
+    }
+
+    async fn order_data(&self, _: &str, _: &str, _: Slot) -> Result<OrderData, Error> {
+        Err(Error::Unreadable { reason: "not asked for here".into() })
+    }
+}
+
 fn subscription(subscription_id: i64, territory: &str) -> NewSubscription {
     NewSubscription {
         provider: "nexway".to_owned(),
@@ -277,11 +303,75 @@ async fn an_open_breaker_and_a_slow_down_are_shown_until_they_are_over() {
 async fn what_an_earlier_process_left_open_is_closed_at_the_start() {
     let mut fixture = Fixture::new(0).await;
     let breaker = crate::store::BreakerState { open_since: T0, next_probe_at: T0, reason: "no route".to_owned() };
-    let left = crate::store::ProviderTrouble { breaker: Some(breaker), slowed: None };
+    let left = crate::store::ProviderTrouble { breaker: Some(breaker), ..Default::default() };
     fixture.sweeper.store.set_provider_trouble("nexway", left.clone()).await.unwrap();
     assert_eq!(shown(&fixture).await, left);
     fixture.catch_up().await;
     assert_eq!(shown(&fixture).await, crate::store::ProviderTrouble::default());
+}
+
+/// How long the budget still waits because the provider asked for it; seconds.
+fn paused_for(fixture: &Fixture<Refusing>) -> u64 {
+    let until = fixture.sweeper.budget.state().paused_until;
+    until.map_or(0, |until| (until - tokio::time::Instant::now()).as_secs())
+}
+
+/// The next process, which begins at `now`.
+async fn restart(fixture: &mut Fixture<Refusing>, now: Timestamp) {
+    (fixture.sweeper.budget, fixture.sweeper.trouble) = (Budget::new(10.0), Trouble::default());
+    fixture.sweeper.prepare(now).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_that_an_earlier_process_was_asked_for_goes_on() {
+    let mut fixture = Fixture::new(1).await;
+    fixture.sweeper.budget.slow_down(Some(Duration::from_secs(600)));
+    fixture.catch_up().await;
+    let stored = shown(&fixture).await.paused_until;
+    for _ in 0..5 {
+        restart(&mut fixture, T0 + Duration::from_secs(100)).await;
+    }
+    assert_eq!(shown(&fixture).await.paused_until, stored, "it ends when it did, however often we begin");
+    assert!((499..=502).contains(&paused_for(&fixture)), "{} s", paused_for(&fixture));
+    let state = fixture.sweeper.budget.state();
+    assert!(state.slowed_until > state.paused_until, "and the rate grows back after it");
+    let hour = Duration::from_secs(3600);
+    fixture.sweeper.prepare(T0 + hour).await.unwrap();
+    assert!((499..=502).contains(&paused_for(&fixture)), "a step of the clock neither ends nor lengthens it");
+    let stored = shown(&fixture).await.paused_until;
+    assert!(stored > Some(T0 + hour + Duration::from_secs(495)), "{stored:?}");
+    restart(&mut fixture, T0 + hour * 2).await;
+    assert_eq!((paused_for(&fixture), shown(&fixture).await), (0, Default::default()), "it is over");
+}
+
+#[tokio::test]
+async fn a_pause_further_ahead_than_the_longest_was_stored_under_a_wrong_clock() {
+    let mut fixture = Fixture::new(0).await;
+    fixture.sweeper.budget.slow_down(Some(Duration::from_secs(7200)));
+    fixture.catch_up().await;
+    restart(&mut fixture, T0).await;
+    assert!((3598..=3600).contains(&paused_for(&fixture)), "the longest: {} s", paused_for(&fixture));
+    restart(&mut fixture, T0 - Duration::from_secs(60)).await;
+    assert_eq!((paused_for(&fixture), shown(&fixture).await), (0, Default::default()));
+}
+
+#[tokio::test]
+async fn a_one_shot_pass_waits_for_no_long_pause_but_for_answers_in_hand() {
+    let mut fixture = Fixture::new(20).await;
+    fixture.sweeper.budget.slow_down(Some(pass::LONGEST_PATIENCE + Duration::from_secs(5)));
+    let report = tokio::time::timeout(Duration::from_secs(20), fixture.catch_up()).await.unwrap();
+    assert!(report.given_up && report.calls == 0, "{report:?}");
+
+    let mut fixture = Fixture::new(0).await;
+    fixture.sweeper.budget.slow_down(Some(Duration::from_secs(600)));
+    assert!(!fixture.catch_up().await.given_up, "there was nothing to ask");
+
+    let pausing = Pausing { budget: Budget::new(0.0), both: tokio::sync::Barrier::new(2), paused: Notify::new() };
+    let budget = pausing.budget.clone();
+    let mut fixture = Fixture::with(pausing, 2).await;
+    fixture.sweeper.budget = budget;
+    let report = tokio::time::timeout(Duration::from_secs(20), fixture.catch_up()).await.unwrap();
+    assert_eq!((report.given_up, report.calls, report.answers), (true, 2, 1), "{report:?}");
 }
 
 #[test]

@@ -1,15 +1,22 @@
-//! What the store is told of a provider's budget: its breaker and its slow-down, when they change and no oftener.
+//! What the store is told of a provider's budget: its breaker, its slow-down and its pause, when they change and no oftener. And what a
+//! new budget is told of the pause.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::budget::{self, Budget};
+use crate::budget::{self, Budget, LONGEST_PAUSE};
 use crate::clock::Timestamp;
 use crate::provider::Error as ProviderError;
 use crate::store::{self, BreakerState, ProviderTrouble, SlowedState, Store};
 
+/// Both ends of a stored pause are whole seconds, and it is never to end too soon.
+const ROUNDED_UP: Duration = Duration::from_secs(2);
+
 /// What this process has written so far.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
+    begun: bool,
     written: Written,
     /// The last outage's.
     reason: String,
@@ -20,13 +27,33 @@ pub(super) struct Trouble {
 struct Written {
     breaker: Option<(Instant, Instant)>,
     slowed_until: Option<Instant>,
+    paused_until: Option<Instant>,
 }
 
 impl Trouble {
-    /// What an earlier process left is over: each begins with a closed breaker and the whole rate.
-    pub async fn begin(&mut self, store: &Store, provider: &str) -> Result<(), store::Error> {
-        self.written = Written::default();
-        store.set_provider_trouble(provider, ProviderTrouble::default()).await
+    /// What an earlier process left is over: each begins with a closed breaker and the whole rate. But a pause that the provider
+    /// asked for goes on, and the slow-down after it. Called again after a step of the clock, by which the times are then stored.
+    pub async fn begin(
+        &mut self,
+        store: &Store,
+        provider: &str,
+        budget: &Budget,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
+        let left = if self.begun { None } else { store.provider_troubles().await?.remove(provider) };
+        let pause = left.and_then(|trouble| trouble.paused_until).filter(|until| is_ahead(*until, now));
+        if let Some(until) = pause {
+            budget.slow_down(Some(until.since(now)));
+            tracing::info!(%provider, "the pause that the provider asked for goes on until {until}");
+        }
+        self.begun = true;
+        let state = budget.state();
+        let trouble = self.describe(&state, now);
+        // As it was: rounded up each time, one restart after the other would lengthen it.
+        let trouble = ProviderTrouble { paused_until: pause.or(trouble.paused_until), ..trouble };
+        store.set_provider_trouble(provider, trouble).await?;
+        self.written = Written::of(&state);
+        Ok(())
     }
 
     /// A request ended like this.
@@ -45,10 +72,7 @@ impl Trouble {
         now: Timestamp,
     ) -> Result<(), store::Error> {
         let state = budget.state();
-        let present = Written {
-            breaker: state.breaker.map(|open| (open.since, open.next_probe_at)),
-            slowed_until: state.slowed_until,
-        };
+        let present = Written::of(&state);
         if present == self.written {
             return Ok(());
         }
@@ -68,6 +92,22 @@ impl Trouble {
             slowed: state
                 .slowed_until
                 .map(|until| SlowedState { requests_per_second: state.rate, until: ahead(until) }),
+            paused_until: state.paused_until.map(|until| ahead(until) + ROUNDED_UP),
         }
     }
+}
+
+impl Written {
+    fn of(state: &budget::State) -> Self {
+        Self {
+            breaker: state.breaker.map(|open| (open.since, open.next_probe_at)),
+            slowed_until: state.slowed_until,
+            paused_until: state.paused_until,
+        }
+    }
+}
+
+/// Whether a stored pause lasts. One further ahead than any may be was stored under a clock that has been set back since.
+fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
+    now < until && until.since(now) <= LONGEST_PAUSE + ROUNDED_UP
 }

@@ -50,7 +50,7 @@ pub struct Account {
     pub late: Late,
     pub waiting: Waiting,
     pub stopped_territories: Vec<StoppedTerritory>,
-    /// `breaker` while it does not answer, `slowed` after a 429; as whoever asks, or last asked, saw it.
+    /// `breaker` while it does not answer, `slowed` after a 429, `paused_until` after one with `Retry-After`; as whoever asks, or last asked, saw it.
     #[serde(flatten)]
     pub trouble: ProviderTrouble,
     pub requests_per_second: f64,

@@ -117,6 +117,31 @@ fn a_storm_of_429_halves_the_rate_once() {
 }
 
 #[test]
+fn a_pause_that_the_provider_asked_for_outlives_the_process() {
+    let sandbox = sandbox();
+    let site = limited(&sandbox, RATE).install();
+    track_many(&site, &sandbox, "N", 3);
+    let pause = FaultKind::Status { status: 429, body: ErrorBody::default(), retry_after: Some("600".to_owned()) };
+    sandbox.fault(Fault::new(pause).at(Endpoint::Status).times(1));
+    let daemon = Daemon::spawn(&site);
+    let stored = "SELECT count(*) FROM providers WHERE paused_until IS NOT NULL";
+    eventually("the pause is on disk", || (site.value::<i64>(stored) == 1).then_some(()));
+    assert!(site.command(&["status"]).expect_code(0).stdout.contains("asked again in 10 min"));
+    daemon.terminate();
+    daemon.wait().expect_code(0);
+    let asked = sandbox.request_count();
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("pause that the provider asked for goes on");
+    daemon.kill();
+    let once = site.command(&["once"]).expect_code(75);
+    assert!(once.stderr.contains("longer than a one-shot run waits"), "{}", once.stderr);
+    assert_eq!(sandbox.request_count(), asked);
+    site.let_pass(Duration::from_secs(610));
+    site.catch_up();
+    assert!(sandbox.request_count() > asked);
+}
+
+#[test]
 fn renewals_that_wait_for_their_order_data_leave_every_other_request_to_polls() {
     let sandbox = sandbox();
     let site = Setup::new(&sandbox).install();

@@ -338,6 +338,7 @@ impl Site {
                                        last_attempt_at = last_attempt_at - {seconds};
                  UPDATE sinks SET blocked_since = blocked_since - {seconds}, blocked_until = blocked_until - {seconds},
                                   last_success_at = last_success_at - {seconds};
+                 UPDATE providers SET paused_until = paused_until - {seconds};
                  COMMIT"
             ))
             .expect("the times move");

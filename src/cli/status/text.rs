@@ -79,6 +79,10 @@ fn trouble(text: &mut String, account: &Account, status: &Status) {
         let length = roughly(status.at.since(breaker.open_since));
         line(text, "no answer", &format!("for {length}, {next}: {}", breaker.reason));
     }
+    if let Some(until) = account.trouble.paused_until {
+        let again = relative(until, status.at);
+        line(text, "paused", &format!("the provider answered 429 with Retry-After: asked again {again}"));
+    }
     if let Some(slowed) = &account.trouble.slowed {
         let (from, to) = (slowed.requests_per_second, account.requests_per_second);
         let whole = relative(slowed.until, status.at);
