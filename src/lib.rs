@@ -37,7 +37,7 @@
 //! | [`clock`] | time; the only look at the system's clock |
 //! | [`metrics`], [`pulse`] | what the loops count, and whether they still turn |
 //! | [`view`] | the objects that `--json` and the API show |
-//! | [`tls`], [`text`] | HTTP clients; making foreign text safe to show |
+//! | [`tls`], [`text`], [`json`] | HTTP clients; making foreign text safe to show; JSON as it was written |
 //! | [`sandbox`] | a fake provider with state, a clock of its own and faults |
 //!
 //! # The path of one renewal
@@ -65,6 +65,7 @@ pub mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod heartbeat;
+pub mod json;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

@@ -15,6 +15,7 @@ mod gauges;
 mod identity;
 mod late;
 mod messages;
+mod metadata;
 mod migrations;
 mod odd;
 mod outage;
@@ -46,6 +47,7 @@ pub use gauges::{Answers, DispatchCounts};
 pub use identity::{Clash, Identity};
 pub use late::{Late, Patience, counted};
 pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable, Purged};
+pub use metadata::Metadata;
 pub use odd::Odd;
 pub use outage::{PROBE_EVERY, tend};
 pub use overview::{Group, Waiting, counts_of};
@@ -55,7 +57,7 @@ pub use providers::{BreakerState, ProviderTrouble, SlowedState};
 pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
 pub use sealed::{Locked, Resealed};
 pub use subscriptions::{
-    ListFilter, Listed, Metadata, NOBODY_ASKS, Named, NewSubscription, Subscription, SubscriptionRow, Tracked,
+    ListFilter, Listed, NOBODY_ASKS, Named, NewSubscription, Subscription, SubscriptionRow, Tracked,
 };
 
 use crate::vault::{self, Vault};

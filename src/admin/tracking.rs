@@ -9,6 +9,7 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Site;
@@ -44,7 +45,7 @@ pub struct Track {
     expires_at: Option<String>,
     /// An object of your own, passed on with every message.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    metadata: Option<Box<RawValue>>,
     /// Change territory, expiry and metadata of one that is tracked already; never its generation.
     #[serde(default)]
     update: bool,
@@ -108,6 +109,7 @@ impl Track {
             (Some(_), false) => return Err(Problem::bad_request("generation must be a whole number from 0")),
             _ => return Err(Problem::bad_request("give either generation, which is never guessed, or adopt: true")),
         }
+        let metadata = |json: Box<RawValue>| Metadata::parse(json.get());
         let instant = |text: String| match text.parse::<jiff::Timestamp>() {
             Ok(instant) => Ok(Timestamp::from_unix(instant.as_second())),
             Err(_) => Err(Problem::bad_request("expires_at must be a time such as 2026-11-21T20:00:00Z")),
@@ -119,7 +121,7 @@ impl Track {
             subscription_id: self.subscription_id,
             generation: self.generation,
             expires_at: self.expires_at.map(instant).transpose()?,
-            metadata: self.metadata.map(Metadata::from_object).transpose().map_err(Problem::bad_request)?,
+            metadata: self.metadata.map(metadata).transpose().map_err(Problem::bad_request)?,
             tracked_by: "track",
         })
     }

@@ -11,6 +11,7 @@ use uuid::{Uuid, uuid};
 
 use super::{Delivery, DownloadManager, Line, Warning};
 use crate::clock::Timestamp;
+use crate::json::compact;
 
 /// The namespace of all message ids: UUIDv5 of the URL namespace and `https://renewald.example/message`.
 pub const NAMESPACE: Uuid = uuid!("6e7ab877-90d0-51e9-9339-0745a78e0177");
@@ -339,18 +340,7 @@ fn as_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
 
 /// The body is one line, so the reseller's JSON loses its line ends; its numbers and the order of its keys stay as they are.
 fn without_whitespace<S: Serializer>(json: &RawValue, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut in_text = false;
-    let mut escaped = false;
-    let compact = json.get().chars().filter(|&c| {
-        if in_text {
-            in_text = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-            return true;
-        }
-        in_text = c == '"';
-        !matches!(c, ' ' | '\t' | '\n' | '\r')
-    });
-    RawValue::from_string(compact.collect()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    RawValue::from_string(compact(json.get())).map_err(serde::ser::Error::custom)?.serialize(serializer)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Clash, Identity, Result, Store, polls};
+use super::{Clash, Identity, Metadata, Result, Store, polls};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
@@ -29,42 +29,6 @@ pub struct NewSubscription {
     pub metadata: Option<Metadata>,
     /// `track`, `order` or `import`.
     pub tracked_by: &'static str,
-}
-
-/// The reseller's own JSON object, compact. `Debug` shows none of it: it may hold customer data.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Metadata(String);
-
-/// It becomes a part of every message, and of each copy of it that a sink is sent.
-const MOST_METADATA_BYTES: usize = 64 * 1024;
-
-impl Metadata {
-    /// Takes a JSON object of at most 64 KiB; the error says what it is instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let object: serde_json::Map<String, serde_json::Value> =
-            // The error's own text may quote the value.
-            serde_json::from_str(text)
-                .map_err(|e| format!("metadata is not a JSON object (line {}, column {})", e.line(), e.column()))?;
-        Self::from_object(object)
-    }
-
-    pub fn from_object(object: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
-        let text = serde_json::Value::Object(object).to_string();
-        match text.len() {
-            ..=MOST_METADATA_BYTES => Ok(Self(text)),
-            bytes => Err(format!("metadata is {} KiB of JSON, and at most 64 are taken", bytes.div_ceil(1024))),
-        }
-    }
-
-    pub fn as_json(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Metadata {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Metadata(***)")
-    }
 }
 
 /// What tracking came to.
@@ -142,7 +106,7 @@ fn subscription_row(row: &Row<'_>) -> rusqlite::Result<SubscriptionRow> {
     Ok(SubscriptionRow {
         subscription: polls::subscription(row)?,
         provider: row.get("provider")?,
-        metadata: Metadata(row.get("metadata")?),
+        metadata: Metadata::stored(row.get("metadata")?),
         tracked_at: row.get("tracked_at")?,
         tracked_by: row.get("tracked_by")?,
         waiting: row.get(28)?,

@@ -163,6 +163,13 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
     for (key, value) in [("territory", json!("us")), ("metadata", json!({})), ("generation", json!(3))] {
         assert!(with(key, value).expect_problem(409).contains(key), "{key}");
     }
+    assert!(with("metadata", json!([1])).expect_problem(400).contains("not a JSON object"));
+    let of_metadata = |metadata: &str| {
+        let body = wanted.to_string().replace(r#"{"customer":"4711"}"#, metadata);
+        endpoint.ask("POST", "/v1/subscriptions", &["Content-Type: application/json"], Some(&body))
+    };
+    of_metadata(r#"{ "customer": "\u0034711" }"#).expect(200);
+    of_metadata(r#"{"customer": "4711", "customer": "4711"}"#).expect_problem(400);
     assert!(with("partner_order_number", json!("A/1-1")).expect_problem(409).contains("generation 1 of A/1"));
     let refused = with("generation", Value::Null).expect_problem(400);
     assert!(refused.contains("never guessed"), "{refused}");

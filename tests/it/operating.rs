@@ -47,6 +47,29 @@ fn an_export_is_restored_exactly() {
 }
 
 #[test]
+fn metadata_comes_back_as_it_was_written() {
+    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
+    let site = one_territory(&sandbox).webhook(&receiver).install();
+    let id = order(&sandbox, "A").to_string();
+    let track = |metadata| site.command(&["track", "A", &id, "--generation", "0", "--metadata", metadata]);
+    let refused = track(r#"{"n": 1, "n": 2}"#).expect_code(65).stderr;
+    assert!(refused.contains("the same key twice"), "{refused}");
+    track(r#"{"n": 1.10, "big": 12345678901234567890123, "a": [1E2, -0.0, {"z": "\u00e9\/"}]}"#).expect_code(0);
+    let kept = r#""metadata":{"n":1.10,"big":12345678901234567890123,"a":[1E2,-0.0,{"z":"\u00e9\/"}]}}"#;
+    let first = site.command(&["export"]).expect_code(0).stdout;
+    assert!(first.contains(kept), "{first}");
+
+    let restored = one_territory(&sandbox).webhook(&receiver).install();
+    fs::write(restored.path("all.jsonl"), &first).unwrap();
+    restored.command(&["import", "all.jsonl"]).expect_code(0);
+    assert_eq!(restored.command(&["export"]).expect_code(0).stdout, first);
+    sandbox.renew("A", None).unwrap();
+    restored.catch_up();
+    let message = receiver.messages().remove(0);
+    assert!(message.body.contains(kept), "{}", message.body);
+}
+
+#[test]
 fn one_that_cannot_be_paused_keeps_the_others_as_they_are() {
     let sandbox = sandbox();
     let site = one_territory(&sandbox).install();

@@ -1,13 +1,16 @@
 //! The rows of a CSV file or of JSON lines, one at a time, each with its line and what is wrong with it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Read};
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::super::track;
+use crate::json::Members;
 use crate::renewal::State;
 use crate::settings::{Settings, nearest};
 use crate::store::{Metadata, NewSubscription};
@@ -107,7 +110,10 @@ struct Fields<'a> {
     territory: Option<Cow<'a, str>>,
     expires_at: Option<Cow<'a, str>>,
     state: Option<Cow<'a, str>>,
-    metadata: Option<Map<String, Value>>,
+    /// The whole object.
+    metadata: Option<&'a str>,
+    /// JSON by key, to be added to it.
+    metadata_of: BTreeMap<String, String>,
 }
 
 impl<'a> Fields<'a> {
@@ -120,13 +126,25 @@ impl<'a> Fields<'a> {
             Column::Territory => &mut self.territory,
             Column::ExpiresAt => &mut self.expires_at,
             Column::State => &mut self.state,
-            Column::Metadata(key) => return self.set_metadata(key, Value::String(text.into_owned())),
+            Column::Metadata(key) => return self.set_metadata(key, Value::from(text).to_string()),
         };
         *field = Some(text);
     }
 
-    fn set_metadata(&mut self, key: &str, value: Value) {
-        self.metadata.get_or_insert_default().insert(key.to_owned(), value);
+    fn set_metadata(&mut self, key: &str, json: String) {
+        self.metadata_of.insert(key.to_owned(), json);
+    }
+
+    /// What was given as a whole stays as it was written.
+    fn metadata(&self) -> Result<Option<Metadata>, String> {
+        if self.metadata_of.is_empty() {
+            return self.metadata.map(Metadata::parse).transpose();
+        }
+        let whole = self.metadata.and_then(|whole| whole.strip_suffix('}')).unwrap_or("{");
+        let members = self.metadata_of.iter().map(|(key, json)| format!("{}:{json}", Value::from(key.as_str())));
+        let members = members.collect::<Vec<_>>().join(",");
+        let comma = if whole.trim_ascii_end() == "{" { "" } else { "," };
+        Metadata::parse(&format!("{whole}{comma}{members}}}")).map(Some)
     }
 }
 
@@ -216,8 +234,7 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
     let state = fields.state.as_deref().map_or(Ok(State::Watching), str::parse);
     let state = state.map_err(|reason| reasons.push(format!("state: {reason}")));
-    let metadata = fields.metadata.map(Metadata::from_object).transpose();
-    let metadata = metadata.map_err(|reason| reasons.push(reason));
+    let metadata = fields.metadata().map_err(|reason| reasons.push(reason));
     match (number, subscription_id, generation, place, expires_at, state, metadata) {
         (
             Ok(number),
@@ -383,20 +400,20 @@ impl JsonLines<'_> {
         }
     }
 
-    fn fields(&self) -> Result<Fields<'static>, String> {
+    fn fields(&self) -> Result<Fields<'_>, String> {
         if self.buffer.len() as u64 == MOST_LINE_BYTES && !self.buffer.ends_with(b"\n") {
             return Err("longer than 1 MiB".to_owned());
         }
         let text = std::str::from_utf8(&self.buffer).map_err(|_| "not UTF-8".to_owned())?;
         // The error's own text may quote metadata.
-        let object: Map<String, Value> =
+        let Members { by_key, twice } =
             serde_json::from_str(text.trim_ascii()).map_err(|error| match error.is_data() {
                 true => "not a JSON object".to_owned(),
                 false => format!("broken JSON at column {}", error.column()),
             })?;
         let mut fields = Fields::default();
-        let mut reasons = Vec::new();
-        for (name, value) in object {
+        let mut reasons = Vec::from_iter(twice.map(|name| format!("{} is there twice", visible(&name))));
+        for (name, value) in by_key {
             if let Err(reason) = set_json(&mut fields, &name, value) {
                 reasons.push(reason);
             }
@@ -405,31 +422,30 @@ impl JsonLines<'_> {
     }
 }
 
-fn set_json(fields: &mut Fields<'_>, name: &str, value: Value) -> Result<(), String> {
-    match (name, value) {
-        ("metadata", Value::Object(object)) => {
-            fields.metadata.get_or_insert_default().extend(object);
-            Ok(())
+fn set_json<'a>(fields: &mut Fields<'a>, name: &str, json: &'a RawValue) -> Result<(), String> {
+    if name == "metadata" {
+        match json.get() {
+            "null" => {}
+            object if object.starts_with('{') => fields.metadata = Some(object),
+            _ => return Err("metadata is not a JSON object".to_owned()),
         }
-        ("metadata", Value::Null) => Ok(()),
-        ("metadata", _) => Err("metadata is not a JSON object".to_owned()),
-        (name, value) => match (Column::named(name)?, value) {
-            (Column::Metadata(key), value) => {
-                fields.set_metadata(&key, value);
-                Ok(())
-            }
-            (_, Value::Null) => Ok(()),
-            (column, Value::String(text)) => {
-                fields.set(&column, Cow::Owned(text));
-                Ok(())
-            }
-            (column @ (Column::SubscriptionId | Column::Generation | Column::ExpiresAt), Value::Number(number)) => {
-                fields.set(&column, Cow::Owned(number.to_string()));
-                Ok(())
-            }
-            _ => Err(format!("{name} is of the wrong type")),
-        },
+        return Ok(());
     }
+    let column = Column::named(name)?;
+    if let Column::Metadata(key) = &column {
+        fields.set_metadata(key, json.get().to_owned());
+        return Ok(());
+    }
+    let wrong = || format!("{name} is of the wrong type");
+    match (column, serde_json::from_str(json.get()).map_err(|_| wrong())?) {
+        (_, Value::Null) => {}
+        (column, Value::String(text)) => fields.set(&column, Cow::Owned(text)),
+        (column @ (Column::SubscriptionId | Column::Generation | Column::ExpiresAt), Value::Number(number)) => {
+            fields.set(&column, Cow::Owned(number.to_string()));
+        }
+        _ => return Err(wrong()),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -167,6 +167,34 @@ fn json_lines_take_the_same_names() {
 }
 
 #[test]
+fn metadata_of_json_lines_stays_as_it_was_written_and_no_field_is_there_twice() {
+    let line = |fields: &str| {
+        format!(
+            "{{\"partner_order_number\":\"A\",\"subscription_id\":1,\"generation\":0,\"territory\":\"eu\",{fields}}}\n"
+        )
+    };
+    let text = [
+        r#""metadata": {"z": 1.10, "a" :12345678901234567890123}"#,
+        r#""metadata.c":2.50,"metadata":{ "z": 1.10 },"metadata.b":"x""#,
+        r#""metadata":{ },"metadata.b":1E2"#,
+        r#""metadata":{"b":1},"metadata.b":1"#,
+        r#""metadata":{"b":1},"metadata":{"b":1}"#,
+        r#""metadata":{"b":1e999}"#,
+    ];
+    assert_eq!(
+        read(text.map(line).concat(), Format::Jsonl, false),
+        [
+            r#"1: A/1/0 eu - {"z":1.10,"a":12345678901234567890123}"#,
+            r#"2: A/1/0 eu - {"z":1.10,"b":"x","c":2.50}"#,
+            r#"3: A/1/0 eu - {"b":1E2}"#,
+            "4: ! metadata has the same key twice",
+            "5: ! metadata is there twice",
+            "6: ! metadata is not a JSON object (line 1, column 10)",
+        ]
+    );
+}
+
+#[test]
 fn a_line_without_end_is_passed_over() {
     let text = format!("{}\n{{}}\n", "x".repeat(3 << 20));
     let rows = read(text, Format::Jsonl, true);
