@@ -6,7 +6,7 @@ use super::late::MOST_COUNTED;
 use super::{Result, Store};
 use crate::clock::Timestamp;
 
-/// How many of one provider; of both kinds together no more than [`MOST_COUNTED`].
+/// How many of one provider; of both kinds together 20,000 at the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Odd {
     /// The provider does not know them: a wrong number, subscription id or territory.
