@@ -95,7 +95,7 @@ async fn an_outage_is_told_unless_the_provider_has_just_answered() {
     let now = Timestamp::now();
     let breaker = BreakerState { open_since: now, next_probe_at: now, reason: "refused".to_owned() };
     for name in ["p", "q"] {
-        let trouble = ProviderTrouble { breaker: Some(breaker.clone()), slowed: None };
+        let trouble = ProviderTrouble { breaker: Some(breaker.clone()), ..ProviderTrouble::default() };
         store.set_provider_trouble(name, trouble).await.unwrap();
     }
     let mut findings = Findings::default();
