@@ -199,9 +199,12 @@ impl<'a, P: Provider> Pass<'a, P> {
 
     /// What is left of a pause that is too long to be waited for; `None` also once that was noticed.
     fn pause_too_long(&self) -> Option<Duration> {
+        if !self.gives_up || self.wind_up_by.is_some() {
+            return None;
+        }
         let until = self.shared.budget.state().paused_until?;
         let left = until.saturating_duration_since(Instant::now());
-        (self.gives_up && self.wind_up_by.is_none() && left > LONGEST_PATIENCE).then_some(left)
+        (left > LONGEST_PATIENCE).then_some(left)
     }
 
     async fn look_again(&mut self) -> Result<(), store::Error> {
