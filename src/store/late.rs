@@ -59,6 +59,8 @@ pub struct Late {
     pub delayed: i64,
     /// The provider refused the last request, however fresh the last answer is.
     pub refused: i64,
+    /// The last request brought no usable answer, however fresh the last one is.
+    pub failing: i64,
 }
 
 impl Late {
@@ -104,6 +106,7 @@ impl Store {
                 refused_for_long: failing.refused_for_long,
                 delayed: (due - unasked - failing.due).max(0),
                 refused: failing.refused,
+                failing: failing.failing,
             })
         })
         .await
@@ -142,6 +145,7 @@ struct Failing {
     unanswered: i64,
     refused_for_long: i64,
     refused: i64,
+    failing: i64,
     due: i64,
 }
 
@@ -156,7 +160,7 @@ fn failing(
     let [regular, slow] = [Pace::Regular, Pace::Daily].map(|pace| now - patience.asked(pace));
     db.prepare_cached(&format!(
         "SELECT coalesce(sum(late AND NOT refused), 0), coalesce(sum(late AND refused), 0), coalesce(sum(refused), 0),
-                coalesce(sum(due_at < :due), 0)
+                coalesce(sum(NOT refused), 0), coalesce(sum(due_at < :due), 0)
          FROM (SELECT last_outcome IS 'refused' AS refused, due_at,
                       coalesce(last_answer_at, tracked_at) < CASE pace WHEN 'regular' THEN :regular ELSE :slow END
                           AND {NOT_WAITING} AS late
@@ -172,7 +176,8 @@ fn failing(
                 unanswered: row.get(0)?,
                 refused_for_long: row.get(1)?,
                 refused: row.get(2)?,
-                due: row.get(3)?,
+                failing: row.get(3)?,
+                due: row.get(4)?,
             })
         },
     )

@@ -65,6 +65,8 @@ pub struct Late {
     pub overdue: i64,
     /// Due for longer than a tenth of its interval, and no longer than the budget makes one expect.
     pub delayed: i64,
+    /// The last request brought no usable answer.
+    pub failing: i64,
     /// The provider refused the last request.
     pub refused: i64,
     /// The provider does not know them.
@@ -103,6 +105,7 @@ impl Status {
                 late: Late {
                     overdue: late.overdue(),
                     delayed: late.delayed,
+                    failing: late.failing,
                     refused: late.refused,
                     unknown: odd.unknown,
                     surprises: odd.surprises,

@@ -42,6 +42,10 @@ fn describe(text: &mut String, account: &Account, now: Timestamp) {
         let wait = roughly(account.forecast.other_wait());
         line(text, "delayed", &format!("{} by the budget; each is asked about every {wait}", counted(late.delayed)));
     }
+    if late.failing > 0 {
+        let what = "at the last poll without a usable answer: `renewald explain` says what came instead";
+        line(text, "failing", &format!("{} {what}", counted(late.failing)));
+    }
     if late.refused > 0 {
         let what = "wrong territory, secret or address: see `renewald list --refused`";
         line(text, "refused", &format!("{}: {what}", counted(late.refused)));

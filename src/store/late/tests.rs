@@ -120,8 +120,8 @@ async fn an_answer_may_be_as_old_as_alert_after() {
 #[tokio::test]
 async fn who_is_asked_in_vain_counts_whenever_it_is_asked_next() {
     let failing = "failures = 6, last_outcome = 'unreachable', due_at = due_at + 14400";
-    assert_eq!(alerted(5, failing).await, Late::default());
-    assert_eq!(alerted(7, failing).await, Late { unanswered: 1, ..Late::default() });
+    assert_eq!(alerted(5, failing).await, Late { failing: 1, ..Late::default() });
+    assert_eq!(alerted(7, failing).await, Late { unanswered: 1, failing: 1, ..Late::default() });
     let refused = "failures = 3, last_outcome = 'refused', pace = 'daily', due_at = due_at + 99999";
     assert_eq!(alerted(7, refused).await, Late { refused: 1, ..Late::default() });
     assert_eq!(alerted(30, refused).await, Late { refused: 1, refused_for_long: 1, ..Late::default() });
