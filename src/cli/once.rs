@@ -167,7 +167,7 @@ async fn tell_waiting(bar: &ProgressBar, store: &Store) -> Infallible {
 
 fn waiting(count: i64, next: Option<Timestamp>, now: Timestamp) -> String {
     match next {
-        None => "sending what is due".to_owned(),
+        None => "waiting for what is due soon".to_owned(),
         Some(next) if next <= now => format!("asking for the order data of {}", number_of(count, "renewal")),
         Some(next) => {
             format!("waiting for the order data of {}, next {}", number_of(count, "renewal"), relative(next, now))
@@ -324,6 +324,6 @@ mod tests {
         let next = |seconds: u64| Some(now + Duration::from_secs(seconds));
         assert_eq!(waiting(1, next(40), now), "waiting for the order data of 1 renewal, next in 40 s");
         assert_eq!(waiting(2, next(0), now), "asking for the order data of 2 renewals");
-        assert_eq!(waiting(0, None, now), "sending what is due");
+        assert_eq!(waiting(0, None, now), "waiting for what is due soon");
     }
 }

@@ -203,16 +203,13 @@ async fn provider(
     }
     let odd = store.count_odd(name, now - alert_after).await?;
     if odd.unknown > 0 {
-        let text = format!(
-            "{} subscriptions are unknown to the provider; see `renewald list --unknown`",
-            counted(odd.unknown)
-        );
+        let text = format!("{} unknown to the provider; see `renewald list --unknown`", subscriptions(odd.unknown));
         found.alerts.push(Alert::new("unknown", name, &text));
     }
     if odd.surprises > 0 {
         let text = format!(
-            "{} subscriptions are answered for as cannot be right, and get nothing; see `renewald list --surprise`",
-            counted(odd.surprises)
+            "{} answered for as cannot be right: nothing is delivered; see `renewald list --surprise`",
+            subscriptions(odd.surprises)
         );
         found.alerts.push(Alert::new("surprise", name, &text));
     }
