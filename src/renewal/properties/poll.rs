@@ -231,7 +231,9 @@ impl Model {
     }
 
     fn terminal(&mut self, rules: &Rules, now: i64, expected: &mut Expected) {
-        let since = *self.terminal_since.get_or_insert(now);
+        // Seen under a clock that has been set back since: it counts from now on.
+        let since = self.terminal_since.filter(|since| *since <= now).unwrap_or(now);
+        self.terminal_since = Some(since);
         if self.ended.is_some() {
             return;
         }
