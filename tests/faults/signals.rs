@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use renewald::sandbox::{Endpoint, Fault, FaultKind, Sandbox};
@@ -11,7 +14,6 @@ use rusqlite::Connection;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
 use crate::harness::{DAY, Daemon, PATIENCE, Setup, Site, eventually, order, sandbox};
-use crate::http::free_port;
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 pub const ENDS: Trial =
@@ -61,23 +63,23 @@ struct Scene {
     nobody: TcpListener,
     busy: Connection,
     releases: Cell<bool>,
-    port: u16,
+    sockets: tempfile::TempDir,
     /// Kept open until the end.
-    connection: Cell<Option<TcpStream>>,
+    connection: Cell<Option<OwnedFd>>,
 }
 
 impl Scene {
     fn new() -> Self {
         let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let port = free_port();
-        let site = setup(&sandbox, &receiver, port).install();
+        let sockets = tempfile::tempdir().expect("a directory");
+        let site = setup(&sandbox, &receiver, &admin(&sockets)).install();
         for number in ["A", "B", "C"] {
             site.track(number, order(&sandbox, number));
             sandbox.renew(number, None).expect("an order");
         }
         let busy = Connection::open(site.database()).expect("it is there");
         let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Self { sandbox, receiver, site, nobody, busy, port, releases: Cell::new(false), connection: Cell::new(None) }
+        Self { sandbox, receiver, site, nobody, busy, sockets, releases: Cell::new(false), connection: Cell::new(None) }
     }
 
     fn lock_database(&self) {
@@ -92,10 +94,15 @@ impl Scene {
     }
 }
 
-fn setup(sandbox: &Sandbox, receiver: &FakeReceiver, port: u16) -> Setup {
+/// A socket and no port: nobody else on this machine takes it.
+fn admin(sockets: &tempfile::TempDir) -> PathBuf {
+    sockets.path().join("admin.sock")
+}
+
+fn setup(sandbox: &Sandbox, receiver: &FakeReceiver, admin: &Path) -> Setup {
     let setup = Setup::new(sandbox).with(|setup| {
         setup.sink_timeout = "60s";
-        setup.admin = format!("listen = \"127.0.0.1:{port}\"");
+        setup.admin = format!("listen = \"unix:{}\"", admin.display());
     });
     setup.webhook(receiver)
 }
@@ -125,7 +132,7 @@ fn end(case: &Case) {
     scene.sandbox.clear_faults();
     scene.sandbox.release();
     scene.receiver.answer(Answer::Status(200));
-    scene.site.configure(&setup(&scene.sandbox, &scene.receiver, scene.port));
+    scene.site.configure(&setup(&scene.sandbox, &scene.receiver, &admin(&scene.sockets)));
     oracle::finish(&scene.site);
     oracle::judge(&scene.sandbox, &scene.site, &scene.receiver.messages());
 }
@@ -158,15 +165,15 @@ fn silent(scene: &Scene) -> Daemon {
     let daemon = Daemon::spawn(&scene.site);
     let (connection, _) = scene.nobody.accept().expect("a connection");
     connection.peek(&mut [0]).expect("a request");
-    scene.connection.set(Some(connection));
+    scene.connection.set(Some(connection.into()));
     daemon
 }
 
 fn half_a_request(scene: &Scene) -> Daemon {
     let daemon = idle(scene);
-    let mut connection = TcpStream::connect(("127.0.0.1", scene.port)).expect("it listens");
+    let mut connection = UnixStream::connect(admin(&scene.sockets)).expect("it listens");
     connection.write_all(b"GET /readyz HTTP/1.1\r\n").expect("it reads");
-    scene.connection.set(Some(connection));
+    scene.connection.set(Some(connection.into()));
     daemon
 }
 
