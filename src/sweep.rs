@@ -54,8 +54,9 @@ pub enum Scope {
     Due,
     /// What will be due soon as well, each subscription at most once: the one-shot run.
     CatchUp,
-    /// Waiting order data, and polls that were not answered: what a one-shot run asks again before it ends.
-    Again,
+    /// Waiting order data, and polls that were not answered: what a one-shot run asks again before it ends. A probe makes one
+    /// request.
+    Again { is_probe: bool },
 }
 
 /// What a pass did.
@@ -282,11 +283,11 @@ impl<P: Provider> Sweeper<P> {
         self.trouble.tell(&self.store, &self.account.name, &self.budget, now()).await?;
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
         let horizon = match scope {
-            Scope::Due | Scope::Again => None,
+            Scope::Due | Scope::Again { .. } => None,
             Scope::CatchUp => Some(now() + self.account.rules.every / 8),
         };
         let mut queues = Queues::new(&self.store, &self.account.name, self.configured(), horizon);
-        queues.only_unanswered = scope == Scope::Again;
+        queues.only_unanswered = matches!(scope, Scope::Again { .. });
         let shared = Shared {
             store: &self.store,
             provider: &self.provider,
@@ -303,6 +304,7 @@ impl<P: Provider> Sweeper<P> {
         let mut pass = Pass::new(shared, choice, gate, told, trouble, queues);
         pass.gives_up = scope != Scope::Due;
         pass.tells = bell.is_some();
+        pass.is_probe = scope == Scope::Again { is_probe: true };
         pass.work(bell, shutdown, progress).await?;
         Ok(pass.finish())
     }

@@ -97,7 +97,7 @@ async fn sweep_until_quiet(
     sweeper.prepare(Timestamp::now()).await?;
     let mut total = sweeper.pass(clock, Scope::CatchUp, None, shutdown, progress).await?;
     // On the monotonic clock: a wall clock set back meanwhile must not make it wait for a year.
-    let (deadline, retry_by) = (Instant::now() + CATCH_UP_WAIT, Instant::now() + RETRY_WAIT);
+    let (deadline, mut retry_by) = (Instant::now() + CATCH_UP_WAIT, Instant::now() + RETRY_WAIT);
     while !shutdown.is_requested() && !total.given_up {
         let now = Timestamp::now();
         let wait = |due: Option<Timestamp>, by: Instant| {
@@ -113,7 +113,13 @@ async fn sweep_until_quiet(
         }
         // One that was stopped may answer again by now.
         total.stopped_territories.clear();
-        total.add(&sweeper.pass(clock, Scope::Again, None, shutdown, &|_| {}).await?);
+        // Where nobody was answered, one request shows whether that is over: a provider that is down is not asked for everybody twice.
+        let is_probe = total.answers == 0;
+        let report = sweeper.pass(clock, Scope::Again { is_probe }, None, shutdown, &|_| {}).await?;
+        if is_probe && report.answers == 0 {
+            retry_by = Instant::now();
+        }
+        total.add(&report);
     }
     Ok(total)
 }

@@ -77,6 +77,8 @@ pub(super) struct Pass<'a, P> {
     wind_up_by: Option<Instant>,
     /// Ends when the provider stays away or wants a long pause, rather than wait for it: somebody waits for a one-shot run.
     pub gives_up: bool,
+    /// Makes one request and no more.
+    pub is_probe: bool,
 }
 
 impl<'a, P: Provider> Pass<'a, P> {
@@ -108,6 +110,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             tells: false,
             wind_up_by: None,
             gives_up: false,
+            is_probe: false,
         }
     }
 
@@ -190,7 +193,13 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.in_flight.is_empty()
             && self.unwritten.is_empty()
             && self.writing.is_none()
-            && (self.wind_up_by.is_some() || (self.reading.is_none() && self.queues.are_exhausted(self.gate)))
+            && (self.wind_up_by.is_some()
+                || self.is_spent()
+                || (self.reading.is_none() && self.queues.are_exhausted(self.gate)))
+    }
+
+    fn is_spent(&self) -> bool {
+        self.is_probe && self.earlier.calls + self.report.calls > 0
     }
 
     fn provider_stays_away(&self) -> bool {
@@ -229,7 +238,7 @@ impl<'a, P: Provider> Pass<'a, P> {
     /// What waits and may take a connection now.
     fn startable(&mut self) -> Waiting {
         let concurrency = self.shared.account.concurrency;
-        let may = self.wind_up_by.is_none() && self.in_flight.len() < concurrency;
+        let may = self.wind_up_by.is_none() && !self.is_spent() && self.in_flight.len() < concurrency;
         if !may || self.unwritten.len() >= MOST_UNWRITTEN {
             return Waiting::default();
         }
