@@ -231,23 +231,24 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
-            let update = |what: &str| {
+            let update = |change: &str, state: &str| {
                 db.execute(
                     &format!(
-                        "UPDATE renewals SET {what} AND subscription = :subscription AND generation = :generation"
+                        "UPDATE renewals SET next_attempt_at = :now {change}
+                         WHERE subscription = :subscription AND generation = :generation AND state {state}"
                     ),
                     named_params! { ":subscription": subscription, ":generation": generation, ":now": now },
                 )
             };
+            // As if it had never been asked for.
             let reopened = format!(
-                "revision = {RAISED_REVISION}, state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now,
-                 attempts = 0, answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0, not_found_answers = 0,
+                ", revision = {RAISED_REVISION}, state = 'awaiting_order_data', settled_at = NULL, attempts = 0,
+                 answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0, not_found_answers = 0,
                  not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
-                 transient_seconds = 0, last_outcome = NULL, last_detail = NULL
-                 WHERE state <> 'awaiting_order_data'"
+                 transient_seconds = 0, last_outcome = NULL, last_detail = NULL"
             );
-            let known = update(&reopened)?
-                + update("next_attempt_at = :now WHERE state = 'awaiting_order_data'")?;
+            let brought_forward = update("", "= 'awaiting_order_data'")?;
+            let known = brought_forward + update(&reopened, "<> 'awaiting_order_data'")?;
             if known == 0 {
                 let renewal = NewRenewal { generation, order_number, expires_at: None, seconds_after_expiry: None };
                 insert(db, subscription, &renewal, now)?;

@@ -16,7 +16,7 @@ const FREED_PAGES: usize = 256;
 pub struct Purged {
     /// Every dispatch delivered.
     pub delivered: usize,
-    /// Dead, or left behind by a sink that is no longer configured: nobody received these.
+    /// Dead, or left behind by a sink that is no longer configured: not every sink received these.
     pub undelivered: usize,
 }
 
