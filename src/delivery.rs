@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub use address::AddressTemplate;
 use message::cloud_event_type;
 pub use message::{
-    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, json_schema, without_control_characters,
+    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, Occasion, json_schema, without_control_characters,
 };
 
 /// A serial's data: a licence key, or the encoded content of a licence file. `Debug` prints `***`.

@@ -14,13 +14,15 @@ use crate::choice::Lane;
 use crate::cli::import::rows::{Format, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message};
-use crate::provider::{Error, Verdict, nexway_connect};
-use crate::renewal::order::{self, Asked, Patience, Step};
-use crate::renewal::{HOUR, Pace, Rules, State, Subscription, number, poll};
+use crate::provider::{Claim, Error, Verdict, nexway_connect};
+use crate::renewal::order::{self, Patience, Step};
+use crate::renewal::poll::{self, Look};
+use crate::renewal::{HOUR, Pace, Rules, State, Subscription};
 use crate::settings::Settings;
 use crate::store::{Exported, NewSubscription};
 use crate::text::is_unsafe;
 use crate::{chain, retry};
+use nexway_connect::convention::CONVENTION;
 
 /// By the name of its file in `tests/fuzz/fuzz_targets`, and of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
@@ -47,9 +49,11 @@ const SETTINGS: &str = "[providers.nexway]\nkind = \"nexway-connect\"\napi_url =
 pub fn status_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
     for http_status in HTTP_STATUSES {
-        let answer = nexway_connect::read_status(http_status, body);
-        judge(answer.as_ref().map(|status| &status.verdict));
-        let decision = poll::decide(&subscription(now), &answer, &rules, now, Clock::Believed);
+        let before = subscription(now);
+        let answer = nexway_connect::read_status(http_status, body, &before.partner_order_number);
+        judge(answer.as_ref().map(|sighting| &sighting.verdict));
+        let look = Look { before: &before, recorded: &[], answer: &answer, now, clock: Clock::Believed };
+        let decision = poll::decide(look, &rules, &CONVENTION);
         assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
         assert!(decision.after.generation >= Some(1), "a generation is never lowered");
         assert!(decision.after.due_at.is_some_and(|due| due > now && due <= now + DAY));
@@ -63,17 +67,17 @@ pub fn status_body(body: &[u8]) {
 
 pub fn order_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
-    let asked = Asked { order_number: "PARTNER689-1", subscription_id: 5_618_577, original_of_another: false };
+    let (number, claim) = ("PARTNER689-1", Claim { subscription_id: "5618577", is_anothers: false });
     for http_status in HTTP_STATUSES {
-        let answer = nexway_connect::read_order(http_status, body);
-        judge(answer.as_ref().map(|order| &order.verdict));
-        match order::decide(asked, &Patience::default(), &answer, &rules, now) {
+        let answer = nexway_connect::read_order(http_status, body, number);
+        judge(answer.as_ref().map(|fetched| &fetched.verdict));
+        match order::decide(&Patience::default(), answer.as_ref().map(|fetched| fetched.part(claim)), &rules, now) {
             Step::Deliver { delivery, .. } => {
                 let keys: Vec<String> = delivery.serials().map(|serial| serial.data.reveal().to_owned()).collect();
                 let event = Event::RenewalReady {
                     generation: 1,
                     revision: 0,
-                    partner_order_number: asked.order_number.to_owned(),
+                    partner_order_number: number.to_owned(),
                     detected_at: now,
                     expires_at: None,
                     delivery,
@@ -184,7 +188,7 @@ fn assert_clean(text: &str) {
 }
 
 fn assert_sane(new: &NewSubscription) {
-    assert_eq!(number::check(&new.partner_order_number), Ok(()));
+    assert_eq!(CONVENTION.check_number(&new.partner_order_number), Ok(()));
     assert!(new.subscription_id > 0 && new.generation.is_none_or(|generation| generation >= 0));
     assert!(new.provider == "nexway" && ["eu", "us"].contains(&new.territory.as_str()));
     let metadata = new.metadata.as_ref().map_or("{}", |metadata| metadata.as_json());
@@ -273,6 +277,8 @@ fn subscription(now: Timestamp) -> Subscription {
         last_outcome: None,
         last_detail: None,
         technical_status: None,
+        life: None,
+        memo: None,
         status_changes: 0,
         terminal_since: None,
         surprise: None,

@@ -31,6 +31,7 @@
 //! | [`sink`] | the trait, and webhook, amqp, nats, redis, smtp, exec, file, stdout |
 //! | [`store`] | the SQLite file; every SQL statement |
 //! | [`vault`] | payloads at rest: sealing and opening them |
+//! | [`convention`] | how a kind of provider names subscriptions and deliveries |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |
 //! | [`delivery`] | what the customer gets, the message and its id |
 //! | [`retry`] | when to try again |
@@ -59,6 +60,7 @@ pub mod budget;
 pub mod choice;
 pub mod cli;
 pub mod clock;
+pub mod convention;
 pub mod daemon;
 pub mod delivery;
 pub mod forecast;

@@ -11,31 +11,38 @@ use std::time::Duration;
 
 use crate::budget::Slot;
 use crate::clock::Timestamp;
-use crate::delivery::{DownloadManager, File, Serial};
+use crate::delivery::{Delivery, EndReason, Occasion};
 
 /// A provider's API, as far as renewald needs it.
 ///
 /// A [`Slot`] is one request's share of the provider's budget: the caller takes it, so that the most urgent request can be
-/// chosen at the last moment. Requests that the implementation makes on its own account (tokens, a repeat after 401) take
-/// their slots themselves. Every call ends: with an answer, or with an error after the configured timeout.
+/// chosen at the last moment. Requests that the implementation makes on its own account (tokens, a repeat after 401, a second
+/// question) take their slots themselves. Every call ends: with an answer, or with an error after the configured timeout.
 pub trait Provider: Send + Sync {
-    /// Asks for the state of one subscription. `number` is the original partner order number, except for the one repeat
-    /// with the last suffixed number after [`Class::NotFound`] (nexway-connect.md, section 4.1).
-    fn subscription_status(
-        &self,
-        territory: &str,
-        number: &str,
-        subscription_id: i64,
-        slot: Slot,
-    ) -> impl Future<Output = Result<Status, Error>> + Send;
+    /// Asks how one subscription stands, and which deliveries it has had.
+    fn look(&self, subject: Subject<'_>, slot: Slot) -> impl Future<Output = Result<Sighting, Error>> + Send;
 
-    /// Asks for the order data of one partner order number, suffix included.
-    fn order_data(
+    /// Asks for what one delivery brought. `reference` is the provider's own name for it, as a [`Sighting`] or the convention of
+    /// the kind gave it.
+    fn fetch(
         &self,
-        territory: &str,
-        number: &str,
+        subject: Subject<'_>,
+        reference: &str,
         slot: Slot,
-    ) -> impl Future<Output = Result<OrderData, Error>> + Send;
+    ) -> impl Future<Output = Result<Fetched, Error>> + Send;
+}
+
+/// Whom a request is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    pub territory: &'a str,
+    /// The original: without the suffix of a renewal.
+    pub partner_order_number: &'a str,
+    pub subscription_id: &'a str,
+    /// The last one known; `None`: adopted, and not asked yet.
+    pub generation: Option<i64>,
+    /// What the implementation noted when it looked last.
+    pub memo: Option<&'a str>,
 }
 
 /// What an answer's code says, whatever its number is at this provider.
@@ -70,60 +77,122 @@ impl Verdict {
     }
 }
 
-/// No generation is below -1.
-pub const UNREADABLE_GENERATION: i64 = i64::MIN;
-
-/// The answer to *Get Subscription Status*. Every field may be missing; a `Status` with class
-/// [`Class::Success`] carries at least a generation or an order number.
+/// One look at a subscription. Only one of class [`Class::Success`] tells more than its verdict.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct Sighting {
     pub verdict: Verdict,
-    /// As returned: the original, suffixed, or something foreign.
-    pub partner_order_number: Option<String>,
-    /// [`UNREADABLE_GENERATION`] where there is one that is no whole number: it must not pass for missing.
-    pub generation: Option<i64>,
-    /// Opaque; compare ignoring case.
-    pub technical_status: Option<String>,
+    pub seen: Seen,
+    /// The provider's own word for how it stands: opaque, and compared ignoring case.
+    pub words: Option<String>,
+    /// `None`: the answer does not tell.
+    pub life: Option<Life>,
     /// End of the paid term, where it could be read.
     pub expires_at: Option<Timestamp>,
+    /// Kept with the subscription, and shown to the next look; `None`: the one that is kept stays.
+    pub memo: Option<String>,
 }
 
-/// The answer to *Get order data*, codes of all three levels kept apart.
-#[derive(Clone)]
-pub struct OrderData {
+/// Which deliveries a look has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The provider counts renewals: 0 after the first purchase, N after the N-th renewal.
+    Counted {
+        generation: i64,
+        /// Signs in the answer disagreed; `generation` is the one to believe.
+        contradicts: bool,
+        /// Deliveries beside the counted ones, such as upgrades.
+        besides: Vec<Listed>,
+    },
+    /// The provider names its deliveries; the oldest is number `first`: 0 where that is the purchase.
+    Listed { first: i64, deliveries: Vec<Listed> },
+    /// The answer cannot be about this subscription; what is odd about it.
+    Foreign(String),
+    /// Nothing in the answer tells; why.
+    Unclear(&'static str),
+}
+
+/// A delivery that the provider names by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub reference: String,
+    pub occasion: Occasion,
+    pub completed_at: Timestamp,
+}
+
+/// What a subscription's state means to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// May renew.
+    Running,
+    /// Nothing comes after it, the provider says.
+    Cancelled,
+    Expired,
+}
+
+impl Life {
+    pub fn end(self) -> Option<EndReason> {
+        match self {
+            Self::Running => None,
+            Self::Cancelled => Some(EndReason::Cancelled),
+            Self::Expired => Some(EndReason::Expired),
+        }
+    }
+}
+
+impl Sighting {
+    /// An answer that holds nothing but why there is none.
+    pub fn refused(verdict: Verdict) -> Self {
+        let seen = Seen::Unclear("the answer tells nothing");
+        Self { verdict, seen, words: None, life: None, expires_at: None, memo: None }
+    }
+}
+
+/// The answer to a request for a delivery. It may serve several subscriptions: each is given its own part and no other.
+pub struct Fetched {
+    /// Of the answer as a whole.
     pub verdict: Verdict,
-    /// As returned; must be the one asked for when present.
-    pub partner_order_number: Option<String>,
-    /// The provider's own number for the order, which the customer needs for support.
-    pub order_number: Option<i64>,
-    pub lines: Vec<OrderLine>,
-    pub download_manager: Option<DownloadManager>,
+    part: Box<dyn Fn(Claim<'_>) -> Part + Send + Sync>,
 }
 
-#[derive(Clone)]
-pub struct OrderLine {
+/// Who wants a part.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    pub subscription_id: &'a str,
+    /// Another tracked subscription has the reference that was asked for as its own number.
+    pub is_anothers: bool,
+}
+
+/// What an answer holds for one subscription.
+#[derive(Clone, Debug)]
+pub struct Part {
     pub verdict: Verdict,
-    pub product_ref: Option<i64>,
-    pub remark: String,
-    pub digital_locker_link: String,
-    /// As sent: a date, at times a full timestamp.
-    pub download_until: Option<String>,
-    pub files: Vec<File>,
-    pub items: Vec<LineItem>,
+    /// With success what is handed over; else what could be, should it never be complete.
+    pub delivery: Option<Delivery>,
+    /// Why something beside the delivery will never come.
+    pub dropped: Option<Verdict>,
 }
 
-#[derive(Clone)]
-pub struct LineItem {
-    pub verdict: Verdict,
-    /// `None` when missing, null or 0: not a subscription.
-    pub subscription_id: Option<i64>,
-    pub serials: Vec<Serial>,
+impl Fetched {
+    /// `part` tells what each has of it: only rows that name the claimant, or that the kind's own rule makes its.
+    pub fn new(verdict: Verdict, part: impl Fn(Claim<'_>) -> Part + Send + Sync + 'static) -> Self {
+        Self { verdict, part: Box::new(part) }
+    }
+
+    /// An answer that holds nothing but why there is none, for everybody.
+    pub fn refused(verdict: Verdict) -> Self {
+        let part = Part { verdict: verdict.clone(), delivery: None, dropped: None };
+        Self::new(verdict, move |_| part.clone())
+    }
+
+    pub fn part(&self, claim: Claim<'_>) -> Part {
+        (self.part)(claim)
+    }
 }
 
-/// Order data holds keys: only its shape is shown.
-impl fmt::Debug for OrderData {
+/// It holds keys: only how it ended is shown.
+impl fmt::Debug for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OrderData({:?}, code {}, {} lines)", self.verdict.class, self.verdict.code, self.lines.len())
+        write!(f, "Fetched({:?}, code {})", self.verdict.class, self.verdict.code)
     }
 }
 

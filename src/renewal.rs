@@ -1,13 +1,13 @@
 //! Decisions on what a provider answered. No I/O and no clock: `now` is an argument, and the same arguments bring the same
 //! decision.
 //!
-//! [`number`] reads a generation out of an answer, [`poll`] decides what a status answer changes, [`order`] what an answer
-//! with order data does, [`moved`] what another interval means for who was asked before.
+//! [`news`] tells which deliveries of an answer are new, [`poll`] what a look changes, [`order`] what an answer with order data
+//! does, [`moved`] what another interval means for who was asked before.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod moved;
-pub mod number;
+pub mod news;
 pub mod order;
 pub mod poll;
 #[cfg(test)]
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::provider::Life;
 use crate::settings::Settings;
 
 /// One hour, one day: for the constants of the rules below.
@@ -186,6 +187,10 @@ pub struct Subscription {
     pub last_outcome: Option<Outcome>,
     pub last_detail: Option<String>,
     pub technical_status: Option<String>,
+    /// What that meant, as far as an answer told.
+    pub life: Option<Life>,
+    /// The provider's implementation keeps it from one look to the next.
+    pub memo: Option<String>,
     pub status_changes: i64,
     pub terminal_since: Option<Timestamp>,
     pub surprise: Option<String>,

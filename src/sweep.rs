@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::budget::Budget;
 use crate::choice::Choice;
 use crate::clock::{Judge, StepDetector, Timestamp};
+use crate::convention::Convention;
 use crate::metrics::{Metrics, SweepMeter};
 use crate::provider::Provider;
 use crate::pulse::{LONGEST_WAIT, Pulse};
@@ -45,6 +46,7 @@ pub struct Account {
     pub name: String,
     pub concurrency: usize,
     pub rules: Rules,
+    pub convention: &'static Convention,
 }
 
 /// Which subscriptions a pass asks.

@@ -1,7 +1,7 @@
 //! What happens at the provider: when each subscription really renews. Nothing here knows how renewald asks.
 
 use renewald::clock::Timestamp;
-use renewald::provider::{Status, Verdict};
+use renewald::provider::{Life, Seen, Sighting, Verdict};
 
 pub const DAY: f64 = 86_400.0;
 pub const YEAR: f64 = 365.0 * DAY;
@@ -94,17 +94,13 @@ impl Truth {
         self.renews.is_some() && (self.expires - term..self.expires + ON_TIME.0).contains(&at)
     }
 
-    pub fn status(&self, number: &str) -> Status {
-        Status {
-            verdict: Verdict::success(),
-            partner_order_number: Some(if self.generation == 0 {
-                number.to_owned()
-            } else {
-                format!("{number}-{}", self.generation)
-            }),
-            generation: Some(self.generation),
-            technical_status: Some("ACTIVE".to_owned()),
+    pub fn sighting(&self) -> Sighting {
+        Sighting {
+            seen: Seen::Counted { generation: self.generation, contradicts: false, besides: Vec::new() },
+            words: Some("ACTIVE".to_owned()),
+            life: Some(Life::Running),
             expires_at: Some(timestamp(self.expires)),
+            ..Sighting::refused(Verdict::success())
         }
     }
 }

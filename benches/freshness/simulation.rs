@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use renewald::choice::{Choice, Lane, Waiting, Want};
-use renewald::renewal::{Rules, Subscription, poll};
+use renewald::clock::Clock;
+use renewald::provider::nexway_connect::convention::CONVENTION;
+use renewald::renewal::poll::{self, Look};
+use renewald::renewal::{Rules, Subscription};
 use renewald::store::{Access, DuePage, DueRenewal, NewSubscription, PollRecord, Settled, Settlement, Store};
 
 use crate::model::{AT_RANDOM, DAY, Delays, Random, Truth, YEAR, timestamp};
@@ -251,9 +254,9 @@ impl<'a> Simulation<'a> {
         let at = before.row as usize - 1;
         self.observe(at);
         let truth = &self.truths[at];
-        let status = Ok(truth.status(&before.partner_order_number));
-        let decision =
-            poll::decide(&before, &status, &self.rules, timestamp(self.now), renewald::clock::Clock::Believed);
+        let (answer, now) = (Ok(truth.sighting()), timestamp(self.now));
+        let look = Look { before: &before, recorded: &[], answer: &answer, now, clock: Clock::Believed };
+        let decision = poll::decide(look, &self.rules, &CONVENTION);
         let record = PollRecord { before, after: decision.after, renewals: decision.renewals, messages: Vec::new() };
         self.unwritten.push(record);
     }

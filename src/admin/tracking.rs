@@ -16,7 +16,7 @@ use super::Site;
 use super::input::{Body, Query};
 use super::problem::Problem;
 use crate::clock::Timestamp;
-use crate::renewal::number;
+use crate::provider::nexway_connect::number;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};
 use crate::view::Item;

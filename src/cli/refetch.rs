@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit, numbers};
 use crate::clock::Timestamp;
-use crate::renewal::{State, number};
+use crate::provider::nexway_connect::number;
+use crate::renewal::State;
 use crate::store::RenewalRow;
 
 #[derive(Clone, Debug, clap::Args)]

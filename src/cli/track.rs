@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::renewal::{State, number};
+use crate::provider::nexway_connect::number;
+use crate::renewal::State;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, Store, SubscriptionRow, Tracked};
 use crate::text::visible;

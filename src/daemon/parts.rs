@@ -30,7 +30,12 @@ pub(super) fn sweeper(name: &str, client: NexwayConnect, plans: &Plans, store: &
 
 pub(super) fn account(name: &str, settings: &Settings) -> Account {
     let concurrency = settings.providers[name].concurrency;
-    Account { name: name.to_owned(), concurrency, rules: Rules::from_settings(settings) }
+    Account {
+        name: name.to_owned(),
+        concurrency,
+        rules: Rules::from_settings(settings),
+        convention: &nexway_connect::convention::CONVENTION,
+    }
 }
 
 /// The account's client, its secrets read. Nothing is asked yet.

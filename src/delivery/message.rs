@@ -54,6 +54,19 @@ pub enum EndReason {
     Expired,
 }
 
+/// Why there is something to deliver: `data.occasion` of `renewal.ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// Another term was paid for.
+    Renewal,
+    /// Another product in the middle of a term.
+    Upgrade,
+    /// The first term that was paid for, after a trial.
+    TrialConversion,
+    Purchase,
+}
+
 /// The subscription as every message shows it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct About {

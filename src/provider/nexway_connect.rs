@@ -3,9 +3,16 @@
 //! Its facts are in `reference/nexway-connect.md`. The bodies and codes are in `wire`, the token in `token`; when to ask and what
 //! to do with an answer is not decided here.
 
+pub(crate) mod answers;
+pub mod convention;
 mod http;
 mod lenient;
+pub mod number;
+mod order;
 mod probe;
+#[cfg(test)]
+mod properties;
+mod sighting;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -23,8 +30,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
-use crate::provider::{Class, Error, OrderData, Provider, Status, Verdict};
+use crate::provider::{Class, Error, Fetched, Provider, Sighting, Subject, Verdict};
 use crate::tls;
+use answers::Status;
 use http::Http;
 use token::{Token, Tokens};
 use wire::{Answer, StatusRequest};
@@ -139,26 +147,49 @@ impl NexwayConnect {
     }
 }
 
-impl Provider for NexwayConnect {
-    async fn subscription_status(
-        &self,
-        territory: &str,
-        number: &str,
-        subscription_id: i64,
-        slot: Slot,
-    ) -> Result<Status, Error> {
-        let body = status_body(number, subscription_id)?;
-        self.ask(territory, slot, || self.status_request(body.clone())).await
+impl NexwayConnect {
+    async fn status(&self, subject: Subject<'_>, number: &str, slot: Slot) -> Result<Status, Error> {
+        let body = status_body(number, subject.subscription_id)?;
+        self.ask(subject.territory, slot, || self.status_request(body.clone())).await
     }
 
-    async fn order_data(&self, territory: &str, number: &str, slot: Slot) -> Result<OrderData, Error> {
-        let url = format!("{}{}", self.order, utf8_percent_encode(number, SEGMENT));
-        let Ok(url) = Url::parse(&url) else { return Err(Error::Unreadable { reason: format!("no URL: {url}") }) };
-        self.ask(territory, slot, || Request::new(Method::GET, url.clone())).await
+    /// Asks once more, with the number of the last renewal; not boxed, it would double the size of every look.
+    async fn suffixed_status(&self, subject: Subject<'_>, generation: i64) -> Result<Status, Error> {
+        let suffixed = number::order_number(subject.partner_order_number, generation);
+        self.status(subject, &suffixed, self.http.budget.follow_up().await).await
     }
 }
 
-fn status_body(number: &str, subscription_id: i64) -> Result<Vec<u8>, Error> {
+impl Provider for NexwayConnect {
+    /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one
+    /// (nexway-connect.md, section 4.1).
+    async fn look(&self, subject: Subject<'_>, slot: Slot) -> Result<Sighting, Error> {
+        let original = subject.partner_order_number;
+        let mut status = self.status(subject, original, slot).await?;
+        let generation = subject.generation.unwrap_or(0);
+        if status.verdict.class == Class::NotFound && generation > 0 {
+            let again = Box::pin(self.suffixed_status(subject, generation)).await?;
+            // Anything else is not "unknown", be it trouble.
+            if again.verdict.class != Class::NotFound {
+                status = again;
+            }
+        }
+        Ok(sighting::sighting(original, status))
+    }
+
+    async fn fetch(&self, subject: Subject<'_>, reference: &str, slot: Slot) -> Result<Fetched, Error> {
+        let url = format!("{}{}", self.order, utf8_percent_encode(reference, SEGMENT));
+        let Ok(url) = Url::parse(&url) else { return Err(Error::Unreadable { reason: format!("no URL: {url}") }) };
+        let order = self.ask(subject.territory, slot, || Request::new(Method::GET, url.clone())).await?;
+        Ok(order::fetched(reference, order))
+    }
+}
+
+/// The API takes the id as a number, which is what [`convention::CONVENTION`] lets be tracked.
+fn status_body(number: &str, subscription_id: &str) -> Result<Vec<u8>, Error> {
+    let Ok(subscription_id) = subscription_id.parse() else {
+        return Err(Error::Unreadable { reason: format!("no subscription id of this provider: {subscription_id:?}") });
+    };
     let body = StatusRequest { partner_order_number: number, subscription_id };
     serde_json::to_vec(&body).map_err(|error| Error::Unreadable { reason: error.to_string() })
 }
@@ -178,14 +209,16 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
     result
 }
 
-/// What an answer about a subscription says; for [`crate::fuzzing`].
-pub(crate) fn read_status(status: u16, body: &[u8]) -> Result<Status, Error> {
-    interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })
+/// What an answer about the subscription with this original number says; for [`crate::fuzzing`].
+pub(crate) fn read_status(status: u16, body: &[u8], original: &str) -> Result<Sighting, Error> {
+    let status = interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })?;
+    Ok(sighting::sighting(original, status))
 }
 
-/// What an answer with order data says; for [`crate::fuzzing`].
-pub(crate) fn read_order(status: u16, body: &[u8]) -> Result<OrderData, Error> {
-    interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })
+/// What an answer with the data of this order says; for [`crate::fuzzing`].
+pub(crate) fn read_order(status: u16, body: &[u8], number: &str) -> Result<Fetched, Error> {
+    let order = interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })?;
+    Ok(order::fetched(number, order))
 }
 
 /// How long the token of an answer is good for; for [`crate::fuzzing`].

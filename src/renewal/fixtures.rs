@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::{DAY, HOUR, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::convention::Convention;
+use crate::provider::Life;
 
 /// Those of settings that say nothing else.
 pub(crate) fn rules() -> Rules {
@@ -18,6 +20,17 @@ pub(crate) fn rules() -> Rules {
         retry_max: 4 * HOUR,
     }
 }
+
+/// A kind whose renewals are named like `PARTNER689-1`.
+pub(crate) static COUNTS: Convention = Convention {
+    is_numbered: true,
+    canonical: |id| Ok(id.to_owned()),
+    refuses_number: |_| None,
+    reference: Some(|original, generation| format!("{original}-{generation}")),
+    generation_in: |_, _| None,
+    original_of: |_| None,
+    rests_while_waiting: true,
+};
 
 /// Asked an interval ago, due now, and far from its expiry.
 pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
@@ -41,6 +54,8 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         last_outcome: Some(Outcome::Ok),
         last_detail: None,
         technical_status: Some("ACTIVE".into()),
+        life: Some(Life::Running),
+        memo: None,
         status_changes: 0,
         terminal_since: None,
         surprise: None,

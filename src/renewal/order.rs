@@ -1,16 +1,16 @@
-//! What an answer with order data means for one waiting renewal: whose lines are ours, deliver, ask again, or give up.
+//! What an answer with order data means for one waiting renewal: deliver, ask again, or give up.
 
 use std::time::Duration;
 
 use super::Rules;
 use super::poll::{clip, describe};
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, FailReason, Line, Serial, Warning};
-use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Verdict};
+use crate::delivery::{Delivery, FailReason, Warning};
+use crate::provider::{Class, Error, Part, Verdict};
 use crate::retry;
 
 /// A success with nothing in it, or with a key that is blank, is asked again this often before it is believed.
-const EMPTY_ANSWERS: u32 = 4;
+pub(crate) const EMPTY_ANSWERS: u32 = 4;
 /// The most that the time between two answers in a row counts towards the end of patience: a daily catch-up run counts in full, a
 /// clock that jumped by a year does not.
 const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
@@ -63,26 +63,11 @@ pub struct Failed {
     pub message: String,
 }
 
-/// Whose renewal is being decided on.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    pub order_number: &'a str,
-    pub subscription_id: i64,
-    /// Another tracked subscription has this very number as its original.
-    pub original_of_another: bool,
-}
-
 /// Decides on one attempt for one renewal.
-pub fn decide(
-    asked: Asked<'_>,
-    before: &Patience,
-    answer: &Result<OrderData, Error>,
-    rules: &Rules,
-    now: Timestamp,
-) -> Step {
+pub fn decide(before: &Patience, answer: Result<Part, &Error>, rules: &Rules, now: Timestamp) -> Step {
     let attempt = Attempt { before, rules, now };
     match answer {
-        Ok(order) => attempt.answered(asked, order),
+        Ok(part) => attempt.answered(part),
         Err(Error::Unreadable { reason }) => attempt.not_ready(
             &Verdict { class: Class::Transient, code: 0, message: reason.clone() },
             FailReason::Unreadable,
@@ -104,28 +89,12 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn answered(&self, asked: Asked<'_>, order: &OrderData) -> Step {
-        if order.partner_order_number.as_deref().is_some_and(|returned| returned != asked.order_number) {
-            return self.not_ours("answered for another order number");
-        }
-        if matches!(order.verdict.class, Class::NotFound | Class::Configuration) {
-            return self.settle(&order.verdict, None);
-        }
-        let Some(ours) = ours(asked, order) else {
-            return match not_yet(order) {
-                Some(verdict) => self.settle(verdict, None),
-                None => self.not_ours("the answer holds another subscription's lines only"),
-            };
+    fn answered(&self, part: Part) -> Step {
+        let Part { verdict, delivery, dropped } = part;
+        let delivery = match (verdict.class, delivery) {
+            (Class::Success, Some(delivery)) => delivery,
+            (_, partial) => return self.settle(&verdict, partial),
         };
-        // Only now: another's cancelled order ends nothing of ours.
-        if order.verdict.class == Class::Permanent {
-            return self.settle(&order.verdict, None);
-        }
-        let (verdict, dropped) = combine(&order.verdict, &ours);
-        if verdict.class != Class::Success {
-            return self.settle(&verdict, partial_delivery(verdict.class, &ours, order));
-        }
-        let delivery = deliver(&ours, order);
         if delivery.warnings.contains(&Warning::Empty) && self.before.empty_answers + 1 < EMPTY_ANSWERS {
             return self.again(
                 Patience { empty_answers: self.before.empty_answers + 1, ..self.answered_now() },
@@ -140,15 +109,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// As "not found": a number composed wrongly, or one that belongs to somebody else.
-    fn not_ours(&self, why: &str) -> Step {
-        let verdict = Verdict { class: Class::NotFound, code: 1010, message: why.into() };
-        self.not_ready(&verdict, FailReason::NotFound, None)
-    }
-
     fn settle(&self, verdict: &Verdict, partial: Option<Delivery>) -> Step {
         match verdict.class {
-            // What was ready beside it has been delivered by now: see `combine`.
             Class::Permanent => Step::GiveUp(refused(verdict)),
             Class::Configuration => {
                 let refusals = self.before.refusals.saturating_add(1);
@@ -228,154 +190,6 @@ impl Attempt<'_> {
 
 fn refused(verdict: &Verdict) -> Failed {
     Failed { reason: FailReason::Refused, code: Some(verdict.code), message: clip(&verdict.message) }
-}
-
-/// Our part of an order.
-struct Ours<'a> {
-    lines: Vec<(&'a OrderLine, Vec<&'a LineItem>)>,
-    /// No line named any subscription.
-    unmatched: bool,
-}
-
-/// Picks the lines of one subscription; `None` when the order is not ours.
-fn ours<'a>(asked: Asked<'_>, order: &'a OrderData) -> Option<Ours<'a>> {
-    let mut ids = order.lines.iter().flat_map(|line| &line.items).filter_map(|item| item.subscription_id).peekable();
-    if ids.peek().is_none() {
-        // Nobody is named. Lines of a number that is another's original are another's lines.
-        let lines = order.lines.iter().map(|line| (line, line.items.iter().collect())).collect();
-        return (!asked.original_of_another).then_some(Ours { lines, unmatched: true });
-    }
-    let lines: Vec<(&OrderLine, Vec<&LineItem>)> = order
-        .lines
-        .iter()
-        .map(|line| (line, line.items.iter().filter(|i| i.subscription_id == Some(asked.subscription_id)).collect()))
-        .filter(|(_, items): &(_, Vec<_>)| !items.is_empty())
-        .collect();
-    (!lines.is_empty()).then_some(Ours { lines, unmatched: false })
-}
-
-/// Why an order that names others only may come to name us: it says "not yet" itself, or of something that names nobody.
-fn not_yet(order: &OrderData) -> Option<&Verdict> {
-    let of_nobody = order.lines.iter().flat_map(|line| {
-        let items: Vec<_> = line.items.iter().filter(|item| item.subscription_id.is_none()).collect();
-        let line_names_nobody = line.items.is_empty() || !items.is_empty();
-        line_names_nobody.then_some(&line.verdict).into_iter().chain(items.into_iter().map(|item| &item.verdict))
-    });
-    let passing = |verdict: &&Verdict| matches!(verdict.class, Class::Waiting | Class::Transient);
-    std::iter::once(&order.verdict).chain(of_nobody).filter(passing).reduce(worse)
-}
-
-/// The class that counts, over the order level and our lines and items; and the permanent code of what was left out, if other
-/// parts are ready without it. A permanent code speaks for its own line or item only.
-fn combine(order: &Verdict, ours: &Ours<'_>) -> (Verdict, Option<Verdict>) {
-    let mut worst = order.clone();
-    let mut dropped = None;
-    let mut ready = 0;
-    for (line, items) in &ours.lines {
-        // A line's own code concerns all of its items.
-        let parts = match (line.verdict.class, items.is_empty()) {
-            (Class::Permanent, _) | (_, true) => vec![&line.verdict],
-            _ => items.iter().map(|item| worse(&line.verdict, &item.verdict)).collect(),
-        };
-        for part in parts {
-            match part.class {
-                Class::Permanent => dropped = Some(part.clone()),
-                Class::Success => ready += 1,
-                _ => worst = worse(&worst, part).clone(),
-            }
-        }
-    }
-    match dropped {
-        Some(permanent) if ready == 0 && worst.class == Class::Success => (permanent, None),
-        other => (worst, other),
-    }
-}
-
-/// The worse of two; the first where they are alike.
-fn worse<'a>(one: &'a Verdict, other: &'a Verdict) -> &'a Verdict {
-    if severity(other.class) > severity(one.class) { other } else { one }
-}
-
-/// Among those that pass by themselves the most patient wins: the others are given up sooner.
-fn severity(class: Class) -> u8 {
-    match class {
-        Class::Success => 0,
-        Class::NotFound => 1,
-        Class::Transient => 2,
-        Class::Waiting => 3,
-        Class::Configuration => 4,
-        Class::Permanent => 5,
-    }
-}
-
-fn deliver(ours: &Ours<'_>, order: &OrderData) -> Delivery {
-    let ready = |verdict: &Verdict| verdict.class == Class::Success;
-    let lines: Vec<Line> = ours
-        .lines
-        .iter()
-        .filter(|(line, _)| ready(&line.verdict))
-        .filter(|(_, items)| items.is_empty() || items.iter().any(|item| ready(&item.verdict)))
-        .map(|(line, items)| to_line(line, items.iter().copied().filter(|item| ready(&item.verdict))))
-        .collect();
-    let items = ours
-        .lines
-        .iter()
-        .flat_map(|(line, items)| std::iter::once(&line.verdict).chain(items.iter().map(|i| &i.verdict)));
-    let mut warnings = Vec::new();
-    if items.into_iter().any(|verdict| !ready(verdict)) || !ready(&order.verdict) {
-        warnings.push(Warning::Partial);
-    }
-    let serials = || lines.iter().flat_map(|line| &line.serials);
-    // A key that is announced and blank is still to come. No key at all is right for some products.
-    if lines.iter().all(is_empty) || serials().any(|serial| serial.data.is_blank()) {
-        warnings.push(Warning::Empty);
-    }
-    if serials().any(|serial| !known_encoding(serial)) {
-        warnings.push(Warning::UnknownEncoding);
-    }
-    if ours.unmatched {
-        warnings.push(Warning::LinesUnmatched);
-    }
-    Delivery { order_number: order.order_number, lines, download_manager: order.download_manager.clone(), warnings }
-}
-
-/// What could be handed over at the end of patience: something with content, or nothing.
-fn partial_delivery(class: Class, ours: &Ours<'_>, order: &OrderData) -> Option<Delivery> {
-    // What waits as a whole may be unpaid, whatever lies in it.
-    if order.verdict.class == Class::Waiting {
-        return None;
-    }
-    let mut delivery = deliver(ours, order);
-    if class == Class::Transient && delivery.lines.iter().all(is_empty) {
-        // Trouble beside the keys, such as 1040 (download link), leaves them usable. Not so an unpaid line.
-        let every = ours.lines.iter().map(|(line, items)| to_line(line, items.iter().copied()));
-        delivery.lines = every.filter(|line| !line.serials.iter().all(|serial| serial.data.is_blank())).collect();
-        delivery.warnings.retain(|warning| *warning != Warning::Empty);
-    }
-    (!delivery.lines.iter().all(is_empty)).then_some(delivery)
-}
-
-fn to_line<'a>(line: &OrderLine, items: impl Iterator<Item = &'a LineItem>) -> Line {
-    Line {
-        product_ref: line.product_ref,
-        remark: line.remark.clone(),
-        digital_locker_link: line.digital_locker_link.clone(),
-        download_until: line.download_until.clone(),
-        serials: items.flat_map(|item| item.serials.iter().cloned()).collect(),
-        files: line.files.clone(),
-    }
-}
-
-fn is_empty(line: &Line) -> bool {
-    line.serials.iter().all(|serial| serial.data.is_blank())
-        && line.files.iter().all(|file| file.url.trim().is_empty())
-        && line.digital_locker_link.trim().is_empty()
-        && line.remark.trim().is_empty()
-}
-
-fn known_encoding(serial: &Serial) -> bool {
-    let encoding = serial.encoding.as_str();
-    encoding.is_empty() || encoding.eq_ignore_ascii_case("text") || encoding.eq_ignore_ascii_case("base64")
 }
 
 #[cfg(test)]

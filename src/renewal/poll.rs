@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use super::number::{self, Observed, Unusable};
+use super::news::{self, News};
 use super::{DAY, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::{Clock, Timestamp};
+use crate::convention::Convention;
 use crate::delivery::{EndReason, Event};
-use crate::provider::{Class, Error, Status, Verdict};
+use crate::provider::{Class, Error, Life, Sighting, Verdict};
 use crate::retry;
 
-/// While order data is awaited the provider wants no polls; after this long we ask all the same.
+pub use super::news::{NewRenewal, Recorded};
+
+/// Where the provider wants no polls while order data is awaited: after this long we ask all the same.
 const NO_POLL_WHILE_WAITING: Duration = DAY;
 /// A terminal status must be seen again this much later before it ends anything.
 const TERMINAL_AGAIN: Duration = DAY;
@@ -19,13 +22,17 @@ const ENDED_ASKED_FOR: Duration = Duration::from_secs(365 * 86_400);
 /// What is kept of a provider's message for `explain`.
 const DETAIL_CHARS: usize = 200;
 
-/// A generation to be recorded before its order data is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRenewal {
-    pub generation: i64,
-    pub order_number: String,
-    pub expires_at: Option<Timestamp>,
-    pub seconds_after_expiry: Option<i64>,
+/// One look and what was known before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The row as it was when the request was chosen.
+    pub before: &'a Subscription,
+    /// The deliveries that are recorded, where the answer lists any.
+    pub recorded: &'a [Recorded],
+    pub answer: &'a Result<Sighting, Error>,
+    pub now: Timestamp,
+    /// While it is doubted no end of a term is told: that cannot be taken back, and a later poll tells it.
+    pub clock: Clock,
 }
 
 /// What follows from one poll.
@@ -35,92 +42,72 @@ pub struct Decision {
     pub after: Subscription,
     /// Oldest first; empty for an uneventful poll.
     pub renewals: Vec<NewRenewal>,
+    /// Deliveries that the customer has had: recorded, and never fetched.
+    pub had: Vec<NewRenewal>,
     pub events: Vec<Event>,
     /// Set when `after.surprise` is not the one that stood before: to be logged once.
     pub new_surprise: bool,
 }
 
-/// Decides on one poll's answer. `before` is the row as it was when the request was chosen. While the `clock` is doubted no end of
-/// a term is told: that cannot be taken back, and a later poll tells it.
-pub fn decide(
-    before: &Subscription,
-    answer: &Result<Status, Error>,
-    rules: &Rules,
-    now: Timestamp,
-    clock: Clock,
-) -> Decision {
+/// Decides on one poll's answer.
+pub fn decide(look: Look<'_>, rules: &Rules, convention: &Convention) -> Decision {
+    let Look { before, answer, now, .. } = look;
     let mut poll = Poll {
         after: Subscription { last_asked_at: Some(now), ..before.clone() },
-        before,
+        look,
         rules,
-        now,
-        clock,
+        convention,
         renewals: Vec::new(),
+        had: Vec::new(),
         events: Vec::new(),
     };
     let delay = match answer {
-        Ok(status) => match status.verdict.class {
-            Class::Success => poll.answered(status),
-            Class::NotFound => poll.not_found(&status.verdict),
-            Class::Configuration => poll.refused(&status.verdict),
+        Ok(sighting) => match sighting.verdict.class {
+            Class::Success => poll.answered(sighting),
+            Class::NotFound => poll.not_found(&sighting.verdict),
+            Class::Configuration => poll.refused(&sighting.verdict),
             Class::Transient | Class::Waiting | Class::Permanent => {
-                poll.failed(Outcome::Failed, describe(&status.verdict))
+                poll.failed(Outcome::Failed, describe(&sighting.verdict))
             }
         },
         Err(error) => poll.no_answer(error),
     };
     poll.due_after(delay);
     let new_surprise = poll.after.surprise.is_some() && poll.after.surprise != before.surprise;
-    Decision { after: poll.after, renewals: poll.renewals, events: poll.events, new_surprise }
+    Decision { after: poll.after, renewals: poll.renewals, had: poll.had, events: poll.events, new_surprise }
 }
 
 struct Poll<'a> {
-    before: &'a Subscription,
+    look: Look<'a>,
     after: Subscription,
     rules: &'a Rules,
-    now: Timestamp,
-    clock: Clock,
+    convention: &'a Convention,
     renewals: Vec<NewRenewal>,
+    had: Vec<NewRenewal>,
     events: Vec<Event>,
 }
 
 /// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
 impl Poll<'_> {
-    fn answered(&mut self, status: &Status) -> Duration {
-        let possible = match number::observe(&self.before.partner_order_number, status) {
-            Ok(observed) => self.possible(observed),
-            Err(Unusable::Foreign) => Err(format!(
-                "answered for the foreign number {:?}",
-                clip(status.partner_order_number.as_deref().unwrap_or_default())
-            )),
-            Err(Unusable::NoGeneration) => {
-                return self.failed(Outcome::Unreadable, "the answer does not tell the generation".into());
-            }
+    fn answered(&mut self, sighting: &Sighting) -> Duration {
+        let Look { before, recorded, .. } = self.look;
+        let possible = match news::read(&sighting.seen, before, recorded, self.rules, self.convention) {
+            Ok(possible) => possible,
+            Err(why) => return self.failed(Outcome::Unreadable, why.into()),
         };
         self.usable(Outcome::Ok, None);
         match possible {
-            Ok(observed) => {
-                self.expiry(status);
-                self.generation(&observed, status.expires_at);
-                self.status(status);
-                self.end_of_term(status);
+            Ok(news) => {
+                self.expiry(sighting);
+                self.news(news, sighting.expires_at);
+                self.words(sighting);
+                self.end_of_term(sighting);
+                self.after.memo = sighting.memo.clone().or(self.after.memo.take());
             }
             // Nothing in an answer that cannot be right is used, its expiry and status least of all: they could end ours.
             Err(why_not) => self.surprise(why_not),
         }
         self.interval()
-    }
-
-    /// The generation, if it can come after the one we know; else what is wrong with it.
-    fn possible(&self, observed: Observed) -> Result<Observed, String> {
-        let (seen, most) = (observed.generation, self.rules.max_generation_jump);
-        match self.before.generation {
-            Some(known) if seen < known => Err(format!("generation went back from {known} to {seen}")),
-            Some(known) if seen.saturating_sub(known) > most => Err(format!(
-                "generation jumped from {known} to {seen}, more than max_generation_jump = {most}; `refetch` accepts it"
-            )),
-            _ => Ok(observed),
-        }
     }
 
     fn interval(&self) -> Duration {
@@ -130,7 +117,7 @@ impl Poll<'_> {
     /// A usable answer: whatever went wrong before is over.
     fn usable(&mut self, outcome: Outcome, detail: Option<String>) {
         let after = &mut self.after;
-        after.last_answer_at = Some(self.now);
+        after.last_answer_at = Some(self.look.now);
         after.failures = 0;
         after.refusals = 0;
         after.last_outcome = Some(outcome);
@@ -139,41 +126,37 @@ impl Poll<'_> {
         after.pace = if after.state == State::Ended { Pace::Monthly } else { Pace::Regular };
     }
 
-    fn expiry(&mut self, status: &Status) {
-        if let Some(reported) = status.expires_at {
+    fn expiry(&mut self, sighting: &Sighting) {
+        if let Some(reported) = sighting.expires_at {
             self.after.expires_at = Some(reported);
             self.after.expiry_reported = true;
         }
     }
 
-    fn generation(&mut self, observed: &Observed, expires_at: Option<Timestamp>) {
-        let seen = observed.generation;
-        let Some(known) = self.before.generation else {
-            self.after.generation = Some(seen); // adopted: noted, nothing delivered
-            return;
-        };
-        if observed.contradicts {
-            self.surprise(format!("generation field and order number disagree; {seen} was taken"));
+    fn news(&mut self, news: News, expires_at: Option<Timestamp>) {
+        let News { generation, renewals, had, contradicts } = news;
+        // Who was adopted had nothing yet to contradict.
+        if contradicts && self.look.before.generation.is_some() {
+            self.surprise(format!("generation field and order number disagree; {generation} was taken"));
         }
-        if seen > known {
-            self.renewed(known, seen, expires_at);
+        (self.renewals, self.had) = (renewals, had);
+        if self.look.before.generation.is_some_and(|known| generation > known) && !self.renewals.is_empty() {
+            self.new_term(expires_at);
         }
+        self.after.generation = Some(generation);
     }
 
-    /// Each generation was paid for and has its own keys, so none is skipped. `expires_at` is what this very answer tells: what
-    /// was known before it is the end of a term that is over.
-    fn renewed(&mut self, known: i64, seen: i64, expires_at: Option<Timestamp>) {
+    /// `expires_at` is what this very answer tells: what was known before it is the end of a term that is over.
+    fn new_term(&mut self, expires_at: Option<Timestamp>) {
+        let late = self.look.before.expires_at.map(|end| self.look.now.as_unix() - end.as_unix());
+        if let Some(oldest) = self.renewals.first_mut() {
+            // Only the oldest was due at the expiry we knew.
+            oldest.seconds_after_expiry = late;
+        }
+        if let Some(newest) = self.renewals.last_mut() {
+            newest.expires_at = expires_at;
+        }
         let after = &mut self.after;
-        let late = self.before.expires_at.map(|end| self.now.as_unix() - end.as_unix());
-        self.renewals = (known + 1..=seen)
-            .map(|generation| NewRenewal {
-                generation,
-                order_number: number::order_number(&after.partner_order_number, generation),
-                expires_at: expires_at.filter(|_| generation == seen),
-                // Only the oldest was due at the expiry we knew.
-                seconds_after_expiry: late.filter(|_| generation == known + 1),
-            })
-            .collect();
         if expires_at.is_none() {
             // The term that was known has been renewed, and nothing may be told of it any more; when the new one ends is not
             // known until the provider or a person says so.
@@ -181,15 +164,14 @@ impl Poll<'_> {
             after.expiry_reported = false;
             after.not_renewed_term = None;
         }
-        after.generation = Some(seen);
         after.state = if after.state == State::Ended { State::Watching } else { after.state };
         after.ended_at = None;
         after.terminal_since = None;
         after.pace = Pace::Regular;
     }
 
-    fn status(&mut self, status: &Status) {
-        let Some(to) = &status.technical_status else { return };
+    fn words(&mut self, sighting: &Sighting) {
+        let Some(to) = &sighting.words else { return };
         let from = self.after.technical_status.replace(to.clone());
         if from.as_ref().is_some_and(|from| !from.eq_ignore_ascii_case(to)) {
             self.after.status_changes += 1;
@@ -203,30 +185,32 @@ impl Poll<'_> {
     }
 
     /// Cancelled, expired, or simply not renewed: slower asking and, in time, the end.
-    fn end_of_term(&mut self, status: &Status) {
-        let Some(reason) = terminal(status.technical_status.as_deref()) else {
-            if status.technical_status.is_some() {
+    fn end_of_term(&mut self, sighting: &Sighting) {
+        let before = self.after.life;
+        self.after.life = sighting.life.or(before);
+        let Some(reason) = sighting.life.and_then(Life::end) else {
+            if sighting.life.is_some() {
                 self.after.terminal_since = None;
                 self.revive();
-            } else if terminal(self.after.technical_status.as_deref()) == Some(EndReason::Cancelled) {
+            } else if before == Some(Life::Cancelled) {
                 return; // who tells no status does not take back that it was cancelled
             }
             return self.not_renewed();
         };
         // A time that lies ahead was stored under a wrong clock, and under a doubtful one none is.
-        let since = self.after.terminal_since.filter(|since| *since <= self.now).unwrap_or(self.now);
-        self.after.terminal_since = (self.clock == Clock::Believed).then_some(since);
+        let since = self.after.terminal_since.filter(|since| *since <= self.look.now).unwrap_or(self.look.now);
+        self.after.terminal_since = (self.look.clock == Clock::Believed).then_some(since);
         if self.after.state == State::Ended {
             return;
         }
         self.after.pace = Pace::Daily;
-        if self.clock == Clock::Believed
+        if self.look.clock == Clock::Believed
             && self.renewals.is_empty()
-            && self.now.since(since) >= TERMINAL_AGAIN
-            && self.now >= self.after.expires_at.unwrap_or(since) + self.rules.ended_after
+            && self.look.now.since(since) >= TERMINAL_AGAIN
+            && self.look.now >= self.after.expires_at.unwrap_or(since) + self.rules.ended_after
         {
             self.after.state = State::Ended;
-            self.after.ended_at = Some(self.now);
+            self.after.ended_at = Some(self.look.now);
             self.after.pace = Pace::Monthly;
             self.after.status_changes += 1;
             let generation = self.after.generation.unwrap_or(0);
@@ -248,10 +232,10 @@ impl Poll<'_> {
     /// Tells once per term that its end and the window after it have passed without a renewal.
     fn not_renewed(&mut self) {
         let Some(end) = self.after.expires_at else { return };
-        if self.clock == Clock::Doubted
+        if self.look.clock == Clock::Doubted
             || self.after.state != State::Watching
             || !self.renewals.is_empty()
-            || self.now < end + self.rules.window_after
+            || self.look.now < end + self.rules.window_after
             || self.after.not_renewed_term == Some(end)
         {
             return;
@@ -273,7 +257,7 @@ impl Poll<'_> {
 
     /// Wrong territory, wrong secret, or an address that is not allowed.
     fn refused(&mut self, verdict: &Verdict) -> Duration {
-        self.after.refusals = self.before.refusals.saturating_add(1);
+        self.after.refusals = self.look.before.refusals.saturating_add(1);
         self.unusable(Outcome::Refused, describe(verdict));
         self.slow_down();
         retry::refused(self.after.refusals)
@@ -311,7 +295,7 @@ impl Poll<'_> {
     }
 
     fn unusable(&mut self, outcome: Outcome, detail: String) {
-        self.after.failures = self.before.failures.saturating_add(1);
+        self.after.failures = self.look.before.failures.saturating_add(1);
         self.after.last_outcome = Some(outcome);
         self.after.last_detail = Some(detail);
     }
@@ -325,13 +309,13 @@ impl Poll<'_> {
     fn due_after(&mut self, delay: Duration) {
         let after = &mut self.after;
         let mut delay = delay;
-        if !self.renewals.is_empty() {
+        if !self.renewals.is_empty() && self.convention.rests_while_waiting {
             delay = NO_POLL_WHILE_WAITING;
-        } else if self.before.last_asked_at.is_none() && after.failures == 0 {
+        } else if self.look.before.last_asked_at.is_none() && after.failures == 0 {
             // Once: so that what was imported together is not asked together for ever.
             delay = delay.saturating_sub(spread(after.row, self.rules.every / 2));
         }
-        let due = self.now + delay;
+        let due = self.look.now + delay;
         let stopped = match (after.state, after.ended_at) {
             (State::Watching, _) => false,
             (State::Ended, Some(ended)) => due > ended + ENDED_ASKED_FOR,
@@ -339,7 +323,7 @@ impl Poll<'_> {
         };
         after.due_at = (!stopped).then_some(due);
         let urgent = after.pace == Pace::Regular && self.rules.in_window(after.expires_at, due);
-        after.lane = match self.before.lane {
+        after.lane = match self.look.before.lane {
             // Who asked for it still waits for an answer.
             Lane::AskedFor if after.failures > 0 && retry::poll(after.failures).is_some() => Lane::AskedFor,
             _ if urgent => Lane::Urgent,
@@ -356,19 +340,7 @@ fn spread(row: i64, most: Duration) -> Duration {
     most.mul_f64(hashed as f64 / u64::MAX as f64)
 }
 
-/// Why a status is one that nothing comes after, if it is (nexway-connect.md, section 4.4: a guess, so it stops nothing by itself).
-fn terminal(status: Option<&str>) -> Option<EndReason> {
-    let status = status?;
-    if status.eq_ignore_ascii_case("canceled") || status.eq_ignore_ascii_case("cancelled") {
-        Some(EndReason::Cancelled)
-    } else if status.eq_ignore_ascii_case("expired") {
-        Some(EndReason::Expired)
-    } else {
-        None
-    }
-}
-
-/// `code 1010: order not found`, the provider's text made harmless.
+/// `code 1000: internal error`, the provider's text made harmless.
 pub(super) fn describe(verdict: &Verdict) -> String {
     if verdict.message.is_empty() {
         format!("code {}", verdict.code)

@@ -1,10 +1,7 @@
-//! What holds for any answer: each decision against a model written from the design (sections 4 and 8) instead of the code.
+//! What the properties of decisions begin with: cases of settings, of trouble and of time. The models are written from the design
+//! (sections 4 and 8) instead of the code, and stand beside the provider whose answers they are about.
 //!
 //! `cargo test` tries 10,000 cases of each, `tests/torture properties` more, from a seed of its own.
-
-mod number;
-mod order;
-mod poll;
 
 use std::time::Duration;
 
@@ -14,7 +11,7 @@ use super::{DAY, HOUR, Rules};
 use crate::clock::Timestamp;
 use crate::provider::Error;
 
-pub(super) const NOW: Timestamp = Timestamp::constant(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000);
 
 /// So many cases as `PROPTEST_CASES` says. A failure is told with the smallest case that fails, and leaves no file behind.
 pub(crate) fn config() -> ProptestConfig {
@@ -28,7 +25,7 @@ pub(crate) fn is_about(delay: Duration, expected: f64, longest: f64) -> bool {
     (expected * 0.9 - 1.0..=(expected * 1.1).min(longest) + 1e-6).contains(&seconds)
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     (1..=48_u32, 0..30_u32, 0..30_u32, 0..60_u32, 1..40_i64).prop_map(
         |(every, before, after, ended, max_generation_jump)| Rules {
             every: every * HOUR / 2,
@@ -43,7 +40,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 }
 
 /// No answer of any use. What could not be reached is told like what was not available.
-fn no_answer() -> impl Strategy<Value = Error> {
+pub(crate) fn no_answer() -> impl Strategy<Value = Error> {
     let retry_after = || prop::option::of((0..200_000_u64).prop_map(Duration::from_secs));
     prop_oneof![
         (500..600_u16, retry_after()).prop_map(|(status, retry_after)| Error::Unavailable { status, retry_after }),
@@ -55,7 +52,7 @@ fn no_answer() -> impl Strategy<Value = Error> {
 }
 
 /// What is obeyed of a `Retry-After`: nothing above a day.
-fn obeyed(error: &Error) -> f64 {
+pub(crate) fn obeyed(error: &Error) -> f64 {
     match error {
         Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => {
             retry_after.filter(|after| *after <= DAY).unwrap_or_default().as_secs_f64()
@@ -65,7 +62,7 @@ fn obeyed(error: &Error) -> f64 {
 }
 
 /// Between two answers: minutes, hours, a day, weeks, years, and at times a clock set back.
-fn gap() -> impl Strategy<Value = i64> {
+pub(crate) fn gap() -> impl Strategy<Value = i64> {
     prop_oneof![
         3 => 1..7_200_i64,
         4 => 7_200..90_000_i64,
@@ -75,6 +72,6 @@ fn gap() -> impl Strategy<Value = i64> {
     ]
 }
 
-fn after(now: Timestamp, seconds: i64) -> Timestamp {
+pub(crate) fn after(now: Timestamp, seconds: i64) -> Timestamp {
     Timestamp::from_unix(now.as_unix() + seconds)
 }

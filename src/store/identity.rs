@@ -6,7 +6,8 @@ use std::fmt;
 use rusqlite::{Connection, named_params};
 
 use super::{Named, NewSubscription, Result, Store, SubscriptionRow};
-use crate::renewal::{State, number};
+use crate::provider::nexway_connect::number;
+use crate::renewal::State;
 use crate::text::visible;
 
 /// What makes a subscription this one.

@@ -77,6 +77,8 @@ pub(super) fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
         last_outcome: row.get(16)?,
         last_detail: row.get(17)?,
         technical_status: row.get(18)?,
+        life: None,
+        memo: None,
         status_changes: row.get(19)?,
         terminal_since: row.get(20)?,
         surprise: row.get(21)?,

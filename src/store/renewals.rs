@@ -250,7 +250,7 @@ impl Store {
             let brought_forward = update("", "= 'awaiting_order_data'")?;
             let known = brought_forward + update(&reopened, "<> 'awaiting_order_data'")?;
             if known == 0 {
-                let renewal = NewRenewal { generation, order_number, expires_at: None, seconds_after_expiry: None };
+                let renewal = NewRenewal::counted(generation, order_number);
                 insert(db, subscription, &renewal, now)?;
             }
             Ok(())
@@ -282,7 +282,7 @@ pub(super) fn insert(db: &Connection, subscription: i64, renewal: &NewRenewal, n
     )?
     .execute(named_params! {
         ":subscription": subscription, ":generation": renewal.generation, ":revision": revision.unwrap_or(0),
-        ":order_number": renewal.order_number, ":now": now, ":expires_at": renewal.expires_at,
+        ":order_number": renewal.reference, ":now": now, ":expires_at": renewal.expires_at,
         ":seconds_after_expiry": renewal.seconds_after_expiry,
     })?;
     Ok(())

@@ -8,8 +8,8 @@ use super::{Clash, Identity, Metadata, Result, Store, polls};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
+use crate::provider::nexway_connect::number;
 pub use crate::renewal::Subscription;
-use crate::renewal::number;
 use crate::renewal::{Outcome, Pace, Rules, State};
 
 /// What is wrong with a territory that the settings do not have, for a person.

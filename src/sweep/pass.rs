@@ -17,13 +17,14 @@ use super::record::Written;
 use super::request::{Done, Shared};
 use super::told::Told;
 use super::trouble::Trouble;
-use super::{Progress, Report};
+use super::{Account, Progress, Report};
 use crate::budget::Slot;
 use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::delivery::Event;
-use crate::provider::{Class, Error as ProviderError, Provider, Status};
+use crate::provider::{Class, Error as ProviderError, Provider, Sighting};
 use crate::pulse::LONGEST_WAIT;
-use crate::renewal::{Outcome, Subscription, poll};
+use crate::renewal::poll::{self, Look};
+use crate::renewal::{Outcome, Subscription};
 use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::store::{self, PollRecord};
@@ -314,11 +315,13 @@ impl<'a, P: Provider> Pass<'a, P> {
     async fn polled(
         &mut self,
         before: Subscription,
-        answer: &Result<Status, ProviderError>,
+        answer: &Result<Sighting, ProviderError>,
         took: Duration,
     ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
-        let decision = poll::decide(&before, answer, &self.shared.account.rules, now, self.shared.judge.clock());
+        let Account { rules, convention, .. } = self.shared.account;
+        let look = Look { before: &before, recorded: &[], answer, now, clock: self.shared.judge.clock() };
+        let decision = poll::decide(look, rules, convention);
         match answer.as_ref().map(|status| status.verdict.class) {
             Ok(Class::Configuration) => {
                 let reason = decision.after.last_detail.clone().unwrap_or_default();

@@ -58,7 +58,7 @@ impl Found {
         Self {
             subscription_id: record.after.subscription_id,
             territory: record.after.territory.clone(),
-            numbers: record.renewals.iter().map(|renewal| renewal.order_number.clone()).collect(),
+            numbers: record.renewals.iter().map(|renewal| renewal.reference.clone()).collect(),
             sinks: record.messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect(),
         }
     }

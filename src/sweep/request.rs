@@ -7,9 +7,9 @@ use super::{Account, Bells};
 use crate::budget::{Budget, Slot};
 use crate::clock::{Judge, Timestamp};
 use crate::metrics::SweepMeter;
-use crate::provider::{Class, Error as ProviderError, OrderData, Provider, Status};
+use crate::provider::{Error as ProviderError, Fetched, Provider, Sighting, Subject};
 use crate::pulse::Pulse;
-use crate::renewal::{Subscription, number};
+use crate::renewal::Subscription;
 use crate::settings::Settings;
 use crate::store::{self, DueRenewal, Store};
 
@@ -40,13 +40,13 @@ pub(super) enum Done {
     Poll {
         started: Instant,
         before: Subscription,
-        answer: Result<Status, ProviderError>,
+        answer: Result<Sighting, ProviderError>,
     },
     /// Recorded already.
     OrderData {
         started: Instant,
         asked: DueRenewal,
-        answer: Result<OrderData, ProviderError>,
+        answer: Result<Fetched, ProviderError>,
         settling: Result<Settling, store::Error>,
     },
 }
@@ -63,33 +63,35 @@ impl Done {
 impl<P: Provider> Shared<'_, P> {
     pub async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
         let started = Instant::now();
-        let answer = self.provider.order_data(&asked.territory, &asked.order_number, slot).await;
+        let id = asked.subscription_id.to_string();
+        let subject = Subject {
+            territory: &asked.territory,
+            partner_order_number: &asked.partner_order_number,
+            subscription_id: &id,
+            generation: Some(asked.generation),
+            memo: None,
+        };
+        let answer = self.provider.fetch(subject, &asked.order_number, slot).await;
         let settling = self.settle(&asked, &answer).await;
         Done::OrderData { started, asked, answer, settling }
     }
 
     pub async fn poll(self, before: Subscription, slot: Slot) -> Done {
         let started = Instant::now();
-        let answer = self.status(&before, slot).await;
+        let answer = self.look(&before, slot).await;
         Done::Poll { started, before, answer }
     }
 
-    /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one.
-    async fn status(&self, before: &Subscription, slot: Slot) -> Result<Status, ProviderError> {
-        let Subscription { territory, partner_order_number: original, subscription_id, .. } = before;
-        let status = self.provider.subscription_status(territory, original, *subscription_id, slot).await?;
-        let generation = before.generation.unwrap_or(0);
-        if status.verdict.class != Class::NotFound || generation == 0 {
-            return Ok(status);
-        }
-        let suffixed = number::order_number(original, generation);
-        let slot = self.budget.follow_up().await;
-        // Rare, and boxed so that it does not double the size of every poll.
-        match Box::pin(self.provider.subscription_status(territory, &suffixed, *subscription_id, slot)).await {
-            Ok(again) if again.verdict.class == Class::NotFound => Ok(status),
-            // Anything else is not "unknown", be it trouble.
-            again => again,
-        }
+    async fn look(&self, before: &Subscription, slot: Slot) -> Result<Sighting, ProviderError> {
+        let id = before.subscription_id.to_string();
+        let subject = Subject {
+            territory: &before.territory,
+            partner_order_number: &before.partner_order_number,
+            subscription_id: &id,
+            generation: before.generation,
+            memo: before.memo.as_deref(),
+        };
+        self.provider.look(subject, slot).await
     }
 
     /// `is_old`: the same was asked before in vain. It may be all that the provider fails on, and opens no breaker.

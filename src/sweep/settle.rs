@@ -3,8 +3,8 @@
 use super::request::Shared;
 use crate::clock::Timestamp;
 use crate::delivery::{self, About, Delivery, Event, Message, Warning};
-use crate::provider::{Error as ProviderError, OrderData};
-use crate::renewal::order::{self, Asked, Failed, Step};
+use crate::provider::{Claim, Class, Error as ProviderError, Fetched};
+use crate::renewal::order::{self, Failed, Step};
 use crate::renewal::poll;
 use crate::retry::WAITING_WARNING;
 use crate::store::{self, DueRenewal, NewMessage, Settled, Settlement};
@@ -25,29 +25,24 @@ impl<P> Shared<'_, P> {
     pub(super) async fn settle(
         &self,
         asked: &DueRenewal,
-        answer: &Result<OrderData, ProviderError>,
+        answer: &Result<Fetched, ProviderError>,
     ) -> Result<Settling, store::Error> {
         let now = (self.now)();
         let mut result = Settling::default();
-        if let Ok(order) = answer {
-            match order.verdict.class {
-                crate::provider::Class::Configuration => {
-                    result.refused = Some(format!("code {}", order.verdict.code));
-                }
+        if let Ok(fetched) = answer {
+            match fetched.verdict.class {
+                Class::Configuration => result.refused = Some(format!("code {}", fetched.verdict.code)),
                 _ => result.succeeded = true,
             }
         }
         let name = &self.account.name;
         let (mut settlements, mut notes) = (Vec::new(), Vec::new());
         for renewal in self.store.waiting_for(name, &asked.territory, &asked.order_number).await? {
-            let of_another =
+            let is_anothers =
                 self.store.is_original_of_another(name, &renewal.order_number, renewal.subscription).await?;
-            let whose = Asked {
-                order_number: &renewal.order_number,
-                subscription_id: renewal.subscription_id,
-                original_of_another: of_another,
-            };
-            let step = order::decide(whose, &renewal.patience, answer, &self.account.rules, now);
+            let claim = Claim { subscription_id: &renewal.subscription_id.to_string(), is_anothers };
+            let part = answer.as_ref().map(|fetched| fetched.part(claim));
+            let step = order::decide(&renewal.patience, part, &self.account.rules, now);
             let is_empty =
                 matches!(&step, Step::Deliver { delivery, .. } if delivery.warnings.contains(&Warning::Empty));
             let settlement = self.settlement(renewal, step, now);

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::budget::Slot;
-use crate::provider::{Class, Error, OrderData, Status, Verdict};
+use crate::provider::nexway_connect::convention::CONVENTION;
+use crate::provider::{Class, Error, Fetched, Seen, Sighting, Subject, Verdict};
 use crate::store::{Access, NewSubscription};
 
 /// 2026-11-21T20:00:00Z
@@ -24,16 +25,21 @@ secret_file = "eu"
 secret_file = "us"
 "#;
 
+/// Nothing but the purchase.
+fn purchased() -> Sighting {
+    let seen = Seen::Counted { generation: 0, contradicts: false, besides: Vec::new() };
+    Sighting { seen, ..Sighting::refused(Verdict::success()) }
+}
+
 /// Refuses every subscription of every territory.
 struct Refusing;
 
 impl Provider for Refusing {
-    async fn subscription_status(&self, _: &str, _: &str, _: i64, _: Slot) -> Result<Status, Error> {
-        let verdict = Verdict { class: Class::Configuration, code: 71, message: String::new() };
-        Ok(Status { verdict, partner_order_number: None, generation: None, technical_status: None, expires_at: None })
+    async fn look(&self, _: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
+        Ok(Sighting::refused(Verdict { class: Class::Configuration, code: 71, message: String::new() }))
     }
 
-    async fn order_data(&self, _: &str, _: &str, _: Slot) -> Result<OrderData, Error> {
+    async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
         Err(Error::Unreadable { reason: "not asked for here".into() })
     }
 }
@@ -42,16 +48,15 @@ impl Provider for Refusing {
 struct Meanwhile<F>(Mutex<Option<F>>, Mutex<Vec<String>>);
 
 impl<F: FnOnce() + Send + Sync> Provider for Meanwhile<F> {
-    async fn subscription_status(&self, _: &str, number: &str, _: i64, _: Slot) -> Result<Status, Error> {
-        self.1.lock().unwrap().push(number.to_owned());
+    async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
+        self.1.lock().unwrap().push(subject.partner_order_number.to_owned());
         if let Some(act) = self.0.lock().unwrap().take() {
             act();
         }
-        let (verdict, partner_order_number) = (Verdict::success(), Some(number.to_owned()));
-        Ok(Status { verdict, partner_order_number, generation: Some(0), technical_status: None, expires_at: None })
+        Ok(purchased())
     }
 
-    async fn order_data(&self, _: &str, _: &str, _: Slot) -> Result<OrderData, Error> {
+    async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
         Err(Error::Unreadable { reason: "not asked for here".into() })
     }
 }
@@ -80,24 +85,14 @@ impl Waiting {
 }
 
 impl Provider for Waiting {
-    async fn subscription_status(&self, _: &str, number: &str, _: i64, _: Slot) -> Result<Status, Error> {
-        self.note(Kind::Poll, number);
-        let number = Some(number.to_owned());
-        let verdict = Verdict::success();
-        Ok(Status {
-            verdict,
-            partner_order_number: number,
-            generation: Some(0),
-            technical_status: None,
-            expires_at: None,
-        })
+    async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
+        self.note(Kind::Poll, subject.partner_order_number);
+        Ok(purchased())
     }
 
-    async fn order_data(&self, _: &str, number: &str, _: Slot) -> Result<OrderData, Error> {
-        self.note(Kind::OrderData, number);
-        let verdict = Verdict { class: Class::Waiting, code: 1051, message: String::new() };
-        let (partner_order_number, order_number, download_manager) = (None, None, None);
-        Ok(OrderData { verdict, partner_order_number, order_number, lines: Vec::new(), download_manager })
+    async fn fetch(&self, _: Subject<'_>, reference: &str, _: Slot) -> Result<Fetched, Error> {
+        self.note(Kind::OrderData, reference);
+        Ok(Fetched::refused(Verdict { class: Class::Waiting, code: 1051, message: String::new() }))
     }
 }
 
@@ -109,20 +104,19 @@ struct Pausing {
 }
 
 impl Provider for Pausing {
-    async fn subscription_status(&self, _: &str, number: &str, _: i64, _: Slot) -> Result<Status, Error> {
+    async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
         self.both.wait().await;
-        if number == "P1" {
+        if subject.partner_order_number == "P1" {
             let retry_after = Some(Duration::from_secs(600));
             self.budget.slow_down(retry_after);
             self.paused.notify_one();
             return Err(Error::TooManyRequests { retry_after });
         }
         self.paused.notified().await;
-        let (verdict, partner_order_number) = (Verdict::success(), Some(number.to_owned()));
-        Ok(Status { verdict, partner_order_number, generation: Some(0), technical_status: None, expires_at: None })
+        Ok(purchased())
     }
 
-    async fn order_data(&self, _: &str, _: &str, _: Slot) -> Result<OrderData, Error> {
+    async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
         Err(Error::Unreadable { reason: "not asked for here".into() })
     }
 }
@@ -165,7 +159,7 @@ impl<P: Provider> Fixture<P> {
         let all = (1..=subscriptions).map(|subscription_id| subscription(subscription_id, "eu")).collect();
         store.track(all, false, T0).await.unwrap();
         let rules = Rules::from_settings(&settings);
-        let account = Account { name: "nexway".to_owned(), concurrency: 16, rules };
+        let account = Account { name: "nexway".to_owned(), concurrency: 16, rules, convention: &CONVENTION };
         let sweeper = Sweeper::new(store, provider, Budget::new(0.0), account, settings, Bells::default());
         Self { sweeper, dir }
     }

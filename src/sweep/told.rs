@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Report;
 use crate::delivery::Event;
-use crate::provider::{Error, Status};
+use crate::provider::{Error, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
 use crate::text::visible;
 
@@ -37,7 +37,7 @@ pub(super) struct Told {
 impl Told {
     /// Answers that cannot be used may mean that the provider has changed its API: said once, until none came for a while. That
     /// others can be used means nothing: one subscription may be all that the provider answers for wrongly.
-    pub fn answered(&mut self, provider: &str, answer: &Result<Status, Error>) {
+    pub fn answered(&mut self, provider: &str, answer: &Result<Sighting, Error>) {
         let Err(error @ (Error::Unreadable { .. } | Error::Rejected { .. })) = answer else { return };
         self.broken_lately = true;
         if !std::mem::replace(&mut self.contract_broken, true) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use renewald::budget::Budget;
 use renewald::clock::Timestamp;
 use renewald::daemon;
+use renewald::provider::nexway_connect::convention::CONVENTION;
 use renewald::renewal::Rules;
 use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox};
 use renewald::settings::Settings;
@@ -136,7 +137,8 @@ fn sweeper(site: &Site, budget: Budget) -> Sweeper<renewald::provider::nexway_co
     let provider = &settings.providers["nexway"];
     let client = daemon::client("nexway", provider, budget.clone()).expect("a client");
     let rules = Rules::from_settings(&settings);
-    let account = Account { name: "nexway".to_owned(), concurrency: provider.concurrency, rules };
+    let account =
+        Account { name: "nexway".to_owned(), concurrency: provider.concurrency, rules, convention: &CONVENTION };
     Sweeper::new(store, client, budget, account, settings, Bells::default())
 }
 

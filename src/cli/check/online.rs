@@ -5,7 +5,8 @@ use crate::budget::Budget;
 use crate::cli::Error;
 use crate::daemon;
 use crate::provider::nexway_connect::NexwayConnect;
-use crate::provider::{self, Class, Status};
+use crate::provider::nexway_connect::answers::Status;
+use crate::provider::{self, Class};
 use crate::renewal::Subscription;
 use crate::settings::Provider;
 use crate::store::Store;
@@ -76,7 +77,7 @@ async fn ask_status(
 ) -> bool {
     let Subscription { territory, partner_order_number: number, subscription_id, .. } = subscription;
     let about = format!("API: {number}/{subscription_id} of {territory}");
-    match client.status_once(territory, number, *subscription_id, slot).await {
+    match client.status_once(territory, number, &subscription_id.to_string(), slot).await {
         Ok(status) => {
             answered(what, &about, &status, findings);
             true

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::renewal::number;
+use crate::provider::nexway_connect::number;
 use crate::store::NewSubscription;
 
 /// The identities of a file's lines, as the halves of 128-bit hashes: by chance no two differing ones are ever equal.

@@ -16,7 +16,7 @@ impl NexwayConnect {
         &self,
         territory: &str,
         number: &str,
-        subscription_id: i64,
+        subscription_id: &str,
         slot: Slot,
     ) -> Result<Status, Error> {
         let Some(secret) = self.secrets.get(territory) else { return Ok(Status::refused(unknown(territory))) };

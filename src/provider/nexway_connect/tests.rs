@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::http::MIB;
 use super::*;
+use crate::provider;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -112,12 +113,15 @@ async fn api(answer: impl Fn() -> Response + Send + Sync + 'static) -> Fake {
     Fake::start(move |request, _| if request.path == "/iam/tokens" { token("t") } else { answer() }).await
 }
 
-async fn status(client: &NexwayConnect) -> Result<Status, Error> {
-    client.subscription_status("eu", "P", 7, client.http.budget.slot().await).await
+const SUBJECT: Subject<'_> =
+    Subject { territory: "eu", partner_order_number: "P", subscription_id: "7", generation: Some(0), memo: None };
+
+async fn status(client: &NexwayConnect) -> Result<Sighting, Error> {
+    client.look(SUBJECT, client.http.budget.slot().await).await
 }
 
-async fn order(client: &NexwayConnect, number: &str) -> Result<OrderData, Error> {
-    client.order_data("us", number, client.http.budget.slot().await).await
+async fn order(client: &NexwayConnect, number: &str) -> Result<Fetched, Error> {
+    client.fetch(Subject { territory: "us", ..SUBJECT }, number, client.http.budget.slot().await).await
 }
 
 #[tokio::test]
@@ -411,7 +415,8 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 async fn gzip_is_understood_and_a_bomb_stopped() {
     let plain = gzip(br#"{"generation": 3}"#);
     let fake = api(move || ([("content-encoding", "gzip")], plain.clone()).into_response()).await;
-    assert_eq!(status(&fake.client()).await.unwrap().generation, Some(3));
+    let seen = status(&fake.client()).await.unwrap().seen;
+    assert!(matches!(seen, provider::Seen::Counted { generation: 3, .. }), "{seen:?}");
     let bomb = gzip(&vec![b' '; 2 * MIB]);
     let fake = api(move || ([("content-encoding", "gzip")], bomb.clone()).into_response()).await;
     let error = status(&fake.client()).await.unwrap_err();
@@ -482,7 +487,7 @@ async fn a_silent_provider_ends_in_an_error() {
 async fn an_unknown_territory_is_a_matter_of_settings() {
     let fake = api(active).await;
     let client = fake.client();
-    let status = client.subscription_status("mars", "P", 7, client.http.budget.slot().await).await.unwrap();
+    let status = client.look(Subject { territory: "mars", ..SUBJECT }, client.http.budget.slot().await).await.unwrap();
     assert_eq!(status.verdict.class, Class::Configuration);
     assert!(fake.seen("/").is_empty());
 }

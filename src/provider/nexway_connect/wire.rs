@@ -8,10 +8,11 @@ mod tests;
 
 use serde::Deserialize;
 
+use super::answers::{LineItem, OrderData, OrderLine, Status, UNREADABLE_GENERATION};
 use super::http::MIB;
 use super::lenient::{Lenient, List, OddCode, Scalar, SerialData};
 use crate::delivery::{DownloadManager, File, LicenceKey, Serial};
-use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Status, UNREADABLE_GENERATION, Verdict};
+use crate::provider::{Class, Error, Verdict};
 
 /// Characters. The provider's texts are for people: nobody reads more than this.
 const LONGEST_MESSAGE: usize = 500;

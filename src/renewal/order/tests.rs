@@ -1,191 +1,20 @@
-//! What each kind of answer with order data leads to.
+//! How patience with a renewal's order data ends.
 
 use super::*;
-use crate::delivery::{File, LicenceKey};
 use crate::renewal::fixtures::rules;
 use crate::renewal::{DAY, HOUR};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000);
-const OURS: i64 = 5_618_577;
 
-fn verdict(class: Class, code: i64) -> Verdict {
-    Verdict { class, code, message: String::new() }
-}
-
-fn item(subscription_id: Option<i64>, key: &str) -> LineItem {
-    let data = LicenceKey::new(key.into());
-    let serial = Serial { data, encoding: "text".into(), charset: "utf-8".into(), file_name: String::new() };
-    LineItem { verdict: Verdict::success(), subscription_id, serials: vec![serial] }
-}
-
-fn line(items: Vec<LineItem>) -> OrderLine {
-    OrderLine {
-        verdict: Verdict::success(),
-        product_ref: Some(811_537),
-        remark: String::new(),
-        digital_locker_link: String::new(),
-        download_until: None,
-        files: Vec::new(),
-        items,
-    }
-}
-
-fn order(lines: Vec<OrderLine>) -> OrderData {
-    OrderData {
-        verdict: Verdict::success(),
-        partner_order_number: Some("PARTNER689-1".into()),
-        order_number: Some(12_567_638),
-        lines,
-        download_manager: None,
-    }
-}
-
-fn refused_at(order_level: Verdict) -> OrderData {
-    OrderData { verdict: order_level, ..order(Vec::new()) }
-}
-
-const ASKED: Asked<'_> = Asked { order_number: "PARTNER689-1", subscription_id: OURS, original_of_another: false };
-
-fn first(order: OrderData) -> Step {
-    decide(ASKED, &Patience::default(), &Ok(order), &rules(), NOW)
-}
-
-fn keys(step: &Step) -> Vec<&str> {
-    match step {
-        Step::Deliver { delivery, .. } => delivery.serials().map(|serial| serial.data.reveal()).collect(),
-        other => panic!("not delivered: {other:?}"),
-    }
-}
-
-fn outcome(step: &Step) -> &str {
-    match step {
-        Step::AskAgain { outcome, .. } => outcome,
-        Step::Deliver { .. } => "delivered",
-        Step::GiveUp(_) => "given up",
-    }
-}
-
-#[test]
-fn only_our_own_lines_are_taken() {
-    let ours = line(vec![item(Some(OURS), "ours"), item(Some(7), "another's")]);
-    assert_eq!(keys(&first(order(vec![ours, line(vec![item(Some(7), "too")])]))), ["ours"]);
-    assert_eq!(outcome(&first(order(vec![line(vec![item(Some(7), "another's")])]))), "not_found");
-    assert_eq!(outcome(&first(order(vec![line(vec![item(Some(7), "x"), item(None, "whose?")])]))), "not_found");
-    let foreign = OrderData {
-        partner_order_number: Some("PARTNER689".into()),
-        ..order(vec![line(vec![item(Some(OURS), "old")])])
-    };
-    assert_eq!(outcome(&first(foreign)), "not_found");
-}
-
-/// An order that is not ready may not name us yet, in whichever place it says so.
-#[test]
-fn what_is_not_ready_yet_is_not_another_subscriptions() {
-    let waiting = || verdict(Class::Waiting, 1051);
-    let of_another = || line(vec![item(Some(7), "another's")]);
-    let empty = OrderLine { verdict: waiting(), ..line(vec![]) };
-    assert_eq!(outcome(&first(order(vec![of_another(), empty]))), "waiting");
-    let nobodys = LineItem { verdict: waiting(), ..item(None, "") };
-    assert_eq!(outcome(&first(order(vec![of_another(), line(vec![nobodys])]))), "waiting");
-    let unpaid = |lines| OrderData { verdict: verdict(Class::Waiting, 1060), ..order(lines) };
-    assert_eq!(outcome(&first(unpaid(vec![of_another()]))), "waiting");
-    let clash = Asked { original_of_another: true, ..ASKED };
-    assert_eq!(outcome(&decide(clash, &Patience::default(), &Ok(unpaid(vec![])), &rules(), NOW)), "waiting");
-    // What another subscription waits for says nothing of us.
-    let anothers = LineItem { verdict: waiting(), ..item(Some(7), "") };
-    assert_eq!(outcome(&first(order(vec![line(vec![anothers])]))), "not_found");
-}
-
-#[test]
-fn lines_without_ids_are_ours_unless_the_number_is_another_subscriptions_original() {
-    let nobody = || order(vec![line(vec![item(None, "key")])]);
-    let step = first(nobody());
-    assert_eq!(keys(&step), ["key"]);
-    assert!(matches!(step, Step::Deliver { delivery, .. } if delivery.warnings == [Warning::LinesUnmatched]));
-    let clash = Asked { original_of_another: true, ..ASKED };
-    assert_eq!(outcome(&decide(clash, &Patience::default(), &Ok(nobody()), &rules(), NOW)), "not_found");
-}
-
-#[test]
-fn the_worst_of_all_levels_counts_for_our_lines_only() {
-    let waiting = |id| LineItem { verdict: verdict(Class::Waiting, 1051), ..item(id, "") };
-    assert_eq!(
-        outcome(&first(order(vec![line(vec![item(Some(OURS), "k")]), line(vec![waiting(Some(OURS))])]))),
-        "waiting"
-    );
-    assert_eq!(
-        outcome(&first(order(vec![line(vec![item(Some(OURS), "k")]), line(vec![waiting(Some(7))])]))),
-        "delivered"
-    );
-    let level = OrderData { verdict: verdict(Class::Waiting, 1060), ..order(vec![line(vec![item(Some(OURS), "k")])]) };
-    assert_eq!(outcome(&first(level)), "waiting", "the order level is trusted");
-}
-
-#[test]
-fn a_permanent_code_gives_up_at_once_but_lets_the_other_lines_through() {
-    assert_eq!(outcome(&first(refused_at(verdict(Class::Permanent, 1062)))), "given up");
-    let dead = OrderLine { verdict: verdict(Class::Permanent, 1020), ..line(vec![item(Some(OURS), "dead")]) };
-    let step = first(order(vec![dead.clone(), line(vec![item(Some(OURS), "good")])]));
-    assert_eq!(keys(&step), ["good"]);
-    let Step::Deliver { delivery, partial: Some(failed) } = step else { panic!("not partial") };
-    assert_eq!((failed.reason, failed.code), (FailReason::Partial, Some(1020)));
-    assert_eq!(delivery.warnings, [Warning::Partial]);
-    assert_eq!(outcome(&first(order(vec![dead]))), "given up", "no key of a cancelled line goes out");
-}
-
-#[test]
-fn a_permanent_code_of_another_subscriptions_order_ends_nothing_of_ours() {
-    let cancelled = |lines| OrderData { verdict: verdict(Class::Permanent, 1062), ..order(lines) };
-    assert_eq!(outcome(&first(cancelled(vec![line(vec![item(Some(7), "another's")])]))), "not_found");
-    let clash = Asked { original_of_another: true, ..ASKED };
-    let step = decide(clash, &Patience::default(), &Ok(cancelled(Vec::new())), &rules(), NOW);
-    assert_eq!(outcome(&step), "not_found", "the number is another's original, and so may be the order");
-}
-
-#[test]
-fn a_permanent_item_takes_neither_ready_nor_waiting_items_of_its_line_along() {
-    let dead = || LineItem { verdict: verdict(Class::Permanent, 1062), ..item(Some(OURS), "dead") };
-    let step = first(order(vec![line(vec![dead(), item(Some(OURS), "good")])]));
-    assert_eq!(keys(&step), ["good"]);
-    assert!(matches!(step, Step::Deliver { partial: Some(_), .. }));
-    let late = LineItem { verdict: verdict(Class::Waiting, 1051), ..item(Some(OURS), "") };
-    let step = first(order(vec![line(vec![dead(), late]), line(vec![item(Some(OURS), "good")])]));
-    assert_eq!(outcome(&step), "waiting", "a key that is still to come is waited for");
-}
-
-#[test]
-fn success_without_content_or_with_a_blank_key_is_asked_again_and_then_believed() {
-    let file = |url: &str| File {
-        label: "Setup".into(),
-        r#type: "install".into(),
-        url: url.into(),
-        size: None,
-        group: String::new(),
-    };
-    let nothing = line(vec![LineItem { serials: Vec::new(), ..item(Some(OURS), "") }]);
-    let blank = line(vec![item(Some(OURS), " ")]);
-    let no_address = OrderLine { files: vec![file("")], ..nothing.clone() };
-    let blank_beside_a_file = OrderLine { files: vec![file("https://dl.example/setup.exe")], ..blank.clone() };
-    let blank_beside_a_key = line(vec![item(Some(OURS), "key"), item(Some(OURS), "")]);
-    for empty in [nothing, blank, no_address, blank_beside_a_file, blank_beside_a_key] {
-        let empty = Ok(order(vec![empty]));
-        let mut patience = Patience::default();
-        for _ in 1..EMPTY_ANSWERS {
-            match decide(ASKED, &patience, &empty, &rules(), NOW) {
-                Step::AskAgain { patience: after, .. } => patience = after,
-                other => panic!("{other:?}"),
-            }
-        }
-        let step = decide(ASKED, &patience, &empty, &rules(), NOW);
-        assert!(matches!(step, Step::Deliver { delivery, .. } if delivery.warnings == [Warning::Empty]));
-    }
+fn refused_at(class: Class, code: i64) -> Part {
+    Part { verdict: Verdict { class, code, message: String::new() }, delivery: None, dropped: None }
 }
 
 /// Asks until given up, `gap` apart, and says after how many answers that was.
 fn answers_until_given_up(class: Class, gap: Duration) -> u32 {
     let (mut patience, mut now) = (Patience::default(), NOW);
     for answers in 1.. {
-        match decide(ASKED, &patience, &Ok(refused_at(verdict(class, 1))), &rules(), now) {
+        match decide(&patience, Ok(refused_at(class, 1)), &rules(), now) {
             Step::AskAgain { patience: after, at, .. } => {
                 assert!(at > now && at <= now + 4 * HOUR);
                 patience = after;
@@ -210,17 +39,15 @@ fn patience_needs_both_time_and_answers() {
 
 #[test]
 fn outage_and_refusal_bring_the_end_no_nearer() {
-    let outage = Err(Error::Unavailable { status: 503, retry_after: None });
-    let refusal = Ok(refused_at(verdict(Class::Configuration, 71)));
-    let not_found = Ok(refused_at(verdict(Class::NotFound, 1010)));
+    let outage = Error::Unavailable { status: 503, retry_after: None };
     let (mut patience, mut now) = (Patience::default(), NOW);
     for round in 0..200 {
         let answer = match round % 4 {
-            0 => &not_found,
-            2 => &refusal,
-            _ => &outage,
+            0 => Ok(refused_at(Class::NotFound, 1)),
+            2 => Ok(refused_at(Class::Configuration, 2)),
+            _ => Err(&outage),
         };
-        match decide(ASKED, &patience, answer, &rules(), now) {
+        match decide(&patience, answer, &rules(), now) {
             Step::AskAgain { patience: after, .. } => patience = after,
             other => panic!("round {round}: {other:?}"),
         }
@@ -231,37 +58,19 @@ fn outage_and_refusal_bring_the_end_no_nearer() {
 
 #[test]
 fn what_is_never_answered_is_asked_less_and_less_often() {
-    let outage = Err(Error::Unavailable { status: 500, retry_after: None });
+    let outage = Error::Unavailable { status: 500, retry_after: None };
     let (mut patience, mut delays) = (Patience::default(), Vec::new());
     for _ in 0..12 {
-        let step = decide(ASKED, &patience, &outage, &rules(), NOW);
+        let step = decide(&patience, Err(&outage), &rules(), NOW);
         let Step::AskAgain { at, patience: after, .. } = step else { panic!("{step:?}") };
         delays.push(at.since(NOW).as_secs());
         patience = after;
     }
     assert!((9..=11).contains(&delays[0]) && (36..=44).contains(&delays[2]), "{delays:?}");
     assert!((3240..=3600).contains(&delays[11]), "{delays:?}");
-    let Step::AskAgain { patience: answered, .. } =
-        decide(ASKED, &patience, &Ok(refused_at(verdict(Class::Waiting, 1051))), &rules(), NOW)
+    let Step::AskAgain { patience: answered, .. } = decide(&patience, Ok(refused_at(Class::Waiting, 3)), &rules(), NOW)
     else {
         panic!("given up")
     };
     assert_eq!((patience.unanswered, answered.unanswered, answered.attempts), (12, 0, 1));
-}
-
-#[test]
-fn trouble_beside_the_keys_delivers_them_when_patience_ends() {
-    let broken = || OrderLine { verdict: verdict(Class::Transient, 1040), ..line(vec![item(Some(OURS), "key")]) };
-    let unpaid = || OrderLine { verdict: verdict(Class::Waiting, 1060), ..line(vec![item(Some(OURS), "key")]) };
-    let spent = Tally { answers: 99, seconds: 99 * 86_400 };
-    let patience = Patience { transient: spent, waiting: spent, ..Patience::default() };
-    let last = |order| decide(ASKED, &patience, &Ok(order), &rules(), NOW);
-    let step = last(order(vec![broken()]));
-    assert_eq!(keys(&step), ["key"]);
-    assert!(matches!(step, Step::Deliver { partial: Some(_), .. }));
-    assert_eq!(outcome(&last(order(vec![unpaid()]))), "given up");
-    let unpaid =
-        OrderData { verdict: verdict(Class::Waiting, 1060), ..order(vec![line(vec![item(Some(OURS), "key")])]) };
-    assert_eq!(outcome(&last(unpaid)), "given up", "the order level is trusted to the end");
-    assert_eq!(outcome(&first(order(vec![broken()]))), "failed", "not before");
 }

@@ -1,8 +1,9 @@
 //! What each kind of answer to a poll changes.
 
 use super::*;
+use crate::provider::Seen;
 use crate::renewal::HOUR;
-use crate::renewal::fixtures::{self, rules};
+use crate::renewal::fixtures::{self, COUNTS, rules};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000);
 
@@ -10,23 +11,34 @@ fn watched(generation: i64) -> Subscription {
     fixtures::watched(generation, NOW)
 }
 
-fn answer(number: &str, generation: i64) -> Status {
-    Status {
-        verdict: Verdict::success(),
-        partner_order_number: Some(number.into()),
-        generation: Some(generation),
-        technical_status: Some("active".into()),
+fn answer(generation: i64) -> Sighting {
+    Sighting {
+        seen: Seen::Counted { generation, contradicts: false, besides: Vec::new() },
+        words: Some("active".into()),
+        life: Some(Life::Running),
         expires_at: Some(NOW + 100 * DAY),
+        ..Sighting::refused(Verdict::success())
     }
 }
 
-fn decide_at(before: &Subscription, status: Status, now: Timestamp) -> Decision {
-    decide(before, &Ok(status), &rules(), now, Clock::Believed)
+fn foreign() -> Sighting {
+    Sighting { seen: Seen::Foreign("answered for another".into()), ..answer(0) }
 }
 
-fn coded(class: Class, code: i64) -> Status {
-    let verdict = Verdict { class, code, message: "no\u{1b}[2J".into() };
-    Status { verdict, partner_order_number: None, generation: None, technical_status: None, expires_at: None }
+fn cancelled() -> Sighting {
+    Sighting { words: Some("Canceled".into()), life: Some(Life::Cancelled), ..answer(0) }
+}
+
+fn decide_by(before: &Subscription, answer: &Result<Sighting, Error>, now: Timestamp, clock: Clock) -> Decision {
+    decide(Look { before, recorded: &[], answer, now, clock }, &rules(), &COUNTS)
+}
+
+fn decide_at(before: &Subscription, sighting: Sighting, now: Timestamp) -> Decision {
+    decide_by(before, &Ok(sighting), now, Clock::Believed)
+}
+
+fn coded(class: Class, code: i64) -> Sighting {
+    Sighting::refused(Verdict { class, code, message: "no\u{1b}[2J".into() })
 }
 
 /// Delays vary by a tenth, so that what failed together does not come back together.
@@ -39,7 +51,7 @@ fn assert_near(delays: &[u64], expected: &[u64]) {
 #[test]
 fn an_uneventful_poll_changes_times_only() {
     let before = watched(1);
-    let after = decide_at(&before, answer("PARTNER689-1", 1), NOW).after;
+    let after = decide_at(&before, answer(1), NOW).after;
     let expected = Subscription {
         due_at: Some(NOW + 4 * HOUR),
         last_asked_at: Some(NOW),
@@ -53,8 +65,8 @@ fn an_uneventful_poll_changes_times_only() {
 #[test]
 fn a_jump_within_bounds_is_recorded_one_by_one_and_pauses_polls_for_a_day() {
     let before = Subscription { expires_at: Some(NOW - 2 * DAY), ..watched(1) };
-    let decision = decide_at(&before, answer("PARTNER689-4", 4), NOW);
-    let numbers: Vec<_> = decision.renewals.iter().map(|r| r.order_number.as_str()).collect();
+    let decision = decide_at(&before, answer(4), NOW);
+    let numbers: Vec<_> = decision.renewals.iter().map(|r| r.reference.as_str()).collect();
     assert_eq!(numbers, ["PARTNER689-2", "PARTNER689-3", "PARTNER689-4"]);
     let expiries: Vec<_> = decision.renewals.iter().map(|r| r.expires_at.is_some()).collect();
     assert_eq!(expiries, [false, false, true]);
@@ -65,12 +77,12 @@ fn a_jump_within_bounds_is_recorded_one_by_one_and_pauses_polls_for_a_day() {
 
 #[test]
 fn surprises_deliver_nothing_and_keep_the_polls_going() {
-    for (number, generation) in [("PARTNER689-30", 30), ("PARTNER689", 1), ("OTHER-3", 3)] {
-        let decision = decide_at(&watched(2), answer(number, generation), NOW);
-        assert!(decision.new_surprise && decision.renewals.is_empty(), "{number}");
+    for odd in [answer(30), answer(1), foreign()] {
+        let decision = decide_at(&watched(2), odd.clone(), NOW);
+        assert!(decision.new_surprise && decision.renewals.is_empty(), "{odd:?}");
         assert_eq!(decision.after.generation, Some(2));
         assert_eq!(decision.after.due_at, Some(NOW + 4 * HOUR));
-        let again = decide_at(&decision.after, answer(number, generation), NOW + 4 * HOUR);
+        let again = decide_at(&decision.after, odd, NOW + 4 * HOUR);
         assert!(!again.new_surprise, "logged once");
         assert_eq!(again.after.surprises, 2, "but counted");
     }
@@ -79,7 +91,7 @@ fn surprises_deliver_nothing_and_keep_the_polls_going() {
 #[test]
 fn adopting_notes_any_generation_and_delivers_nothing() {
     let before = Subscription { generation: None, lane: Lane::AskedFor, ..watched(0) };
-    let decision = decide_at(&before, answer("PARTNER689-40", 40), NOW);
+    let decision = decide_at(&before, answer(40), NOW);
     assert!(decision.renewals.is_empty() && !decision.new_surprise);
     assert_eq!(decision.after.generation, Some(40));
     assert_eq!(decision.after.lane, Lane::Other);
@@ -112,7 +124,7 @@ fn no_answer_is_asked_again_soon_and_then_at_the_interval() {
     let mut subscription = watched(0);
     let mut delays = Vec::new();
     for _ in 0..6 {
-        subscription = decide(&subscription, &failed, &rules(), NOW, Clock::Believed).after;
+        subscription = decide_by(&subscription, &failed, NOW, Clock::Believed).after;
         delays.push(subscription.due_at.unwrap().since(NOW).as_secs());
     }
     assert_near(&delays, &[10, 60, 300, 1800, 14_400, 14_400]);
@@ -120,8 +132,7 @@ fn no_answer_is_asked_again_soon_and_then_at_the_interval() {
 
 #[test]
 fn cancelled_ends_only_when_seen_again_a_day_later_and_long_after_expiry() {
-    let cancelled =
-        || Status { technical_status: Some("Canceled".into()), expires_at: None, ..answer("PARTNER689", 0) };
+    let cancelled = || Sighting { expires_at: None, ..cancelled() };
     let before = Subscription { expires_at: Some(NOW - 31 * DAY), ..watched(0) };
     let first = decide_at(&before, cancelled(), NOW).after;
     assert_eq!((first.state, first.pace), (State::Watching, Pace::Daily));
@@ -130,7 +141,7 @@ fn cancelled_ends_only_when_seen_again_a_day_later_and_long_after_expiry() {
     let ended = decide_at(&first, cancelled(), NOW + DAY);
     assert_eq!((ended.after.state, ended.after.due_at), (State::Ended, Some(NOW + 31 * DAY)));
     assert!(ended.events.iter().any(|e| matches!(e, Event::Ended { reason: EndReason::Cancelled, .. })));
-    let renewed = decide_at(&ended.after, answer("PARTNER689-1", 1), NOW + 31 * DAY);
+    let renewed = decide_at(&ended.after, answer(1), NOW + 31 * DAY);
     assert_eq!((renewed.after.state, renewed.after.ended_at), (State::Watching, None));
     assert_eq!(renewed.renewals.len(), 1);
     let last = decide_at(&ended.after, cancelled(), NOW + 360 * DAY).after;
@@ -139,7 +150,7 @@ fn cancelled_ends_only_when_seen_again_a_day_later_and_long_after_expiry() {
 
 #[test]
 fn the_status_in_an_answer_about_another_order_ends_nothing() {
-    let foreign = || Status { technical_status: Some("Canceled".into()), ..answer("OTHER", 0) };
+    let foreign = || Sighting { seen: foreign().seen, ..cancelled() };
     let before = Subscription { expires_at: Some(NOW - 31 * DAY), ..watched(0) };
     let first = decide_at(&before, foreign(), NOW).after;
     assert_eq!((first.terminal_since, first.pace), (None, Pace::Regular));
@@ -150,9 +161,9 @@ fn the_status_in_an_answer_about_another_order_ends_nothing() {
 
 #[test]
 fn an_answer_that_cannot_be_right_ends_nothing() {
-    let old = |generation| Status { expires_at: Some(NOW - 20 * DAY), ..answer("PARTNER689", generation) };
+    let old = |generation| Sighting { expires_at: Some(NOW - 20 * DAY), ..answer(generation) };
     let before = watched(1);
-    for stale in [old(0), old(40), Status { technical_status: Some("Expired".into()), ..old(0) }] {
+    for stale in [old(0), old(40), Sighting { words: Some("Expired".into()), life: Some(Life::Expired), ..old(0) }] {
         let Decision { after, events, .. } = decide_at(&before, stale, NOW);
         assert!(events.is_empty(), "{events:?}");
         assert_eq!((after.expires_at, after.terminal_since), (before.expires_at, None));
@@ -162,29 +173,27 @@ fn an_answer_that_cannot_be_right_ends_nothing() {
 
 #[test]
 fn cancelled_stays_so_until_another_status_is_told() {
-    let before = Subscription { technical_status: Some("Canceled".into()), ..watched(0) };
-    let over =
-        |status| Status { expires_at: Some(NOW - 15 * DAY), technical_status: status, ..answer("PARTNER689", 0) };
+    let before = Subscription { life: Some(Life::Cancelled), ..watched(0) };
+    let over = |life| Sighting { expires_at: Some(NOW - 15 * DAY), words: None, life, ..answer(0) };
     assert!(decide_at(&before, over(None), NOW).events.is_empty(), "it was not to be renewed");
-    let active = decide_at(&before, over(Some("Active".into())), NOW);
+    let active = decide_at(&before, over(Some(Life::Running)), NOW);
     assert!(active.events.iter().any(|event| matches!(event, Event::NotRenewed { .. })), "{:?}", active.events);
 }
 
 #[test]
 fn under_a_doubtful_clock_no_end_is_told_and_none_begins() {
-    let over = || Ok(Status { expires_at: Some(NOW - 15 * DAY), ..answer("PARTNER689", 0) });
-    let doubted = decide(&watched(0), &over(), &rules(), NOW, Clock::Doubted);
+    let over = || Ok(Sighting { expires_at: Some(NOW - 15 * DAY), ..answer(0) });
+    let doubted = decide_by(&watched(0), &over(), NOW, Clock::Doubted);
     assert_eq!((doubted.events.len(), doubted.after.not_renewed_term), (0, None));
-    assert_eq!(decide(&doubted.after, &over(), &rules(), NOW + DAY, Clock::Believed).events.len(), 1, "told later");
+    assert_eq!(decide_by(&doubted.after, &over(), NOW + DAY, Clock::Believed).events.len(), 1, "told later");
 
-    let cancelled = || Ok(Status { technical_status: Some("Canceled".into()), ..answer("PARTNER689", 0) });
     let before = Subscription { terminal_since: Some(NOW - 2 * DAY), expires_at: Some(NOW - 40 * DAY), ..watched(0) };
-    let undated = || cancelled().map(|status| Status { expires_at: None, ..status });
-    let doubted = decide(&before, &undated(), &rules(), NOW, Clock::Doubted).after;
+    let undated = || Ok(Sighting { expires_at: None, ..cancelled() });
+    let doubted = decide_by(&before, &undated(), NOW, Clock::Doubted).after;
     assert_eq!((doubted.state, doubted.pace, doubted.terminal_since), (State::Watching, Pace::Daily, None));
     // What was stored under a clock that ran ahead counts from now on.
     let ahead = Subscription { terminal_since: Some(NOW + 300 * DAY), ..before };
-    let after = decide(&ahead, &undated(), &rules(), NOW, Clock::Believed).after;
+    let after = decide_by(&ahead, &undated(), NOW, Clock::Believed).after;
     assert_eq!((after.state, after.terminal_since), (State::Watching, Some(NOW)));
 }
 
@@ -194,7 +203,7 @@ fn who_asked_for_a_poll_still_waits_after_one_without_answer() {
     let mut adopted = Subscription { generation: None, lane: Lane::AskedFor, ..watched(0) };
     let mut lanes = Vec::new();
     for _ in 0..5 {
-        adopted = decide(&adopted, &failed, &rules(), NOW, Clock::Believed).after;
+        adopted = decide_by(&adopted, &failed, NOW, Clock::Believed).after;
         lanes.push(adopted.lane);
     }
     assert_eq!(lanes, [Lane::AskedFor, Lane::AskedFor, Lane::AskedFor, Lane::AskedFor, Lane::Other]);
@@ -202,7 +211,7 @@ fn who_asked_for_a_poll_still_waits_after_one_without_answer() {
 
 #[test]
 fn a_renewal_whose_answer_names_no_expiry_passes_on_no_old_one() {
-    let undated = |generation| Status { expires_at: None, ..answer("PARTNER689", generation) };
+    let undated = |generation| Sighting { expires_at: None, ..answer(generation) };
     let before = Subscription { expires_at: Some(NOW - DAY), ..watched(0) };
     let renewed = decide_at(&before, undated(1), NOW);
     assert_eq!(renewed.renewals[0].expires_at, None, "the end of the old term");
@@ -212,13 +221,13 @@ fn a_renewal_whose_answer_names_no_expiry_passes_on_no_old_one() {
     let later = decide_at(&renewed.after, undated(1), NOW + 20 * DAY);
     assert!(later.events.is_empty(), "it was renewed: {:?}", later.events);
     assert_eq!(unknown(&later.after), (None, false, None));
-    let told = decide_at(&later.after, Status { expires_at: Some(NOW + 5 * DAY), ..undated(1) }, NOW + 20 * DAY);
+    let told = decide_at(&later.after, Sighting { expires_at: Some(NOW + 5 * DAY), ..undated(1) }, NOW + 20 * DAY);
     assert!(matches!(told.events.as_slice(), [Event::NotRenewed { .. }]), "{:?}", told.events);
 }
 
 #[test]
 fn a_term_that_was_not_renewed_is_told_once() {
-    let expired = |at| Status { expires_at: Some(at), ..answer("PARTNER689", 0) };
+    let expired = |at| Sighting { expires_at: Some(at), ..answer(0) };
     let end = NOW - 14 * DAY;
     let first = decide_at(&watched(0), expired(end), NOW);
     assert!(matches!(first.events.as_slice(), [Event::NotRenewed { expires_at, .. }] if *expires_at == end));
@@ -230,7 +239,7 @@ fn a_term_that_was_not_renewed_is_told_once() {
 fn only_the_second_due_time_is_spread_and_neighbours_stay_together() {
     let first = |row| {
         let before = Subscription { row, last_asked_at: None, ..watched(0) };
-        decide_at(&before, answer("PARTNER689", 0), NOW).after.due_at.unwrap().since(NOW)
+        decide_at(&before, answer(0), NOW).after.due_at.unwrap().since(NOW)
     };
     assert!((1..10_000).map(first).all(|delay| delay <= 4 * HOUR && delay >= 2 * HOUR));
     assert_eq!(first(64), first(127));
@@ -240,8 +249,7 @@ fn only_the_second_due_time_is_spread_and_neighbours_stay_together() {
 
 #[test]
 fn the_window_around_the_expiry_is_urgent() {
-    let lane =
-        |end| decide_at(&watched(0), Status { expires_at: Some(end), ..answer("PARTNER689", 0) }, NOW).after.lane;
+    let lane = |end| decide_at(&watched(0), Sighting { expires_at: Some(end), ..answer(0) }, NOW).after.lane;
     let due = NOW + 4 * HOUR;
     assert_eq!(lane(due + 3 * DAY), Lane::Urgent);
     assert_eq!(lane(due + 3 * DAY + HOUR), Lane::Other);

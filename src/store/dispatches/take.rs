@@ -12,7 +12,7 @@ use super::super::{Result, Store};
 use super::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Message;
-use crate::renewal::number;
+use crate::provider::nexway_connect::number;
 use crate::retry;
 use crate::vault::{self, Vault};
 

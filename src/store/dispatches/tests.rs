@@ -481,8 +481,7 @@ async fn every_pair_of_provider_and_territory_is_found() {
 async fn a_settled_renewal_queues_its_message_once() {
     let fixture = Fixture::new().await;
     let before = fixture.subscription("A").await.subscription;
-    let renewal =
-        NewRenewal { generation: 1, order_number: "A-1".to_owned(), expires_at: None, seconds_after_expiry: None };
+    let renewal = NewRenewal::counted(1, "A-1".to_owned());
     let after = crate::renewal::Subscription { generation: Some(1), ..before.clone() };
     let record = PollRecord { before: before.clone(), after, renewals: vec![renewal], messages: vec![] };
     fixture.store.record_polls(vec![record], T0).await.unwrap();

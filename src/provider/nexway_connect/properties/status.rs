@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{NOW, after, config, gap, is_about, no_answer, obeyed, rules};
 use crate::clock::Clock;
 use crate::delivery::Event;
-use crate::provider::{Class, Error, Status, Verdict};
-use crate::renewal::poll::{Decision, decide};
+use crate::provider::nexway_connect::answers::Status;
+use crate::provider::nexway_connect::convention::CONVENTION;
+use crate::provider::nexway_connect::sighting::sighting;
+use crate::provider::{Class, Error, Verdict};
+use crate::renewal::poll::{Decision, Look, decide};
+use crate::renewal::properties::{NOW, after, config, gap, is_about, no_answer, obeyed, rules};
 use crate::renewal::{Pace, Rules, State, Subscription, fixtures};
 
 const ORIGINAL: &str = "ACME-2024-001";
@@ -259,6 +262,7 @@ fn tracked(generation: Option<i64>, expires: Option<i64>, asked: bool) -> Subscr
         last_answer_at: asked.then_some(NOW),
         last_outcome: None,
         technical_status: None,
+        life: None,
         ..fixtures::watched(0, NOW)
     }
 }
@@ -279,7 +283,7 @@ fn compare(
     prop_assert_eq!((after.status_changes, after.surprises - before.surprises), (model.changes, expected.surprises));
     prop_assert_eq!(renewals.iter().map(|renewal| renewal.generation).collect::<Vec<_>>(), expected.renewals.clone());
     for renewal in renewals {
-        prop_assert_eq!(&renewal.order_number, &format!("{ORIGINAL}-{}", renewal.generation));
+        prop_assert_eq!(&renewal.reference, &format!("{ORIGINAL}-{}", renewal.generation));
         prop_assert!(renewal.expires_at.is_none() || Some(renewal.generation) == model.generation);
     }
     prop_assert_eq!(events.iter().map(Event::name).collect::<Vec<_>>(), expected.events.clone());
@@ -289,7 +293,7 @@ fn compare(
         return Ok(());
     };
     prop_assert!(end.is_none_or(|end| due.as_unix() <= end), "asked beyond a year");
-    let delay = due.since(super::after(NOW, now - NOW.as_unix()));
+    let delay = due.since(self::after(NOW, now - NOW.as_unix()));
     let first = before.last_asked_at.is_none() && after.failures == 0 && renewals.is_empty();
     let spread = if first { rules.every.as_secs_f64() / 2.0 } else { 0.0 };
     let (about, longest) = expected.due;
@@ -314,7 +318,9 @@ proptest! {
         let mut now = NOW;
         let mut delivered = Vec::new();
         for (reply, gap) in &polls {
-            let decision = decide(&row, &reply.answer(), &rules, now, Clock::Believed);
+            let answer = reply.answer().map(|status| sighting(ORIGINAL, status));
+            let look = Look { before: &row, recorded: &[], answer: &answer, now, clock: Clock::Believed };
+            let decision = decide(look, &rules, &CONVENTION);
             let expected = model.answered(reply, &rules, now.as_unix());
             compare(&decision, &row, &model, &expected, &rules, now.as_unix())?;
             prop_assert!(decision.after.generation >= row.generation, "a generation is never lowered");

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::config;
-use crate::provider::{Status, Verdict};
-use crate::renewal::number::{Observed, Unusable, check, generation_in, observe, order_number};
+use crate::provider::Verdict;
+use crate::provider::nexway_connect::answers::Status;
+use crate::provider::nexway_connect::convention::CONVENTION;
+use crate::provider::nexway_connect::number::{Observed, Unusable, generation_in, observe, order_number};
+use crate::renewal::properties::config;
 
 /// As resellers make them up, and as nobody would.
 fn original() -> impl Strategy<Value = String> {
@@ -114,6 +116,6 @@ proptest! {
     #[test]
     fn what_may_be_tracked_fits_a_path_and_a_line(number in prop_oneof![original(), behind(), "\\.{0,4}", ".{200,300}"]) {
         let fits = !matches!(number.as_str(), "" | "." | "..") && number.len() <= 255 && !number.contains(char::is_control);
-        prop_assert_eq!(check(&number).is_ok(), fits);
+        prop_assert_eq!(CONVENTION.check_number(&number).is_ok(), fits);
     }
 }

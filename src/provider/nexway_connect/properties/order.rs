@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{NOW, after, config, gap, no_answer, obeyed, rules};
 use crate::delivery::{FailReason, LicenceKey, Serial};
-use crate::provider::{Class, Error, LineItem, OrderData, OrderLine, Verdict};
-use crate::renewal::order::{Asked, Patience, Step, decide};
+use crate::provider::nexway_connect::answers::{LineItem, OrderData, OrderLine};
+use crate::provider::nexway_connect::order::fetched;
+use crate::provider::{Claim, Class, Error, Verdict};
+use crate::renewal::order::{Patience, Step, decide};
+use crate::renewal::properties::{NOW, after, config, gap, no_answer, obeyed, rules};
 
 const NUMBER: &str = "ACME-2024-001-3";
 const OURS: i64 = 5_618_577;
@@ -227,10 +229,11 @@ proptest! {
         replies in replies(),
         gaps in prop::collection::vec(gap(), 33),
     ) {
-        let asked = Asked { order_number: NUMBER, subscription_id: OURS, original_of_another };
+        let claim = Claim { subscription_id: &OURS.to_string(), is_anothers: original_of_another };
         let (mut patience, mut model, mut now) = (Patience::default(), Model::default(), NOW);
         for (reply, gap) in replies.iter().zip(gaps) {
-            let step = decide(asked, &patience, &answer(reply), &rules, now);
+            let answer = answer(reply).map(|order| fetched(NUMBER, order).part(claim));
+            let step = decide(&patience, answer.as_ref().map(Clone::clone), &rules, now);
             let expected = expected(reply, original_of_another);
             let over = match &expected {
                 Expected::NotReady(class) => model.not_ready(*class, now.as_unix()),

@@ -1,7 +1,7 @@
 //! Reading a generation out of an answer, by comparison with the stored original number only: `NEXWAY-1` may be an
 //! original, the first renewal of `NEXWAY`, or both (nexway-connect.md, section 4.3).
 
-use crate::provider::Status;
+use super::answers::Status;
 
 /// What a usable status answer says about the generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,35 +58,26 @@ pub fn order_number(original: &str, generation: i64) -> String {
     if generation == 0 { original.to_owned() } else { format!("{original}-{generation}") }
 }
 
-/// Why a partner order number cannot be tracked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    #[error("partner order number is empty")]
-    Empty,
-    #[error("partner order number is {0:?}, which no URL path can carry")]
-    Dots(&'static str),
-    #[error("partner order number is longer than 255 bytes")]
-    TooLong,
-    #[error("partner order number contains a control character")]
-    Control,
+/// The number that this one, by its looks, is a renewal's of: all before the last dash, where digits follow it.
+pub fn original_of(number: &str) -> Option<&str> {
+    let (before, _) = number.rsplit_once('-')?;
+    generation_in(before, number).map(|_| before)
 }
 
-/// Checks a number that somebody wants to track. Everything but these few is data: slashes, spaces, `%`, any script.
-pub fn check(number: &str) -> Result<(), Invalid> {
-    match number {
-        "" => Err(Invalid::Empty),
-        "." => Err(Invalid::Dots(".")),
-        ".." => Err(Invalid::Dots("..")),
-        long if long.len() > 255 => Err(Invalid::TooLong),
-        text if text.chars().any(char::is_control) => Err(Invalid::Control),
-        _ => Ok(()),
-    }
+pub fn check(number: &str) -> Result<(), String> {
+    super::convention::CONVENTION.check_number(number)
+}
+
+/// Why no request can carry this number, if so.
+pub fn refused(number: &str) -> Option<&'static str> {
+    matches!(number, "." | "..").then_some("which no URL path can carry")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::provider::Verdict;
+    use crate::provider::nexway_connect::convention::CONVENTION;
 
     fn status(number: Option<&str>, generation: Option<i64>) -> Status {
         Status {
@@ -132,12 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_may_be_a_renewals_names_its_original() {
+        for (number, original) in
+            [("A-1", Some("A")), ("A-1-2", Some("A-1")), ("A", None), ("A-01", None), ("-1", Some(""))]
+        {
+            assert_eq!(original_of(number), original, "{number}");
+        }
+    }
+
+    #[test]
     fn numbers_that_no_path_can_carry_are_refused() {
         for good in ["a/b", "..%2f", "#?&%", " ", "Ünïcode", "...", &"x".repeat(255)] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(CONVENTION.check_number(good), Ok(()), "{good}");
         }
         for bad in ["", ".", "..", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(256), &"é".repeat(128)] {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(CONVENTION.check_number(bad).is_err(), "{bad}");
         }
     }
 }

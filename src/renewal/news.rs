@@ -1,0 +1,163 @@
+//! Which deliveries a look has shown that are not known yet, and what each is called.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use super::{Rules, Subscription};
+use crate::clock::Timestamp;
+use crate::convention::Convention;
+use crate::delivery::Occasion;
+use crate::provider::{Listed, Seen};
+
+/// A delivery to be recorded before its order data is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRenewal {
+    /// The label for people.
+    pub generation: i64,
+    /// The provider's name for it.
+    pub reference: String,
+    pub occasion: Occasion,
+    /// Older than one that was recorded before it.
+    pub late: bool,
+    pub expires_at: Option<Timestamp>,
+    pub seconds_after_expiry: Option<i64>,
+}
+
+impl NewRenewal {
+    /// One of those that the provider counts.
+    pub fn counted(generation: i64, reference: String) -> Self {
+        let (occasion, late) = (Occasion::Renewal, false);
+        Self { generation, reference, occasion, late, expires_at: None, seconds_after_expiry: None }
+    }
+}
+
+/// A delivery that is recorded already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub generation: i64,
+    pub reference: String,
+}
+
+/// What is new about a subscription's deliveries.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// The highest label there is now.
+    pub generation: i64,
+    /// Oldest first. Each was paid for and has its own keys, so none is skipped.
+    pub renewals: Vec<NewRenewal>,
+    /// Those that the customer has had.
+    pub had: Vec<NewRenewal>,
+    pub contradicts: bool,
+}
+
+/// Reads what was seen.
+///
+/// # Errors
+/// Why nothing can be concluded; inside it, what cannot be right about the answer: a surprise.
+pub(super) fn read(
+    seen: &Seen,
+    before: &Subscription,
+    recorded: &[Recorded],
+    rules: &Rules,
+    convention: &Convention,
+) -> Result<Result<News, String>, &'static str> {
+    let reader = Reader { before, recorded, most: rules.max_generation_jump, convention };
+    match seen {
+        Seen::Counted { generation, contradicts, besides } => {
+            Ok(reader.counted(*generation, besides).map(|news| News { contradicts: *contradicts, ..news }))
+        }
+        Seen::Listed { first, deliveries } => Ok(reader.listed(*first, deliveries)),
+        Seen::Foreign(why) => Ok(Err(why.clone())),
+        Seen::Unclear(why) => Err(why),
+    }
+}
+
+struct Reader<'a> {
+    before: &'a Subscription,
+    recorded: &'a [Recorded],
+    most: i64,
+    convention: &'a Convention,
+}
+
+impl Reader<'_> {
+    fn counted(&self, seen: i64, besides: &[Listed]) -> Result<News, String> {
+        let besides = self.unknown(besides).into_iter().map(|one| one.recorded(seen, false)).collect::<Vec<_>>();
+        let Some(known) = self.before.generation else {
+            return Ok(News { generation: seen, had: besides, ..News::default() }); // adopted: noted, nothing delivered
+        };
+        if seen < known {
+            return Err(format!("generation went back from {known} to {seen}"));
+        }
+        if seen.saturating_sub(known) > self.most {
+            return Err(format!(
+                "generation jumped from {known} to {seen}, more than max_generation_jump = {}; `refetch` accepts it",
+                self.most
+            ));
+        }
+        let mut renewals: Vec<_> = (known + 1..=seen).map(|generation| self.renewal(generation)).collect();
+        // All up to the generation that was given at the start are known, whatever came beside them.
+        if self.before.last_answer_at.is_none() {
+            return Ok(News { generation: seen, renewals, had: besides, contradicts: false });
+        }
+        self.bounded(renewals.len() + besides.len())?;
+        renewals.extend(besides);
+        Ok(News { generation: seen, renewals, ..News::default() })
+    }
+
+    /// Where the provider counts and names nothing, the count is the name.
+    fn renewal(&self, generation: i64) -> NewRenewal {
+        let name = |name: fn(&str, i64) -> String| name(&self.before.partner_order_number, generation);
+        NewRenewal::counted(generation, self.convention.reference.map_or_else(|| generation.to_string(), name))
+    }
+
+    /// Those not known yet get the next free labels in the order of their completion.
+    fn listed(&self, first: i64, deliveries: &[Listed]) -> Result<News, String> {
+        let unknown = self.unknown(deliveries);
+        let known: HashSet<_> = self.recorded.iter().map(|one| one.reference.as_str()).collect();
+        let newest_known =
+            deliveries.iter().filter(|one| known.contains(one.reference.as_str())).map(Listed::order).max();
+        let highest = self.recorded.iter().map(|one| one.generation).max();
+        let mut news = News { generation: self.before.generation.unwrap_or(first - 1), ..News::default() };
+        // Up to the generation that was given at the start all are known, and without one whatever there is.
+        let had_up_to = if highest.is_some() { i64::MIN } else { self.before.generation.unwrap_or(i64::MAX) };
+        let next = highest.map_or(first, |highest| highest.max(news.generation) + 1);
+        for (label, one) in (next..).zip(unknown) {
+            if label <= had_up_to {
+                news.had.push(one.recorded(label, false));
+            } else {
+                news.renewals.push(one.recorded(label, newest_known > Some(one.order())));
+            }
+            news.generation = news.generation.max(label);
+        }
+        self.bounded(news.renewals.len())?;
+        Ok(news)
+    }
+
+    /// In the order of their completion.
+    fn unknown<'a>(&self, listed: &'a [Listed]) -> Vec<&'a Listed> {
+        let mut known: HashSet<_> = self.recorded.iter().map(|one| one.reference.as_str()).collect();
+        let mut unknown: Vec<_> = listed.iter().filter(|one| known.insert(&one.reference)).collect();
+        unknown.sort_by_key(|one| one.order());
+        unknown
+    }
+
+    fn bounded(&self, new: usize) -> Result<(), String> {
+        let most = self.most;
+        if i64::try_from(new).is_ok_and(|new| new <= most) {
+            return Ok(());
+        }
+        Err(format!("{new} new deliveries at once, more than max_generation_jump = {most}; `refetch` accepts them"))
+    }
+}
+
+impl Listed {
+    fn order(&self) -> (Timestamp, &str) {
+        (self.completed_at, &self.reference)
+    }
+
+    fn recorded(&self, generation: i64, late: bool) -> NewRenewal {
+        NewRenewal { occasion: self.occasion, late, ..NewRenewal::counted(generation, self.reference.clone()) }
+    }
+}
