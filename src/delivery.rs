@@ -12,10 +12,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clock::Timestamp;
+
 pub use address::AddressTemplate;
 use message::cloud_event_type;
 pub use message::{
-    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, Occasion, json_schema, without_control_characters,
+    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, Occasion, Renewal, json_schema,
+    without_control_characters,
 };
 
 /// A serial's data: a licence key, or the encoded content of a licence file. `Debug` prints `***`.
@@ -86,7 +89,7 @@ impl fmt::Debug for DownloadManager {
 /// One order line as the customer needs it.
 #[derive(Clone, PartialEq, Serialize)]
 pub struct Line {
-    pub product_ref: Option<i64>,
+    pub product_ref: Option<String>,
     pub remark: String,
     pub digital_locker_link: String,
     pub download_until: Option<String>,
@@ -114,13 +117,48 @@ pub enum Warning {
     LinesUnmatched,
 }
 
-/// Everything that one generation's order data brings for one subscription.
-#[derive(Clone, Debug, PartialEq)]
+/// The term that was paid for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Period {
+    pub start: Option<Timestamp>,
+    pub end: Option<Timestamp>,
+}
+
+/// What was paid for it, as the provider tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Charge {
+    /// A decimal number, digit by digit as it was sent.
+    pub amount: Option<String>,
+    pub currency: Option<String>,
+    pub state: Option<String>,
+    pub attempts: Option<i64>,
+    /// The payment's name at the provider.
+    pub reference: Option<String>,
+}
+
+/// An invoice or the like.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Document {
+    pub label: String,
+    pub url: String,
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({:?})", self.label)
+    }
+}
+
+/// Everything that one delivery brings for one subscription, in the order in which the message shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Delivery {
-    pub order_number: Option<i64>,
+    pub order_number: Option<String>,
+    pub period: Option<Period>,
+    pub charge: Option<Charge>,
+    pub documents: Vec<Document>,
+    pub warnings: Vec<Warning>,
     pub lines: Vec<Line>,
     pub download_manager: Option<DownloadManager>,
-    pub warnings: Vec<Warning>,
 }
 
 impl Delivery {
@@ -160,7 +198,7 @@ pub(crate) mod tests {
 
     pub fn line(keys: &[&str]) -> Line {
         Line {
-            product_ref: Some(811_537),
+            product_ref: Some("811537".to_owned()),
             remark: String::new(),
             digital_locker_link: String::new(),
             download_until: Some("2026-12-12".to_owned()),
@@ -177,13 +215,13 @@ pub(crate) mod tests {
 
     pub fn delivery(lines: Vec<Line>) -> Delivery {
         Delivery {
-            order_number: Some(12_567_638),
+            order_number: Some("12567638".to_owned()),
             lines,
             download_manager: Some(DownloadManager {
                 pc: Some("https://dl.example/pc?SECRET".to_owned()),
                 mac: Some("https://dl.example/mac?SECRET".to_owned()),
             }),
-            warnings: vec![],
+            ..Delivery::default()
         }
     }
 

@@ -13,7 +13,7 @@ use crate::admin;
 use crate::choice::Lane;
 use crate::cli::import::rows::{Format, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
-use crate::delivery::{About, Event, Message};
+use crate::delivery::{About, Event, Message, Occasion, Renewal};
 use crate::provider::{Claim, Error, Verdict, nexway_connect};
 use crate::renewal::order::{self, Patience, Step};
 use crate::renewal::poll::{self, Look};
@@ -74,10 +74,11 @@ pub fn order_body(body: &[u8]) {
         match order::decide(&Patience::default(), answer.as_ref().map(|fetched| fetched.part(claim)), &rules, now) {
             Step::Deliver { delivery, .. } => {
                 let keys: Vec<String> = delivery.serials().map(|serial| serial.data.reveal().to_owned()).collect();
+                let (reference, partner_order_number) = (number.to_owned(), Some(number.to_owned()));
                 let event = Event::RenewalReady {
-                    generation: 1,
-                    revision: 0,
-                    partner_order_number: number.to_owned(),
+                    renewal: Renewal { generation: 1, revision: 0, reference, partner_order_number },
+                    occasion: Occasion::Renewal,
+                    late: false,
                     detected_at: now,
                     expires_at: None,
                     delivery,
@@ -227,7 +228,9 @@ fn sent(event: &Event) -> serde_json::Value {
         provider: "nexway".to_owned(),
         territory: "eu".to_owned(),
         partner_order_number: "PARTNER689".to_owned(),
-        subscription_id: 5_618_577,
+        subscription_id: "5618577".to_owned(),
+        partner_reference: None,
+        is_numbered: true,
         metadata: RawValue::from_string("{}".to_owned()).expect("JSON"),
     };
     let message = Message::new(&about, event, Timestamp::from_unix(NOW));

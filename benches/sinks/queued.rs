@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::delivery::{About, Delivery, DownloadManager, Event, File, LicenceKey, Line, Message, Serial, keys_hash};
+use renewald::delivery::{
+    About, Delivery, DownloadManager, Event, File, LicenceKey, Line, Message, Occasion, Renewal, Serial, keys_hash,
+};
 use renewald::settings::Settings;
 use renewald::signals::Shutdown;
 use renewald::store::{Access, ListFilter, NewMessage, NewSubscription, PollRecord, Store};
@@ -32,14 +34,21 @@ fn message(id: i64) -> Message {
         provider: "bench".to_owned(),
         territory: "eu".to_owned(),
         partner_order_number: order_number(id),
-        subscription_id: id,
+        subscription_id: id.to_string(),
+        partner_reference: None,
+        is_numbered: true,
         metadata: serde_json::value::RawValue::from_string(metadata.to_owned()).expect("an object"),
     };
-    let now = Timestamp::now();
+    let (now, renewed) = (Timestamp::now(), format!("{}-1", order_number(id)));
     let event = Event::RenewalReady {
-        generation: 1,
-        revision: 0,
-        partner_order_number: format!("{}-1", order_number(id)),
+        renewal: Renewal {
+            generation: 1,
+            revision: 0,
+            partner_order_number: Some(renewed.clone()),
+            reference: renewed,
+        },
+        occasion: Occasion::Renewal,
+        late: false,
         detected_at: now,
         expires_at: Some(now),
         delivery: delivery(id),
@@ -64,7 +73,7 @@ fn delivery(id: i64) -> Delivery {
         group: String::new(),
     };
     let line = Line {
-        product_ref: Some(811_537),
+        product_ref: Some("811537".to_owned()),
         remark: "Sign in with the address of your order to activate the product on a new device.".to_owned(),
         digital_locker_link: link("locker"),
         download_until: Some("2027-12-12".to_owned()),
@@ -72,7 +81,8 @@ fn delivery(id: i64) -> Delivery {
         files: ["windows.exe", "macos.dmg"].map(file).into(),
     };
     let download_manager = Some(DownloadManager { pc: Some(link("pc")), mac: Some(link("mac")) });
-    Delivery { order_number: Some(12_567_638 + id), lines: vec![line], download_manager, warnings: vec![] }
+    let order_number = Some((12_567_638 + id).to_string());
+    Delivery { order_number, lines: vec![line], download_manager, ..Delivery::default() }
 }
 
 fn runtime() -> Runtime {

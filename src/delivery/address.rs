@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn placeholders_are_filled_from_the_message() {
         let body = r#"{"data":{"subscription":{"provider":"nexway","territory":"eu","partner_order_number":"A",
-                       "subscription_id":1,"metadata":{}}}}"#;
+                       "subscription_id":"1","partner_reference":null,"metadata":{}}}}"#;
         let rendered = |template| AddressTemplate::parse(template).unwrap().render(&message(body)).unwrap();
         assert_eq!(rendered("{provider}.{territory}.{type}"), "nexway.eu.renewald.renewal.ready.v1");
         assert_eq!(rendered("a.{territory}{territory}-b"), "a.eueu-b");

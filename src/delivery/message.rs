@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::{Uuid, uuid};
 
-use super::{Delivery, DownloadManager, Line, Warning};
+use super::Delivery;
 use crate::clock::Timestamp;
 use crate::json::compact;
 
@@ -74,10 +74,15 @@ pub struct About {
     pub territory: String,
     /// The original: without the suffix of a renewal.
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
+    /// What the reseller called it at the provider, where the provider tells.
+    pub partner_reference: Option<String>,
     /// The reseller's own JSON object, stored when the subscription was tracked.
     #[serde(serialize_with = "without_whitespace")]
     pub metadata: Box<RawValue>,
+    /// The number belongs to the identity, and so to the ids of messages; not written, and false in what was read.
+    #[serde(skip)]
+    pub is_numbered: bool,
 }
 
 /// Shows no metadata: it may name the customer.
@@ -92,21 +97,17 @@ impl fmt::Debug for About {
 #[derive(Clone, Debug)]
 pub enum Event {
     RenewalReady {
-        generation: i64,
-        /// 0, raised by `refetch`: the id's ordinal.
-        revision: i64,
-        /// The renewal's own number, suffix included.
-        partner_order_number: String,
+        renewal: Renewal,
+        occasion: Occasion,
+        /// Older than one that was announced before it.
+        late: bool,
         detected_at: Timestamp,
         /// Only on the newest generation of a jump.
         expires_at: Option<Timestamp>,
         delivery: Delivery,
     },
     RenewalFailed {
-        generation: i64,
-        /// As in [`Event::RenewalReady`].
-        revision: i64,
-        partner_order_number: String,
+        renewal: Renewal,
         code: Option<i64>,
         reason: FailReason,
         /// As the provider sent it: control characters are taken out when the message is written.
@@ -119,15 +120,24 @@ pub enum Event {
         from: Option<String>,
         to: Option<String>,
     },
-    Ended {
-        generation: i64,
-        /// As in [`Event::StatusChanged`].
-        change: i64,
-        reason: EndReason,
-    },
-    /// Once per term. A term is named by its expiry, which is the id's ordinal: where the provider moves the expiry of an
+    /// Once per term. A term is named by its expiry, which goes into the id: where the provider moves the expiry of an
     /// unrenewed generation, the new term's message is a new one.
+    Ended { generation: i64, expires_at: Option<Timestamp>, reason: EndReason },
+    /// Once per term, as [`Event::Ended`].
     NotRenewed { generation: i64, expires_at: Timestamp, technical_status: Option<String> },
+}
+
+/// Which delivery a message is about.
+#[derive(Clone, Debug, Serialize)]
+pub struct Renewal {
+    /// The label for people.
+    pub generation: i64,
+    /// 0, raised by `refetch`: the id's ordinal.
+    pub revision: i64,
+    /// The provider's own name for it.
+    pub reference: String,
+    /// The renewal's own number, suffix included, where the provider has such.
+    pub partner_order_number: Option<String>,
 }
 
 impl Event {
@@ -144,20 +154,23 @@ impl Event {
 
     pub fn generation(&self) -> i64 {
         match self {
-            Self::RenewalReady { generation, .. }
-            | Self::RenewalFailed { generation, .. }
-            | Self::StatusChanged { generation, .. }
+            Self::RenewalReady { renewal, .. } | Self::RenewalFailed { renewal, .. } => renewal.generation,
+            Self::StatusChanged { generation, .. }
             | Self::Ended { generation, .. }
             | Self::NotRenewed { generation, .. } => *generation,
         }
     }
 
-    /// What tells two events of the same type and generation apart.
-    fn ordinal(&self) -> i64 {
+    /// What tells two events of the same type and subscription apart: a reference, and an ordinal where there are several.
+    fn distinction(&self) -> (String, i64) {
+        let term = |end: &Timestamp| (end.as_unix().to_string(), 0);
         match self {
-            Self::RenewalReady { revision, .. } | Self::RenewalFailed { revision, .. } => *revision,
-            Self::StatusChanged { change, .. } | Self::Ended { change, .. } => *change,
-            Self::NotRenewed { expires_at, .. } => expires_at.as_unix(),
+            Self::RenewalReady { renewal, .. } | Self::RenewalFailed { renewal, .. } => {
+                (renewal.reference.clone(), renewal.revision)
+            }
+            Self::StatusChanged { change, .. } => (String::new(), *change),
+            Self::Ended { expires_at, .. } => expires_at.as_ref().map(term).unwrap_or_default(),
+            Self::NotRenewed { expires_at, .. } => term(expires_at),
         }
     }
 }
@@ -187,7 +200,7 @@ impl Message {
             subject: format!("{}/{}", about.partner_order_number, about.subscription_id),
             time: queued_at,
             datacontenttype: "application/json",
-            data: Data { subscription: about, generation: event.generation(), event: Fields::of(event) },
+            data: Data { subscription: about, event: Fields::of(event) },
         };
         // Licences may be files of many megabytes: room for them once, rather than copied as the body grows.
         let mut body = Vec::with_capacity(2048 + serial_bytes(event));
@@ -230,13 +243,14 @@ pub(super) fn cloud_event_type(event: &str) -> String {
 }
 
 fn id(about: &About, event: &Event) -> Uuid {
+    let (reference, ordinal) = event.distinction();
     let name = serde_json::json!([
         about.provider,
-        about.partner_order_number,
-        about.subscription_id.to_string(),
-        event.generation().to_string(),
+        if about.is_numbered { &about.partner_order_number } else { &about.subscription_id },
+        about.subscription_id,
+        reference,
         format!("renewald.{}", event.name()),
-        event.ordinal().to_string(),
+        ordinal.to_string(),
     ]);
     Uuid::new_v5(&NAMESPACE, name.to_string().as_bytes())
 }
@@ -265,40 +279,43 @@ struct CloudEvent<'a> {
 #[derive(Serialize)]
 struct Data<'a> {
     subscription: &'a About,
-    generation: i64,
     #[serde(flatten)]
     event: Fields<'a>,
 }
 
-/// What each type has beside `subscription` and `generation`.
+/// What each type has beside `subscription`.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Fields<'a> {
     RenewalReady {
-        revision: i64,
-        partner_order_number: &'a str,
-        order_number: Option<i64>,
+        #[serde(flatten)]
+        renewal: &'a Renewal,
+        occasion: Occasion,
+        late: bool,
         detected_at: Timestamp,
         expires_at: Option<Timestamp>,
-        warnings: &'a [Warning],
-        lines: &'a [Line],
-        download_manager: Option<&'a DownloadManager>,
+        #[serde(flatten)]
+        delivery: &'a Delivery,
     },
     RenewalFailed {
-        revision: i64,
-        partner_order_number: &'a str,
+        #[serde(flatten)]
+        renewal: &'a Renewal,
         code: Option<i64>,
         reason: FailReason,
         provider_message: String,
     },
     StatusChanged {
+        generation: i64,
         from: Option<&'a str>,
         to: Option<&'a str>,
     },
     Ended {
+        generation: i64,
+        expires_at: Option<Timestamp>,
         reason: EndReason,
     },
     NotRenewed {
+        generation: i64,
         expires_at: Timestamp,
         technical_status: Option<&'a str>,
     },
@@ -307,32 +324,31 @@ enum Fields<'a> {
 impl<'a> Fields<'a> {
     fn of(event: &'a Event) -> Self {
         match event {
-            Event::RenewalReady { revision, partner_order_number, detected_at, expires_at, delivery, .. } => {
-                Self::RenewalReady {
-                    revision: *revision,
-                    partner_order_number,
-                    order_number: delivery.order_number,
-                    detected_at: *detected_at,
-                    expires_at: *expires_at,
-                    warnings: &delivery.warnings,
-                    lines: &delivery.lines,
-                    download_manager: delivery.download_manager.as_ref(),
-                }
+            Event::RenewalReady { renewal, occasion, late, detected_at, expires_at, delivery } => Self::RenewalReady {
+                renewal,
+                occasion: *occasion,
+                late: *late,
+                detected_at: *detected_at,
+                expires_at: *expires_at,
+                delivery,
+            },
+            Event::RenewalFailed { renewal, code, reason, provider_message } => Self::RenewalFailed {
+                renewal,
+                code: *code,
+                reason: *reason,
+                provider_message: without_control_characters(provider_message),
+            },
+            Event::StatusChanged { generation, from, to, .. } => {
+                Self::StatusChanged { generation: *generation, from: from.as_deref(), to: to.as_deref() }
             }
-            Event::RenewalFailed { revision, partner_order_number, code, reason, provider_message, .. } => {
-                Self::RenewalFailed {
-                    revision: *revision,
-                    partner_order_number,
-                    code: *code,
-                    reason: *reason,
-                    provider_message: without_control_characters(provider_message),
-                }
+            Event::Ended { generation, expires_at, reason } => {
+                Self::Ended { generation: *generation, expires_at: *expires_at, reason: *reason }
             }
-            Event::StatusChanged { from, to, .. } => Self::StatusChanged { from: from.as_deref(), to: to.as_deref() },
-            Event::Ended { reason, .. } => Self::Ended { reason: *reason },
-            Event::NotRenewed { expires_at, technical_status, .. } => {
-                Self::NotRenewed { expires_at: *expires_at, technical_status: technical_status.as_deref() }
-            }
+            Event::NotRenewed { generation, expires_at, technical_status } => Self::NotRenewed {
+                generation: *generation,
+                expires_at: *expires_at,
+                technical_status: technical_status.as_deref(),
+            },
         }
     }
 }

@@ -212,9 +212,8 @@ impl Poll<'_> {
             self.after.state = State::Ended;
             self.after.ended_at = Some(self.look.now);
             self.after.pace = Pace::Monthly;
-            self.after.status_changes += 1;
-            let generation = self.after.generation.unwrap_or(0);
-            self.events.push(Event::Ended { generation, change: self.after.status_changes, reason });
+            let (generation, expires_at) = (self.after.generation.unwrap_or(0), self.after.expires_at);
+            self.events.push(Event::Ended { generation, expires_at, reason });
         } else if reason == EndReason::Expired {
             self.not_renewed();
         }

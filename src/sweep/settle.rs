@@ -2,7 +2,7 @@
 
 use super::request::Shared;
 use crate::clock::Timestamp;
-use crate::delivery::{self, About, Delivery, Event, Message, Warning};
+use crate::delivery::{self, About, Delivery, Event, Message, Occasion, Renewal, Warning};
 use crate::provider::{Claim, Class, Error as ProviderError, Fetched};
 use crate::renewal::order::{self, Failed, Step};
 use crate::renewal::poll;
@@ -82,9 +82,9 @@ impl<P> Shared<'_, P> {
     fn ready(&self, renewal: &DueRenewal, delivery: Delivery, now: Timestamp) -> NewMessage {
         let keys_hash = delivery::keys_hash(&delivery);
         let event = Event::RenewalReady {
-            generation: renewal.generation,
-            revision: renewal.revision,
-            partner_order_number: renewal.order_number.clone(),
+            renewal: self.told(renewal),
+            occasion: Occasion::Renewal,
+            late: false,
             detected_at: renewal.detected_at,
             expires_at: renewal.expires_at,
             delivery,
@@ -94,9 +94,7 @@ impl<P> Shared<'_, P> {
 
     fn failed(&self, renewal: &DueRenewal, failed: Failed, now: Timestamp) -> NewMessage {
         let event = Event::RenewalFailed {
-            generation: renewal.generation,
-            revision: renewal.revision,
-            partner_order_number: renewal.order_number.clone(),
+            renewal: self.told(renewal),
             code: failed.code,
             reason: failed.reason,
             provider_message: failed.message,
@@ -104,14 +102,19 @@ impl<P> Shared<'_, P> {
         self.message(renewal, &event, now)
     }
 
+    fn told(&self, renewal: &DueRenewal) -> Renewal {
+        let reference = renewal.order_number.clone();
+        Renewal {
+            generation: renewal.generation,
+            revision: renewal.revision,
+            partner_order_number: self.account.convention.is_numbered.then(|| reference.clone()),
+            reference,
+        }
+    }
+
     fn message(&self, renewal: &DueRenewal, event: &Event, now: Timestamp) -> NewMessage {
-        let about = about(
-            &self.account.name,
-            &renewal.territory,
-            &renewal.partner_order_number,
-            renewal.subscription_id,
-            &renewal.metadata,
-        );
+        let about =
+            self.about(&renewal.territory, &renewal.partner_order_number, renewal.subscription_id, &renewal.metadata);
         let message = Message::new(&about, event, now);
         NewMessage {
             sinks: self.takers(&message.event, &renewal.territory),
@@ -143,13 +146,7 @@ impl<P> Shared<'_, P> {
             }
             // Forgotten while it was asked: what the poll found has nowhere to go either.
             let Some(metadata) = self.store.metadata(after.row).await? else { return Ok(Vec::new()) };
-            let about = about(
-                &self.account.name,
-                &after.territory,
-                &after.partner_order_number,
-                after.subscription_id,
-                &metadata,
-            );
+            let about = self.about(&after.territory, &after.partner_order_number, after.subscription_id, &metadata);
             messages.push(NewMessage {
                 message: Message::new(&about, event, now),
                 subscription: after.row,
@@ -161,18 +158,20 @@ impl<P> Shared<'_, P> {
         }
         Ok(messages)
     }
-}
 
-fn about(provider: &str, territory: &str, number: &str, subscription_id: i64, metadata: &str) -> About {
-    let metadata = serde_json::value::RawValue::from_string(metadata.to_owned())
-        // The column's CHECK lets nothing but JSON objects in.
-        .unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned());
-    About {
-        provider: provider.to_owned(),
-        territory: territory.to_owned(),
-        partner_order_number: number.to_owned(),
-        subscription_id,
-        metadata,
+    fn about(&self, territory: &str, number: &str, subscription_id: i64, metadata: &str) -> About {
+        let metadata = serde_json::value::RawValue::from_string(metadata.to_owned())
+            // The column's CHECK lets nothing but JSON objects in.
+            .unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned());
+        About {
+            provider: self.account.name.clone(),
+            territory: territory.to_owned(),
+            partner_order_number: number.to_owned(),
+            subscription_id: subscription_id.to_string(),
+            partner_reference: None,
+            metadata,
+            is_numbered: self.account.convention.is_numbered,
+        }
     }
 }
 

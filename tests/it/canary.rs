@@ -8,7 +8,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::Command;
 
-use renewald::delivery::{Delivery, Event, LicenceKey, Line, Message, Serial};
+use renewald::delivery::{Delivery, Event, LicenceKey, Line, Message, Occasion, Renewal, Serial};
 use renewald::store::{Metadata, NewSubscription};
 use serde_json::json;
 
@@ -151,7 +151,7 @@ fn a_panic_says_nothing_of_what_it_had_in_hand() {
         serials: vec![serial],
         files: Vec::new(),
     };
-    let delivery = Delivery { order_number: None, lines: vec![line], download_manager: None, warnings: Vec::new() };
+    let delivery = Delivery { lines: vec![line], ..Delivery::default() };
     let new = NewSubscription {
         provider: "nexway".to_owned(),
         territory: "eu".to_owned(),
@@ -170,9 +170,14 @@ fn a_panic_says_nothing_of_what_it_had_in_hand() {
         replays: 0,
     };
     let event = Event::RenewalReady {
-        generation: 1,
-        revision: 0,
-        partner_order_number: "A-1".to_owned(),
+        renewal: Renewal {
+            generation: 1,
+            revision: 0,
+            reference: "A-1".to_owned(),
+            partner_order_number: Some("A-1".to_owned()),
+        },
+        occasion: Occasion::Renewal,
+        late: false,
         detected_at: renewald::clock::Timestamp::now(),
         expires_at: None,
         delivery: delivery.clone(),

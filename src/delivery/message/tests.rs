@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::tests::{delivery, line};
 use super::*;
+use crate::delivery::Warning;
 
 const QUEUED_AT: i64 = 1_795_291_200; // 2026-11-21T20:00:00Z
 
@@ -12,16 +13,23 @@ fn about(metadata: &str) -> About {
         provider: "nexway".to_owned(),
         territory: "eu".to_owned(),
         partner_order_number: "PARTNER689".to_owned(),
-        subscription_id: 5_618_577,
+        subscription_id: "5618577".to_owned(),
+        partner_reference: None,
+        is_numbered: true,
         metadata: RawValue::from_string(metadata.to_owned()).unwrap(),
     }
 }
 
+fn renewal(generation: i64, revision: i64) -> Renewal {
+    let reference = format!("PARTNER689-{generation}");
+    Renewal { generation, revision, partner_order_number: Some(reference.clone()), reference }
+}
+
 fn ready(delivery: Delivery) -> Event {
     Event::RenewalReady {
-        generation: 1,
-        revision: 0,
-        partner_order_number: "PARTNER689-1".to_owned(),
+        renewal: renewal(1, 0),
+        occasion: Occasion::Renewal,
+        late: false,
         detected_at: Timestamp::from_unix(QUEUED_AT - 60),
         expires_at: Some(Timestamp::from_unix(QUEUED_AT + 31_536_000)),
         delivery,
@@ -30,9 +38,7 @@ fn ready(delivery: Delivery) -> Event {
 
 fn failed(provider_message: &str) -> Event {
     Event::RenewalFailed {
-        generation: 2,
-        revision: 1,
-        partner_order_number: "PARTNER689-2".to_owned(),
+        renewal: renewal(2, 1),
         code: Some(1010),
         reason: FailReason::NotFound,
         provider_message: provider_message.to_owned(),
@@ -63,11 +69,18 @@ fn renewal_ready_is_the_example_of_the_design() {
 #[test]
 fn ids_are_those_of_another_implementation() {
     let id = message(&ready(delivery(vec![]))).id;
-    assert_eq!(id, uuid!("ca7413ce-2f68-51bc-b542-7a17d45b4d6b"));
+    assert_eq!(id, uuid!("97084a54-52fc-5ba5-a0c7-cc716ffdeb9e"));
 
-    let about = About { partner_order_number: "NEXWAY-\"Ü".to_owned(), subscription_id: 7, ..about("{}") };
+    let about =
+        About { partner_order_number: "NEXWAY-\"Ü".to_owned(), subscription_id: "7".to_owned(), ..about("{}") };
     let message = Message::new(&about, &not_renewed(QUEUED_AT), Timestamp::from_unix(0));
-    assert_eq!(message.id, uuid!("d870477d-ca44-5cfd-839f-d8307963909c"));
+    assert_eq!(message.id, uuid!("1abd039f-bee6-5129-a41e-3ec39aacccf1"));
+
+    let (id, is_numbered) = ("sub-7".to_owned(), false);
+    let about = About { provider: "monetize".to_owned(), subscription_id: id, is_numbered, ..self::about("{}") };
+    let changed = Event::StatusChanged { generation: 0, change: 3, from: None, to: None };
+    let message = Message::new(&about, &changed, Timestamp::from_unix(0));
+    assert_eq!(message.id, uuid!("f77cd702-4f1e-5330-a5fa-8b0a1a27d3e0"), "the number is no part of it");
 }
 
 #[test]
@@ -85,17 +98,16 @@ fn every_event_fits_the_schema_and_no_other() {
     let mut bare = line(&[]);
     (bare.product_ref, bare.download_until, bare.files[0].size) = (None, None, None);
     let bare = Delivery {
-        order_number: None,
         lines: vec![bare],
-        download_manager: None,
         warnings: vec![Warning::Partial, Warning::Empty, Warning::UnknownEncoding, Warning::LinesUnmatched],
+        ..Delivery::default()
     };
     let events = [
         ready(delivery(vec![line(&["XXXX-YYYY"])])),
         ready(bare),
         failed("no such order"),
         Event::StatusChanged { generation: 0, change: 1, from: None, to: Some("ACTIVE".to_owned()) },
-        Event::Ended { generation: 0, change: 2, reason: EndReason::Cancelled },
+        Event::Ended { generation: -1, expires_at: None, reason: EndReason::Cancelled },
         not_renewed(QUEUED_AT),
     ];
     for event in events {

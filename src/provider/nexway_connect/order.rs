@@ -158,7 +158,13 @@ fn deliver(ours: &Ours<'_>, order: &OrderData) -> Delivery {
     if ours.unmatched {
         warnings.push(Warning::LinesUnmatched);
     }
-    Delivery { order_number: order.order_number, lines, download_manager: order.download_manager.clone(), warnings }
+    Delivery {
+        order_number: order.order_number.map(|number| number.to_string()),
+        lines,
+        download_manager: order.download_manager.clone(),
+        warnings,
+        ..Delivery::default()
+    }
 }
 
 /// What could be handed over at the end of patience: something with content, or nothing.
@@ -179,7 +185,7 @@ fn partial_delivery(class: Class, ours: &Ours<'_>, order: &OrderData) -> Option<
 
 fn to_line<'a>(line: &OrderLine, items: impl Iterator<Item = &'a LineItem>) -> Line {
     Line {
-        product_ref: line.product_ref,
+        product_ref: line.product_ref.map(|product| product.to_string()),
         remark: line.remark.clone(),
         digital_locker_link: line.digital_locker_link.clone(),
         download_until: line.download_until.clone(),

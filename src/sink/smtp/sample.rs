@@ -4,7 +4,8 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::delivery::{
-    About, Delivery, DownloadManager, EndReason, Event, FailReason, File, LicenceKey, Line, Message, Serial,
+    About, Charge, Delivery, Document, DownloadManager, EndReason, Event, FailReason, File, LicenceKey, Line, Message,
+    Occasion, Period, Renewal, Serial,
 };
 
 const THEN: Timestamp = Timestamp::from_unix(1_795_291_200);
@@ -15,28 +16,29 @@ pub fn message(event: &str) -> Message {
         provider: "provider".to_owned(),
         territory: "eu".to_owned(),
         partner_order_number: "ORDER".to_owned(),
-        subscription_id: 1,
+        subscription_id: "1".to_owned(),
+        partner_reference: None,
         metadata: RawValue::NULL.to_owned(),
+        is_numbered: true,
     };
     Message::new(&about, &sample(event), THEN)
 }
 
 fn sample(event: &str) -> Event {
-    let (generation, revision, partner_order_number) = (1, 0, "ORDER-1".to_owned());
+    let (generation, number) = (1, "ORDER-1".to_owned());
+    let renewal = Renewal { generation, revision: 0, reference: number.clone(), partner_order_number: Some(number) };
     match event {
         "renewal.ready" => Event::RenewalReady {
-            generation,
-            revision,
-            partner_order_number,
+            renewal,
+            occasion: Occasion::Renewal,
+            late: false,
             detected_at: THEN,
             expires_at: Some(THEN),
             delivery: delivery(),
         },
         "renewal.failed" => Event::RenewalFailed {
-            generation,
-            revision,
-            partner_order_number,
-            code: Some(1062),
+            renewal,
+            code: Some(1),
             reason: FailReason::Refused,
             provider_message: "a text".to_owned(),
         },
@@ -46,7 +48,7 @@ fn sample(event: &str) -> Event {
             from: Some("ACTIVE".to_owned()),
             to: Some("EXPIRED".to_owned()),
         },
-        "subscription.ended" => Event::Ended { generation, change: 1, reason: EndReason::Expired },
+        "subscription.ended" => Event::Ended { generation, expires_at: Some(THEN), reason: EndReason::Expired },
         _ => Event::NotRenewed { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) },
     }
 }
@@ -67,7 +69,7 @@ fn delivery() -> Delivery {
         group: String::new(),
     };
     let line = Line {
-        product_ref: Some(1),
+        product_ref: Some("1".to_owned()),
         remark: "a remark".to_owned(),
         digital_locker_link: link(),
         download_until: Some("2026-12-12".to_owned()),
@@ -75,9 +77,18 @@ fn delivery() -> Delivery {
         files: vec![file],
     };
     Delivery {
-        order_number: Some(1),
+        order_number: Some("1".to_owned()),
+        period: Some(Period { start: Some(THEN), end: Some(THEN) }),
+        charge: Some(Charge {
+            amount: Some("29.99".to_owned()),
+            currency: Some("EUR".to_owned()),
+            state: Some("captured".to_owned()),
+            attempts: Some(1),
+            reference: Some("a payment".to_owned()),
+        }),
+        documents: vec![Document { label: "Invoice".to_owned(), url: link() }],
+        warnings: vec![],
         lines: vec![line],
         download_manager: Some(DownloadManager { pc: Some(link()), mac: Some(link()) }),
-        warnings: vec![],
     }
 }

@@ -245,7 +245,6 @@ impl Model {
         if expected.renewals.is_empty() && now - since >= DAY && long_over {
             self.ended = Some(now);
             self.pace = Pace::Monthly;
-            self.changes += 1;
             expected.events.push("subscription.ended");
         }
     }
