@@ -39,7 +39,7 @@
 //! | [`metrics`], [`pulse`] | what the loops count, and whether they still turn |
 //! | [`view`] | the objects that `--json` and the API show |
 //! | [`tls`], [`text`], [`json`] | HTTP clients; making foreign text safe to show; JSON as it was written |
-//! | [`sandbox`] | a fake provider with state, a clock of its own and faults |
+//! | [`sandbox`] | fake providers, a folder for each kind, on one floor: clock, faults, log, control calls |
 //!
 //! # The path of one renewal
 //!

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::logging;
-use crate::sandbox::{ClashingNumber, Options, Sandbox, Switches};
+use crate::sandbox::nexway_connect::{Account, ClashingNumber, Options, Sandbox, Switches};
 use crate::settings::{Log, Settings};
 use cast::DAYS;
 use place::Place;
@@ -89,7 +89,7 @@ fn sandbox_options() -> Options {
     Options {
         speed: 0.0,
         start: Timestamp::from_unix(today) - DAYS * Duration::from_secs(DAY as u64),
-        switches,
+        account: Account { switches, ..Account::default() },
         ..Options::default()
     }
 }

@@ -1,39 +1,30 @@
-//! What a test, the demo or the control endpoint can do to a running sandbox and learn from it.
+//! What a test, the demo or the control endpoint can do to a running sandbox of any kind, and learn from it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
-use super::Error;
+use super::call::Fake;
 use super::faults::Fault;
 use super::log::Request;
-use super::order_data::{OrderAnswer, Variant};
-use super::orders::{NewOrder, Renewal};
-use super::script::Script;
-use super::switches::Switches;
 use super::world::World;
 use crate::clock::Timestamp;
 
 /// What the sandbox's thread and everybody outside share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    world: Mutex<World>,
-    /// Name and secret of each.
-    pub(super) territories: Vec<(Arc<str>, String)>,
+pub(super) struct Shared<F: Fake> {
+    world: Mutex<World<F>>,
     /// Counts the releases; a held answer waits for the next.
     pub(super) released: watch::Sender<u64>,
     blocked_waiters: Condvar,
     async_waiters: Notify,
 }
 
-impl Shared {
-    pub(super) fn new(world: World, territories: &BTreeMap<String, String>) -> Self {
+impl<F: Fake> Shared<F> {
+    pub(super) fn new(world: World<F>) -> Self {
         Self {
             world: Mutex::new(world),
-            territories: territories.iter().map(|(name, secret)| (name.as_str().into(), secret.clone())).collect(),
             released: watch::Sender::new(0),
             blocked_waiters: Condvar::new(),
             async_waiters: Notify::new(),
@@ -41,7 +32,7 @@ impl Shared {
     }
 
     /// Never held across an await. A panic elsewhere leaves the state usable: no change spans several steps.
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, World<F>> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,26 +44,22 @@ impl Shared {
 }
 
 /// A handle on a running sandbox; cheap to clone, usable from any thread. It does not keep the sandbox running.
-#[derive(Clone, Debug)]
-pub struct Controls {
-    pub(super) shared: Arc<Shared>,
+#[derive(Debug)]
+pub struct Controls<F: Fake> {
+    pub(super) shared: Arc<Shared<F>>,
 }
 
-/// A subscription as it stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SubscriptionState {
-    pub partner_order_number: String,
-    pub territory: String,
-    pub subscription_id: i64,
-    pub generation: i64,
-    pub expires_at: Timestamp,
-    /// When it renews by itself; `None` when it will not.
-    pub renews_at: Option<Timestamp>,
-    pub cancelled: bool,
+impl<F: Fake> Clone for Controls<F> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
 }
 
-/// The clock and subscriptions.
-impl Controls {
+type FaultOf<F> = Fault<<F as Fake>::Endpoint, <F as Fake>::About>;
+type RequestOf<F> = Request<<F as Fake>::Endpoint, <F as Fake>::About>;
+
+/// The clock.
+impl<F: Fake> Controls<F> {
     pub fn now(&self) -> Timestamp {
         self.shared.world().clock.now()
     }
@@ -96,104 +83,32 @@ impl Controls {
         self.shared.world().clock.set_speed(speed);
     }
 
-    /// Returns what *Create order* answers.
-    pub fn create_order(&self, order: NewOrder) -> Result<OrderAnswer, Error> {
-        if !self.shared.territories.iter().any(|(name, _)| **name == *order.territory) {
-            return Err(Error::UnknownTerritory(order.territory));
-        }
-        self.shared.world().create_order(order)
-    }
-
-    /// Every subscription there is, by original number.
-    pub fn subscriptions(&self) -> Vec<SubscriptionState> {
+    /// Does something to the provider itself, or asks it, at the present time.
+    pub fn provider<T>(&self, act: impl FnOnce(&mut F, Timestamp) -> T) -> T {
         let mut world = self.shared.world();
         let now = world.clock.now();
-        let mut states = Vec::new();
-        for order in world.book.orders(now) {
-            states.extend(order.subscriptions.iter().map(|subscription| SubscriptionState {
-                partner_order_number: order.number.clone(),
-                territory: order.territory.clone(),
-                subscription_id: subscription.id,
-                generation: subscription.generation,
-                expires_at: subscription.expires_at,
-                renews_at: subscription.renews_at(),
-                cancelled: subscription.cancelled,
-            }));
-        }
-        states
-    }
-
-    /// Renews now: one subscription of the original order, or all of them with `None`.
-    pub fn renew(&self, original: &str, subscription_id: Option<i64>) -> Result<(), Error> {
-        self.renew_times(original, subscription_id, 1)
-    }
-
-    /// Renews `times` generations at once, as they are found after a long downtime. Each has an order of its own.
-    pub fn renew_times(&self, original: &str, subscription_id: Option<i64>, times: u32) -> Result<(), Error> {
-        let mut world = self.shared.world();
-        let now = world.clock.now();
-        world.book.renew(original, subscription_id, times, now)
-    }
-
-    /// Makes the status answer show this generation. Makes no order, and nothing that `renewals` would list.
-    pub fn set_generation(&self, original: &str, subscription_id: Option<i64>, generation: i64) -> Result<(), Error> {
-        self.change(original, subscription_id, |subscription| subscription.generation = generation)
-    }
-
-    /// No further renewal; the licence stays active until its expiry.
-    pub fn cancel(&self, original: &str, subscription_id: Option<i64>) -> Result<(), Error> {
-        self.change(original, subscription_id, |subscription| subscription.cancelled = true)
-    }
-
-    pub fn set_auto_renew(&self, original: &str, subscription_id: Option<i64>, on: bool) -> Result<(), Error> {
-        self.change(original, subscription_id, |subscription| subscription.auto_renew = on)
-    }
-
-    /// Any text; `None` returns to what follows from the subscription's state.
-    pub fn set_technical_status(
-        &self,
-        original: &str,
-        subscription_id: Option<i64>,
-        status: Option<&str>,
-    ) -> Result<(), Error> {
-        self.change(original, subscription_id, |subscription| subscription.technical_status = status.map(str::to_owned))
-    }
-
-    fn change(
-        &self,
-        original: &str,
-        subscription_id: Option<i64>,
-        change: impl FnMut(&mut super::orders::Subscription),
-    ) -> Result<(), Error> {
-        let mut world = self.shared.world();
-        let now = world.clock.now();
-        world.book.change(original, subscription_id, now, change)
+        act(&mut world.provider, now)
     }
 }
 
 /// Behaviour.
-impl Controls {
-    /// What this very number (suffix included) answers from now on; replaces an earlier script.
-    pub fn script(&self, number: impl Into<String>, script: Script) {
-        self.shared.world().scripts.insert(number.into(), script);
-    }
-
-    pub fn switches(&self) -> Switches {
-        self.shared.world().switches.clone()
+impl<F: Fake> Controls<F> {
+    pub fn switches(&self) -> F::Switches {
+        self.shared.world().provider.switches().clone()
     }
 
     /// Changes any of the switches.
-    pub fn switch(&self, change: impl FnOnce(&mut Switches)) {
-        change(&mut self.shared.world().switches);
+    pub fn switch(&self, change: impl FnOnce(&mut F::Switches)) {
+        change(self.shared.world().provider.switches());
     }
 
     /// Adds a rule behind those in force.
-    pub fn fault(&self, fault: Fault) {
+    pub fn fault(&self, fault: FaultOf<F>) {
         self.shared.world().faults.add(fault);
     }
 
     /// The rules not yet spent.
-    pub fn faults(&self) -> Vec<Fault> {
+    pub fn faults(&self) -> Vec<FaultOf<F>> {
         self.shared.world().faults.rules().to_vec()
     }
 
@@ -207,46 +122,12 @@ impl Controls {
         let _world = self.shared.world(); // whoever is logged as arrived waits already
         self.shared.released.send_modify(|count| *count += 1);
     }
-
-    /// Makes every access token unknown at once; refresh tokens too if asked.
-    pub fn expire_tokens(&self, refresh_too: bool) {
-        self.shared.world().tokens.expire(refresh_too);
-    }
 }
 
 /// What happened.
-impl Controls {
-    /// Everything the provider ever renewed, in order of time: the truth that deliveries are held against.
-    pub fn renewals(&self) -> Vec<Renewal> {
-        let mut world = self.shared.world();
-        let now = world.clock.now();
-        world.book.renewals(now)
-    }
-
-    /// The serials (their `data`, as sent) that this number's order data holds for a subscription, in their order. A
-    /// generation still to come has its keys already; none for an unknown order, or where all ids are foreign.
-    pub fn expected_keys(&self, number: &str, subscription_id: i64) -> Vec<String> {
-        let mut world = self.shared.world();
-        let now = world.clock.now();
-        let script_variant = world.scripts.get(number).and_then(|script| script.variant);
-        for (original, generation) in world.book.readings(number) {
-            let Some(order) = world.book.order(original, now) else { continue };
-            if order.subscription(subscription_id).is_none() {
-                continue;
-            }
-            let mut issue = order.issue(generation).unwrap_or(&order.issues[0]).clone();
-            issue.generation = generation;
-            if !issue.subscription_ids.contains(&subscription_id) {
-                issue.subscription_ids.push(subscription_id);
-            }
-            let variant: Variant = script_variant.unwrap_or(order.variant);
-            return OrderAnswer::of(order, &issue, variant).keys_for(subscription_id);
-        }
-        Vec::new()
-    }
-
-    /// The last requests, oldest first: as many as [`super::Options::log_limit`] keeps.
-    pub fn requests(&self) -> Vec<Request> {
+impl<F: Fake> Controls<F> {
+    /// The last requests, oldest first: as many as [`super::running::Options::log_limit`] keeps.
+    pub fn requests(&self) -> Vec<RequestOf<F>> {
         self.shared.world().log.requests().cloned().collect()
     }
 
@@ -267,7 +148,7 @@ impl Controls {
 
     /// Blocks until a kept request is as wanted, and returns the oldest such. Looks at each when it arrives and again
     /// when it is answered; to wait for a new one, compare `seq` with an earlier [`Controls::request_count`].
-    pub fn wait_for(&self, wanted: impl Fn(&Request) -> bool, timeout: Duration) -> Option<Request> {
+    pub fn wait_for(&self, wanted: impl Fn(&RequestOf<F>) -> bool, timeout: Duration) -> Option<RequestOf<F>> {
         let deadline = Instant::now() + timeout;
         let mut world = self.shared.world();
         loop {
@@ -281,7 +162,11 @@ impl Controls {
     }
 
     /// [`Controls::wait_for`] for asynchronous callers.
-    pub async fn wait_for_async(&self, wanted: impl Fn(&Request) -> bool, timeout: Duration) -> Option<Request> {
+    pub async fn wait_for_async(
+        &self,
+        wanted: impl Fn(&RequestOf<F>) -> bool,
+        timeout: Duration,
+    ) -> Option<RequestOf<F>> {
         let search = async {
             loop {
                 let changed = self.shared.async_waiters.notified();

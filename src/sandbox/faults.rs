@@ -4,23 +4,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::{About, Call};
 use super::clock::duration;
 use super::random::Random;
-use super::world::{Call, Endpoint};
 
 /// A rule: which requests suffer, how often, and what. Everything left out matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fault {
-    #[serde(default)]
-    pub endpoint: Option<Endpoint>,
-    /// The number as it is asked for, suffix included.
-    #[serde(default)]
-    pub partner_order_number: Option<String>,
-    #[serde(default)]
-    pub subscription_id: Option<i64>,
-    #[serde(default)]
-    pub territory: Option<String>,
+pub struct Fault<E, A> {
+    pub endpoint: Option<E>,
+    #[serde(flatten)]
+    pub about: A,
     /// Of the matching requests, this share suffers.
     #[serde(default = "certain")]
     pub probability: f64,
@@ -37,31 +31,14 @@ fn certain() -> f64 {
     1.0
 }
 
-impl Fault {
+impl<E: PartialEq, A: About> Fault<E, A> {
     /// Every request suffers.
     pub fn new(fault: FaultKind) -> Self {
-        Self {
-            endpoint: None,
-            partner_order_number: None,
-            subscription_id: None,
-            territory: None,
-            probability: 1.0,
-            skip: 0,
-            times: None,
-            fault,
-        }
+        Self { endpoint: None, about: A::default(), probability: 1.0, skip: 0, times: None, fault }
     }
 
-    pub fn at(self, endpoint: Endpoint) -> Self {
+    pub fn at(self, endpoint: E) -> Self {
         Self { endpoint: Some(endpoint), ..self }
-    }
-
-    pub fn number(self, partner_order_number: impl Into<String>) -> Self {
-        Self { partner_order_number: Some(partner_order_number.into()), ..self }
-    }
-
-    pub fn territory(self, territory: impl Into<String>) -> Self {
-        Self { territory: Some(territory.into()), ..self }
     }
 
     pub fn probability(self, probability: f64) -> Self {
@@ -77,11 +54,8 @@ impl Fault {
         Self { skip, ..self }
     }
 
-    fn matches(&self, call: &Call) -> bool {
-        self.endpoint.is_none_or(|endpoint| endpoint == call.endpoint)
-            && self.partner_order_number.as_deref().is_none_or(|number| call.number.as_deref() == Some(number))
-            && self.subscription_id.is_none_or(|id| call.subscription_id == Some(id))
-            && self.territory.as_deref().is_none_or(|territory| call.territory() == Some(territory))
+    fn matches(&self, call: &Call<E, A>) -> bool {
+        self.endpoint.as_ref().is_none_or(|endpoint| *endpoint == call.endpoint) && call.about.fits(&self.about)
     }
 }
 
@@ -140,6 +114,8 @@ pub enum FaultKind {
     ByteOrderMark,
     /// 302
     Redirect { location: String },
+    /// The true answer to the same request without these parameters: a server that ignores a filter.
+    IgnoreQuery { names: Vec<String> },
 }
 
 impl FaultKind {
@@ -188,13 +164,17 @@ impl Suffering {
 }
 
 /// The rules in force, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    rules: Vec<Fault>,
+#[derive(Debug)]
+pub(super) struct Faults<E, A> {
+    rules: Vec<Fault<E, A>>,
 }
 
-impl Faults {
-    pub(super) fn add(&mut self, fault: Fault) {
+impl<E: PartialEq, A: About> Faults<E, A> {
+    pub(super) fn new() -> Self {
+        Self { rules: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, fault: Fault<E, A>) {
         self.rules.push(fault);
     }
 
@@ -202,12 +182,12 @@ impl Faults {
         self.rules.clear();
     }
 
-    pub(super) fn rules(&self) -> &[Fault] {
+    pub(super) fn rules(&self) -> &[Fault<E, A>] {
         &self.rules
     }
 
     /// What this request suffers; uses up `skip` and `times`.
-    pub(super) fn strike(&mut self, call: &Call, random: &mut Random) -> Suffering {
+    pub(super) fn strike(&mut self, call: &Call<E, A>, random: &mut Random) -> Suffering {
         let mut suffering = Suffering::default();
         for rule in self.rules.iter_mut().filter(|rule| rule.matches(call)) {
             let spent = rule.times == Some(0);
@@ -234,53 +214,56 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
+    use super::super::call::Named;
     use super::*;
 
-    fn strikes(faults: &mut Faults, number: &str, times: usize) -> Vec<Option<FaultKind>> {
-        let mut random = Random::new(1);
-        (0..times).map(|_| faults.strike(&Call::for_tests(Endpoint::Order, number), &mut random).alteration).collect()
+    type Rule = Fault<char, Named>;
+
+    fn strikes(faults: &mut Faults<char, Named>, name: &str, times: usize) -> Vec<Option<FaultKind>> {
+        let (call, mut random) = (Call::for_tests('o', Named::new(name)), Random::new(1));
+        (0..times).map(|_| faults.strike(&call, &mut random).alteration).collect()
     }
 
     #[test]
     fn the_next_three_after_the_first_two() {
-        let mut faults = Faults::default();
-        faults.add(Fault::new(FaultKind::EmptyObject).after(2).times(3));
+        let mut faults = Faults::new();
+        faults.add(Rule::new(FaultKind::EmptyObject).after(2).times(3));
         let struck: Vec<_> = strikes(&mut faults, "A", 7).iter().map(Option::is_some).collect();
         assert_eq!(struck, [false, false, true, true, true, false, false]);
         assert_eq!(faults.rules(), []);
     }
 
     #[test]
-    fn rules_are_for_their_endpoint_and_number_only() {
-        let mut faults = Faults::default();
-        faults.add(Fault::new(FaultKind::Html).at(Endpoint::Status));
-        faults.add(Fault::new(FaultKind::EmptyBody).number("A-1"));
+    fn rules_are_for_their_endpoint_and_subject_only() {
+        let mut faults = Faults::new();
+        faults.add(Rule::new(FaultKind::Html).at('s'));
+        faults.add(Rule { about: Named::new("B"), ..Rule::new(FaultKind::EmptyBody) });
         assert_eq!(strikes(&mut faults, "A", 1), [None]);
-        assert_eq!(strikes(&mut faults, "A-1", 1), [Some(FaultKind::EmptyBody)]);
+        assert_eq!(strikes(&mut faults, "B", 1), [Some(FaultKind::EmptyBody)]);
     }
 
     #[test]
     fn the_first_alteration_wins_and_does_not_use_up_the_second() {
-        let mut faults = Faults::default();
-        faults.add(Fault::new(FaultKind::Html).times(1));
-        faults.add(Fault::new(FaultKind::EmptyBody).times(1));
-        faults.add(Fault::new(FaultKind::Delay { by: Duration::from_millis(5) }));
+        let mut faults = Faults::new();
+        faults.add(Rule::new(FaultKind::Html).times(1));
+        faults.add(Rule::new(FaultKind::EmptyBody).times(1));
+        faults.add(Rule::new(FaultKind::Delay { by: Duration::from_millis(5) }));
         assert_eq!(strikes(&mut faults, "A", 3), [Some(FaultKind::Html), Some(FaultKind::EmptyBody), None]);
     }
 
     #[test]
     fn a_probability_strikes_about_its_share() {
-        let mut faults = Faults::default();
-        faults.add(Fault::new(FaultKind::Html).probability(0.25));
+        let mut faults = Faults::new();
+        faults.add(Rule::new(FaultKind::Html).probability(0.25));
         let struck = strikes(&mut faults, "A", 1000).iter().flatten().count();
         assert!((200..300).contains(&struck), "{struck}");
     }
 
     #[test]
     fn a_misspelt_fault_is_named() {
-        let error = serde_json::from_str::<Fault>(r#"{"fault": {"delay": {"by": "1s", "jitter": 3}}}"#).unwrap_err();
+        let error = serde_json::from_str::<Rule>(r#"{"fault": {"delay": {"by": "1s", "jitter": 3}}}"#).unwrap_err();
         assert!(error.to_string().contains("jitter"), "{error}");
-        let error = serde_json::from_str::<Fault>(r#"{"fault": "hold", "endpont": "token"}"#).unwrap_err();
+        let error = serde_json::from_str::<Rule>(r#"{"fault": "hold", "endpont": "o"}"#).unwrap_err();
         assert!(error.to_string().contains("endpont"), "{error}");
     }
 }

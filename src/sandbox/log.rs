@@ -1,37 +1,44 @@
 //! The request log: who asked what, when, and what was answered.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::{HeaderMap, HeaderName, Method};
 use serde::{Serialize, Serializer};
 
+use super::call::{About, Call};
 use super::rate::busiest_second;
-use super::world::{Call, Endpoint};
 use crate::clock::Timestamp;
 
 /// One request, logged when it arrived.
 #[derive(Clone, Debug, Serialize)]
-pub struct Request {
+pub struct Request<E, A> {
     /// Counts all requests from 0.
     pub seq: u64,
     #[serde(skip)]
     pub at: Instant,
     /// By the sandbox's clock.
     pub time: Timestamp,
-    pub endpoint: Endpoint,
+    pub endpoint: E,
     #[serde(serialize_with = "method_name")]
     pub method: Method,
-    /// As asked for, decoded.
-    pub partner_order_number: Option<Arc<str>>,
-    pub subscription_id: Option<i64>,
-    /// The territory whose secret was sent; `None` for a missing or wrong one.
-    pub territory: Option<Arc<str>>,
+    #[serde(flatten)]
+    pub about: A,
     #[serde(serialize_with = "header_names")]
     pub headers: Arc<[HeaderName]>,
     /// The status answered; `None` while the answer is held, when the client left before it, and for a cut.
     pub status: Option<u16>,
+}
+
+/// What it is about can be read off the request itself.
+impl<E, A> Deref for Request<E, A> {
+    type Target = A;
+
+    fn deref(&self) -> &A {
+        &self.about
+    }
 }
 
 fn header_names<S: Serializer>(names: &Arc<[HeaderName]>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -44,21 +51,21 @@ fn method_name<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S
 
 /// The last `limit` requests.
 #[derive(Debug)]
-pub(super) struct Log {
-    requests: VecDeque<Request>,
+pub(super) struct Log<E, A> {
+    requests: VecDeque<Request<E, A>>,
     limit: usize,
     next_seq: u64,
     /// Clients send the same headers over and over: one list serves them all.
     last_headers: Arc<[HeaderName]>,
 }
 
-impl Log {
+impl<E: Copy, A: About> Log<E, A> {
     pub(super) fn new(limit: usize) -> Self {
         Self { requests: VecDeque::new(), limit, next_seq: 0, last_headers: Arc::new([]) }
     }
 
     /// Logs an arrival and returns its `seq`.
-    pub(super) fn arrived(&mut self, call: &Call, at: Instant, time: Timestamp) -> u64 {
+    pub(super) fn arrived(&mut self, call: &Call<E, A>, at: Instant, time: Timestamp) -> u64 {
         let seq = self.next_seq;
         self.next_seq += 1;
         let request = Request {
@@ -67,9 +74,7 @@ impl Log {
             time,
             endpoint: call.endpoint,
             method: call.method.clone(),
-            partner_order_number: call.number.clone(),
-            subscription_id: call.subscription_id,
-            territory: call.known_territory(),
+            about: call.about.clone(),
             headers: self.headers(&call.headers),
             status: None,
         };
@@ -87,7 +92,7 @@ impl Log {
         }
     }
 
-    pub(super) fn requests(&self) -> impl DoubleEndedIterator<Item = &Request> {
+    pub(super) fn requests(&self) -> impl DoubleEndedIterator<Item = &Request<E, A>> {
         self.requests.iter()
     }
 
@@ -113,12 +118,13 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use super::super::call::Named;
     use super::*;
 
     #[test]
     fn keeps_the_last_and_counts_all() {
         let mut log = Log::new(2);
-        let call = Call::for_tests(Endpoint::Status, "A");
+        let call = Call::for_tests('s', Named::new("A"));
         for _ in 0..3 {
             log.arrived(&call, Instant::now(), Timestamp::from_unix(0));
         }

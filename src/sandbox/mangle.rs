@@ -13,9 +13,9 @@ use flate2::write::GzEncoder;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 
+use super::call::{Answer, Fake};
 use super::faults::{ErrorBody, FaultKind};
-use super::http::Cut;
-use super::world::Answer;
+use super::wire::Cut;
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html";
@@ -32,30 +32,31 @@ pub(super) fn plain(answer: Answer) -> Response {
 }
 
 /// The response with this fault; a cut connection gets a response that never reaches the wire.
-pub(super) fn altered(answer: Answer, fault: FaultKind, path: &str, cut: &Cut) -> Response {
+pub(super) fn altered<F: Fake>(answer: Answer, fault: FaultKind, path: &str, cut: &Cut) -> Response {
     let true_body = |body: Vec<u8>| plain(Answer { body, status: answer.status, header: answer.header.clone() });
+    let [text, number] = F::FIELDS;
     match fault {
-        FaultKind::Delay { .. } | FaultKind::Hold => true_body(answer.body.clone()),
+        FaultKind::Delay { .. } | FaultKind::Hold | FaultKind::IgnoreQuery { .. } => true_body(answer.body.clone()),
         FaultKind::CutBefore => {
             cut.cut();
             build(200, JSON, Vec::new())
         }
-        FaultKind::Status { status, body, retry_after } => error_page(status, body, retry_after.as_deref(), path),
+        FaultKind::Status { status, body, retry_after } => error_page::<F>(status, body, retry_after.as_deref(), path),
         FaultKind::Body { body } => build(200, JSON, body.into_bytes()),
         FaultKind::TruncatedJson => true_body(answer.body[..answer.body.len() / 2].to_vec()),
         FaultKind::EmptyObject => build(200, JSON, b"{}".to_vec()),
         FaultKind::Html => build(200, HTML, page("Welcome to the network")),
         FaultKind::EmptyBody => build(200, JSON, Vec::new()),
         FaultKind::WrongTypes => true_body(retyped(&answer.body)),
-        FaultKind::DeepJson { depth } => build(200, JSON, deep(depth)),
+        FaultKind::DeepJson { depth } => build(200, JSON, deep(number, depth)),
         FaultKind::DuplicateKeys => true_body(doubled(&answer.body)),
         FaultKind::ByteOrderMark => true_body([b"\xEF\xBB\xBF", answer.body.as_slice()].concat()),
         FaultKind::Redirect { location } => with(build(302, HTML, Vec::new()), LOCATION, &location),
         FaultKind::CutMidBody => cut_mid_body(answer),
         FaultKind::Trickle { every } => trickle(answer, every),
         FaultKind::Stall => with(streamed(answer.status, stalled()), CONTENT_LENGTH, &answer.body.len().to_string()),
-        FaultKind::HugeBody { bytes } => streamed(200, huge(bytes)),
-        FaultKind::GzipBomb { bytes } => with(streamed(200, gzip_bomb(bytes)), CONTENT_ENCODING, "gzip"),
+        FaultKind::HugeBody { bytes } => streamed(200, huge(text, bytes)),
+        FaultKind::GzipBomb { bytes } => with(streamed(200, gzip_bomb(text, bytes)), CONTENT_ENCODING, "gzip"),
     }
 }
 
@@ -78,12 +79,12 @@ fn streamed(status: u16, body: Body) -> Response {
     build(status, JSON, body)
 }
 
-fn error_page(status: u16, body: ErrorBody, retry_after: Option<&str>, path: &str) -> Response {
+fn error_page<F: Fake>(status: u16, body: ErrorBody, retry_after: Option<&str>, path: &str) -> Response {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
     let response = match body {
         ErrorBody::Html => build(status, HTML, page(&format!("{status} {reason}"))),
         ErrorBody::Empty => build(status, HTML, Vec::new()),
-        ErrorBody::Json => plain(Answer::platform_error(status, "injected fault", path)),
+        ErrorBody::Json => plain(F::error(status, "injected fault", path)),
     };
     match retry_after {
         Some(value) => with(response, RETRY_AFTER, value),
@@ -122,8 +123,8 @@ fn doubled(body: &[u8]) -> Vec<u8> {
     members.map_or_else(|| body.to_vec(), |members| [b"{", members, b",", members, b"}"].concat())
 }
 
-fn deep(depth: usize) -> Vec<u8> {
-    format!("{}0{}", "{\"code\":".repeat(depth), "}".repeat(depth)).into_bytes()
+fn deep(field: &str, depth: usize) -> Vec<u8> {
+    format!("{}0{}", format!("{{\"{field}\":").repeat(depth), "}".repeat(depth)).into_bytes()
 }
 
 fn cut_mid_body(answer: Answer) -> Response {
@@ -151,8 +152,8 @@ fn stalled() -> Body {
     Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
 }
 
-/// `{"partnerOrderNumber":"000…`, `bytes` long.
-fn huge(bytes: u64) -> Body {
+/// `{"field":"000…`, `bytes` long behind the quotation mark.
+fn huge(field: &'static str, bytes: u64) -> Body {
     let piece = Bytes::from(vec![b'0'; PIECE]);
     let pieces = stream::unfold(bytes, move |left| {
         let piece = piece.clone();
@@ -161,20 +162,20 @@ fn huge(bytes: u64) -> Body {
             (length > 0).then(|| (Ok::<_, Infallible>(piece.slice(..length as usize)), left - length))
         }
     });
-    Body::from_stream(stream::once(async { Ok(opening()) }).chain(pieces))
+    Body::from_stream(stream::once(async move { Ok(opening(field)) }).chain(pieces))
 }
 
-fn opening() -> Bytes {
-    Bytes::from_static(b"{\"partnerOrderNumber\":\"")
+fn opening(field: &str) -> Bytes {
+    Bytes::from(format!("{{\"{field}\":\""))
 }
 
 /// The same, compressed while it is sent.
-fn gzip_bomb(bytes: u64) -> Body {
+fn gzip_bomb(field: &'static str, bytes: u64) -> Body {
     let encoder = GzEncoder::new(Vec::new(), Compression::best());
     Body::from_stream(stream::try_unfold(Some((encoder, bytes)), move |state| async move {
         let Some((mut encoder, mut left)) = state else { return Ok::<_, io::Error>(None) };
         if left == bytes {
-            encoder.write_all(&opening())?;
+            encoder.write_all(&opening(field))?;
         }
         while left > 0 && encoder.get_ref().len() < PIECE {
             let length = left.min(PIECE as u64);
@@ -195,11 +196,11 @@ mod tests {
 
     #[test]
     fn altered_bodies_are_wrong_in_one_way_only() {
-        let body = br#"{"code":0,"message":"OK","orderLines":[]}"#;
+        let body = br#"{"code":0,"message":"OK","lines":[]}"#;
         assert_eq!(doubled(b"{\"code\":0}"), b"{\"code\":0,\"code\":0}");
         assert_eq!(doubled(b"{}"), b"{}");
         let retyped: Value = serde_json::from_slice(&retyped(body)).unwrap();
-        assert_eq!(retyped, serde_json::json!({"code": [0], "message": {"text": "OK"}, "orderLines": "a string"}));
-        assert_eq!(deep(2), br#"{"code":{"code":0}}"#);
+        assert_eq!(retyped, serde_json::json!({"code": [0], "message": {"text": "OK"}, "lines": "a string"}));
+        assert_eq!(deep("code", 2), br#"{"code":{"code":0}}"#);
     }
 }

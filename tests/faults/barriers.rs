@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 
 use crate::at_once::run_on_all_cores;
 use crate::fake_receiver::FakeReceiver;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::{Endpoint, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Sandbox};
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{Daemon, Setup, Site, eventually, order, sandbox};

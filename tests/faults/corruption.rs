@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::{Renewal, Sandbox, Script, Step};
+use renewald::sandbox::nexway_connect::{Renewal, Sandbox, Script, Step};
 
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
 use crate::harness::{DAY, Finished, Setup, Site, eventually, keys_of, order, sandbox};

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
-use renewald::sandbox::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
 use crate::harness::{Daemon, PATIENCE, Setup, Site, order, sandbox};
@@ -163,7 +163,9 @@ const COMPLAINT: &str = "cannot write to the database: nothing is asked or publi
 /// Brings it to what it is to be doing.
 fn begin(doing: Doing, sandbox: &Sandbox, receiver: &FakeReceiver, numbers: &[String]) {
     let asked = |after: u64| {
-        let seen = |request: &renewald::sandbox::Request| request.seq >= after && request.endpoint == Endpoint::Status;
+        let seen = |request: &renewald::sandbox::nexway_connect::Request| {
+            request.seq >= after && request.endpoint == Endpoint::Status
+        };
         sandbox.wait_for(seen, PATIENCE).expect("it works");
     };
     if doing == Doing::Relay {

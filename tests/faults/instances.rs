@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use renewald::sandbox::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, order, sandbox};

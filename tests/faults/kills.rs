@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::{Endpoint, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Sandbox};
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{DAY, Daemon, Setup, Site, order, sandbox};

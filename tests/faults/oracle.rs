@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 use uuid::Uuid;
 
 use crate::fake_receiver::Received;

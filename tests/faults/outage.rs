@@ -15,7 +15,7 @@ use futures_util::poll;
 use renewald::budget::Budget;
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::{Controls, Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Controls, Endpoint, Fault, FaultKind, Sandbox};
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Store};
 use tokio::time::Instant;
@@ -92,7 +92,7 @@ fn by_the_binary() -> Tally {
     judge(&sandbox, &receiver, &site)
 }
 
-fn is_answered_poll(request: &renewald::sandbox::Request) -> bool {
+fn is_answered_poll(request: &renewald::sandbox::nexway_connect::Request) -> bool {
     request.endpoint == Endpoint::Status && request.status == Some(200)
 }
 

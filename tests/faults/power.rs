@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::SystemTime;
 
-use renewald::sandbox::{Sandbox, Script};
+use renewald::sandbox::nexway_connect::{Sandbox, Script};
 
 use crate::fake_receiver::{FakeReceiver, Received};
 use crate::harness::{Setup, Site, eventually, order, sandbox};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use renewald::clock::Timestamp;
-use renewald::sandbox::{Endpoint, Fault, NewOrder, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, NewOrder, Sandbox};
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{Setup, Site, Track, new_order, sandbox};

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
 use rusqlite::Connection;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
@@ -214,8 +214,9 @@ fn unwritten(scene: &Scene) -> Daemon {
     scene.lock_database();
     scene.sandbox.clear_faults();
     scene.sandbox.release();
-    let answered =
-        |request: &renewald::sandbox::Request| request.endpoint == Endpoint::Status && request.status.is_some();
+    let answered = |request: &renewald::sandbox::nexway_connect::Request| {
+        request.endpoint == Endpoint::Status && request.status.is_some()
+    };
     scene.sandbox.wait_for(answered, PATIENCE).expect("it is answered");
     eventually("the thread that writes waits for the database", || is_writer_waiting(&daemon).then_some(()));
     daemon

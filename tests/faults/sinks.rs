@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::{NewOrder, Sandbox};
+use renewald::sandbox::nexway_connect::{NewOrder, Sandbox};
 
 use crate::fake_receiver::{FakeReceiver, Received};
 use crate::harness::{DAY, Daemon, Setup, Site, Track, eventually, new_order, sandbox};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Sandbox};
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Store};
 

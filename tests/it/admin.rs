@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use renewald::sandbox::{Endpoint as Asked, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint as Asked, Sandbox};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{Answer as Receives, FakeReceiver};

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use renewald::sandbox::{Fault, FaultKind, NewOrder, Script};
+use renewald::sandbox::nexway_connect::{Fault, FaultKind, NewOrder, Script};
 use serde_json::Value;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
@@ -433,7 +433,7 @@ fn a_run_that_gave_something_up_does_not_beat() {
     let site = Setup::new(&sandbox).with(|setup| setup.admin = switch.setting()).install();
     site.track("A", order(&sandbox, "A"));
     sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", renewald::sandbox::Script::codes([1062]));
+    sandbox.script("A-1", renewald::sandbox::nexway_connect::Script::codes([1062]));
     site.command(&["once"]).expect_code(1);
     assert!(switch.beats.try_recv().is_err());
 }

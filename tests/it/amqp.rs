@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::{Value, json};
 
 use crate::brokers::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use renewald::sandbox::{
+use renewald::sandbox::nexway_connect::{
     AcceptedNumber, DateForm, Endpoint, ErrorBody, Fault, FaultKind, GenerationForm, ResultNames, ReturnedNumber,
     Script, Switches, UnknownSubscription,
 };

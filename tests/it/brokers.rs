@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 use rusqlite::Connection;
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox, Script};
+use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox, Script};
 
 use crate::harness::{Daemon, HOUR, PATIENCE, Setup, Site, Track, eventually, order, sandbox};
 
@@ -175,7 +175,7 @@ fn nobody_is_asked_twice_within_the_interval_and_nobody_is_forgotten() {
         sandbox.clear_requests();
         work.sweep(begin + at * step);
         for request in polls(&sandbox) {
-            let number = request.partner_order_number.expect("a number").to_string();
+            let number = request.about.partner_order_number.expect("a number").to_string();
             asked.entry(number).or_default().push(at);
         }
     }

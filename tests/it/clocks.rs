@@ -1,6 +1,6 @@
 //! Clocks that lie: a jump of a year and back loses nothing, and brings the end of nobody's patience nearer.
 
-use renewald::sandbox::{NewOrder, Script, Step};
+use renewald::sandbox::nexway_connect::{NewOrder, Script, Step};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
 use crate::harness::{DAY, HOUR, Setup, new_order, numbers, order, sandbox};

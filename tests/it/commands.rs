@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::{NewOrder, Script, Step};
+use renewald::sandbox::nexway_connect::{NewOrder, Script, Step};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
@@ -354,6 +354,13 @@ fn the_demo_tells_of_a_happy_end() {
     let finished = site.command(&["demo", "--dir", "demo", "--json"]).expect_code(0);
     let summary: Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(summary["ok"], true, "{summary}");
+}
+
+#[test]
+fn an_unknown_kind_of_provider_is_answered_with_the_known_ones() {
+    let site = Setup::new(&sandbox()).install();
+    let finished = site.command(&["sandbox", "--kind", "nexway"]).expect_code(64);
+    assert!(finished.stderr.contains("nexway-connect"), "{finished:?}");
 }
 
 #[test]

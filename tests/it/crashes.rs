@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use renewald::sandbox::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
 
 use crate::fake_receiver::{FakeReceiver, Received};
 use crate::harness::{Daemon, HOUR, PATIENCE, Setup, Site, eventually, keys, number, numbers, order, sandbox};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use renewald::clock::Timestamp;
 use renewald::delivery::Message;
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 use renewald::sink::exec::{Exec, ExecConfig};
 use renewald::sink::{Failure, Sink};
 use tempfile::TempDir;

@@ -10,7 +10,7 @@ use renewald::clock::Timestamp;
 use renewald::daemon;
 use renewald::provider::nexway_connect::convention::CONVENTION;
 use renewald::renewal::Rules;
-use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox};
 use renewald::settings::Settings;
 use renewald::signals::Shutdown;
 use renewald::store::{Access, Store};

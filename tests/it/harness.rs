@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::{NewOrder, Options, Sandbox, Switches};
+use renewald::sandbox::nexway_connect::{Account, NewOrder, Options, Sandbox, Switches};
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Metadata, NewSubscription, Store};
 use renewald::{relay, sweep};
@@ -50,7 +50,8 @@ pub fn sandbox() -> Sandbox {
 pub fn sandbox_with(change: impl FnOnce(&mut Switches)) -> Sandbox {
     let mut switches = Switches { rate_limit: 0, ..Switches::default() };
     change(&mut switches);
-    Sandbox::start(Options { speed: 0.0, switches, ..Options::default() }).expect("free ports")
+    let account = Account { switches, ..Account::default() };
+    Sandbox::start(Options { speed: 0.0, account, ..Options::default() }).expect("free ports")
 }
 
 /// An order with one subscription; its id, whatever the order's variant shows of it.
@@ -122,7 +123,7 @@ impl Setup {
     }
 
     pub fn at(api_url: &str, iam_url: &str) -> Self {
-        let of_sandbox = Options::default();
+        let of_sandbox = Account::default();
         Self {
             api_url: api_url.to_owned(),
             iam_url: iam_url.to_owned(),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use renewald::sandbox::{Sandbox, Script};
+use renewald::sandbox::nexway_connect::{Sandbox, Script};
 use renewald::text::is_unsafe;
 use serde_json::{Value, json};
 
@@ -131,7 +131,7 @@ fn neither_tables_nor_json_nor_exports_show_it_raw() {
 
 /// Renewed once, its order data hostile.
 fn renewed(sandbox: &Sandbox, site: &Site) {
-    let ids = new_order(sandbox, renewald::sandbox::NewOrder::new("A"));
+    let ids = new_order(sandbox, renewald::sandbox::nexway_connect::NewOrder::new("A"));
     site.track("A", ids[0]);
     sandbox.renew("A", None).unwrap();
     sandbox.script("A-1", Script::order_body(ready("A-1", HOSTILE).to_string()));

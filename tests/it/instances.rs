@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::{Endpoint, Fault, FaultKind};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
 use crate::harness::{Daemon, PATIENCE, Setup, eventually, number, numbers, order, sandbox};

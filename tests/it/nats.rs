@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::{Value, json};
 
 use crate::admin::test_python;

@@ -1,6 +1,6 @@
 //! `renewald once`: what it prints, when it is silent, and what it leaves alone.
 
-use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Script};
+use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Script};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{Answer, FakeReceiver};

@@ -13,7 +13,7 @@ fn exported(site: &Site) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn one_territory(sandbox: &renewald::sandbox::Sandbox) -> Setup {
+fn one_territory(sandbox: &renewald::sandbox::nexway_connect::Sandbox) -> Setup {
     Setup::new(sandbox).with(|setup| setup.territories.truncate(1))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::{NewOrder, Sandbox, Script, Step, Variant};
+use renewald::sandbox::nexway_connect::{NewOrder, Sandbox, Script, Step, Variant};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{FakeReceiver, Received};
@@ -304,7 +304,7 @@ fn a_line_that_never_becomes_ready_is_left_out_at_the_bound() {
 
 #[test]
 fn an_outage_of_months_gives_nothing_up() {
-    use renewald::sandbox::{ErrorBody, Fault, FaultKind};
+    use renewald::sandbox::nexway_connect::{ErrorBody, Fault, FaultKind};
     let mut renewed = Renewed::new(Variant::PlainKey);
     let down = FaultKind::Status { status: 503, body: ErrorBody::Html, retry_after: None };
     renewed.sandbox.fault(Fault::new(down).number("A-1"));

@@ -1,6 +1,6 @@
 //! The outbox by hand: listed, sent again, given to other sinks, with the daemon running beside.
 
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::{Value, json};
 
 use crate::fake_receiver::{Answer, FakeReceiver};

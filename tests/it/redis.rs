@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::{NewOrder, Sandbox};
+use renewald::sandbox::nexway_connect::{NewOrder, Sandbox};
 
 use crate::harness::{DAY, Daemon, Finished, HOUR, Setup, Site, Track, eventually, keys_of, new_order, order, sandbox};
 use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_for_delivered};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 
-use renewald::sandbox::{Endpoint, Fault, FaultKind, Request, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Request, Sandbox};
 
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
 use crate::harness::{Daemon, PATIENCE, Setup, Site, Track, eventually, number, order, sandbox};

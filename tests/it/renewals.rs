@@ -1,6 +1,8 @@
 //! The main job: every generation reaches the sink once, in order, with the keys of its own subscription and no others.
 
-use renewald::sandbox::{ClashingNumber, Endpoint, Fault, FaultKind, NewOrder, Sandbox, Script, Variant};
+use renewald::sandbox::nexway_connect::{
+    ClashingNumber, Endpoint, Fault, FaultKind, NewOrder, Sandbox, Script, Variant,
+};
 
 use crate::fake_receiver::FakeReceiver;
 use crate::harness::{

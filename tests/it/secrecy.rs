@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind, Options, Sandbox, Script, Switches, Variant};
+use renewald::sandbox::nexway_connect::{
+    Account, Endpoint, ErrorBody, Fault, FaultKind, Options, Sandbox, Script, Switches, Variant,
+};
 use serde_json::json;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
@@ -24,9 +26,12 @@ pub fn with_canaries_and(receiver: &FakeReceiver, more: impl FnOnce(&mut Setup))
     let switches = Switches { rate_limit: 0, ..Switches::default() };
     let sandbox = Sandbox::start(Options {
         speed: 0.0,
-        switches,
-        client_secret: CLIENT_SECRET.to_owned(),
-        territories: [("eu".to_owned(), TERRITORY_SECRET.to_owned())].into(),
+        account: Account {
+            switches,
+            client_secret: CLIENT_SECRET.to_owned(),
+            territories: [("eu".to_owned(), TERRITORY_SECRET.to_owned())].into(),
+            ..Account::default()
+        },
         ..Options::default()
     })
     .unwrap();
@@ -263,7 +268,10 @@ fn no_variant_leaks_its_keys() {
         let number = format!("V-{variant:?}");
         let ids = crate::harness::new_order(
             &sandbox,
-            renewald::sandbox::NewOrder { variant, ..renewald::sandbox::NewOrder::new(&*number) },
+            renewald::sandbox::nexway_connect::NewOrder {
+                variant,
+                ..renewald::sandbox::nexway_connect::NewOrder::new(&*number)
+            },
         );
         site.track(&number, ids[0]);
         sandbox.renew(&number, None).unwrap();

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
 use crate::harness::{DAY, HOUR, Setup, Site, eventually, keys_of, numbers, order, sandbox};
-use renewald::sandbox::Sandbox;
+use renewald::sandbox::nexway_connect::Sandbox;
 
 /// So many subscriptions `A0`, `A1`, …, each renewed once, tracked.
 fn renewed(sandbox: &Sandbox, site: &Site, count: usize) {
@@ -166,7 +166,7 @@ fn a_sink_gets_its_territories_and_events_only() {
         .webhook_named("failures", &failures, "events = [\"renewal.failed\"]")
         .install();
     renewed(&sandbox, &site, 2);
-    sandbox.script("A1-1", renewald::sandbox::Script::codes([1062]));
+    sandbox.script("A1-1", renewald::sandbox::nexway_connect::Script::codes([1062]));
     site.work().pass(sandbox.now());
     assert_eq!(receiver.messages().len(), 2);
     assert_eq!(numbers(&failures.messages()), ["A1-1"]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
-use renewald::sandbox::{NewOrder, Sandbox, Script, Variant};
+use renewald::sandbox::nexway_connect::{NewOrder, Sandbox, Script, Variant};
 use serde_json::json;
 
 use crate::harness::{Daemon, Finished, HOUR, Setup, Site, Track, eventually, new_order, order, sandbox};

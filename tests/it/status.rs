@@ -1,6 +1,6 @@
 //! `renewald status`: counts, the forecast and what the renewals taught, as a person and as a program reads them.
 
-use renewald::sandbox::Script;
+use renewald::sandbox::nexway_connect::Script;
 use serde_json::{Value, json};
 
 use crate::harness::{DAY, Setup, Track, order, sandbox};

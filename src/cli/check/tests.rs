@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::sandbox::{Endpoint, NewOrder, Options, Sandbox};
+use crate::sandbox::nexway_connect::{Account, Endpoint, NewOrder, Options, Sandbox};
 use crate::store::{Access, BreakerState, NewSubscription, ProviderTrouble};
 
 fn load(dir: &Path, text: &str) -> Loaded {
@@ -152,7 +152,8 @@ async fn online_tries_the_secrets_of_two_territories_and_names_the_others() {
 #[tokio::test]
 async fn online_names_what_to_look_at() {
     let territories = BTreeMap::from([("eu".to_owned(), "another".to_owned())]);
-    let sandbox = Sandbox::start(Options { territories, ..Options::default() }).unwrap();
+    let account = Account { territories, ..Account::default() };
+    let sandbox = Sandbox::start(Options { account, ..Options::default() }).unwrap();
     let (findings, _) = ask(&sandbox, |text| text, &[tracked("p", "eu", "PARTNER689", 1)]).await;
     let problems = texts(&findings, Level::Problem);
     assert!(problems[0].contains("71") && problems[0].contains("allow list"), "{findings:?}");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::sandbox::{NewOrder, Period, Sandbox, Step, Variant};
+use crate::sandbox::nexway_connect::{NewOrder, Period, Sandbox, Step, Variant};
 use crate::store::NewSubscription;
 
 /// The provider's account as the demo's settings name it.
@@ -112,7 +112,9 @@ pub(super) fn acts(start: Timestamp) -> VecDeque<(Timestamp, Act)> {
 }
 
 /// Buys every order at the provider; returns who is to be watched, and what `track` is told of them.
-pub(super) fn enter(sandbox: &Sandbox) -> Result<(Vec<Actor>, Vec<NewSubscription>), crate::sandbox::Error> {
+pub(super) fn enter(
+    sandbox: &Sandbox,
+) -> Result<(Vec<Actor>, Vec<NewSubscription>), crate::sandbox::nexway_connect::Error> {
     let mut actors = Vec::new();
     let mut tracked = Vec::new();
     for Role { case, outcome, order } in roles(sandbox.now()) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::cast::{PROVIDER, TERRITORY};
 use crate::cli::{Error, Exit};
-use crate::sandbox::{Options, Sandbox};
+use crate::sandbox::nexway_connect::{Options, Sandbox};
 use crate::settings::Settings;
 
 /// The sink whose file is held against the provider's books.
@@ -87,7 +87,7 @@ fn cannot_create(what: &Path, error: &io::Error) -> Error {
 
 /// As a user would write it, with `every = "4h"` and nothing accelerated.
 fn settings_text(sandbox: &Sandbox, options: &Options) -> String {
-    let secret = options.territories.get(TERRITORY).map(String::as_str).unwrap_or_default();
+    let secret = options.account.territories.get(TERRITORY).map(String::as_str).unwrap_or_default();
     format!(
         r#"# Written by `renewald demo`. Its fake provider has ended: list, explain and queue work, run and once reach nobody.
 
@@ -118,7 +118,7 @@ kind = "queue"
 "#,
         api_url = sandbox.api_url(),
         iam_url = sandbox.iam_url(),
-        realm = options.realm,
-        client_secret = options.client_secret,
+        realm = options.account.realm,
+        client_secret = options.account.client_secret,
     )
 }

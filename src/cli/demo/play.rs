@@ -10,7 +10,7 @@ use super::witness::Witness;
 use crate::cli::{Error, Exit};
 use crate::clock::Timestamp;
 use crate::daemon::Worker;
-use crate::sandbox::Controls;
+use crate::sandbox::nexway_connect::Controls;
 use crate::settings::Settings;
 use crate::store::{Access, InstanceLock, NewSubscription, Store};
 
@@ -130,6 +130,6 @@ fn tell(story: &mut Story, now: Timestamp, happenings: Vec<Happening>) -> Result
     happenings.iter().try_for_each(|happening| story.tell(now, happening))
 }
 
-pub(super) fn unplayable(error: crate::sandbox::Error) -> Error {
+pub(super) fn unplayable(error: crate::sandbox::nexway_connect::Error) -> Error {
     Error::new(Exit::Internal, format!("the fake provider refused: {error}"))
 }

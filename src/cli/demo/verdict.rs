@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cast::{Actor, Outcome};
 use super::witness::{Witness, event, keys, locker_link};
-use crate::sandbox::{Controls, Renewal};
+use crate::sandbox::nexway_connect::{Controls, Renewal};
 
 /// What `demo --json` prints.
 #[derive(Debug, Serialize)]
@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sandbox::{NewOrder, Options, Sandbox};
+    use crate::sandbox::nexway_connect::{NewOrder, Options, Sandbox};
 
     fn ready(id: &str, subscription_id: i64, keys: &[String]) -> Value {
         let serials: Vec<Value> = keys.iter().map(|key| json!({"data": key, "file_name": ""})).collect();

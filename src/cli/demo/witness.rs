@@ -11,7 +11,7 @@ use super::cast::Actor;
 use super::story::{Happening, Tone, elapsed};
 use crate::cli::{Error, Exit};
 use crate::clock::Timestamp;
-use crate::sandbox::{Controls, Renewal};
+use crate::sandbox::nexway_connect::{Controls, Renewal};
 use crate::store::{ListFilter, RenewalRow, Store};
 use crate::text::visible;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use renewald::sandbox::{Endpoint, ErrorBody, Fault, FaultKind};
+use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind};
 
 use super::{SITES, of_the_sick};
 

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::random::Random;
+use super::calls::platform_error;
 use super::switches::Switches;
-use super::world::Answer;
+use crate::sandbox::call::Answer;
+use crate::sandbox::random::Random;
 
 /// Who may have a token.
 #[derive(Clone, Debug)]
@@ -47,11 +48,11 @@ impl Tokens {
         at: Instant,
     ) -> Answer {
         let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
-            return Answer::platform_error(400, "JSON parse error", "/iam/tokens");
+            return platform_error(400, "JSON parse error", "/iam/tokens");
         };
         match self.check(&fields, credentials, at) {
             Ok(()) => self.issue(switches, random, at),
-            Err(reason) => Answer::platform_error(401, &format!("Authentication Failed: {reason}"), "/iam/tokens"),
+            Err(reason) => platform_error(401, &format!("Authentication Failed: {reason}"), "/iam/tokens"),
         }
     }
 
@@ -79,7 +80,7 @@ impl Tokens {
     fn issue(&mut self, switches: &Switches, random: &mut Random, at: Instant) -> Answer {
         self.access.retain(|_, until| at < *until);
         self.refresh.retain(|_, until| at < *until);
-        let access = format!("sandbox.access.{:016x}{:016x}", random.next(), random.next());
+        let access = format!("sandbox.access.{:016x}{:016x}", random.draw(), random.draw());
         self.access.insert(access.clone(), at + Duration::from_secs(switches.token_life));
         let mut body = json!({
             "access_token": access,
@@ -90,7 +91,7 @@ impl Tokens {
             "session_state": "3f1c5f52-0000-4000-8000-000000000000",
         });
         if switches.refresh_token {
-            let refresh = format!("sandbox.refresh.{:016x}{:016x}", random.next(), random.next());
+            let refresh = format!("sandbox.refresh.{:016x}{:016x}", random.draw(), random.draw());
             body["refresh_token"] = refresh.clone().into();
             self.refresh.insert(refresh, at + Duration::from_secs(switches.refresh_life));
         }

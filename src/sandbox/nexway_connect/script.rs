@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::optional_duration;
-use super::order_data::Variant;
+use super::variant::Variant;
+use crate::sandbox::clock::optional_duration;
 
 /// What a number answers. Codes are for *Get order data*, asked with exactly this number, once the order exists.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

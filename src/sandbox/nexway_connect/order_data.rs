@@ -1,46 +1,13 @@
-//! What *Get order data* and *Create order* answer: the body's shape, the variants of it, and the keys.
+//! What *Get order data* and *Create order* answer: the body's shape, and the keys in it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::orders::{Issue, Order};
 use super::script::{Level, Step, message};
-
-/// What a product delivers: the samples of the reference, and the traps around subscription ids.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// One key in plain text, two files, a download manager.
-    #[default]
-    PlainKey,
-    /// Three serials in one item.
-    SeveralSerials,
-    /// No serial, two files, a remark that none is needed.
-    NoSerial,
-    /// Neither serial nor file nor download manager: a locker link, and a remark with it.
-    Locker,
-    /// A serial and a long remark of several lines.
-    Steam,
-    /// A serial, an HTML remark with placeholders, a file of empty size.
-    Casual,
-    /// The licence is a file, in base64.
-    KeyFile,
-    /// The same, its encoding named as nobody has heard of.
-    UnknownEncoding,
-    /// A line for each subscription, and one more for a product without any.
-    SeveralLines,
-    /// The key of generation 0 for ever.
-    SameKey,
-    /// Every subscription id is 0.
-    NoIds,
-    /// Every subscription id is null.
-    NullIds,
-    /// The subscription ids are another order's.
-    ForeignIds,
-    /// All codes 0, and nothing in it.
-    Empty,
-}
+use super::variant::Variant;
+use crate::sandbox::random::Random;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -300,8 +267,8 @@ fn key(original: &str, subscription_id: i64, generation: i64, nth: usize) -> Str
     let hash = seed
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mut random = super::random::Random::new(hash);
-    let mut group = || -> String { (0..5).map(|_| char::from(LETTERS[(random.next() >> 59) as usize])).collect() };
+    let mut random = Random::new(hash);
+    let mut group = || -> String { (0..5).map(|_| char::from(LETTERS[(random.draw() >> 59) as usize])).collect() };
     [group(), group(), group(), group(), group()].join("-")
 }
 

@@ -5,16 +5,32 @@ use std::collections::HashMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::clock::{Period, optional_timestamp, signed_duration};
-use super::order_data::Variant;
 use super::script::Step;
+use super::variant::Variant;
 use crate::clock::Timestamp;
+use crate::sandbox::clock::{Period, optional_timestamp, signed_duration};
 
 /// Terms of a second and a clock set to the year 9999 must not fill the memory.
 const MOST_GENERATIONS: usize = 10_000;
 /// Subscriptions in one order, and renewals in one go.
 const MOST_AT_ONCE: u32 = 10_000;
+
+/// Why the sandbox could not do as told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the partner order number is missing")]
+    NumberMissing,
+    #[error("order {0:?} exists already")]
+    OrderExists(String),
+    #[error("there is no original order {0:?}")]
+    UnknownOrder(String),
+    #[error("order {number:?} has no subscription {id}")]
+    UnknownSubscription { number: String, id: i64 },
+    #[error("there is no territory {0:?}")]
+    UnknownTerritory(String),
+    #[error("no more than {most} at once")]
+    TooMany { most: u32 },
+}
 
 /// An order to be created. [`NewOrder::new`] fills in what matters to nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
