@@ -1,15 +1,18 @@
 //! `renewald demo`: forty days of a reseller's life in seconds, with the fake provider and the daemon's own passes.
 //!
-//! `cast` says who plays, `play` lets time pass, `witness` notices what happened, `story` tells it, `verdict`
-//! holds what arrived against the provider's books. None of them is known to the daemon.
+//! `stage` is one kind of provider and says who plays; each kind has a folder. `play` lets time pass, `witness` notices
+//! what happened, `story` tells it, `verdict` holds what arrived against the provider's books. None of them is known to
+//! the daemon.
 
-mod cast;
+mod nexway_connect;
 mod place;
 mod play;
+mod stage;
 mod story;
 mod verdict;
 mod witness;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +20,20 @@ use std::time::{Duration, Instant};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::logging;
-use crate::sandbox::nexway_connect::{Account, ClashingNumber, Options, Sandbox, Switches};
+use crate::sandbox::Kind;
 use crate::settings::{Log, Settings};
-use cast::DAYS;
 use place::Place;
 use play::Play;
+use stage::{DAYS, Stage};
 use story::{Story, Tone};
 use verdict::{Row, Summary};
 use witness::Witness;
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
+    /// Whose subscriptions are resold, as in the settings
+    #[arg(long, value_enum, default_value_t)]
+    pub kind: Kind,
     /// Keep settings, database and deliveries here: a new or empty directory [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -36,14 +42,13 @@ pub struct DemoArgs {
 /// Exit 1 when anything that arrived is not what the provider's books say.
 pub async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Error> {
     let place = Place::create(args.dir.as_deref())?;
-    let options = sandbox_options();
-    let sandbox = Sandbox::start(options.clone())
+    let stage = stage(args.kind)
         .map_err(|error| Error::new(Exit::CannotCreate, format!("cannot start the fake provider: {error}")))?;
-    let settings = place.settings(&sandbox, &options)?;
+    let settings = place.settings(&*stage)?;
     show_logs(context, &settings.log)?;
 
-    let mut story = Story::new(context, sandbox.now());
-    let summary = perform(&place, &sandbox, settings, &mut story).await?;
+    let mut story = Story::new(context, stage.now());
+    let summary = perform(&place, &stage, settings, &mut story).await?;
     if context.global.json {
         context.print_json(&summary)?;
     } else {
@@ -53,22 +58,27 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Error> {
 }
 
 /// Tells the whole story, except its end.
-async fn perform(place: &Place, sandbox: &Sandbox, settings: Settings, story: &mut Story) -> Result<Summary, Error> {
+async fn perform(
+    place: &Place,
+    stage: &Arc<dyn Stage>,
+    settings: Settings,
+    story: &mut Story,
+) -> Result<Summary, Error> {
     let begun = Instant::now();
-    let (actors, tracked) = cast::enter(sandbox).map_err(play::unplayable)?;
+    let (actors, tracked) = stage.enter()?;
     story.open(&opening(actors.len()))?;
-    let witness = Witness::new(sandbox.controls(), actors, &place.deliveries());
+    let witness = Witness::new(stage.clone(), actors, &place.deliveries());
     // Until now, so that `list` shows afterwards what it would show of a daemon that has just been stopped.
-    let mut play = Play::begin(Arc::new(settings), sandbox.controls(), tracked, witness, Timestamp::now()).await?;
+    let mut play = Play::begin(Arc::new(settings), stage.clone(), tracked, witness, Timestamp::now()).await?;
     play.perform(story).await?;
 
-    let (rows, ok) = verdict::judge(&play.witness, sandbox);
+    let (rows, ok) = verdict::judge(&play.witness, &**stage);
     Ok(Summary {
         ok,
         simulated_days: DAYS,
         real_seconds: (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         polls: play.polls,
-        requests: sandbox.request_count(),
+        requests: stage.request_count(),
         renewals: rows.iter().map(|row| row.renewals).sum(),
         delivered: rows.iter().map(|row| row.delivered).sum(),
         refused: rows.iter().map(|row| row.refused).sum(),
@@ -81,17 +91,14 @@ async fn perform(place: &Place, sandbox: &Sandbox, settings: Settings, story: &m
     })
 }
 
-/// Stands still, knows no rate limit, and begins at a midnight that long ago.
-fn sandbox_options() -> Options {
+/// Begins at a midnight that long ago.
+fn stage(kind: Kind) -> io::Result<Arc<dyn Stage>> {
     const DAY: i64 = 86_400;
     let today = Timestamp::now().as_unix().div_euclid(DAY) * DAY;
-    let switches = Switches { rate_limit: 0, clashing_number: ClashingNumber::Both, ..Switches::default() };
-    Options {
-        speed: 0.0,
-        start: Timestamp::from_unix(today) - DAYS * Duration::from_secs(DAY as u64),
-        account: Account { switches, ..Account::default() },
-        ..Options::default()
-    }
+    let start = Timestamp::from_unix(today) - DAYS * Duration::from_secs(DAY as u64);
+    Ok(match kind {
+        Kind::NexwayConnect => Arc::new(nexway_connect::NexwayConnect::start(start)?),
+    })
 }
 
 /// The daemon's log lines are wanted with `-v` only: the story tells the same in other words.
@@ -139,7 +146,8 @@ fn close(story: &Story, summary: &Summary) -> Result<(), Error> {
     story.line("", Tone::Plain)?;
     story.say("Everything is kept. Look further:", Tone::Plain)?;
     let command = format!("{} --config {}", program(), quoted(&summary.settings));
-    for rest in ["list", "explain PARTNER689", "queue pull"] {
+    let first = summary.subscriptions.first().map(|row| format!("explain {}", row.partner_order_number));
+    for rest in ["list", first.as_deref().unwrap_or("status"), "queue pull"] {
         story.line(&format!("  {command} {rest}"), Tone::Strong)?;
     }
     story.line(&format!("  rm -r {}", quoted(&summary.directory)), Tone::Strong)
@@ -181,12 +189,11 @@ mod tests {
     async fn every_case_ends_as_it_should() {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::create(Some(&directory.path().join("new"))).unwrap();
-        let options = sandbox_options();
-        let sandbox = Sandbox::start(options.clone()).unwrap();
-        let settings = place.settings(&sandbox, &options).unwrap();
+        let stage = stage(Kind::NexwayConnect).unwrap();
+        let settings = place.settings(&*stage).unwrap();
         let silent = Context::new(Global { json: true, ..Global::default() });
-        let mut story = Story::new(&silent, sandbox.now());
-        let summary = perform(&place, &sandbox, settings, &mut story).await.unwrap();
+        let mut story = Story::new(&silent, stage.now());
+        let summary = perform(&place, &stage, settings, &mut story).await.unwrap();
         let wrong: Vec<_> = summary.subscriptions.iter().filter(|row| !row.ok).collect();
         assert!(summary.ok, "{wrong:?}");
         assert_eq!((summary.renewals, summary.delivered, summary.refused), (15, 14, 1));

@@ -359,8 +359,10 @@ fn the_demo_tells_of_a_happy_end() {
 #[test]
 fn an_unknown_kind_of_provider_is_answered_with_the_known_ones() {
     let site = Setup::new(&sandbox()).install();
-    let finished = site.command(&["sandbox", "--kind", "nexway"]).expect_code(64);
-    assert!(finished.stderr.contains("nexway-connect"), "{finished:?}");
+    for command in ["demo", "sandbox"] {
+        let finished = site.command(&[command, "--kind", "nexway"]).expect_code(64);
+        assert!(finished.stderr.contains("nexway-connect"), "{finished:?}");
+    }
 }
 
 #[test]

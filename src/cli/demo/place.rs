@@ -5,9 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::cast::{PROVIDER, TERRITORY};
+use super::stage::{PROVIDER, Stage};
 use crate::cli::{Error, Exit};
-use crate::sandbox::nexway_connect::{Options, Sandbox};
 use crate::settings::Settings;
 
 /// The sink whose file is held against the provider's books.
@@ -48,11 +47,11 @@ impl Place {
     }
 
     /// Writes the settings file, and reads it as every command does.
-    pub(super) fn settings(&self, sandbox: &Sandbox, options: &Options) -> Result<Settings, Error> {
+    pub(super) fn settings(&self, stage: &dyn Stage) -> Result<Settings, Error> {
         let file = self.settings_file();
-        fs::write(&file, settings_text(sandbox, options)).map_err(|error| cannot_create(&file, &error))?;
+        fs::write(&file, settings_text(stage)).map_err(|error| cannot_create(&file, &error))?;
         let mut settings = Settings::load(Some(&file))?.settings;
-        let provider = settings.providers.get_mut(PROVIDER).filter(|provider| provider.api_url == sandbox.api_url());
+        let provider = settings.providers.get_mut(PROVIDER).filter(|provider| provider.api_url == stage.api_url());
         match provider {
             // The sandbox is on this machine: no proxy of the environment's reaches it.
             Some(provider) if settings.store.path == self.database() => provider.proxy = Some(String::new()),
@@ -86,8 +85,7 @@ fn cannot_create(what: &Path, error: &io::Error) -> Error {
 }
 
 /// As a user would write it, with `every = "4h"` and nothing accelerated.
-fn settings_text(sandbox: &Sandbox, options: &Options) -> String {
-    let secret = options.account.territories.get(TERRITORY).map(String::as_str).unwrap_or_default();
+fn settings_text(stage: &dyn Stage) -> String {
     format!(
         r#"# Written by `renewald demo`. Its fake provider has ended: list, explain and queue work, run and once reach nobody.
 
@@ -97,17 +95,7 @@ path = "renewald.db"
 [poll]
 every = "4h"
 
-[providers.{PROVIDER}]
-kind = "nexway-connect"
-api_url = "{api_url}"
-iam_url = "{iam_url}"
-realm = "{realm}"
-client_secret = "{client_secret}"     # a real one belongs into a file: client_secret_file
-requests_per_second = 0        # no limit, for the demo only
-
-[providers.{PROVIDER}.territories.{TERRITORY}]
-secret = "{secret}"
-
+{account}
 [sinks.{SHOP}]                 # stands for the shop: a line of JSON per message
 kind = "file"
 path = "deliveries.jsonl"
@@ -116,9 +104,6 @@ events = ["*"]
 [sinks.queue]                  # the built-in queue: renewald queue pull
 kind = "queue"
 "#,
-        api_url = sandbox.api_url(),
-        iam_url = sandbox.iam_url(),
-        realm = options.account.realm,
-        client_secret = options.account.client_secret,
+        account = stage.settings(),
     )
 }

@@ -1,23 +1,24 @@
 //! How time passes: from one due time to the next, each moment with the daemon's own passes, at the sandbox's clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::cast::{self, Act, PROVIDER, TERRITORY};
 use super::place::SHOP;
+use super::stage::{Act, PROVIDER, Stage};
 use super::story::{Happening, Story, Tone};
 use super::witness::Witness;
-use crate::cli::{Error, Exit};
+use crate::cli::Error;
 use crate::clock::Timestamp;
 use crate::daemon::Worker;
-use crate::sandbox::nexway_connect::Controls;
 use crate::settings::Settings;
 use crate::store::{Access, InstanceLock, NewSubscription, Store};
 
 /// The daemon, the provider, and whoever watches them.
 pub(super) struct Play {
     settings: Arc<Settings>,
-    sandbox: Controls,
+    stage: Arc<dyn Stage>,
+    /// Those of the tracked subscriptions.
+    territories: Vec<String>,
     /// `None` while it is stopped.
     daemon: Option<Worker>,
     acts: VecDeque<(Timestamp, Act)>,
@@ -30,26 +31,28 @@ impl Play {
     /// Starts the daemon on an empty database and tracks the subscriptions. Time will pass until `end`.
     pub(super) async fn begin(
         settings: Arc<Settings>,
-        sandbox: Controls,
+        stage: Arc<dyn Stage>,
         tracked: Vec<NewSubscription>,
         witness: Witness,
         end: Timestamp,
     ) -> Result<Self, Error> {
-        let start = sandbox.now();
         let daemon = open(settings.clone())?;
-        daemon.store.track(tracked, false, start).await?;
-        Ok(Self { settings, sandbox, daemon: Some(daemon), acts: cast::acts(start), end, witness, polls: 0 })
+        let territories: BTreeSet<_> = tracked.iter().map(|subscription| subscription.territory.clone()).collect();
+        let territories = territories.into_iter().collect();
+        daemon.store.track(tracked, false, stage.now()).await?;
+        let acts = stage.acts();
+        Ok(Self { settings, stage, territories, daemon: Some(daemon), acts, end, witness, polls: 0 })
     }
 
     /// Until the end; then the daemon is closed.
     pub(super) async fn perform(&mut self, story: &mut Story) -> Result<(), Error> {
         loop {
-            let now = self.sandbox.now();
+            let now = self.stage.now();
             self.act(now, story).await?;
             tell(story, now, self.witness.at_the_provider())?;
             self.work(now, story).await?;
             match self.next_moment(now).await?.filter(|next| *next <= self.end) {
-                Some(next) => self.sandbox.set_now(next),
+                Some(next) => self.stage.set_now(next),
                 None => break,
             }
         }
@@ -63,11 +66,11 @@ impl Play {
             self.acts.pop_front();
             match act {
                 Act::Cancel(number) => {
-                    self.sandbox.cancel(number, None).map_err(unplayable)?;
+                    self.stage.cancel(number)?;
                     let text = "cancelled at the provider, by the customer".to_owned();
                     story.tell(now, &Happening { label: number.to_owned(), text, tone: Tone::Quiet })?;
                 }
-                Act::Renew(number) => self.sandbox.renew(number, None).map_err(unplayable)?,
+                Act::Renew(number) => self.stage.renew(number)?,
                 Act::StopDaemon => {
                     self.stop().await;
                     story.interlude(now, "renewald is stopped: nobody asks the provider")?;
@@ -84,8 +87,8 @@ impl Play {
     /// One round of the daemon: everything that is due now.
     async fn work(&mut self, now: Timestamp, story: &mut Story) -> Result<(), Error> {
         let Some(daemon) = &mut self.daemon else { return Ok(()) };
-        let sandbox = self.sandbox.clone();
-        let clock = move || sandbox.now();
+        let stage = self.stage.clone();
+        let clock = move || stage.now();
         let swept = daemon.sweep(&clock).await?;
         self.polls += swept.polls;
         if swept.renewals > 0 || swept.calls > swept.polls {
@@ -100,13 +103,11 @@ impl Play {
 
     /// When something is due next, at the daemon, at the provider or from outside.
     async fn next_moment(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        let renewals = self.sandbox.subscriptions().into_iter().filter_map(|subscription| subscription.renews_at);
         let acts = self.acts.front().map(|(at, _)| *at);
-        let mut moments: Vec<Timestamp> = renewals.chain(acts).collect();
+        let mut moments: Vec<Timestamp> = self.stage.renews_at().into_iter().chain(acts).collect();
         if let Some(daemon) = &self.daemon {
-            let territories = vec![TERRITORY.to_owned()];
-            moments.extend(daemon.store.next_renewal_due(PROVIDER, &territories).await?);
-            moments.extend(daemon.store.next_poll_due(PROVIDER, territories).await?);
+            moments.extend(daemon.store.next_renewal_due(PROVIDER, &self.territories).await?);
+            moments.extend(daemon.store.next_poll_due(PROVIDER, self.territories.clone()).await?);
             moments.extend(daemon.store.next_dispatch_due(SHOP).await?);
         }
         Ok(moments.into_iter().filter(|at| *at > now).min())
@@ -128,8 +129,4 @@ fn open(settings: Arc<Settings>) -> Result<Worker, Error> {
 
 fn tell(story: &mut Story, now: Timestamp, happenings: Vec<Happening>) -> Result<(), Error> {
     happenings.iter().try_for_each(|happening| story.tell(now, happening))
-}
-
-pub(super) fn unplayable(error: crate::sandbox::nexway_connect::Error) -> Error {
-    Error::new(Exit::Internal, format!("the fake provider refused: {error}"))
 }

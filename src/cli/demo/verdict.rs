@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cast::{Actor, Outcome};
+use super::stage::{Actor, Outcome, Paid, Stage};
 use super::witness::{Witness, event, keys, locker_link};
-use crate::sandbox::nexway_connect::{Controls, Renewal};
 
 /// What `demo --json` prints.
 #[derive(Debug, Serialize)]
@@ -55,16 +54,16 @@ pub(super) struct Row {
 }
 
 /// Judges each subscription. A message about nobody we know makes everything wrong, which the returned flag says.
-pub(super) fn judge(witness: &Witness, sandbox: &Controls) -> (Vec<Row>, bool) {
-    let books = sandbox.renewals();
-    let rows: Vec<Row> = witness.actors().iter().map(|actor| row(actor, &books, witness.received(), sandbox)).collect();
+pub(super) fn judge(witness: &Witness, stage: &dyn Stage) -> (Vec<Row>, bool) {
+    let (books, keys) = (stage.renewals(), |paid: &Paid| stage.keys(paid));
+    let rows: Vec<Row> = witness.actors().iter().map(|actor| row(actor, &books, witness.received(), keys)).collect();
     let known = |message: &Value| witness.actors().iter().any(|actor| is_about(message, actor));
     let ok = rows.iter().all(|row| row.ok) && witness.received().iter().all(known);
     (rows, ok)
 }
 
-fn row(actor: &Actor, books: &[Renewal], received: &[Value], sandbox: &Controls) -> Row {
-    let paid = books.iter().filter(|r| r.original == actor.number && r.subscription_id == actor.subscription_id);
+fn row(actor: &Actor, books: &[Paid], received: &[Value], keys_of: impl Fn(&Paid) -> Vec<String>) -> Row {
+    let paid = books.iter().filter(|r| r.number == actor.number && r.subscription_id == actor.subscription_id);
     let about: Vec<&Value> = received.iter().filter(|message| is_about(message, actor)).collect();
     let mut row = Row {
         label: actor.label.clone(),
@@ -82,7 +81,7 @@ fn row(actor: &Actor, books: &[Renewal], received: &[Value], sandbox: &Controls)
         row.renewals += 1;
         let arrived = |name| distinct(&about, name, renewal.generation);
         let (ready, failed) = (arrived("renewal.ready"), arrived("renewal.failed"));
-        let expected = sandbox.expected_keys(&renewal.partner_order_number, actor.subscription_id);
+        let expected = keys_of(renewal);
         let right = match (actor.outcome, ready.as_slice(), failed.as_slice()) {
             (Outcome::Keys, [one], []) => !expected.is_empty() && keys(&one["data"]) == expected,
             (Outcome::Locker, [one], []) => keys(&one["data"]).is_empty() && locker_link(&one["data"]).is_some(),
@@ -115,7 +114,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sandbox::nexway_connect::{NewOrder, Options, Sandbox};
+    use crate::clock::Timestamp;
 
     fn ready(id: &str, subscription_id: i64, keys: &[String]) -> Value {
         let serials: Vec<Value> = keys.iter().map(|key| json!({"data": key, "file_name": ""})).collect();
@@ -126,17 +125,18 @@ mod tests {
 
     #[test]
     fn only_the_right_key_exactly_once_is_right() {
-        let sandbox = Sandbox::start(Options { speed: 0.0, ..Options::default() }).unwrap();
-        let subscription_id = sandbox.create_order(NewOrder::new("A")).unwrap().subscription_ids()[0];
-        sandbox.renew("A", None).unwrap();
-        let actor = Actor { number: "A".into(), subscription_id, label: "A".into(), case: "", outcome: Outcome::Keys };
-        let right = ready("1", subscription_id, &sandbox.expected_keys("A-1", subscription_id));
-        let wrong = ready("1", subscription_id, &sandbox.expected_keys("A", subscription_id));
+        let actor =
+            Actor { number: "A".into(), subscription_id: 1, label: "A".into(), case: "", outcome: Outcome::Keys };
+        let renewed_at = Timestamp::from_unix(0);
+        let paid = Paid { number: "A".into(), subscription_id: 1, generation: 1, reference: "A-1".into(), renewed_at };
+        let keys = vec!["K".to_owned()];
+        let right = ready("1", 1, &keys);
+        let wrong = ready("1", 1, &["L".to_owned()]);
         let again = json!({"id": "2", "type": right["type"], "data": right["data"]});
-        let is_right = |received: &[Value]| row(&actor, &sandbox.renewals(), received, &sandbox).ok;
+        let is_right = |received: &[Value]| row(&actor, std::slice::from_ref(&paid), received, |_| keys.clone()).ok;
         assert!(is_right(std::slice::from_ref(&right)));
         assert!(!is_right(&[]), "missing");
-        assert!(!is_right(&[wrong]), "another generation's key");
+        assert!(!is_right(&[wrong]), "another key");
         assert!(!is_right(&[right.clone(), again]), "two messages of one generation");
     }
 }

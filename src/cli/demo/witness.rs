@@ -4,21 +4,21 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::cast::Actor;
+use super::stage::{Actor, Paid, Stage};
 use super::story::{Happening, Tone, elapsed};
 use crate::cli::{Error, Exit};
 use crate::clock::Timestamp;
-use crate::sandbox::nexway_connect::{Controls, Renewal};
 use crate::store::{ListFilter, RenewalRow, Store};
 use crate::text::visible;
 
 /// Looks at everything again and again, and tells what is new since the last look.
 #[derive(Debug)]
 pub(super) struct Witness {
-    sandbox: Controls,
+    stage: Arc<dyn Stage>,
     actors: Vec<Actor>,
     /// The provider's renewals told so far.
     renewed: usize,
@@ -32,9 +32,9 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    pub(super) fn new(sandbox: Controls, actors: Vec<Actor>, deliveries: &Path) -> Self {
+    pub(super) fn new(stage: Arc<dyn Stage>, actors: Vec<Actor>, deliveries: &Path) -> Self {
         Self {
-            sandbox,
+            stage,
             actors,
             renewed: 0,
             renewals: HashMap::new(),
@@ -54,10 +54,10 @@ impl Witness {
 
     /// What the provider renewed.
     pub(super) fn at_the_provider(&mut self) -> Vec<Happening> {
-        let renewals = self.sandbox.renewals();
+        let renewals = self.stage.renewals();
         let new = &renewals[self.renewed.min(renewals.len())..];
         let told = new.iter().map(|renewal| Happening {
-            label: self.label(&renewal.original, renewal.subscription_id),
+            label: self.label(&renewal.number, renewal.subscription_id),
             text: self.renewed(renewal),
             tone: Tone::Quiet,
         });
@@ -122,15 +122,15 @@ impl Witness {
     }
 
     /// Names the case as well, so that the reader knows what to look for.
-    fn renewed(&self, renewal: &Renewal) -> String {
-        let case = self.actor(&renewal.original, renewal.subscription_id).map(|actor| actor.case).unwrap_or_default();
-        format!("renewed: {} ({case})", renewal.partner_order_number)
+    fn renewed(&self, renewal: &Paid) -> String {
+        let case = self.actor(&renewal.number, renewal.subscription_id).map(|actor| actor.case).unwrap_or_default();
+        format!("renewed: {} ({case})", renewal.reference)
     }
 
     /// The same renewal in the provider's books.
-    fn paid(&self, original: &str, subscription_id: i64, row: &RenewalRow) -> Option<Renewal> {
-        self.sandbox.renewals().into_iter().find(|renewal| {
-            renewal.original == original
+    fn paid(&self, number: &str, subscription_id: i64, row: &RenewalRow) -> Option<Paid> {
+        self.stage.renewals().into_iter().find(|renewal| {
+            renewal.number == number
                 && renewal.subscription_id == subscription_id
                 && renewal.generation == row.generation
         })
@@ -138,12 +138,7 @@ impl Witness {
 }
 
 /// How a renewal went on since the last look.
-fn progress(
-    before: Option<&RenewalRow>,
-    after: &RenewalRow,
-    paid: Option<&Renewal>,
-    label: String,
-) -> Option<Happening> {
+fn progress(before: Option<&RenewalRow>, after: &RenewalRow, paid: Option<&Paid>, label: String) -> Option<Happening> {
     let seen = before.is_none().then(|| match paid {
         Some(paid) => format!("seen after {}", elapsed(after.detected_at.since(paid.renewed_at))),
         None => format!("{} seen, which the provider never renewed", visible(&after.order_number)),

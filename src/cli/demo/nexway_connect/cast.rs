@@ -3,49 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::super::stage::{Act, Actor, Outcome, PROVIDER};
 use crate::clock::Timestamp;
-use crate::sandbox::nexway_connect::{NewOrder, Period, Sandbox, Step, Variant};
+use crate::sandbox::nexway_connect::{Error, NewOrder, Period, Sandbox, Step, Variant};
 use crate::store::NewSubscription;
 
-/// The provider's account as the demo's settings name it.
-pub(super) const PROVIDER: &str = "sandbox";
 pub(super) const TERRITORY: &str = "eu";
-/// How long the demo goes on, in simulated days.
-pub(super) const DAYS: u32 = 40;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// What a renewal of a case must come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The provider's keys, each generation once.
-    Keys,
-    /// No key, but a link to the digital locker.
-    Locker,
-    /// No key at all: the shop is told that the provider refused.
-    Refused,
-}
-
-/// One subscription that is watched.
-#[derive(Clone, Debug)]
-pub(super) struct Actor {
-    pub(super) number: String,
-    pub(super) subscription_id: i64,
-    /// The number, and which one where the order holds several.
-    pub(super) label: String,
-    pub(super) case: &'static str,
-    pub(super) outcome: Outcome,
-}
-
-/// Something that happens from outside.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Act {
-    Cancel(&'static str),
-    Renew(&'static str),
-    StopDaemon,
-    StartDaemon,
-}
 
 struct Role {
     case: &'static str,
@@ -112,9 +78,7 @@ pub(super) fn acts(start: Timestamp) -> VecDeque<(Timestamp, Act)> {
 }
 
 /// Buys every order at the provider; returns who is to be watched, and what `track` is told of them.
-pub(super) fn enter(
-    sandbox: &Sandbox,
-) -> Result<(Vec<Actor>, Vec<NewSubscription>), crate::sandbox::nexway_connect::Error> {
+pub(super) fn enter(sandbox: &Sandbox) -> Result<(Vec<Actor>, Vec<NewSubscription>), Error> {
     let mut actors = Vec::new();
     let mut tracked = Vec::new();
     for Role { case, outcome, order } in roles(sandbox.now()) {

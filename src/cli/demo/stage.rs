@@ -1,0 +1,84 @@
+//! What the demo needs of one kind of provider: its fake, who plays there, and its books.
+
+use std::collections::VecDeque;
+use std::fmt::{Debug, Display};
+
+use crate::cli::{Error, Exit};
+use crate::clock::Timestamp;
+use crate::store::NewSubscription;
+
+/// The provider's account as the demo's settings name it.
+pub(super) const PROVIDER: &str = "sandbox";
+/// How long the demo goes on, in simulated days.
+pub(super) const DAYS: u32 = 40;
+
+/// What a renewal of a case must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The provider's keys, each generation once.
+    Keys,
+    /// No key, but a link to the digital locker.
+    Locker,
+    /// No key at all: the shop is told that the provider refused.
+    Refused,
+}
+
+/// One subscription that is watched.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) number: String,
+    pub(super) subscription_id: i64,
+    /// The number, and which one where the order holds several.
+    pub(super) label: String,
+    pub(super) case: &'static str,
+    pub(super) outcome: Outcome,
+}
+
+/// Something that happens from outside.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    Cancel(&'static str),
+    Renew(&'static str),
+    StopDaemon,
+    StartDaemon,
+}
+
+/// One renewal in the provider's books.
+#[derive(Clone, Debug)]
+pub(super) struct Paid {
+    /// Whose it is, as of [`Actor`].
+    pub(super) number: String,
+    pub(super) subscription_id: i64,
+    pub(super) generation: i64,
+    /// The provider's own name for it.
+    pub(super) reference: String,
+    pub(super) renewed_at: Timestamp,
+}
+
+/// A fake provider whose clock stands still, which knows no rate limit, and begins a number of days ago.
+pub(super) trait Stage: Debug + Send + Sync {
+    /// The account's tables in the settings file, as a user would write them.
+    fn settings(&self) -> String;
+    fn api_url(&self) -> String;
+    /// Buys every order at the provider; returns who is to be watched, and what `track` is told of them.
+    fn enter(&self) -> Result<(Vec<Actor>, Vec<NewSubscription>), Error>;
+    /// What happens from outside, in order of time.
+    fn acts(&self) -> VecDeque<(Timestamp, Act)>;
+    fn cancel(&self, number: &str) -> Result<(), Error>;
+    fn renew(&self, number: &str) -> Result<(), Error>;
+
+    fn now(&self) -> Timestamp;
+    fn set_now(&self, now: Timestamp);
+    /// When subscriptions will renew by themselves.
+    fn renews_at(&self) -> Vec<Timestamp>;
+
+    /// Everything ever renewed, in order of time.
+    fn renewals(&self) -> Vec<Paid>;
+    /// The keys that the provider has for it, in their order.
+    fn keys(&self, paid: &Paid) -> Vec<String>;
+    fn request_count(&self) -> u64;
+}
+
+pub(super) fn unplayable(error: impl Display) -> Error {
+    Error::new(Exit::Internal, format!("the fake provider refused: {error}"))
+}
