@@ -117,7 +117,7 @@ pub enum Command {
     Man(man::ManArgs),
 }
 
-/// How a command ends (design section 6; README, "Exit codes").
+/// How a command ends (design section 6; docs/commands.md, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

@@ -3,7 +3,7 @@
 //! The provider renews subscriptions by itself and tells nobody. renewald asks about each of them every few hours, notices that
 //! the partner order number went from `PARTNER689` to `PARTNER689-1`, fetches that order's data and delivers it to the reseller's
 //! sinks: at least once, under one message id for ever. All state is one SQLite file, so being killed at any moment loses
-//! nothing. README.md is for those who run it; here is how it is built.
+//! nothing. README.md and docs/ are for those who run it, and docs/design.md says what is promised; here is how it is built.
 //!
 //! # The map
 //!

@@ -1,5 +1,5 @@
 //! What the loops count as they work: polls, renewals, publishes. What stands in the store is counted there, by whoever
-//! serves the metrics. Names and labels are an interface (README, "Metrics"); no label holds a customer's datum.
+//! serves the metrics. Names and labels are an interface (docs/api.md, "Metrics"); no label holds a customer's datum.
 
 use std::time::Duration;
 

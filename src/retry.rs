@@ -1,5 +1,5 @@
 //! When to try again: attempt and `Retry-After` in, delay out. The table of all delays stands here and nowhere else;
-//! [`table`] prints it for the README.
+//! [`table`] prints it for docs/operating.md.
 //!
 //! Pure arithmetic: waiting happens in columns of the store. This is the only file that names the `backoff` crate, which
 //! is unmaintained; of it only the doubling with jitter is used, with its give-up time off and its result kept below the longest.
@@ -358,8 +358,8 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_table() {
-        let readme = include_str!("../README.md");
-        assert!(readme.contains(&table()), "put this between its markers:\n{}", table());
+    fn the_documents_show_the_table() {
+        let page = include_str!("../docs/operating.md");
+        assert!(page.contains(&table()), "put this between its markers:\n{}", table());
     }
 }

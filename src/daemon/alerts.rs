@@ -167,7 +167,7 @@ async fn look(
         found.alerts.push(Alert::new("encryption", "key", &key_trouble.join("; ")));
     }
     for message in store.damaged().await? {
-        let text = format!("{}; it is not delivered; see README, \"Encryption at rest\"", Damaged { message });
+        let text = format!("{}; it is not delivered; see docs/encryption.md", Damaged { message });
         found.alerts.push(Alert::new("damaged", &message.to_string(), &text));
     }
     Ok(found)

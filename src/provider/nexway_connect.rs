@@ -1,7 +1,7 @@
 //! Nexway Connect: what is sent to its two endpoints, with which credentials, and what follows from an HTTP status.
 //!
-//! Its facts are in `reference/nexway-connect.md`. The bodies and codes are in `wire`, the token in `token`; when to ask and what
-//! to do with an answer is not decided here.
+//! Its facts are in `docs/providers/nexway-connect.md`. The bodies and codes are in `wire`, the token in `token`; when to
+//! ask and what to do with an answer is not decided here.
 
 pub(crate) mod answers;
 pub mod convention;

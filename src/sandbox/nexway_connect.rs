@@ -1,4 +1,4 @@
-//! A fake Nexway Connect. It follows `reference/nexway-connect.md` and answers each of its open questions by a switch.
+//! A fake Nexway Connect. It follows `docs/providers/nexway-connect.md` and answers each of its open questions by a switch.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -1,5 +1,5 @@
 -- What a new database gets. Older files are brought here by the numbered steps in src/store/migrations.rs, and a test
--- compares the two. All times are Unix seconds, UTC; the words are those of the README.
+-- compares the two. All times are Unix seconds, UTC; the words are those of docs/design.md.
 -- AUTOINCREMENT where a row can be forgotten: whoever still has it in hand must never meet another one under its number.
 
 -- One subscription that somebody asked us to watch. Rows are never deleted by the daemon. Its checks say OR where IN would read

@@ -1,4 +1,4 @@
-//! What the tests of all brokers' sinks share: many renewals, an outage in the middle, the examples of the README.
+//! What the tests of all brokers' sinks share: many renewals, an outage in the middle, the examples of docs/sinks.md.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -117,10 +117,10 @@ pub fn check(site: &Site, code: i32) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The README's example of a kind, without its heading and with another address.
+/// The example of a kind in docs/sinks.md, without its heading and with another address.
 pub fn example(kind: &str, url: &str) -> String {
-    let readme = include_str!("../../README.md");
-    let blocks = readme.split("```toml\n[sinks.shop]\n").skip(1).filter_map(|block| block.split("```").next());
+    let page = include_str!("../../docs/sinks.md");
+    let blocks = page.split("```toml\n[sinks.shop]\n").skip(1).filter_map(|block| block.split("```").next());
     let mut blocks = blocks.filter(|block| block.contains(&format!("kind = \"{kind}\"")));
     let block = blocks.next().expect("an example");
     let lines =

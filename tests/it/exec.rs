@@ -14,7 +14,7 @@ use renewald::sink::{Failure, Sink};
 use tempfile::TempDir;
 
 use crate::harness::{Daemon, HOUR, Setup, Site, Track, eventually, keys_of, order, sandbox};
-use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_for_delivered};
+use crate::queued::{assert_complete, delivered, documented_example, thousand, wait_for_delivered};
 
 const CUSTOMER: &str = "CANARY-customer";
 
@@ -67,7 +67,7 @@ fn the_readmes_example_gives_a_command_the_message_and_little_else() {
     let (site, program) =
         site(&sandbox, "cat > DIR/message; env > DIR/environment; echo $# \"$@\"; echo out; echo err >&2", "");
     let program = program.display().to_string();
-    let example = readme_example("exec").replace("/usr/local/bin/deliver", &program);
+    let example = documented_example("exec").replace("/usr/local/bin/deliver", &program);
     let mut setup = Setup::new(&sandbox).sink("shop", &example);
     setup.log_level = "trace";
     site.configure(&setup);

@@ -1,4 +1,4 @@
-//! What `--json` prints: one object, whose keys the README lists for every command.
+//! What `--json` prints: one object, whose keys docs/api.md lists for every command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::http::Endpoint;
 
 type Keys = BTreeSet<String>;
 
-/// They print something else, as the README says, or nothing.
+/// They print something else, as the page says, or nothing.
 const WITHOUT_OBJECT: [&str; 6] = ["run", "export", "schema", "completions", "man", "queue pull"];
 
 /// What stands between backticks.
@@ -20,11 +20,11 @@ fn quoted(text: &str) -> impl Iterator<Item = String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned)
 }
 
-/// The rows of the README's tables `Command | Object`: the keys of each command, without what stands in brackets or behind a
+/// The rows of the page's tables `Command | Object`: the keys of each command, without what stands in brackets or behind a
 /// semicolon.
 fn documented() -> BTreeMap<String, Keys> {
     let mut rows = BTreeMap::new();
-    for table in include_str!("../../README.md").split("| Command | Object |\n|---|---|\n").skip(1) {
+    for table in include_str!("../../docs/api.md").split("| Command | Object |\n|---|---|\n").skip(1) {
         for row in table.lines().map_while(|line| line.strip_prefix('|')) {
             let (commands, object) = row.split_once('|').expect("two columns");
             let object = object.split(';').next().unwrap_or_default();
@@ -44,7 +44,7 @@ struct Tried<'a> {
 }
 
 impl Tried<'_> {
-    /// Runs `line` with `--json`; it stands in the README as `name`.
+    /// Runs `line` with `--json`; it stands on the page as `name`.
     fn run(&mut self, name: &str, line: &[&str]) -> Value {
         let finished = self.site.command(&[line, &["--json"]].concat()).expect_code(0);
         self.note(name, &finished.stdout)
@@ -127,7 +127,7 @@ fn try_beside_a_daemon(tried: &mut Tried, sandbox: &Sandbox) {
 }
 
 #[test]
-fn every_command_prints_the_object_of_the_readme() {
+fn every_command_prints_the_object_that_is_documented() {
     let (sandbox, shop) = (sandbox(), FakeReceiver::start());
     let mut setup = Setup::new(&sandbox).webhook(&shop).sink("pulled", "kind = \"queue\"");
     setup.territories.truncate(1);
@@ -143,14 +143,14 @@ fn every_command_prints_the_object_of_the_readme() {
 
     let documented = documented();
     for (name, keys) in &tried.printed {
-        assert_eq!(documented.get(name), Some(keys), "{name}: the README on the left");
+        assert_eq!(documented.get(name), Some(keys), "{name}: docs/api.md on the left");
     }
     let is_tried = |name: &&String| tried.printed.contains_key(*name);
-    assert_eq!(documented.keys().find(|name| !is_tried(name)), None, "this is in the README alone");
+    assert_eq!(documented.keys().find(|name| !is_tried(name)), None, "this is in docs/api.md alone");
     let all = commands(&site);
     let has_none = |name: &&String| WITHOUT_OBJECT.contains(&name.as_str());
     assert!(all.len() > 30, "{all:?}");
-    assert_eq!(all.iter().find(|name| !is_tried(name) && !has_none(name)), None, "this is not in the README");
+    assert_eq!(all.iter().find(|name| !is_tried(name) && !has_none(name)), None, "this is not in docs/api.md");
 }
 
 #[test]

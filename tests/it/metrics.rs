@@ -83,19 +83,19 @@ fn another_parser_reads_every_metric_of_the_readme_and_no_customer() {
     assert_eq!(value("renewald_dispatches", json!({"sink": "file1", "state": "pending"})), 0.0);
     assert_eq!(value("renewald_alerts", json!({"kind": "dead"})), 0.0);
     assert_eq!(value("renewald_poll_seconds_count", json!({})), 1.0);
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/api.md");
     let documented: Vec<_> =
-        readme.lines().filter_map(|line| line.strip_prefix("| `renewald_")?.split(['`', '{']).next()).collect();
+        page.lines().filter_map(|line| line.strip_prefix("| `renewald_")?.split(['`', '{']).next()).collect();
     assert!(documented.len() >= 16, "{documented:?}");
     for name in &documented {
         let name = format!("renewald_{name}");
         let is_it =
             |sample: &str| sample == name || ["_bucket", "_total"].iter().any(|end| sample == format!("{name}{end}"));
-        assert!(samples.iter().any(|(sample, ..)| is_it(sample)), "{name} is in the README alone");
+        assert!(samples.iter().any(|(sample, ..)| is_it(sample)), "{name} is in docs/api.md alone");
     }
     for (sample, ..) in &samples {
         let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| sample.strip_suffix(end)).unwrap_or(sample);
-        assert!(documented.iter().any(|name| base == format!("renewald_{name}")), "{sample} is not in the README");
+        assert!(documented.iter().any(|name| base == format!("renewald_{name}")), "{sample} is not in docs/api.md");
     }
 }
 

@@ -25,7 +25,7 @@ fn bodies(server: &Nats, stream: &str) -> Vec<Value> {
     server.client().messages(stream).iter().map(|message| message.json()).collect()
 }
 
-/// With client certificates asked for, and the account of the README's example.
+/// With client certificates asked for, and the account of the documented example.
 fn tls_server(directory: &std::path::Path) -> Option<(Nats, Authority)> {
     let authority = Authority::create(directory)?;
     let pem = |name: &str| authority.file(name);

@@ -57,11 +57,11 @@ pub fn assert_complete(arrived: &[(String, String)]) {
     }
 }
 
-/// The block for this kind of sink in the README, without its header.
-pub fn readme_example(kind: &str) -> String {
-    let readme = include_str!("../../README.md");
+/// The block for this kind of sink in docs/sinks.md, without its header.
+pub fn documented_example(kind: &str) -> String {
+    let page = include_str!("../../docs/sinks.md");
     let is_it = |block: &&str| block.starts_with("[sinks.") && block.contains(&format!("\nkind = \"{kind}\"\n"));
-    let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let block = blocks.find(is_it).expect("the README has an example");
+    let mut blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(is_it).expect("docs/sinks.md has an example");
     block.split_once('\n').expect("a header").1.to_owned()
 }

@@ -8,7 +8,7 @@ use renewald::clock::Timestamp;
 use renewald::sandbox::nexway_connect::{NewOrder, Sandbox};
 
 use crate::harness::{DAY, Daemon, Finished, HOUR, Setup, Site, Track, eventually, keys_of, new_order, order, sandbox};
-use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_for_delivered};
+use crate::queued::{assert_complete, delivered, documented_example, thousand, wait_for_delivered};
 use crate::servers::authority::Authority;
 use crate::servers::redis::{Entry, Redis};
 
@@ -70,7 +70,7 @@ fn the_readmes_example_puts_a_renewal_into_the_stream() {
     let Some(redis) = Redis::new() else { return };
     redis.cli(&["ACL", "SETUSER", "renewald", "on", &format!(">{PASSWORD}"), "~renewals", "+xadd"]);
     let sandbox = sandbox();
-    let example = readme_example("redis").replace("rediss://redis.example:6379", &redis.url());
+    let example = documented_example("redis").replace("rediss://redis.example:6379", &redis.url());
     let site = setup(&sandbox, &example.replace("kind = \"redis\"\n", "")).install();
     secret(&site, "redis-password", PASSWORD);
     let id = renewed(&sandbox, &site);

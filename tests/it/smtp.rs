@@ -7,7 +7,7 @@ use renewald::sandbox::nexway_connect::{NewOrder, Sandbox, Script, Variant};
 use serde_json::json;
 
 use crate::harness::{Daemon, Finished, HOUR, Setup, Site, Track, eventually, new_order, order, sandbox};
-use crate::queued::{assert_complete, delivered, readme_example, thousand, wait_for_delivered};
+use crate::queued::{assert_complete, delivered, documented_example, thousand, wait_for_delivered};
 use crate::servers::authority::Authority;
 use crate::servers::smtp::{Mail, Smtp};
 
@@ -72,7 +72,7 @@ fn the_readmes_example_mails_the_keys() {
                          "certificate": authority.file("server.pem"), "key": authority.file("server.key")});
     let Some(server) = Smtp::with(options) else { return };
     let sandbox = sandbox();
-    let example = readme_example("smtp").replace("mail.acme.example", "localhost");
+    let example = documented_example("smtp").replace("mail.acme.example", "localhost");
     let addresses = format!("port = {}\nca_file = \"{}\"\n", server.port(), authority.file("authority.pem"));
     let site = setup(&sandbox, &(example.replace("kind = \"smtp\"\n", "") + &addresses)).install();
     secret(&site, "smtp-password", PASSWORD);
