@@ -51,7 +51,7 @@ fn large(sandbox: &Sandbox, receiver: &FakeReceiver) -> Setup {
 }
 
 #[test]
-fn another_parser_reads_every_metric_of_the_readme_and_no_customer() {
+fn another_parser_reads_every_documented_metric_and_no_customer() {
     let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let (site, daemon, endpoint) = Endpoint::start(large(&sandbox, &receiver), "");
     let id = order(&sandbox, "CUSTOMER-7");
