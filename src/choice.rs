@@ -2,7 +2,7 @@
 //!
 //! While everything fits into the budget the order does not matter; beyond it, it decides who waits.
 
-use crate::renewal::text_forms;
+use crate::text::forms::text_forms;
 
 /// Which queue a poll waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,6 +19,7 @@ use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::provider::Life;
 use crate::settings::Settings;
+use crate::text::forms::text_forms;
 
 /// One hour, one day: for the constants of the rules below.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -98,55 +99,6 @@ pub enum Outcome {
     /// A code outside the ones known for this request.
     Failed,
 }
-
-/// Text forms for SQL, JSON and people; each name is spelled once.
-macro_rules! text_forms {
-    ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
-        impl $type {
-            pub const VARIANTS: &'static [Self] = &[$(Self::$variant),+];
-
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-
-        impl std::str::FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    other => Err(format!("{other:?} is none of {}", [$($text),+].join(", "))),
-                }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl rusqlite::ToSql for $type {
-            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-                Ok(self.as_str().into())
-            }
-        }
-
-        impl rusqlite::types::FromSql for $type {
-            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-                value.as_str()?.parse().map_err(|e: String| rusqlite::types::FromSqlError::Other(e.into()))
-            }
-        }
-    };
-}
-pub(crate) use text_forms;
 
 text_forms!(State { Watching = "watching", Paused = "paused", Ended = "ended", Untracked = "untracked" });
 text_forms!(Pace { Regular = "regular", Daily = "daily", Monthly = "monthly" });

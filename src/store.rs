@@ -11,6 +11,7 @@ mod due_times;
 mod erase;
 mod export;
 mod file;
+mod forms;
 mod gauges;
 mod identity;
 mod late;

@@ -2,6 +2,8 @@
 //!
 //! Providers, sinks and files send what they like; whatever of it is shown passes through [`visible`] first.
 
+pub(crate) mod forms;
+
 use std::fmt::Display;
 use std::io;
 
