@@ -1,4 +1,4 @@
--- What a new database gets. Older files are brought here by the numbered steps in src/store/migrations.rs, and a test
+-- What a new database gets. Older files are brought here by the numbered steps in src/store/sqlite/migrations.rs, and a test
 -- compares the two. All times are Unix seconds, UTC; the words are those of docs/design.md.
 -- AUTOINCREMENT where a row can be forgotten: whoever still has it in hand must never meet another one under its number.
 
@@ -34,6 +34,8 @@ CREATE TABLE subscriptions (
     last_outcome          TEXT,
     last_detail           TEXT,
     technical_status      TEXT,
+    life                  TEXT    CHECK (life = 'running' OR life = 'cancelled' OR life = 'expired'), -- what that means to us
+    memo                  TEXT,                                  -- the provider's implementation keeps it from look to look
     status_changes        INTEGER NOT NULL DEFAULT 0,
     terminal_since        INTEGER,                               -- first of the answers in a row that said so
     surprise              TEXT,                                  -- the one that stands; NULL: none

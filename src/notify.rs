@@ -15,7 +15,7 @@ use crate::forecast::Forecast;
 use crate::pulse::Pulses;
 use crate::renewal::Rules;
 use crate::settings::{self, Settings};
-use crate::store::{self, Patience, QueueDepth, Store, counts_of};
+use crate::store::{self, Leeway, QueueDepth, Store, counts_of};
 
 /// A loop that has not turned for so long hangs; see [`crate::pulse::LONGEST_WAIT`].
 const TURNS_WITHIN: Duration = Duration::from_secs(30);
@@ -115,7 +115,7 @@ impl Standing {
         standing.asked = groups.iter().filter(|group| group.is_asked).map(|group| group.count).sum();
         for (name, provider) in &settings.providers {
             let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
-            let late = store.count_late(name, &Patience::new(rules.clone(), forecast, Duration::ZERO), now).await?;
+            let late = store.count_late(name, &Leeway::new(rules.clone(), forecast, Duration::ZERO), now).await?;
             standing.overdue += late.overdue();
             standing.delayed += late.delayed;
             standing.refused += late.refused;

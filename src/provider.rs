@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::budget::Slot;
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, EndReason, Occasion};
+use crate::delivery::{Delivery, Occasion};
+use crate::renewal::life::Life;
 
 /// A provider's API, as far as renewald needs it.
 ///
@@ -117,26 +118,6 @@ pub struct Listed {
     pub reference: String,
     pub occasion: Occasion,
     pub completed_at: Timestamp,
-}
-
-/// What a subscription's state means to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// May renew.
-    Running,
-    /// Nothing comes after it, the provider says.
-    Cancelled,
-    Expired,
-}
-
-impl Life {
-    pub fn end(self) -> Option<EndReason> {
-        match self {
-            Self::Running => None,
-            Self::Cancelled => Some(EndReason::Cancelled),
-            Self::Expired => Some(EndReason::Expired),
-        }
-    }
 }
 
 impl Sighting {

@@ -1,151 +1,42 @@
-//! The store: one SQLite file that holds everything which must survive a restart.
+//! The store: everything which must survive a restart, and every SQL statement.
 //!
-//! [`Store`] is a cheap handle. One thread owns the writing connection: what is queued when a transaction begins shares
-//! it, each unit in a savepoint of its own, so `synchronous=FULL` is paid once for many. A second thread owns a reading
-//! connection. The statements are in the files below, each beside the method that runs it; decisions are elsewhere.
+//! Three rooms. [`work`] holds what goes on by itself: what is due, what came of it, what is sent. [`operate`] holds what
+//! people ask and order. [`sqlite`] is the database they work on, and the only one of them that knows of files, locks and
+//! pragmas. The statements are each beside the method that runs it; decisions are elsewhere. [`rows`] says which columns make
+//! which type.
 
-mod alerts;
-mod backup;
-mod dispatches;
-mod due_times;
-mod erase;
-mod export;
-mod file;
+mod error;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod forms;
-mod gauges;
-mod identity;
-mod late;
-mod messages;
-mod metadata;
-mod migrations;
-mod odd;
+mod operate;
 mod outage;
-mod overview;
-mod pausing;
-mod polls;
-mod providers;
-mod renewals;
-mod sealed;
-mod subscriptions;
-mod thread;
-mod unanswered;
+mod rows;
+mod sqlite;
+mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
-pub use alerts::{Alert, AlertChange, DueCounts};
-pub use backup::{Copy, verify as verify_copy};
-pub use dispatches::{
-    Attempt, DispatchRow, Leased, MOST_BODY_BYTES, Mark, QueueDepth, QueueFilter, Retried, SinkState,
+pub use error::Error;
+pub use operate::{
+    Alert, AlertChange, Answers, Awaited, Clash, DispatchCounts, DispatchRow, DueCounts, Exported, ForgottenRow, Group,
+    Identity, LastFailure, Late, Leeway, ListFilter, Listed, Locked, MessageRow, Metadata, Named, NewSubscription, Odd,
+    Paused, PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalRow, RenewalsDue, Resealed, Retried,
+    SubscriptionRow, Tracked, counted, counts_of,
 };
-pub use due_times::{Moved, Progress};
-pub use erase::Erased;
-pub use export::Exported;
-pub use file::InstanceLock;
-pub use gauges::{Answers, DispatchCounts};
-pub use identity::{Clash, Identity};
-pub use late::{Late, Patience, counted};
-pub use messages::{ForgottenRow, MessageRow, NewMessage, PurgeFilter, Purgeable, Purged};
-pub use metadata::Metadata;
-pub use odd::Odd;
 pub use outage::{PROBE_EVERY, tend};
-pub use overview::{Group, Waiting, counts_of};
-pub use pausing::Paused;
-pub use polls::{DuePage, PollRecord, Recorded, StoppedTerritory};
-pub use providers::{BreakerState, ProviderTrouble, SlowedState};
-pub use renewals::{DueRenewal, RenewalRow, Settled, Settlement};
-pub use sealed::{Locked, Resealed};
-pub use subscriptions::{
-    ListFilter, Listed, NOBODY_ASKS, Named, NewSubscription, Subscription, SubscriptionRow, Tracked,
+pub use sqlite::{Copy, Erased, InstanceLock, verify_copy};
+pub use work::{
+    Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage,
+    PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,
+    StoppedTerritory,
 };
 
-use crate::vault::{self, Vault};
-
-/// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("another renewald works on {}", path.display())]
-    Locked { path: PathBuf },
-    #[error("{} is of schema version {found}, written by a newer renewald; this one knows version {known}: nothing was changed; use the newer one, or restore a backup of this one's to store.path", path.display())]
-    Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("{} is of the older schema version {found} and a running renewald holds it; restart that one first", path.display())]
-    Older { path: PathBuf, found: i64 },
-    #[error("{} is not a renewald database; nothing was changed; set store.path right, or restore a backup to it", path.display())]
-    Foreign { path: PathBuf },
-    #[error("there is no database at {}: set store.path right; a new one is created by `renewald track`, `import`, `run` and `once`", path.display())]
-    Missing { path: PathBuf },
-    #[error("cannot create or open {}", path.display())]
-    File {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("{} is damaged; restore a backup, or keep the file and ask for help", path.display())]
-    Damaged {
-        path: PathBuf,
-        #[source]
-        source: rusqlite::Error,
-    },
-    #[error("cannot write to {} or its directory: is one of them read-only, or another user's?", path.display())]
-    NotWritable {
-        path: PathBuf,
-        #[source]
-        source: rusqlite::Error,
-    },
-    #[error("{} is not whole: SQLite finds faults in it", path.display())]
-    Incomplete { path: PathBuf },
-    /// As [`Error::Damaged`], met while working.
-    #[error("the database is damaged; restore a backup, or keep the file and ask for help")]
-    Broken(#[source] rusqlite::Error),
-    #[error("the database refused")]
-    Sqlite(#[source] rusqlite::Error),
-    /// The whole transaction failed with another unit, or at its commit.
-    #[error("the database could not commit: {0}")]
-    Commit(String),
-    /// A mistake of ours: it comes again however often it is tried.
-    #[error("writing to the database panicked")]
-    Panicked,
-    #[error(transparent)]
-    Vault(#[from] vault::Error),
-    #[error("cannot start a thread for the database")]
-    Thread(#[source] std::io::Error),
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Damage is named wherever it is met: what does not hold together, a schema that our statements do not fit any more, and values
-/// that nobody here has written.
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error::{
-            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError, Utf8Error,
-        };
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
-        let is_damage = match &error {
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..) => true,
-            SqlInputError { .. } => true,
-            other => matches!(other.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | Unknown)),
-        };
-        if is_damage { Self::Broken(error) } else { Self::Sqlite(error) }
-    }
-}
-
-impl Error {
-    /// Whether the same call may succeed later: disk full, busy, or a failed read or write.
-    pub fn is_transient(&self) -> bool {
-        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure};
-        match self {
-            Error::Commit(_) | Error::NotWritable { .. } => true,
-            Error::Sqlite(e) => matches!(
-                e.sqlite_error_code(),
-                Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly | SystemIoFailure | CannotOpen)
-            ),
-            _ => false,
-        }
-    }
-}
+pub use crate::renewal::Subscription;
+use crate::vault::Vault;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -160,12 +51,10 @@ pub enum Access {
     Existing,
 }
 
-/// A handle to the open store; clones share it. All of them dropped, or [`Store::close`], ends its threads.
+/// A handle to the open store; clones share it. All of them dropped, or [`Store::close`], closes the database.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: thread::Worker,
-    reader: thread::Worker,
-    path: PathBuf,
+    database: sqlite::Database,
     vault: Arc<Vault>,
     outage: Arc<outage::Outage>,
 }
@@ -173,26 +62,18 @@ pub struct Store {
 impl Store {
     /// Opens the store, creating or migrating the file where that is allowed (design section 5). The setup lock is held
     /// meanwhile; `user_version` is looked at before anything is changed.
-    pub fn open(path: &std::path::Path, access: Access) -> Result<Self> {
-        let (writer, lock) = file::open(path, access)?;
-        Self::of(path, writer, file::open_reader(path)?, lock)
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        Ok(Self::of(sqlite::Database::open(path, access)?))
     }
 
     /// Stands in for a database that does not exist yet, for those who only read: an empty one in memory. `path` is only
     /// its name; nothing is looked for or created there.
-    pub fn empty(path: &std::path::Path) -> Result<Self> {
-        let (writer, reader) = file::open_in_memory()?;
-        Self::of(path, writer, reader, None)
+    pub fn empty(path: &Path) -> Result<Self> {
+        Ok(Self::of(sqlite::Database::in_memory(path)?))
     }
 
-    fn of(path: &std::path::Path, writer: Connection, reader: Connection, lock: Option<InstanceLock>) -> Result<Self> {
-        Ok(Self {
-            writer: thread::Worker::writing(writer, lock)?,
-            reader: thread::Worker::reading(reader)?,
-            path: path.to_owned(),
-            vault: Arc::new(Vault::without_key()),
-            outage: Arc::default(),
-        })
+    fn of(database: sqlite::Database) -> Self {
+        Self { database, vault: Arc::new(Vault::without_key()), outage: Arc::default() }
     }
 
     /// With the keys for payloads. Whoever neither queues, hands out nor shows them needs none.
@@ -204,30 +85,44 @@ impl Store {
         &self.vault
     }
 
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
+    pub fn path(&self) -> &Path {
+        self.database.path()
     }
 
     /// The same store with a reading connection of its own: its long queries hold up nobody else's.
     pub fn beside(&self) -> Result<Self> {
-        let reader = thread::Worker::reading(file::open_reader(&self.path)?)?;
-        Ok(Self { reader, ..self.clone() })
+        Ok(Self { database: self.database.beside()?, ..self.clone() })
     }
 
     /// Waits until everything queued is committed and both connections are closed.
     pub async fn close(self) {
-        self.reader.close().await;
-        self.writer.close().await;
+        self.database.close().await;
     }
 
     /// Changes whenever another connection has committed something: another process, never ourselves.
     pub async fn data_version(&self) -> Result<i64> {
-        self.writer.outside(|db| Ok(db.query_row("PRAGMA data_version", [], |row| row.get(0))?)).await
+        self.database.data_version().await
     }
 
     /// Writes and syncs one page that stays as it is: whether the disk takes anything at all.
     pub async fn probe_write(&self) -> Result<()> {
-        self.write(|db| Ok(db.pragma_update(None, "user_version", migrations::VERSION)?)).await
+        self.database.probe_write().await
+    }
+
+    /// The size of the database as it sees itself, without its log.
+    pub async fn bytes(&self) -> Result<i64> {
+        self.database.bytes().await
+    }
+
+    /// Makes sure that no byte is left in the database and its log of what was removed before. Nobody else can write meanwhile.
+    pub async fn erase(&self) -> Result<Erased> {
+        self.database.erase().await
+    }
+
+    /// Copies the database to a new file of mode 0600, as it is at one moment. The file has its name only once it is whole and
+    /// on the disk; one that exists is left alone (`AlreadyExists` in [`Error::File`]).
+    pub async fn backup(&self, to: PathBuf) -> Result<()> {
+        self.database.copy(to).await
     }
 
     /// Runs `unit` in the next transaction, alone in a savepoint, and returns once that transaction is on disk. An error
@@ -236,7 +131,7 @@ impl Store {
         &self,
         unit: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.inside(unit).await
+        self.database.write(unit).await
     }
 
     /// Runs `query` on the reading connection. It sees what is committed, nothing of an open transaction.
@@ -244,6 +139,9 @@ impl Store {
         &self,
         query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.reader.outside(query).await
+        self.database.read(query).await
     }
 }
+
+#[cfg(test)]
+mod tests;

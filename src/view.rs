@@ -12,10 +12,10 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-pub use messages::{DispatchPage, Shown, event};
+pub use messages::{Dispatch, DispatchPage, Forgotten, Message, Shown, event};
 pub use status::{Account, Receiver, Status};
 pub use story::{Known, Story};
-pub use subscription::{Forecasts, Item, SubscriptionPage, is_overdue};
+pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, is_overdue};
 
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, State};

@@ -11,7 +11,7 @@ use super::Live;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
 use crate::renewal::State;
-use crate::store::{self, Alert, Answers, DispatchCounts, Late, Patience, SinkState, Store, Waiting, counts_of};
+use crate::store::{self, Alert, Answers, Awaited, DispatchCounts, Late, Leeway, SinkState, Store, counts_of};
 
 /// Counts are good for so long, and for longer where counting takes long: it gets a twentieth of the time at the most.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub struct OfProvider {
     pub states: Vec<(State, i64)>,
     pub late: Late,
     pub answers: Answers,
-    pub waiting: Waiting,
+    pub waiting: Awaited,
 }
 
 impl Reading {
@@ -109,13 +109,13 @@ impl Gauges {
             providers.push(OfProvider {
                 name: name.clone(),
                 states: State::VARIANTS.iter().map(|state| (*state, of(*state))).collect(),
-                late: store.count_late(name, &Patience::new(rules.clone(), forecast, Duration::ZERO), now).await?,
+                late: store.count_late(name, &Leeway::new(rules.clone(), forecast, Duration::ZERO), now).await?,
                 answers: store.answers(name).await?,
-                waiting: store.count_waiting(name).await?,
+                waiting: store.count_awaited(name).await?,
             });
         }
         let alerts = store.alerts().await?;
-        let standing = |kind: &str| alerts.iter().filter(|(alert, _)| alert.kind == kind).count();
+        let standing = |kind: &str| alerts.iter().filter(|raised| raised.alert.kind == kind).count();
         Ok(Reading {
             taken: Instant::now(),
             took: Duration::ZERO,

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::delivery::EVENTS;
 use crate::store::QueueFilter;
-use crate::view::{self, DispatchPage, Shown};
+use crate::view::{self, Dispatch, DispatchPage, Shown};
 
 const STATES: [&str; 3] = ["pending", "delivered", "dead"];
 
@@ -45,15 +45,11 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Result<Jso
         state: one_of(&mut query, "state", &STATES)?,
         event: one_of(&mut query, "type", &EVENTS)?,
         after: query.cursor()?,
-        limit: limit + 1,
+        limit,
         ..QueueFilter::default()
     };
     query.finish()?;
-    let mut items = site.store.dispatches(filter).await?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next_cursor = items.last().filter(|_| more).map(|last| last.row.to_string());
-    Ok(Json(DispatchPage { items, next_cursor }))
+    Ok(Json(DispatchPage::read(filter, &site.store).await?))
 }
 
 /// All of one message. Its body, and the licence keys in it, only with `reveal`.
@@ -82,12 +78,12 @@ pub async fn show(
     }
     let message = site.store.message(id).await?.ok_or_else(|| no_such_message(id))?;
     let filter = QueueFilter { message: Some(id), limit: usize::MAX, ..QueueFilter::default() };
-    let dispatches = site.store.dispatches(filter).await?;
+    let dispatches = site.store.dispatches(filter).await?.into_iter().map(Dispatch::from).collect();
     let body = match reveal {
         true => Some(site.store.message_body(id).await?.map(view::event).transpose().map_err(|_| Problem::internal())?),
         false => None,
     };
-    Ok(Json(Shown { message, dispatches, body }))
+    Ok(Json(Shown { message: message.into(), dispatches, body }))
 }
 
 /// Sends a message again wherever it is dead or waiting for its next attempt.

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::renewal;
 use crate::store::{Identity, ListFilter, Named, Paused, SubscriptionRow};
 use crate::text::visible;
-use crate::view::{Item, Known, Story, SubscriptionPage};
+use crate::view::{InPath, Item, Known, Story, SubscriptionPage};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -72,7 +72,7 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
     get,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}",
     tag = "subscriptions",
-    params(Identity),
+    params(InPath),
     responses(
         (status = 200, description = "As `renewald explain --json`", body = Story),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),
@@ -91,7 +91,7 @@ pub async fn show(State(site): State<Arc<Site>>, identity: Identity, query: Quer
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}",
     tag = "subscriptions",
     params(
-        Identity,
+        InPath,
         ("forget" = Option<bool>, Query, description = "Remove all that is stored of it too, messages that were not delivered yet included. `renewald queue purge --finish` then rewrites the file"),
     ),
     responses(
@@ -123,7 +123,7 @@ pub async fn untrack(State(site): State<Arc<Site>>, identity: Identity, mut quer
     post,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}/pause",
     tag = "subscriptions",
-    params(Identity),
+    params(InPath),
     responses(
         (status = 200, description = "It is paused", body = Item),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),
@@ -142,7 +142,7 @@ pub async fn pause(State(site): State<Arc<Site>>, identity: Identity, query: Que
     post,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}/resume",
     tag = "subscriptions",
-    params(Identity),
+    params(InPath),
     responses(
         (status = 200, description = "It is watched", body = Item),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),
@@ -161,7 +161,7 @@ pub async fn resume(State(site): State<Arc<Site>>, identity: Identity, query: Qu
     post,
     path = "/v1/subscriptions/{provider}/{partner_order_number}/{subscription_id}/poll",
     tag = "subscriptions",
-    params(Identity),
+    params(InPath),
     responses(
         (status = 200, description = "It is due", body = Item),
         (status = 404, description = "Not tracked", content_type = "application/problem+json", body = Problem),

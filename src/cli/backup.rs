@@ -24,7 +24,24 @@ pub struct BackupArgs {
 struct Answer {
     file: String,
     /// `null` without `--verify`.
-    verified: Option<Copy>,
+    verified: Option<Verified>,
+}
+
+/// What a copy was found to hold.
+#[derive(Serialize)]
+struct Verified {
+    bytes: u64,
+    subscriptions: i64,
+    renewals: i64,
+    messages: i64,
+    dispatches: i64,
+}
+
+impl From<Copy> for Verified {
+    fn from(copy: Copy) -> Self {
+        let Copy { bytes, subscriptions, renewals, messages, dispatches } = copy;
+        Self { bytes, subscriptions, renewals, messages, dispatches }
+    }
 }
 
 pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit, Error> {
@@ -34,7 +51,8 @@ pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit, Error> {
     copied.map_err(explained)?;
     let verified = args.verify.then(|| store::verify_copy(&args.file)).transpose()?;
     if context.global.json {
-        context.print_json(&Answer { file: args.file.display().to_string(), verified })?;
+        context
+            .print_json(&Answer { file: args.file.display().to_string(), verified: verified.map(Verified::from) })?;
     } else if context.global.quiet == 0 {
         context.print(&format!("{}: {}", args.file.display(), to_text(verified)))?;
     }

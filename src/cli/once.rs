@@ -18,7 +18,7 @@ use crate::logging;
 use crate::renewal::Rules;
 use crate::settings::{Settings, SinkKind, parse_duration};
 use crate::signals::{Shutdown, Signals};
-use crate::store::{self, Access, Alert, AlertChange, InstanceLock, Store};
+use crate::store::{self, Access, Alert, AlertChange, InstanceLock, LastFailure, Store};
 use crate::text::number_of;
 
 const POLLING: &str = "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left";
@@ -157,9 +157,9 @@ async fn tell_waiting(bar: &ProgressBar, store: &Store) -> Infallible {
         if is_asking {
             bar.set_style(style(POLLING));
         // Where it cannot be read, the run itself fails and says so.
-        } else if let Ok((count, next)) = store.renewals_due(now + SOON).await {
+        } else if let Ok(due) = store.renewals_due(now + SOON).await {
             bar.set_style(style("{msg}"));
-            bar.set_message(waiting(count, next, now));
+            bar.set_message(waiting(due.count, due.next_at, now));
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -237,8 +237,8 @@ fn exit_code(done: &CaughtUp, work_left: bool) -> Exit {
 
 /// Single failures are nobody's news while a daemon runs; one run that got no answer says why.
 async fn tell_failures(store: &Store, begun: Timestamp) -> Result<(), Error> {
-    for (provider, error) in store.last_failures(begun).await? {
-        let error = crate::text::visible(&error);
+    for LastFailure { provider, detail, .. } in store.last_failures(begun).await? {
+        let error = crate::text::visible(&detail);
         tracing::warn!(%provider, %error, "calls without a usable answer; this is what the last of them met");
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::renewal::Rules;
 use crate::retry::{REFUSED_WARNING, UNANSWERED_WARNING, WAITING_WARNING};
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
-use crate::store::{self, Alert, AlertChange, Group, NOBODY_ASKS, Patience, Store, counted, counts_of};
+use crate::store::{self, Alert, AlertChange, Group, Leeway, NOBODY_ASKS, Store, counted, counts_of};
 use crate::text::number_of;
 use crate::vault::Error::Damaged;
 
@@ -111,7 +111,7 @@ pub(super) fn tell(change: &AlertChange) {
 
 /// Makes what was found the alerts that stand. While catching up, nobody is newly told of overdue subscriptions.
 async fn record(store: &Store, found: Found, catching_up: bool, now: Timestamp) -> Result<AlertChange, store::Error> {
-    let stood: Vec<Alert> = store.alerts().await?.into_iter().map(|(alert, _)| alert).collect();
+    let stood: Vec<Alert> = store.alerts().await?.into_iter().map(|raised| raised.alert).collect();
     let mut alerts = found.alerts;
     alerts.retain(|alert| !(catching_up && alert.kind == "overdue") || stood.iter().any(|one| one.is_same(alert)));
     let unchanged = alerts.len() == stood.len() && alerts.iter().all(|alert| stood.contains(alert));
@@ -189,7 +189,7 @@ async fn provider(
     let rate = settings.providers.get(name).map_or(0.0, |provider| provider.requests_per_second);
     // Who has to wait for a budget that is too small is no alert: `status` says so.
     let forecast = Forecast::new(counts_of(groups, name), &rules, rate);
-    let late = store.count_late(name, &Patience::new(rules, forecast, alert_after), now).await?;
+    let late = store.count_late(name, &Leeway::new(rules, forecast, alert_after), now).await?;
     found.overdue |= late.overdue() > 0;
     let unheard = late.unasked + late.unanswered;
     if unheard > 0 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock::{DOUBTFUL_STEP, Judge, StepDetector, Timestamp};
-use crate::store::{Progress, Store};
+use crate::store::{Reached, Store};
 
 /// How soon a step is seen: two calls of the kernel's clocks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -51,10 +51,10 @@ pub(super) async fn watch(store: Store, bell: Arc<Notify>) {
 
 /// As often as it takes: what a full disk leaves half done would be put off.
 async fn bring_forward(store: &Store, behind: Duration) {
-    let mut progress = Progress::default();
-    while let Err(error) = store.bring_forward(behind, Timestamp::now(), &mut progress).await {
+    let mut reached = Reached::default();
+    while let Err(error) = store.bring_forward(behind, Timestamp::now(), &mut reached).await {
         store.fail("clock", &error);
         store.works().await;
     }
-    tracing::debug!(moved = progress.moved, "due times follow the clock that was set back");
+    tracing::debug!(moved = reached.moved, "due times follow the clock that was set back");
 }

@@ -12,6 +12,7 @@ use uuid::{Uuid, uuid};
 use super::Delivery;
 use crate::clock::Timestamp;
 use crate::json::compact;
+use crate::text::forms::text_forms;
 
 /// The namespace of all message ids: UUIDv5 of the URL namespace and `https://renewald.example/message`.
 pub const NAMESPACE: Uuid = uuid!("6e7ab877-90d0-51e9-9339-0745a78e0177");
@@ -55,8 +56,7 @@ pub enum EndReason {
 }
 
 /// Why there is something to deliver: `data.occasion` of `renewal.ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// Another term was paid for.
     Renewal,
@@ -66,6 +66,13 @@ pub enum Occasion {
     TrialConversion,
     Purchase,
 }
+
+text_forms!(Occasion {
+    Renewal = "renewal",
+    Upgrade = "upgrade",
+    TrialConversion = "trial_conversion",
+    Purchase = "purchase",
+});
 
 /// The subscription as every message shows it.
 #[derive(Clone, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::delivery::Message;
 use crate::sink::Failure;
-use crate::store::{Access, NewMessage, NewSubscription, PollRecord, SinkState};
+use crate::store::fixtures::subscription;
+use crate::store::{Access, NewMessage, PollRecord, SinkState};
 
 /// 2026-11-21T20:00:00Z
 const T0: Timestamp = Timestamp::constant(1_795_291_200);
@@ -86,17 +87,7 @@ async fn queue_for(store: &Store, subscriptions: i64) {
 }
 
 async fn queue_bodies(store: &Store, subscriptions: i64, body: &[u8]) {
-    let new = |subscription_id| NewSubscription {
-        provider: "nexway".to_owned(),
-        territory: "eu".to_owned(),
-        partner_order_number: "P".to_owned(),
-        subscription_id,
-        generation: Some(0),
-        expires_at: None,
-        metadata: None,
-        tracked_by: "track",
-    };
-    store.track((1..=subscriptions).map(new).collect(), false, T0).await.unwrap();
+    store.track((1..=subscriptions).map(|id| subscription("P", id)).collect(), false, T0).await.unwrap();
     for row in store.list(crate::store::ListFilter { limit: 1000, ..Default::default() }, T0).await.unwrap().items {
         let before = row.subscription;
         let id = uuid::Uuid::from_u128(before.row as u128);

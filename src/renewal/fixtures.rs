@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::life::Life;
 use super::{DAY, HOUR, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::convention::Convention;
-use crate::provider::Life;
 
 /// Those of settings that say nothing else.
 pub(crate) fn rules() -> Rules {

@@ -5,6 +5,8 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 
 use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::delivery::Occasion;
+use crate::renewal::life::Life;
 use crate::renewal::{Outcome, Pace, State};
 
 /// As the names that `text_forms!` gives them.
@@ -26,7 +28,7 @@ macro_rules! sql_forms {
     };
 }
 
-sql_forms!(Lane, Outcome, Pace, State);
+sql_forms!(Lane, Life, Occasion, Outcome, Pace, State);
 
 /// Unix seconds.
 impl ToSql for Timestamp {

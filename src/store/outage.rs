@@ -107,7 +107,7 @@ pub async fn tend(store: Store) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Access;
+    use crate::store::fixtures;
 
     fn full() -> Error {
         Error::Commit("database or disk is full".into())
@@ -115,8 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outage_is_everybodys_and_the_first_reason_stands() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("x.db"), Access::Command).unwrap();
+        let (store, _dir) = fixtures::opened();
         let other = store.beside().unwrap();
         store.works().await;
         assert_eq!(other.trouble(), None);

@@ -123,14 +123,8 @@ impl Provider for Pausing {
 
 fn subscription(subscription_id: i64, territory: &str) -> NewSubscription {
     NewSubscription {
-        provider: "nexway".to_owned(),
         territory: territory.to_owned(),
-        partner_order_number: format!("P{subscription_id}"),
-        subscription_id,
-        generation: Some(0),
-        expires_at: None,
-        metadata: None,
-        tracked_by: "track",
+        ..store::fixtures::subscription(&format!("P{subscription_id}"), subscription_id)
     }
 }
 

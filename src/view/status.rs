@@ -11,8 +11,7 @@ use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
 use crate::store::{
-    self, Alert, Group, InstanceLock, Patience, ProviderTrouble, QueueDepth, SinkState, StoppedTerritory, Store,
-    Waiting, counts_of,
+    self, Group, InstanceLock, Leeway, ProviderTrouble, QueueDepth, Raised, SinkState, Store, counts_of,
 };
 
 /// What `status --json` prints.
@@ -48,14 +47,60 @@ pub struct Account {
     pub subscriptions: BTreeMap<&'static str, i64>,
     #[serde(flatten)]
     pub late: Late,
-    pub waiting: Waiting,
+    pub waiting: Awaited,
     pub stopped_territories: Vec<StoppedTerritory>,
     /// `breaker` while it does not answer, `slowed` after a 429, `paused_until` after one with `Retry-After`; as whoever asks, or last asked, saw it.
     #[serde(flatten)]
-    pub trouble: ProviderTrouble,
+    pub trouble: Trouble,
     pub requests_per_second: f64,
     pub load: Load,
     pub forecast: Forecast,
+}
+
+/// Renewals whose order data is awaited.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Waiting)]
+pub struct Awaited {
+    pub renewals: i64,
+    pub oldest_detected_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StoppedTerritory {
+    pub provider: String,
+    pub territory: String,
+    pub stopped_at: Timestamp,
+    pub reason: String,
+}
+
+/// The trouble of one provider. The default: none.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderTrouble)]
+pub struct Trouble {
+    pub breaker: Option<Breaker>,
+    pub slowed: Option<Slowed>,
+    /// It asked for a pause (`Retry-After`): nothing is asked before.
+    pub paused_until: Option<Timestamp>,
+}
+
+/// It does not answer: one probe at a time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BreakerState)]
+pub struct Breaker {
+    pub open_since: Timestamp,
+    pub next_probe_at: Timestamp,
+    /// The last failure.
+    pub reason: String,
+}
+
+/// It answered 429.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SlowedState)]
+pub struct Slowed {
+    /// When this was written; it grows since.
+    pub requests_per_second: f64,
+    /// When the rate is whole again, if no other 429 comes.
+    pub until: Timestamp,
 }
 
 /// Watched subscriptions that need a look, or patience. Of each kind 20000 are counted at the most.
@@ -97,8 +142,8 @@ impl Status {
         let mut providers = BTreeMap::new();
         for (name, provider) in &settings.providers {
             let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
-            let patience = Patience::new(rules.clone(), forecast.clone(), Duration::ZERO);
-            let late = store.count_late(name, &patience, now).await?;
+            let leeway = Leeway::new(rules.clone(), forecast.clone(), Duration::ZERO);
+            let late = store.count_late(name, &leeway, now).await?;
             let odd = store.count_odd(name, now).await?;
             let account = Account {
                 subscriptions: by_state(&groups, name),
@@ -110,9 +155,13 @@ impl Status {
                     unknown: odd.unknown,
                     surprises: odd.surprises,
                 },
-                waiting: store.count_waiting(name).await?,
-                stopped_territories: stopped.iter().filter(|one| one.provider == *name).cloned().collect(),
-                trouble: troubles.remove(name).unwrap_or_default().at(now),
+                waiting: store.count_awaited(name).await?.into(),
+                stopped_territories: stopped
+                    .iter()
+                    .filter(|one| one.provider == *name)
+                    .map(|one| one.clone().into())
+                    .collect(),
+                trouble: troubles.remove(name).unwrap_or_default().at(now).into(),
                 requests_per_second: provider.requests_per_second,
                 load: forecast.load(),
                 forecast,
@@ -130,8 +179,35 @@ impl Status {
     }
 }
 
-fn standing((alert, raised_at): (Alert, Timestamp)) -> Standing {
-    Standing { kind: alert.kind, subject: alert.subject, text: alert.text, raised_at }
+fn standing(Raised { alert, at }: Raised) -> Standing {
+    Standing { kind: alert.kind, subject: alert.subject, text: alert.text, raised_at: at }
+}
+
+impl From<store::Awaited> for Awaited {
+    fn from(store::Awaited { renewals, oldest_detected_at }: store::Awaited) -> Self {
+        Self { renewals, oldest_detected_at }
+    }
+}
+
+impl From<store::StoppedTerritory> for StoppedTerritory {
+    fn from(stopped: store::StoppedTerritory) -> Self {
+        let store::StoppedTerritory { provider, territory, stopped_at, reason } = stopped;
+        Self { provider, territory, stopped_at, reason }
+    }
+}
+
+impl From<ProviderTrouble> for Trouble {
+    fn from(trouble: ProviderTrouble) -> Self {
+        let breaker = trouble.breaker.map(|store::BreakerState { open_since, next_probe_at, reason }| Breaker {
+            open_since,
+            next_probe_at,
+            reason,
+        });
+        let slowed = trouble
+            .slowed
+            .map(|store::SlowedState { requests_per_second, until }| Slowed { requests_per_second, until });
+        Self { breaker, slowed, paused_until: trouble.paused_until }
+    }
 }
 
 fn by_state(groups: &[Group], provider: &str) -> BTreeMap<&'static str, i64> {

@@ -5,12 +5,14 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::messages::{Dispatch, Message};
 use super::next::{self, Next};
+use super::status::StoppedTerritory;
 use super::subscription::{Forecasts, Item, is_overdue};
 use crate::clock::Timestamp;
 use crate::renewal::Rules;
 use crate::settings::{Settings, SinkKind};
-use crate::store::{self, DispatchRow, MessageRow, QueueFilter, RenewalRow, StoppedTerritory, Store, SubscriptionRow};
+use crate::store::{self, DispatchRow, MessageRow, QueueFilter, RenewalRow, Store, SubscriptionRow};
 
 /// More than a subscription ever has: a message or two for each generation and sink.
 const MOST_DISPATCHES: usize = 10_000;
@@ -22,13 +24,51 @@ pub struct Story {
     /// `track`, `order` or `import`.
     pub tracked_by: String,
     /// Oldest generation first.
-    pub renewals: Vec<RenewalRow>,
+    pub renewals: Vec<Renewal>,
     /// In the order of queueing.
-    pub messages: Vec<MessageRow>,
-    pub dispatches: Vec<DispatchRow>,
+    pub messages: Vec<Message>,
+    pub dispatches: Vec<Dispatch>,
     /// Why the whole territory is not asked; `null` when it is.
     pub territory_stopped: Option<StoppedTerritory>,
     pub next: Next,
+}
+
+/// A renewal as `explain` shows it.
+#[derive(Serialize, ToSchema)]
+pub struct Renewal {
+    pub generation: i64,
+    pub order_number: String,
+    pub state: String,
+    pub revision: i64,
+    pub detected_at: Timestamp,
+    pub settled_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub seconds_after_expiry: Option<i64>,
+    pub next_attempt_at: Option<Timestamp>,
+    pub last_attempt_at: Option<Timestamp>,
+    pub attempts: u32,
+    pub last_outcome: Option<String>,
+    pub last_detail: Option<String>,
+}
+
+impl From<RenewalRow> for Renewal {
+    fn from(row: RenewalRow) -> Self {
+        Self {
+            generation: row.generation,
+            order_number: row.order_number,
+            state: row.state,
+            revision: row.revision,
+            detected_at: row.detected_at,
+            settled_at: row.settled_at,
+            expires_at: row.expires_at,
+            seconds_after_expiry: row.seconds_after_expiry,
+            next_attempt_at: row.next_attempt_at,
+            last_attempt_at: row.last_attempt_at,
+            attempts: row.attempts,
+            last_outcome: row.last_outcome,
+            last_detail: row.last_detail,
+        }
+    }
 }
 
 /// What the story is told from.
@@ -37,7 +77,7 @@ pub struct Known {
     pub renewals: Vec<RenewalRow>,
     pub messages: Vec<MessageRow>,
     pub dispatches: Vec<DispatchRow>,
-    pub stopped: Option<StoppedTerritory>,
+    pub stopped: Option<store::StoppedTerritory>,
     /// The sinks whose messages are pulled.
     pub pulled: Vec<String>,
     /// Late only because the budget is too small: what is to be expected.
@@ -58,7 +98,8 @@ impl Known {
         };
         let filter = QueueFilter { subscription: Some(key), limit: MOST_DISPATCHES, ..QueueFilter::default() };
         let stopped = store.stopped_territories().await?;
-        let ours = |s: &StoppedTerritory| s.provider == row.provider && s.territory == row.subscription.territory;
+        let ours =
+            |s: &store::StoppedTerritory| s.provider == row.provider && s.territory == row.subscription.territory;
         let pulled = settings.sinks.iter().filter(|(_, sink)| matches!(sink.kind, SinkKind::Queue));
         Ok(Self {
             renewals: store.renewals_of(key).await?,
@@ -82,10 +123,10 @@ impl Known {
                 ..subscription
             },
             tracked_by: self.row.tracked_by,
-            renewals: self.renewals,
-            messages: self.messages,
-            dispatches: self.dispatches,
-            territory_stopped: self.stopped,
+            renewals: self.renewals.into_iter().map(Renewal::from).collect(),
+            messages: self.messages.into_iter().map(Message::from).collect(),
+            dispatches: self.dispatches.into_iter().map(Dispatch::from).collect(),
+            territory_stopped: self.stopped.map(StoppedTerritory::from),
         }
     }
 }

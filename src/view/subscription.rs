@@ -43,6 +43,17 @@ impl SubscriptionPage {
     }
 }
 
+/// What names one in a path. Only its shape: a path is read as [`store::Identity`].
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "nobody makes one")]
+pub struct InPath {
+    provider: String,
+    /// The original number, in a path percent-encoded.
+    partner_order_number: String,
+    subscription_id: i64,
+}
+
 /// One subscription, without metadata.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Subscription)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::clock::Timestamp;
 use crate::sandbox::nexway_connect::{Account, Endpoint, NewOrder, Options, Sandbox};
-use crate::store::{Access, BreakerState, NewSubscription, ProviderTrouble};
+use crate::store::{Access, BreakerState, NewSubscription, ProviderTrouble, fixtures};
 
 fn load(dir: &Path, text: &str) -> Loaded {
     let path = dir.join("renewald.toml");
@@ -27,12 +27,7 @@ fn tracked(provider: &str, territory: &str, number: &str, subscription_id: i64) 
     NewSubscription {
         provider: provider.to_owned(),
         territory: territory.to_owned(),
-        partner_order_number: number.to_owned(),
-        subscription_id,
-        generation: Some(0),
-        expires_at: None,
-        metadata: None,
-        tracked_by: "track",
+        ..fixtures::subscription(number, subscription_id)
     }
 }
 

@@ -79,26 +79,14 @@ fn hash(new: &NewSubscription, number: &str) -> [u64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(number: &str, subscription_id: i64) -> NewSubscription {
-        NewSubscription {
-            provider: "nexway".into(),
-            territory: "eu".into(),
-            partner_order_number: number.into(),
-            subscription_id,
-            generation: Some(0),
-            expires_at: None,
-            metadata: None,
-            tracked_by: "import",
-        }
-    }
+    use crate::store::fixtures::subscription;
 
     #[test]
     fn each_line_names_the_others() {
         let mut identities = Identities::default();
         for (line, (number, id)) in [("A", 1), ("B", 1), ("A", 1), ("A", 2), ("B", 1), ("A", 1)].into_iter().enumerate()
         {
-            identities.add(&row(number, id), line as u64 + 2);
+            identities.add(&subscription(number, id), line as u64 + 2);
         }
         let same = |line, others: &[u64]| (line, Conflict::Same(others.to_vec()));
         let expected = [same(2, &[4, 7]), same(3, &[6]), same(4, &[2, 7]), same(6, &[3]), same(7, &[2, 4])];
@@ -109,7 +97,7 @@ mod tests {
     fn an_original_and_its_renewal_name_each_other() {
         let mut identities = Identities::default();
         let rows = [("A-1", 1), ("B", 1), ("A", 1), ("A", 2), ("A-01", 1), ("A-2", 1), ("B", 1), ("B-3", 1), ("-1", 1)];
-        (2..).zip(rows).for_each(|(line, (number, id))| identities.add(&row(number, id), line));
+        (2..).zip(rows).for_each(|(line, (number, id))| identities.add(&subscription(number, id), line));
         let expected = [
             (2, Conflict::RenewalOf(4)),
             (3, Conflict::Same(vec![8])),

@@ -6,8 +6,8 @@ use crate::cli::numbers::whole;
 use crate::cli::table::{Table, relative};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::store::{DispatchRow, QueueFilter};
-use crate::view::DispatchPage;
+use crate::store::QueueFilter;
+use crate::view::{Dispatch, DispatchPage};
 
 /// What a list and its next page begin with.
 #[derive(Debug, clap::Args)]
@@ -102,7 +102,6 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
         Some(name) => Some(naming::resolve(&store, name, &args.narrow).await?.subscription.row),
         None => None,
     };
-    let limit = usize::from(args.limit);
     let filter = QueueFilter {
         sink: args.sink,
         state,
@@ -110,15 +109,12 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
         subscription,
         queued_since: args.since,
         after,
-        limit: limit + 1,
+        limit: usize::from(args.limit),
         ..QueueFilter::default()
     };
-    let mut items = store.dispatches(filter).await?;
+    let page = DispatchPage::read(filter, &store).await?;
     store.close().await;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next_cursor = items.last().filter(|_| more).map(|last| last.row.to_string());
-    Ok(DispatchPage { items, next_cursor })
+    Ok(page)
 }
 
 fn print_page(
@@ -126,7 +122,7 @@ fn print_page(
     context: &Context,
     nothing: &str,
     header: &[&str],
-    cells: impl Fn(&DispatchRow, Timestamp) -> Vec<String>,
+    cells: impl Fn(&Dispatch, Timestamp) -> Vec<String>,
 ) -> Result<Exit, Error> {
     if context.global.json {
         context.print_json(&page)?;
@@ -149,12 +145,12 @@ fn print_page(
 }
 
 /// `PARTNER689/5618577`
-fn subscription(row: &DispatchRow) -> String {
+fn subscription(row: &Dispatch) -> String {
     format!("{}/{}", row.partner_order_number, row.subscription_id)
 }
 
 /// Its state, and since or until when; `tell` is how an instant of the past is told.
-pub(super) fn progress(row: &DispatchRow, now: Timestamp, tell: impl Fn(Timestamp) -> String) -> String {
+pub(super) fn progress(row: &Dispatch, now: Timestamp, tell: impl Fn(Timestamp) -> String) -> String {
     let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}", tell(at)));
     match row.state.as_str() {
         "pending" => match (row.leased_until, row.next_attempt_at) {

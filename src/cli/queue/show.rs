@@ -7,9 +7,9 @@ use super::{parse_ids, select};
 use crate::cli::table::{Table, bold, when};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::store::{DispatchRow, ForgottenRow, MessageRow, QueueFilter};
+use crate::store::{ForgottenRow, QueueFilter};
 use crate::text::visible;
-use crate::view::{self, Shown};
+use crate::view::{self, Dispatch, Forgotten, Message, Shown};
 
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
@@ -26,20 +26,20 @@ pub struct ShowArgs {
 struct Ledger {
     id: Uuid,
     /// One for each sink that it was meant for.
-    forgotten: Vec<ForgottenRow>,
+    forgotten: Vec<Forgotten>,
 }
 
 pub async fn show(args: ShowArgs, context: &Context) -> Result<Exit, Error> {
     let id = parse_ids(std::slice::from_ref(&args.id))?[0];
     let settings = context.settings()?.settings;
     let store = if args.reveal { context.store_with_keys(&settings) } else { context.store(&settings) }?;
-    let Some(message) = store.message(id).await? else {
+    let Some(message) = store.message(id).await?.map(Message::from) else {
         let forgotten = store.forgotten(id).await?;
         store.close().await;
         return show_forgotten(id, forgotten, context);
     };
     let filter = QueueFilter { message: Some(id), limit: usize::MAX, ..QueueFilter::default() };
-    let dispatches = store.dispatches(filter).await?;
+    let dispatches: Vec<_> = store.dispatches(filter).await?.into_iter().map(Dispatch::from).collect();
     let body = if args.reveal { store.message_body(id).await? } else { None };
     store.close().await;
     if context.global.json {
@@ -72,6 +72,7 @@ fn show_forgotten(id: Uuid, forgotten: Vec<ForgottenRow>, context: &Context) -> 
         table.row([row.0, row.1.map_or_else(|| "never".to_owned(), |at| when(at, now))]);
     }
     text.push_str(&format!("\n{}", table.to_text()));
+    let forgotten = forgotten.into_iter().map(Forgotten::from).collect();
     select::answer(context, &Ledger { id, forgotten }, &text)?;
     Ok(Exit::Done)
 }
@@ -81,7 +82,7 @@ fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{}{}\n", bold(&format!("{name:<14}")), visible(value))).collect()
 }
 
-fn describe(message: &MessageRow, dispatches: &[DispatchRow], is_revealed: bool, now: Timestamp) -> String {
+fn describe(message: &Message, dispatches: &[Dispatch], is_revealed: bool, now: Timestamp) -> String {
     let body = match message.wiped_at {
         None if is_revealed => format!("{} bytes", message.body_bytes),
         None => format!("{} bytes; --reveal shows it, licence keys included", message.body_bytes),
@@ -118,7 +119,7 @@ fn describe(message: &MessageRow, dispatches: &[DispatchRow], is_revealed: bool,
 }
 
 /// How often a person had it sent again, and when last.
-fn replays(row: &DispatchRow, now: Timestamp) -> String {
+fn replays(row: &Dispatch, now: Timestamp) -> String {
     match (row.replays, row.replayed_at) {
         (0, _) | (_, None) => String::new(),
         (count, Some(at)) => format!("{count} x, last {}", when(at, now)),

@@ -1,0 +1,111 @@
+//! One subscription, by whatever name a person has for it.
+
+use rusqlite::{OptionalExtension, named_params};
+
+use super::identity::Identity;
+use super::metadata::Metadata;
+use crate::clock::Timestamp;
+use crate::provider::nexway_connect::number;
+use crate::renewal::Subscription;
+use crate::store::{Result, Store, rows};
+
+/// A subscription with all that is stored of it.
+#[derive(Clone, Debug)]
+pub struct SubscriptionRow {
+    pub provider: String,
+    pub metadata: Metadata,
+    pub tracked_at: Timestamp,
+    pub tracked_by: String,
+    /// Waiting renewals.
+    pub waiting: u32,
+    pub subscription: Subscription,
+}
+
+/// How a person names subscriptions: an original number, a suffixed one, or a subscription id.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub name: String,
+    pub subscription_id: Option<i64>,
+    pub provider: Option<String>,
+    pub territory: Option<String>,
+}
+
+impl Store {
+    /// The subscriptions that a name may mean.
+    pub async fn find(&self, named: Named) -> Result<Vec<SubscriptionRow>> {
+        self.read(move |db| {
+            let mut originals = vec![named.name.clone()];
+            if let Some((before, digits)) = named.name.rsplit_once('-')
+                && number::generation_in(before, &named.name).is_some()
+                && !digits.is_empty()
+            {
+                originals.push(before.to_owned());
+            }
+            let by_id: Option<i64> = named.name.parse().ok();
+            rows::all(
+                db,
+                "FROM subscriptions
+                 WHERE id IN (SELECT id FROM subscriptions WHERE subscription_id = :by_id
+                              UNION SELECT s.id FROM json_each(:originals) o
+                              JOIN subscriptions s ON s.partner_order_number = o.value)
+                   AND (:provider IS NULL OR provider = :provider) AND (:territory IS NULL OR territory = :territory)
+                   AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
+                 ORDER BY id LIMIT 100",
+                named_params! {
+                    ":by_id": by_id, ":originals": serde_json::Value::from(originals).to_string(),
+                    ":provider": named.provider, ":territory": named.territory,
+                    ":subscription_id": named.subscription_id,
+                },
+            )
+        })
+        .await
+    }
+
+    /// Those of these that are tracked, in the same order.
+    pub async fn subscriptions(&self, identities: Vec<Identity>) -> Result<Vec<Option<SubscriptionRow>>> {
+        self.read(move |db| {
+            let one = |identity: &Identity| {
+                let Identity { provider, partner_order_number, subscription_id } = identity;
+                rows::first(
+                    db,
+                    "FROM subscriptions
+                     WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
+                    named_params! {
+                        ":provider": provider, ":number": partner_order_number, ":subscription_id": subscription_id,
+                    },
+                )
+            };
+            identities.iter().map(one).collect()
+        })
+        .await
+    }
+
+    /// A subscription's metadata, as JSON; `None` when it was forgotten meanwhile.
+    pub async fn metadata(&self, row: i64) -> Result<Option<String>> {
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached("SELECT metadata FROM subscriptions WHERE id = :id")?
+                .query_row(named_params! { ":id": row }, |row| row.get(0))
+                .optional()?)
+        })
+        .await
+    }
+
+    /// The watched subscription that was asked last, or one that never was; looks at all of them: not for a loop.
+    pub async fn last_asked(&self, provider: &str, territories: Vec<String>) -> Result<Option<Subscription>> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            rows::first(
+                db,
+                "FROM subscriptions
+                 WHERE provider = :provider AND due_at IS NOT NULL
+                   AND territory IN (SELECT value FROM json_each(:territories))
+                 ORDER BY last_asked_at DESC LIMIT 1",
+                named_params! {
+                    ":provider": provider, ":territories": serde_json::Value::from(territories).to_string(),
+                },
+            )
+        })
+        .await
+    }
+}

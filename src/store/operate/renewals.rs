@@ -1,0 +1,78 @@
+//! The renewals of one subscription, and asking for their order data again.
+
+use rusqlite::named_params;
+
+use crate::clock::Timestamp;
+use crate::renewal::poll::NewRenewal;
+use crate::store::work::renewals::{RAISED_REVISION, insert};
+use crate::store::{Result, Store, rows};
+
+/// A renewal as `explain` shows it.
+#[derive(Clone, Debug)]
+pub struct RenewalRow {
+    pub generation: i64,
+    pub order_number: String,
+    pub state: String,
+    pub revision: i64,
+    pub detected_at: Timestamp,
+    pub settled_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub seconds_after_expiry: Option<i64>,
+    pub next_attempt_at: Option<Timestamp>,
+    pub last_attempt_at: Option<Timestamp>,
+    pub attempts: u32,
+    pub last_outcome: Option<String>,
+    pub last_detail: Option<String>,
+}
+
+impl Store {
+    /// The renewals of one subscription, oldest generation first.
+    pub async fn renewals_of(&self, subscription: i64) -> Result<Vec<RenewalRow>> {
+        self.read(move |db| {
+            rows::all(
+                db,
+                "FROM renewals r WHERE r.subscription = :subscription ORDER BY r.generation",
+                named_params! { ":subscription": subscription },
+            )
+        })
+        .await
+    }
+
+    /// Asks for a generation's order data again, or for the first time: a settled renewal is reopened with its revision raised, so
+    /// that its message gets a new id; one that was never recorded is recorded. The subscription's generation is raised once the
+    /// provider has given that order data, and not because somebody has named a number.
+    pub async fn refetch(
+        &self,
+        subscription: i64,
+        generation: i64,
+        order_number: String,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.write(move |db| {
+            let update = |change: &str, state: &str| {
+                db.execute(
+                    &format!(
+                        "UPDATE renewals SET next_attempt_at = :now {change}
+                         WHERE subscription = :subscription AND generation = :generation AND state {state}"
+                    ),
+                    named_params! { ":subscription": subscription, ":generation": generation, ":now": now },
+                )
+            };
+            // As if it had never been asked for.
+            let reopened = format!(
+                ", revision = {RAISED_REVISION}, state = 'awaiting_order_data', settled_at = NULL, attempts = 0,
+                 answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0, not_found_answers = 0,
+                 not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
+                 transient_seconds = 0, last_outcome = NULL, last_detail = NULL"
+            );
+            let brought_forward = update("", "= 'awaiting_order_data'")?;
+            let known = brought_forward + update(&reopened, "<> 'awaiting_order_data'")?;
+            if known == 0 {
+                let renewal = NewRenewal::counted(generation, order_number);
+                insert(db, subscription, &renewal, now)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,225 @@
+//! The columns of the tables, by what is made of them.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use serde_json::value::RawValue;
+
+use super::{Body, Id, rows};
+use crate::choice::Lane;
+use crate::renewal::Subscription;
+use crate::renewal::order::{Patience, Tally};
+use crate::store::operate::{DispatchRow, Exported, ForgottenRow, MessageRow, Metadata, RenewalRow, SubscriptionRow};
+use crate::store::work::{DueRenewal, SinkState, StoppedTerritory, Taken};
+
+// Of `subscriptions`, which has no other name in these statements.
+rows! {
+    Subscription {
+        row = "id",
+        territory = "territory",
+        partner_order_number = "partner_order_number",
+        subscription_id = "subscription_id",
+        state = "state",
+        generation = "generation",
+        expires_at = "expires_at",
+        expiry_reported = "expiry_reported",
+        ended_at = "ended_at",
+        lane = "lane" => Lane::from_rank,
+        due_at = "due_at",
+        pace = "pace",
+        last_asked_at = "last_asked_at",
+        last_answer_at = "last_answer_at",
+        failures = "failures",
+        refusals = "refusals",
+        last_outcome = "last_outcome",
+        last_detail = "last_detail",
+        technical_status = "technical_status",
+        life = "life",
+        memo = "memo",
+        status_changes = "status_changes",
+        terminal_since = "terminal_since",
+        surprise = "surprise",
+        surprises = "surprises",
+        not_renewed_term = "not_renewed_term",
+    }
+
+    SubscriptionRow {
+        subscription: Subscription,
+        provider = "provider",
+        metadata = "metadata" => Metadata::stored,
+        tracked_at = "tracked_at",
+        tracked_by = "tracked_by",
+        waiting = "(SELECT count(*) FROM renewals r WHERE r.subscription = subscriptions.id \
+                    AND r.state = 'awaiting_order_data')",
+    }
+}
+
+// Of `renewals r JOIN subscriptions s`.
+rows! {
+    DueRenewal {
+        row = "r.id",
+        subscription = "r.subscription",
+        territory = "s.territory",
+        partner_order_number = "s.partner_order_number",
+        subscription_id = "s.subscription_id",
+        metadata = "s.metadata",
+        generation = "r.generation",
+        revision = "r.revision",
+        order_number = "r.order_number",
+        detected_at = "r.detected_at",
+        expires_at = "r.expires_at",
+        next_attempt_at = "r.next_attempt_at",
+        patience: Patience,
+    }
+
+    Patience {
+        attempts = "r.attempts",
+        answered_at = "r.answered_at",
+        unanswered = "r.unanswered",
+        refusals = "r.refusals",
+        empty_answers = "r.empty_answers",
+        not_found = { Tally { answers = "r.not_found_answers", seconds = "r.not_found_seconds" } },
+        waiting = { Tally { answers = "r.waiting_answers", seconds = "r.waiting_seconds" } },
+        transient = { Tally { answers = "r.transient_answers", seconds = "r.transient_seconds" } },
+    }
+
+    RenewalRow {
+        generation = "r.generation",
+        order_number = "r.order_number",
+        state = "r.state",
+        revision = "r.revision",
+        detected_at = "r.detected_at",
+        settled_at = "r.settled_at",
+        expires_at = "r.expires_at",
+        seconds_after_expiry = "r.seconds_after_expiry",
+        next_attempt_at = "r.next_attempt_at",
+        last_attempt_at = "r.last_attempt_at",
+        attempts = "r.attempts",
+        last_outcome = "r.last_outcome",
+        last_detail = "r.last_detail",
+    }
+}
+
+// Of `messages m JOIN subscriptions s`, and with `dispatches d`.
+rows! {
+    MessageRow {
+        id = "m.id" => |Id(id)| id,
+        seq = "m.seq",
+        event = "m.type",
+        provider = "s.provider",
+        territory = "m.territory",
+        partner_order_number = "s.partner_order_number",
+        subscription_id = "s.subscription_id",
+        generation = "m.generation",
+        queued_at = "m.queued_at",
+        body_bytes = "m.body_bytes",
+        keys_hash = "m.keys_hash",
+        wiped_at = "m.wiped_at",
+    }
+
+    Body {
+        key_id = "m.key_id" => |id: Option<String>| id.map(Into::into),
+        checksum = "m.checksum",
+        body = "m.body" => |body: Vec<u8>| body.into(),
+    }
+
+    Taken {
+        dispatch = "d.id",
+        subscription = "d.subscription",
+        attempts = "d.attempts",
+        failing_seconds = "d.failing_seconds",
+        failed_at = "d.failed_at",
+        previous_at = "d.last_attempt_at",
+        id = "m.id" => |Id(id)| id,
+        event = "m.type",
+        queued_at = "m.queued_at",
+        replays = "d.replays",
+        partner_order_number = "s.partner_order_number",
+        subscription_id = "s.subscription_id",
+        generation = "m.generation",
+        seq = "m.seq",
+    }
+
+    DispatchRow {
+        id = "m.id" => |Id(id)| id,
+        event = "m.type",
+        sink = "d.sink",
+        state = "d.state",
+        provider = "s.provider",
+        territory = "m.territory",
+        partner_order_number = "s.partner_order_number",
+        subscription_id = "s.subscription_id",
+        generation = "m.generation",
+        queued_at = "m.queued_at",
+        attempts = "d.attempts",
+        next_attempt_at = "CASE WHEN d.state = 'pending' THEN d.next_attempt_at END",
+        last_attempt_at = "d.last_attempt_at",
+        last_error = "d.last_error",
+        leased_until = "d.leased_until",
+        delivered_at = "d.delivered_at",
+        dead_at = "d.dead_at",
+        replays = "d.replays",
+        replayed_at = "d.replayed_at",
+        first_delivered_at = "d.first_delivered_at",
+        wiped_at = "m.wiped_at",
+        row = "d.id",
+    }
+}
+
+// Of tables that stand alone.
+rows! {
+    ForgottenRow {
+        event = "type",
+        generation = "generation",
+        queued_at = "queued_at",
+        keys_hash = "keys_hash",
+        sink = "sink",
+        delivered_at = "delivered_at",
+        forgotten_at = "forgotten_at",
+    }
+
+    StoppedTerritory {
+        provider = "provider",
+        territory = "territory",
+        stopped_at = "stopped_at",
+        reason = "reason",
+    }
+
+    SinkState {
+        sink = "sink",
+        failures = "failures",
+        blocked_since = "blocked_since",
+        blocked_until = "blocked_until",
+        last_error = "last_error",
+        last_success_at = "last_success_at",
+    }
+}
+
+// Of `subscriptions s`.
+rows! {
+    Exported {
+        row = "s.id",
+        partner_order_number = "s.partner_order_number",
+        subscription_id = "s.subscription_id",
+        // The last one before any that is not through.
+        generation = "CASE WHEN s.generation IS NULL THEN NULL ELSE max(0, min(s.generation,
+            coalesce((SELECT min(r.generation) - 1 FROM renewals r
+                      WHERE r.subscription = s.id AND r.state = 'awaiting_order_data'), s.generation),
+            coalesce((SELECT min(m.generation) - 1 FROM dispatches d JOIN messages m ON m.seq = d.message
+                      WHERE d.subscription = s.id AND d.state = 'pending' AND m.type = 'renewal.ready'),
+                     s.generation))) END",
+        provider = "s.provider",
+        territory = "s.territory",
+        expires_at = "s.expires_at",
+        state = "s.state",
+        metadata = "s.metadata" => |Json(json)| json,
+    }
+}
+
+/// JSON as it was written.
+struct Json(Box<RawValue>);
+
+impl FromSql for Json {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str()?.to_owned();
+        RawValue::from_string(text).map(Self).map_err(|error| FromSqlError::Other(error.into()))
+    }
+}

@@ -1,0 +1,34 @@
+//! What goes on by itself: which subscriptions and renewals are due and what came of asking, what is queued and sent, and what is
+//! put right or removed when its time has come.
+
+mod clock;
+mod due;
+mod due_times;
+mod healing;
+mod lease;
+mod mark;
+pub(super) mod messages;
+mod polls;
+mod providers;
+pub(super) mod renewals;
+mod settle;
+mod sinks;
+mod take;
+pub(super) mod territories;
+mod wipe;
+
+pub use due::DuePage;
+pub use due_times::Moved;
+pub use healing::Reached;
+pub use lease::Leased;
+pub use mark::Mark;
+pub use messages::NewMessage;
+pub use polls::{PollRecord, Recorded};
+pub use providers::{BreakerState, ProviderTrouble, SlowedState};
+pub use renewals::DueRenewal;
+pub use settle::{Settled, Settlement};
+pub use sinks::SinkState;
+pub(super) use take::Taken;
+pub use take::{Attempt, MOST_BODY_BYTES};
+pub use territories::{NOBODY_ASKS, StoppedTerritory};
+pub use wipe::Purged;

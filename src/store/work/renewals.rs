@@ -1,0 +1,133 @@
+//! Renewals: recorded, and waiting for their order data.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use crate::clock::Timestamp;
+use crate::renewal::order::Patience;
+use crate::renewal::poll::NewRenewal;
+use crate::store::{Result, Store, rows};
+
+/// A renewal whose order data is due.
+#[derive(Clone, Debug)]
+pub struct DueRenewal {
+    pub row: i64,
+    /// Row of its subscription.
+    pub subscription: i64,
+    pub territory: String,
+    pub partner_order_number: String,
+    pub subscription_id: i64,
+    pub metadata: String,
+    pub generation: i64,
+    pub revision: i64,
+    pub order_number: String,
+    pub detected_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub next_attempt_at: Timestamp,
+    pub patience: Patience,
+}
+
+impl Store {
+    /// Waiting renewals of these territories whose next attempt is due, oldest first, from behind `after` (next attempt, row).
+    pub async fn due_renewals(
+        &self,
+        provider: &str,
+        territories: &[String],
+        until: Timestamp,
+        after: (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<DueRenewal>> {
+        let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
+        self.read(move |db| {
+            rows::all(
+                db,
+                "FROM renewals r JOIN subscriptions s ON s.id = r.subscription
+                 WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
+                   AND s.territory IN (SELECT value FROM json_each(:territories))
+                   AND r.next_attempt_at <= :until AND (r.next_attempt_at, r.id) > (:after_at, :after_id)
+                 ORDER BY r.next_attempt_at, r.id LIMIT :limit",
+                named_params! {
+                    ":provider": provider, ":territories": territories, ":until": until, ":after_at": after.0,
+                    ":after_id": after.1, ":limit": limit as i64,
+                },
+            )
+        })
+        .await
+    }
+
+    /// When the next waiting renewal of these territories is due.
+    pub async fn next_renewal_due(&self, provider: &str, territories: &[String]) -> Result<Option<Timestamp>> {
+        let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT r.next_attempt_at FROM renewals r
+                     WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
+                       AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = r.subscription
+                                   AND s.territory IN (SELECT value FROM json_each(:territories)))
+                     ORDER BY r.next_attempt_at LIMIT 1",
+                )?
+                .query_row(named_params! { ":provider": provider, ":territories": territories }, |row| row.get(0))
+                .optional()?)
+        })
+        .await
+    }
+
+    /// All renewals of one territory that wait for the same order number: one answer serves them all.
+    pub async fn waiting_for(&self, provider: &str, territory: &str, order_number: &str) -> Result<Vec<DueRenewal>> {
+        let (provider, territory) = (provider.to_owned(), territory.to_owned());
+        let order_number = order_number.to_owned();
+        self.read(move |db| {
+            rows::all(
+                db,
+                "FROM renewals r JOIN subscriptions s ON s.id = r.subscription
+                 WHERE r.order_number = :order_number AND r.state = 'awaiting_order_data'
+                   AND r.provider = :provider AND s.territory = :territory ORDER BY r.id",
+                named_params! { ":order_number": order_number, ":provider": provider, ":territory": territory },
+            )
+        })
+        .await
+    }
+
+    /// Whether `number` is the original number of a subscription other than `row` that is, or was, tracked.
+    pub async fn is_original_of_another(&self, provider: &str, number: &str, row: i64) -> Result<bool> {
+        let (provider, number) = (provider.to_owned(), number.to_owned());
+        self.read(move |db| {
+            rows::exists(
+                db,
+                "SELECT 1 FROM subscriptions
+                 WHERE provider = :provider AND partner_order_number = :number AND id <> :row",
+                named_params! { ":provider": provider, ":number": number, ":row": row },
+            )
+        })
+        .await
+    }
+}
+
+/// Counts the message that was queued for a renewal before: the next one gets another id.
+pub(in crate::store) const RAISED_REVISION: &str = "revision + (SELECT count(*) > 0 FROM messages m
+     WHERE m.subscription = renewals.subscription AND m.generation = renewals.generation AND m.type LIKE 'renewal.%')";
+
+/// Records one renewal, or leaves alone one that is recorded already. One that was given up or dropped before any poll saw its
+/// generation, because a person had named it too early, begins anew, behind those recorded before this one.
+pub(in crate::store) fn insert(db: &Connection, subscription: i64, renewal: &NewRenewal, now: Timestamp) -> Result<()> {
+    let revision: Option<i64> = db
+        .prepare_cached(&format!(
+            "DELETE FROM renewals WHERE subscription = :subscription AND generation = :generation
+             AND state IN ('abandoned', 'dropped') RETURNING {RAISED_REVISION}"
+        ))?
+        .query_row(named_params! { ":subscription": subscription, ":generation": renewal.generation }, |row| row.get(0))
+        .optional()?;
+    db.prepare_cached(
+        "INSERT INTO renewals (subscription, provider, generation, revision, order_number, detected_at, expires_at,
+                               seconds_after_expiry, next_attempt_at)
+         SELECT id, provider, :generation, :revision, :order_number, :now, :expires_at, :seconds_after_expiry, :now
+         FROM subscriptions WHERE id = :subscription
+         ON CONFLICT (subscription, generation) DO NOTHING",
+    )?
+    .execute(named_params! {
+        ":subscription": subscription, ":generation": renewal.generation, ":revision": revision.unwrap_or(0),
+        ":order_number": renewal.reference, ":now": now, ":expires_at": renewal.expires_at,
+        ":seconds_after_expiry": renewal.seconds_after_expiry,
+    })?;
+    Ok(())
+}
