@@ -126,7 +126,7 @@ impl<F: Fake> Controls<F> {
 
 /// What happened.
 impl<F: Fake> Controls<F> {
-    /// The last requests, oldest first: as many as [`super::running::Options::log_limit`] keeps.
+    /// The last requests, oldest first: as many as [`super::Options::log_limit`] keeps.
     pub fn requests(&self) -> Vec<RequestOf<F>> {
         self.shared.world().log.requests().cloned().collect()
     }
