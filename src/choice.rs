@@ -9,16 +9,18 @@ use crate::text::forms::text_forms;
 pub enum Lane {
     /// A person or the API wants to know now.
     AskedFor,
+    /// The provider says that there may be something to see.
+    Hinted,
     /// Inside the window around the known expiry.
     Urgent,
     /// Everybody else, longest unasked first.
     Other,
 }
 
-text_forms!(Lane { AskedFor = "asked_for", Urgent = "urgent", Other = "other" });
+text_forms!(Lane { AskedFor = "asked_for", Hinted = "hinted", Urgent = "urgent", Other = "other" });
 
 impl Lane {
-    pub const ALL: [Lane; 3] = [Lane::AskedFor, Lane::Urgent, Lane::Other];
+    pub const ALL: [Lane; 4] = [Lane::AskedFor, Lane::Hinted, Lane::Urgent, Lane::Other];
 
     /// As the `lane` column holds it.
     pub fn rank(self) -> i64 {
@@ -28,7 +30,8 @@ impl Lane {
     pub fn from_rank(rank: i64) -> Self {
         match rank {
             0 => Lane::AskedFor,
-            1 => Lane::Urgent,
+            1 => Lane::Hinted,
+            2 => Lane::Urgent,
             _ => Lane::Other,
         }
     }
@@ -37,15 +40,22 @@ impl Lane {
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
+    /// A call of the shop's.
+    Shop,
     Poll(Lane),
     OrderData,
+    /// A page of what the provider lists by itself.
+    Feed,
 }
 
 /// What is waiting for a slot now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
+    pub shop: bool,
     pub asked_for: bool,
+    pub hinted: bool,
     pub order_data: bool,
+    pub feed: bool,
     pub urgent: bool,
     pub other: bool,
 }
@@ -53,42 +63,74 @@ pub struct Waiting {
 /// Of this many slots one belongs to the other lane while somebody waits there: 5 %.
 pub(crate) const OTHERS_SHARE: u32 = 20;
 
-/// Hands out slots one by one and remembers what the shares need: two small counters.
+/// The shares of an account's slots (design section 11): each of these gets one in so many of those that come down to it, while
+/// anything further down waits. A share that nobody uses goes down.
+const SHARES: [u32; 4] = [2, 2, 2, 4];
+
+/// Hands out slots one by one and remembers what the shares need: a few small counters.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    order_data_was_last: bool,
+    /// Of each share, how many slots must still pass it by.
+    passing: [u32; SHARES.len()],
     since_other: u32,
 }
 
 impl Choice {
-    /// What the next slot is for, or `None` when nothing waits. Others get at least one slot in twenty, order data at most every
-    /// second one while polls wait.
+    /// What the next slot is for, or `None` when nothing waits: a call of the shop's at most every second one, polls that are asked
+    /// for or hinted at every second of the rest, order data every second of what remains, pages of feeds every fourth, then those
+    /// near their expiry and the others. Others get at least one slot in twenty whatever else waits.
     pub fn next(&mut self, waiting: Waiting) -> Option<Want> {
-        let polls_wait = waiting.asked_for || waiting.urgent || waiting.other;
         let want = if waiting.other && self.since_other + 1 >= OTHERS_SHARE {
             Want::Poll(Lane::Other)
-        } else if waiting.asked_for {
-            Want::Poll(Lane::AskedFor)
-        } else if waiting.order_data && !(polls_wait && self.order_data_was_last) {
-            Want::OrderData
-        } else if waiting.urgent {
-            Want::Poll(Lane::Urgent)
-        } else if waiting.other {
-            Want::Poll(Lane::Other)
         } else {
-            return None;
+            self.shared(waiting)?
         };
-        self.order_data_was_last = want == Want::OrderData;
         self.since_other = if want == Want::Poll(Lane::Other) || !waiting.other { 0 } else { self.since_other + 1 };
         Some(want)
+    }
+
+    fn shared(&mut self, waiting: Waiting) -> Option<Want> {
+        let asked = if waiting.asked_for { Lane::AskedFor } else { Lane::Hinted };
+        let shares = [
+            waiting.shop.then_some(Want::Shop),
+            (waiting.asked_for || waiting.hinted).then_some(Want::Poll(asked)),
+            waiting.order_data.then_some(Want::OrderData),
+            waiting.feed.then_some(Want::Feed),
+        ];
+        let rest = match (waiting.urgent, waiting.other) {
+            (true, _) => Some(Want::Poll(Lane::Urgent)),
+            (false, true) => Some(Want::Poll(Lane::Other)),
+            (false, false) => None,
+        };
+        for (at, share) in shares.into_iter().enumerate() {
+            let Some(want) = share else { continue };
+            let is_last = rest.is_none() && shares[at + 1..].iter().all(Option::is_none);
+            if is_last || self.passing[at] == 0 {
+                self.passing[at] = SHARES[at] - 1;
+                return Some(want);
+            }
+            self.passing[at] -= 1;
+        }
+        rest
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    const ALL: Waiting = Waiting { asked_for: true, order_data: true, urgent: true, other: true };
+    use super::*;
+    use crate::renewal::properties::config;
+
+    const POLLS: Waiting = Waiting {
+        shop: false,
+        asked_for: false,
+        hinted: false,
+        order_data: false,
+        feed: false,
+        urgent: true,
+        other: true,
+    };
 
     fn share(waiting: Waiting, want: Want) -> usize {
         let mut choice = Choice::default();
@@ -96,53 +138,95 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_asked_for_comes_first() {
-        assert_eq!(Choice::default().next(ALL), Some(Want::Poll(Lane::AskedFor)));
+    fn what_a_person_asked_for_comes_before_what_is_hinted_at_within_their_half() {
+        let both = Waiting { asked_for: true, hinted: true, ..POLLS };
+        assert_eq!(Choice::default().next(both), Some(Want::Poll(Lane::AskedFor)));
+        assert_eq!(share(both, Want::Poll(Lane::Hinted)), 0);
+        assert_eq!(
+            share(both, Want::Poll(Lane::AskedFor)),
+            share(Waiting { asked_for: false, ..both }, Want::Poll(Lane::Hinted))
+        );
     }
 
     #[test]
     fn order_data_takes_half_of_the_slots_while_polls_wait_and_all_otherwise() {
-        let busy = Waiting { asked_for: false, ..ALL };
-        assert_eq!(share(busy, Want::OrderData), 500);
+        let busy = Waiting { order_data: true, ..POLLS };
+        assert!((470..=500).contains(&share(busy, Want::OrderData)), "{}", share(busy, Want::OrderData));
         assert_eq!(share(Waiting { order_data: true, ..Waiting::default() }, Want::OrderData), 1000);
-    }
-
-    #[test]
-    fn others_get_one_slot_in_twenty_whatever_waits() {
-        assert_eq!(share(ALL, Want::Poll(Lane::Other)), 50);
-        let urgent = Waiting { urgent: true, other: true, ..Waiting::default() };
-        assert_eq!(share(urgent, Want::Poll(Lane::Other)), 50);
-        assert_eq!(share(urgent, Want::Poll(Lane::Urgent)), 950);
-    }
-
-    /// Whatever else comes and goes, short of polls that somebody asks for all the time.
-    #[test]
-    fn nobody_starves() {
-        let mut random = 1u64;
-        let mut choice = Choice::default();
-        // Slots since each got one while it waited.
-        let mut passed_over = [0; 3];
-        for _ in 0..100_000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let waits = |bit: u32| (random >> (40 + bit)) & 7 != 0;
-            let waiting = Waiting { asked_for: false, order_data: waits(0), urgent: waits(3), other: waits(6) };
-            let taken = choice.next(waiting);
-            let wants = [
-                // A poll, the others' twentieth.
-                (waiting.order_data, Want::OrderData, 3),
-                // Order data, the others' twentieth, order data.
-                (waiting.urgent, Want::Poll(Lane::Urgent), 4),
-                (waiting.other, Want::Poll(Lane::Other), 20),
-            ];
-            for ((waits, want, most), passed_over) in wants.into_iter().zip(&mut passed_over) {
-                *passed_over = if !waits || taken == Some(want) { 0 } else { *passed_over + 1 };
-                assert!(*passed_over < most, "{want:?} was passed over {passed_over} times");
-            }
-        }
     }
 
     #[test]
     fn nothing_waiting_takes_no_slot() {
         assert_eq!(Choice::default().next(Waiting::default()), None);
+    }
+
+    fn waiting() -> impl Strategy<Value = Waiting> {
+        any::<[bool; 7]>().prop_map(|[shop, asked_for, hinted, order_data, feed, urgent, other]| Waiting {
+            shop,
+            asked_for,
+            hinted,
+            order_data,
+            feed,
+            urgent,
+            other,
+        })
+    }
+
+    /// From the top of the table down: what each of these may take at the most of the slots that are left to it, and whether it
+    /// waits.
+    fn table(waiting: Waiting) -> [(bool, [Want; 2], f64); 4] {
+        let asked = [Want::Poll(Lane::AskedFor), Want::Poll(Lane::Hinted)];
+        [
+            (waiting.shop, [Want::Shop; 2], 0.5),
+            (waiting.asked_for || waiting.hinted, asked, 0.5),
+            (waiting.order_data, [Want::OrderData; 2], 0.5),
+            (waiting.feed, [Want::Feed; 2], 0.25),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        /// Whatever waits all the time: nothing takes more than its share, none is wasted, and the others are not forgotten.
+        #[test]
+        fn each_takes_its_share_of_what_is_left_to_it(waiting in waiting(), slots in 1..600_u32) {
+            let mut choice = Choice::default();
+            let taken: Vec<_> = (0..slots).map_while(|_| choice.next(waiting)).collect();
+            let nothing = waiting == Waiting::default();
+            prop_assert_eq!(taken.len(), if nothing { 0 } else { slots as usize });
+            let count = |wants: &[Want]| f64::from(taken.iter().filter(|want| wants.contains(want)).count() as u32);
+            let others = count(&[Want::Poll(Lane::Other)]);
+            prop_assert!(!waiting.other || others >= f64::from(slots / OTHERS_SHARE));
+            let mut left = f64::from(slots);
+            for (at, (waits, wants, most)) in table(waiting).into_iter().enumerate() {
+                let took = count(&wants);
+                let below = waiting.urgent || waiting.other || table(waiting)[at + 1..].iter().any(|(waits, ..)| *waits);
+                prop_assert!(waits || took == 0.0);
+                prop_assert!(nothing || !waits || !below || took <= (left * most).ceil(), "{:?} took {took} of {left}", wants);
+                prop_assert!(nothing || !waits || took >= (left * most).floor() - others - 1.0, "{:?} got {took} of {left}", wants);
+                left -= took;
+            }
+        }
+
+        /// Whatever else comes and goes, who waits all the time is served in time.
+        #[test]
+        fn nobody_starves(comings in prop::collection::vec(waiting(), 200), who in 0..6_usize) {
+            let mut choice = Choice::default();
+            let mut passed_over = 0;
+            for coming in comings {
+                let mut waiting = coming;
+                let (waits, wants, most) = match who {
+                    0 => (&mut waiting.shop, Want::Shop, 3),
+                    1 => (&mut waiting.asked_for, Want::Poll(Lane::AskedFor), 5),
+                    2 => (&mut waiting.order_data, Want::OrderData, 9),
+                    3 => (&mut waiting.feed, Want::Feed, 34),
+                    4 => (&mut waiting.urgent, Want::Poll(Lane::Urgent), 15),
+                    _ => (&mut waiting.other, Want::Poll(Lane::Other), OTHERS_SHARE),
+                };
+                *waits = true;
+                passed_over = if choice.next(waiting) == Some(wants) { 0 } else { passed_over + 1 };
+                prop_assert!(passed_over < most, "{:?} was passed over {} times", wants, passed_over);
+            }
+        }
     }
 }

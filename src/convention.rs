@@ -3,33 +3,57 @@
 //!
 //! Each kind has one [`Convention`], in its folder below `provider`.
 
-/// Characters that any number or id may hold, and how many bytes: what is stored for each subscription.
+/// Bytes. What is longer is no name, and would be stored for each subscription.
 const LONGEST: usize = 255;
 
 /// How one kind of provider names things.
 #[derive(Debug)]
 pub struct Convention {
-    /// The partner order number belongs to a subscription's identity; else it is an attribute, by default the subscription id.
-    pub is_numbered: bool,
     /// The one form in which a subscription id is stored and compared; the error says what is wrong with it.
     pub canonical: fn(&str) -> Result<String, String>,
-    /// What this kind cannot ask with; what no kind can store is refused by [`Convention::check_number`].
-    pub refuses_number: fn(&str) -> Option<&'static str>,
-    /// The provider's name of the delivery after the N-th renewal, where it follows from the original number and the count.
+    /// Where one order may hold several subscriptions: its number belongs to the identity of each, and one answer with order data
+    /// serves them all. `None`: the number is an attribute, by default the subscription id.
+    pub numbers: Option<Numbers>,
+    /// The name of the delivery after the N-th renewal, where the provider counts. `None`: it names its deliveries itself.
     pub reference: Option<fn(original: &str, generation: i64) -> String>,
-    /// Where a number is a renewal's of this original, or the original itself: which one's.
-    pub generation_in: fn(original: &str, number: &str) -> Option<i64>,
-    /// The only number that this one may be a renewal's of, by its looks alone.
-    pub original_of: fn(number: &str) -> Option<&str>,
+    /// 0, the first purchase; -1 where there may be a trial before it.
+    pub lowest_generation: i64,
     /// While order data is awaited the provider wants no polls of that subscription.
     pub rests_while_waiting: bool,
 }
 
+/// Partner order numbers that renewals are derived from.
+#[derive(Debug)]
+pub struct Numbers {
+    /// Why the provider cannot be asked with this one, if so.
+    pub refused: fn(&str) -> Option<&'static str>,
+    /// Which renewal's it is of this original; 0: it is the original itself.
+    pub generation_in: fn(original: &str, number: &str) -> Option<i64>,
+    /// The only number that this one, by its looks, may be a renewal's of.
+    pub original_of: fn(number: &str) -> Option<&str>,
+}
+
 impl Convention {
-    /// Whether a partner order number can be tracked; the error says why not.
-    pub fn check_number(&self, number: &str) -> Result<(), String> {
+    pub fn is_numbered(&self) -> bool {
+        self.numbers.is_some()
+    }
+
+    /// A partner order number as it is stored; the error says why it cannot be tracked.
+    pub fn number(&self, number: &str) -> Result<String, String> {
         check("partner order number", number)?;
-        (self.refuses_number)(number).map_or(Ok(()), |why| Err(format!("partner order number is {number:?}, {why}")))
+        match self.numbers.as_ref().and_then(|numbers| (numbers.refused)(number)) {
+            Some(why) => Err(format!("partner order number is {number:?}, {why}")),
+            None => Ok(number.to_owned()),
+        }
+    }
+
+    /// The same where it may have been left out: it is the subscription id then, unless orders of this kind are known by it.
+    pub fn number_or(&self, given: Option<&str>, subscription_id: &str) -> Result<String, String> {
+        match given {
+            Some(number) => self.number(number),
+            None if self.is_numbered() => Err("partner_order_number is missing".to_owned()),
+            None => Ok(subscription_id.to_owned()),
+        }
     }
 
     /// A subscription id as it is stored; the error says what is wrong with it.
@@ -37,6 +61,21 @@ impl Convention {
         check("subscription id", id)?;
         (self.canonical)(id)
     }
+
+    /// What this number, by its looks alone, may be a renewal's of.
+    pub fn original_of<'a>(&self, number: &'a str) -> Option<&'a str> {
+        self.numbers.as_ref().and_then(|numbers| (numbers.original_of)(number))
+    }
+
+    /// Which renewal's number of this original it is; 0: the original itself.
+    pub fn generation_in(&self, original: &str, number: &str) -> Option<i64> {
+        self.numbers.as_ref().and_then(|numbers| (numbers.generation_in)(original, number))
+    }
+}
+
+/// Ids that are text: as they were given.
+pub fn as_given(id: &str) -> Result<String, String> {
+    Ok(id.to_owned())
 }
 
 /// What any column, message and line of a file can hold: everything but these few is data, slashes, spaces, `%` and any script.

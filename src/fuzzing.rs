@@ -15,6 +15,7 @@ use crate::cli::import::rows::{Format, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message, Occasion, Renewal};
 use crate::provider::{Claim, Error, Verdict, nexway_connect};
+use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{self, Patience, Step};
 use crate::renewal::poll::{self, Look};
 use crate::renewal::{HOUR, Pace, Rules, State, Subscription};
@@ -52,7 +53,7 @@ pub fn status_body(body: &[u8]) {
         let before = subscription(now);
         let answer = nexway_connect::read_status(http_status, body, &before.partner_order_number);
         judge(answer.as_ref().map(|sighting| &sighting.verdict));
-        let look = Look { before: &before, recorded: &[], answer: &answer, now, clock: Clock::Believed };
+        let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
         let decision = poll::decide(look, &rules, &CONVENTION);
         assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
         assert!(decision.after.generation >= Some(1), "a generation is never lowered");
@@ -189,8 +190,9 @@ fn assert_clean(text: &str) {
 }
 
 fn assert_sane(new: &NewSubscription) {
-    assert_eq!(CONVENTION.check_number(&new.partner_order_number), Ok(()));
-    assert!(new.subscription_id > 0 && new.generation.is_none_or(|generation| generation >= 0));
+    assert_eq!(CONVENTION.number(&new.partner_order_number).as_ref(), Ok(&new.partner_order_number));
+    assert_eq!(CONVENTION.subscription_id(&new.subscription_id).as_ref(), Ok(&new.subscription_id));
+    assert!(new.generation.is_none_or(|generation| generation >= 0));
     assert!(new.provider == "nexway" && ["eu", "us"].contains(&new.territory.as_str()));
     let metadata = new.metadata.as_ref().map_or("{}", |metadata| metadata.as_json());
     assert!(serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(metadata).is_ok());
@@ -203,8 +205,9 @@ fn exported(new: &NewSubscription, state: State) -> Result<String, String> {
     let line = Exported {
         row: 1,
         partner_order_number: new.partner_order_number.clone(),
-        subscription_id: new.subscription_id,
+        subscription_id: new.subscription_id.clone(),
         generation: new.generation,
+        known: known(&new.known)?,
         provider: new.provider.clone(),
         territory: new.territory.clone(),
         expires_at: new.expires_at,
@@ -220,6 +223,12 @@ fn exported(new: &NewSubscription, state: State) -> Result<String, String> {
     assert_eq!(again.metadata.as_ref().map_or("{}", |metadata| metadata.as_json()), metadata);
     let again = NewSubscription { metadata: new.metadata.clone(), ..again };
     Ok(format!("{again:?} {state}"))
+}
+
+fn known(known: &[KnownDelivery]) -> Result<Box<RawValue>, String> {
+    let of = |one: &KnownDelivery| serde_json::json!({"reference": one.reference, "generation": one.generation});
+    let list = serde_json::Value::from_iter(known.iter().map(of)).to_string();
+    RawValue::from_string(list).map_err(|error| error.to_string())
 }
 
 /// A message as its receiver parses it: one line of JSON.
@@ -264,7 +273,7 @@ fn subscription(now: Timestamp) -> Subscription {
         row: 1,
         territory: "eu".to_owned(),
         partner_order_number: "PARTNER689".to_owned(),
-        subscription_id: 5_618_577,
+        subscription_id: "5618577".to_owned(),
         state: State::Watching,
         generation: Some(1),
         expires_at: Some(now),

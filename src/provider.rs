@@ -121,6 +121,15 @@ pub struct Listed {
 }
 
 impl Sighting {
+    /// Whether it names deliveries, which must be held against those that are recorded.
+    pub fn lists(&self) -> bool {
+        match &self.seen {
+            Seen::Counted { besides, .. } => !besides.is_empty(),
+            Seen::Listed { deliveries, .. } => !deliveries.is_empty(),
+            Seen::Foreign(_) | Seen::Unclear(_) => false,
+        }
+    }
+
     /// An answer that holds nothing but why there is none.
     pub fn refused(verdict: Verdict) -> Self {
         let seen = Seen::Unclear("the answer tells nothing");

@@ -123,7 +123,7 @@ pub struct Subscription {
     pub territory: String,
     /// The original number, without a generation's suffix.
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
     pub state: State,
     /// `None`: adopted, and not asked yet.
     pub generation: Option<i64>,

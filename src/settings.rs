@@ -128,6 +128,12 @@ pub enum ProviderKind {
     NexwayConnect,
 }
 
+impl ProviderKind {
+    pub fn convention(self) -> &'static crate::convention::Convention {
+        &crate::provider::nexway_connect::convention::CONVENTION
+    }
+}
+
 /// Health, metrics and API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {

@@ -1,8 +1,8 @@
 //! The store: everything which must survive a restart, and every SQL statement.
 //!
-//! Three rooms. [`work`] holds what goes on by itself: what is due, what came of it, what is sent. [`operate`] holds what
-//! people ask and order. [`sqlite`] is the database they work on, and the only one of them that knows of files, locks and
-//! pragmas. The statements are each beside the method that runs it; decisions are elsewhere. [`rows`] says which columns make
+//! Three rooms. `work` holds what goes on by itself: what is due, what came of it, what is sent. `operate` holds what
+//! people ask and order. `sqlite` is the database they work on, and the only one of them that knows of files, locks and
+//! pragmas. The statements are each beside the method that runs it; decisions are elsewhere. `rows` says which columns make
 //! which type.
 
 mod error;
@@ -30,7 +30,7 @@ pub use operate::{
 pub use outage::{PROBE_EVERY, tend};
 pub use sqlite::{Copy, Erased, InstanceLock, verify_copy};
 pub use work::{
-    Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage,
+    Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage, Order,
     PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,
     StoppedTerritory,
 };
@@ -51,7 +51,7 @@ pub enum Access {
     Existing,
 }
 
-/// A handle to the open store; clones share it. All of them dropped, or [`Store::close`], closes the database.
+/// A cheap handle to the open store; clones share it. All of them dropped, or [`Store::close`], closes the database.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: sqlite::Database,

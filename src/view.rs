@@ -18,6 +18,7 @@ pub use story::{Known, Story};
 pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, is_overdue};
 
 use crate::clock::Timestamp;
+use crate::delivery::Occasion;
 use crate::renewal::{Outcome, State};
 
 impl ToSchema for Timestamp {}
@@ -43,5 +44,6 @@ macro_rules! words {
     };
 }
 
+words!(Occasion);
 words!(State);
 words!(Outcome);

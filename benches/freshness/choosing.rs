@@ -46,7 +46,7 @@ async fn prepare(path: &std::path::Path, rows: i64) {
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY").expect("quick");
     db.execute_batch(
         "UPDATE subscriptions SET due_at = due_at - 1 - ((id >> 6) * 2654435761) % 1000003,
-             lane = CASE WHEN (id >> 6) % 20 = 0 THEN 1 ELSE 2 END;
+             lane = CASE WHEN (id >> 6) % 20 = 0 THEN 2 ELSE 3 END;
          UPDATE subscriptions SET last_asked_at = due_at - 14400, last_answer_at = due_at - 14400, last_outcome = 'ok',
              technical_status = 'ACTIVE', expiry_reported = 1",
     )

@@ -255,7 +255,7 @@ impl<'a> Simulation<'a> {
         self.observe(at);
         let truth = &self.truths[at];
         let (answer, now) = (Ok(truth.sighting()), timestamp(self.now));
-        let look = Look { before: &before, recorded: &[], answer: &answer, now, clock: Clock::Believed };
+        let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
         let decision = poll::decide(look, &self.rules, &CONVENTION);
         let record = PollRecord { before, after: decision.after, renewals: decision.renewals, messages: Vec::new() };
         self.unwritten.push(record);

@@ -28,9 +28,9 @@ pub fn insert(rows: u64) -> Duration {
         {
             let mut insert = transaction
                 .prepare_cached(
-                    "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation,
+                    "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, generation,
                                                 expires_at, metadata, tracked_at, tracked_by, lane, due_at)
-                     VALUES ('bench', ?1, ?2, 'eu', 0, 1926513621, ?3, 1795291200, 'import', 2, 1795291200)",
+                     VALUES ('bench', ?1, ?2, 1, 'eu', 0, 1926513621, ?3, 1795291200, 'import', 3, 1795291200)",
                 )
                 .expect("prepared");
             for id in (first..first + CHUNK).take_while(|id| *id <= rows) {

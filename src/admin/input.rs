@@ -89,7 +89,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path((provider, partner_order_number, subscription_id)) =
-            Path::<(String, String, i64)>::from_request_parts(parts, state).await.map_err(wrong_path)?;
+            Path::<(String, String, String)>::from_request_parts(parts, state).await.map_err(wrong_path)?;
         Ok(Self { provider, partner_order_number, subscription_id })
     }
 }

@@ -48,7 +48,9 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
     let (provider, territory) = (query.text("provider"), query.text("territory"));
     if let Some(name) = query.text("name") {
         query.finish()?;
-        let rows = site.store.find(Named { name, subscription_id: None, provider, territory }).await?;
+        let mut named = Named::new(&name, site.live().settings.conventions());
+        (named.provider, named.territory) = (provider, territory);
+        let rows = site.store.find(named).await?;
         return Ok(Json(SubscriptionPage { items: site.items(&rows), next_cursor: None }));
     }
     let filter = ListFilter {

@@ -16,7 +16,6 @@ use super::Site;
 use super::input::{Body, Query};
 use super::problem::Problem;
 use crate::clock::Timestamp;
-use crate::provider::nexway_connect::number;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};
 use crate::view::Item;
@@ -29,13 +28,16 @@ pub struct Track {
     provider: Option<String>,
     /// May be left out where the provider has only one.
     territory: Option<String>,
-    /// The number the order was created with, without a renewal's -N.
+    /// The number the order was created with, without a renewal's -N. May be left out where the provider's kind has no such: it
+    /// is the subscription id then.
     #[schema(min_length = 1, max_length = 255)]
-    partner_order_number: String,
-    #[schema(minimum = 1)]
-    subscription_id: i64,
+    partner_order_number: Option<String>,
+    /// The provider's id; a number is taken too.
+    #[serde(deserialize_with = "text_or_number")]
+    #[schema(min_length = 1, max_length = 255)]
+    subscription_id: String,
     /// The last generation the customer has: 0 for the first purchase, N for the N-th renewal. Never guessed: give this or `adopt`.
-    #[schema(minimum = 0)]
+    #[schema(minimum = -1)]
     generation: Option<i64>,
     /// Take the generation of the first poll as delivered.
     #[serde(default)]
@@ -49,6 +51,19 @@ pub struct Track {
     /// Change territory, expiry and metadata of one that is tracked already; never its generation.
     #[serde(default)]
     update: bool,
+}
+
+fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Id {
+        Text(String),
+        Number(i64),
+    }
+    Ok(match Id::deserialize(deserializer)? {
+        Id::Text(text) => text,
+        Id::Number(number) => number.to_string(),
+    })
 }
 
 /// What tracking came to.
@@ -100,13 +115,17 @@ impl Track {
     pub(super) fn check(self, settings: &Settings) -> Result<NewSubscription, Problem> {
         let place = settings.place(self.provider.as_deref(), self.territory.as_deref());
         let (provider, territory) = place.map_err(Problem::bad_request)?;
-        number::check(&self.partner_order_number).map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
-        if self.subscription_id < 1 {
-            return Err(Problem::bad_request("subscription_id must be a whole number above 0"));
-        }
+        let convention = settings.convention(&provider);
+        let subscription_id = convention.subscription_id(&self.subscription_id).map_err(Problem::bad_request)?;
+        let number = convention.number_or(self.partner_order_number.as_deref(), &subscription_id);
+        let partner_order_number = number.map_err(Problem::bad_request)?;
+        let lowest = convention.lowest_generation;
         match (self.generation, self.adopt) {
-            (Some(0..), false) | (None, true) => {}
-            (Some(_), false) => return Err(Problem::bad_request("generation must be a whole number from 0")),
+            (Some(generation), false) if generation >= lowest => {}
+            (None, true) => {}
+            (Some(_), false) => {
+                return Err(Problem::bad_request(format!("generation must be a whole number from {lowest}")));
+            }
             _ => return Err(Problem::bad_request("give either generation, which is never guessed, or adopt: true")),
         }
         let metadata = |json: Box<RawValue>| Metadata::parse(json.get());
@@ -116,10 +135,12 @@ impl Track {
         };
         Ok(NewSubscription {
             provider,
+            convention,
             territory,
-            partner_order_number: self.partner_order_number,
-            subscription_id: self.subscription_id,
+            partner_order_number,
+            subscription_id,
             generation: self.generation,
+            known: Vec::new(),
             expires_at: self.expires_at.map(instant).transpose()?,
             metadata: self.metadata.map(metadata).transpose().map_err(Problem::bad_request)?,
             tracked_by: "track",
@@ -157,7 +178,8 @@ fn answer(identity: &Identity, status: StatusCode, outcome: &'static str, subscr
     if status != StatusCode::CREATED {
         return (status, body).into_response();
     }
-    let number = utf8_percent_encode(&identity.partner_order_number, NON_ALPHANUMERIC);
-    let place = format!("/v1/subscriptions/{}/{number}/{}", identity.provider, identity.subscription_id);
+    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let (number, id) = (encoded(&identity.partner_order_number), encoded(&identity.subscription_id));
+    let place = format!("/v1/subscriptions/{}/{number}/{id}", identity.provider);
     (status, [(LOCATION, place)], body).into_response()
 }

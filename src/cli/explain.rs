@@ -20,7 +20,7 @@ pub struct ExplainArgs {
 pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let rules = Rules::from_settings(&settings);
-    let row = naming::resolve(&store, &args.name, &args.narrow).await?;
+    let row = naming::resolve(&settings, &store, &args.name, &args.narrow).await?;
     let now = Timestamp::now();
     let known = Known::look_up(&store, &settings, row, now).await?;
     store.close().await;

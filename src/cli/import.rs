@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::track::{ADOPT, NEVER_GUESSED};
 use super::{Context, Error, Exit, track};
 use crate::clock::Timestamp;
+use crate::convention::Convention;
 use crate::renewal::State;
 use crate::settings::Settings;
 use crate::store::{self, Identity, NewSubscription, Store, Tracked};
@@ -155,7 +156,7 @@ impl Import<'_> {
                     let padded = track::is_padded(&new.partner_order_number);
                     checked.padded = checked.padded.or(padded.then_some(line));
                     identities.add(&new, line);
-                    chunk.push((line, Identity::of(&new)));
+                    chunk.push((line, (Identity::of(&new), new.convention)));
                 }
                 Err(reason) => checked.bad.push(BadLine { line, reason }),
             }
@@ -327,7 +328,11 @@ fn unusable_header(problems: Vec<String>) -> Checked {
 
 impl Checked {
     /// Leaves out what may not be tracked beside what is.
-    async fn compare(&mut self, chunk: Vec<(u64, Identity)>, store: Option<&Store>) -> Result<(), Error> {
+    async fn compare(
+        &mut self,
+        chunk: Vec<(u64, (Identity, &'static Convention))>,
+        store: Option<&Store>,
+    ) -> Result<(), Error> {
         let Some(store) = store else { return Ok(()) };
         let (lines, identities): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
         for (line, clash) in lines.into_iter().zip(store.clashes(identities).await?) {

@@ -1,6 +1,6 @@
 //! How subscriptions are named on the command line.
 
-use super::{Context, Error, numbers};
+use super::{Context, Error};
 use crate::settings::Settings;
 use crate::store::{Named, Store, SubscriptionRow};
 use crate::text::visible;
@@ -12,8 +12,8 @@ const CANDIDATES: usize = 10;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Narrow {
     /// The subscription with this id only
-    #[arg(long, value_name = "N", value_parser = numbers::any)]
-    pub subscription_id: Option<i64>,
+    #[arg(long, value_name = "ID")]
+    pub subscription_id: Option<String>,
     /// Subscriptions of this provider only
     #[arg(long, value_name = "PROVIDER")]
     pub provider: Option<String>,
@@ -23,14 +23,22 @@ pub struct Narrow {
 }
 
 /// Finds the one subscription that `name` means: an original number, a suffixed one, or a subscription id.
-pub async fn resolve(store: &Store, name: &str, narrow: &Narrow) -> Result<SubscriptionRow, Error> {
-    let named = Named {
-        name: name.to_owned(),
-        subscription_id: narrow.subscription_id,
-        provider: narrow.provider.clone(),
-        territory: narrow.territory.clone(),
-    };
+pub async fn resolve(
+    settings: &Settings,
+    store: &Store,
+    name: &str,
+    narrow: &Narrow,
+) -> Result<SubscriptionRow, Error> {
+    let mut named = Named::new(name, settings.conventions());
+    named.subscription_id = narrow.subscription_id.as_deref().map(|id| canonical(settings, id));
+    named.provider = narrow.provider.clone();
+    named.territory = narrow.territory.clone();
     choose(name, narrow, store.find(named).await?).map_err(Error::bad_input)
+}
+
+/// As it is stored, if any provider's kind takes it for an id.
+fn canonical(settings: &Settings, id: &str) -> String {
+    settings.conventions().find_map(|convention| convention.subscription_id(id).ok()).unwrap_or_else(|| id.to_owned())
 }
 
 fn choose(name: &str, narrow: &Narrow, mut found: Vec<SubscriptionRow>) -> Result<SubscriptionRow, String> {
@@ -49,8 +57,7 @@ fn choose(name: &str, narrow: &Narrow, mut found: Vec<SubscriptionRow>) -> Resul
 }
 
 fn options(narrow: &Narrow) -> String {
-    let id = narrow.subscription_id.map(|id| id.to_string());
-    [("subscription id", &id), ("provider", &narrow.provider), ("territory", &narrow.territory)]
+    [("subscription id", &narrow.subscription_id), ("provider", &narrow.provider), ("territory", &narrow.territory)]
         .into_iter()
         .filter_map(|(what, value)| value.as_ref().map(|value| format!(", {what} {}", visible(value))))
         .collect()

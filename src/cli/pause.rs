@@ -28,7 +28,7 @@ struct Item {
     provider: String,
     territory: String,
     partner_order_number: String,
-    subscription_id: i64,
+    subscription_id: String,
     /// `paused`, `already_paused`, `resumed` or `not_paused`.
     outcome: &'static str,
 }
@@ -43,10 +43,10 @@ pub async fn resume(args: PauseArgs, context: &Context) -> Result<Exit, Error> {
 
 /// All names are looked up, and whether each may change, before anything is changed.
 async fn change(args: PauseArgs, context: &Context, pauses: bool) -> Result<Exit, Error> {
-    let (_, store) = naming::open(context)?;
+    let (settings, store) = naming::open(context)?;
     let mut rows = Vec::new();
     for name in &args.names {
-        let row = naming::resolve(&store, name, &args.narrow).await?;
+        let row = naming::resolve(&settings, &store, name, &args.narrow).await?;
         if matches!(row.subscription.state, State::Ended | State::Untracked) {
             outcome(Paused::Not(row.subscription.state), pauses, &row)?;
         }

@@ -27,15 +27,15 @@ struct Due {
     provider: String,
     territory: String,
     partner_order_number: String,
-    subscription_id: i64,
+    subscription_id: String,
 }
 
 /// Makes all of them due, or, when one of them cannot be, none.
 pub async fn run(args: PollArgs, context: &Context) -> Result<Exit, Error> {
-    let (_, store) = naming::open(context)?;
+    let (settings, store) = naming::open(context)?;
     let mut rows = Vec::new();
     for name in &args.names {
-        let row = naming::resolve(&store, name, &args.narrow).await?;
+        let row = naming::resolve(&settings, &store, name, &args.narrow).await?;
         let state = row.subscription.state;
         if !is_asked(state) {
             return Err(Error::bad_input(format!("{} is {state}: it is not asked", naming::label(&row))));

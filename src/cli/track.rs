@@ -4,14 +4,14 @@
 mod differences;
 mod order;
 
-use std::num::{IntErrorKind, ParseIntError};
+use std::num::IntErrorKind;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::provider::nexway_connect::number;
+use crate::convention::Convention;
 use crate::renewal::State;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, Store, SubscriptionRow, Tracked};
@@ -29,7 +29,7 @@ pub struct TrackArgs {
     /// The number the order was created with, without a renewal's -N
     #[arg(value_name = "PARTNER_ORDER_NUMBER", required_unless_present = "from_order")]
     pub number: Option<String>,
-    /// The provider's id, a number; the order's line items name it
+    /// The provider's id of it
     #[arg(value_name = "SUBSCRIPTION_ID", required_unless_present = "from_order")]
     pub subscription_id: Option<String>,
     /// Track every subscription in the JSON that Create order answered, at generation 0; - for stdin
@@ -70,7 +70,7 @@ struct Item {
     /// As stored.
     territory: String,
     partner_order_number: String,
-    subscription_id: i64,
+    subscription_id: String,
     /// As stored; `null`: the first poll notes it.
     generation: Option<i64>,
     /// `added`, `already_tracked` (left as it was), `updated` or `revived` (it had been untracked).
@@ -147,12 +147,15 @@ async fn tracked_generation(store: &Store, new: &NewSubscription) -> Result<Opti
 /// The subscription that the arguments describe.
 fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String> {
     let (provider, territory) = settings.place(args.provider.as_deref(), args.territory.as_deref())?;
+    let convention = settings.convention(&provider);
     Ok(NewSubscription {
         provider,
+        convention,
         territory,
-        partner_order_number: partner_order_number(args.number.as_deref().unwrap_or_default())?,
-        subscription_id: subscription_id(args.subscription_id.as_deref().unwrap_or_default())?,
-        generation: args.generation.as_deref().map(generation).transpose()?,
+        partner_order_number: convention.number(args.number.as_deref().unwrap_or_default())?,
+        subscription_id: convention.subscription_id(args.subscription_id.as_deref().unwrap_or_default())?,
+        generation: args.generation.as_deref().map(|text| generation(text, convention)).transpose()?,
+        known: Vec::new(),
         expires_at: args.expires_at.as_deref().map(expiry).transpose()?,
         metadata: args.metadata.as_deref().map(Metadata::parse).transpose()?,
         tracked_by: "track",
@@ -162,12 +165,15 @@ fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String>
 /// One for each subscription of an order that was just created.
 fn of_order(args: &TrackArgs, order: order::Order, settings: &Settings) -> Result<Vec<NewSubscription>, String> {
     let (provider, territory) = settings.place(args.provider.as_deref(), args.territory.as_deref())?;
+    let convention = settings.convention(&provider);
     let template = NewSubscription {
         provider,
+        convention,
         territory,
-        partner_order_number: partner_order_number(&order.partner_order_number)?,
-        subscription_id: 0,
+        partner_order_number: convention.number(&order.partner_order_number)?,
+        subscription_id: String::new(),
         generation: Some(0),
+        known: Vec::new(),
         expires_at: args.expires_at.as_deref().map(expiry).transpose()?,
         metadata: args.metadata.as_deref().map(Metadata::parse).transpose()?,
         tracked_by: "order",
@@ -214,32 +220,15 @@ pub(super) fn is_padded(number: &str) -> bool {
     number.trim().len() < number.len()
 }
 
-pub(super) fn partner_order_number(text: &str) -> Result<String, String> {
-    number::check(text).map(|()| text.to_owned()).map_err(|invalid| invalid.to_string())
-}
-
-pub(super) fn subscription_id(text: &str) -> Result<i64, String> {
-    match text.trim().parse() {
-        Ok(id @ 1..) => Ok(id),
-        Err(error) if is_too_large(&error) => Err(too_large("subscription id", text)),
-        _ => Err(format!("subscription id {} is not a whole number above 0", quoted(text))),
+pub(super) fn generation(text: &str, convention: &Convention) -> Result<i64, String> {
+    let lowest = convention.lowest_generation;
+    match text.trim().parse::<i64>() {
+        Ok(generation) if generation >= lowest => Ok(generation),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+            Err(format!("generation {} is above the largest, {}", quoted(text), i64::MAX))
+        }
+        _ => Err(format!("generation {} is not a whole number from {lowest}", quoted(text))),
     }
-}
-
-pub(super) fn generation(text: &str) -> Result<i64, String> {
-    match text.trim().parse() {
-        Ok(generation @ 0..) => Ok(generation),
-        Err(error) if is_too_large(&error) => Err(too_large("generation", text)),
-        _ => Err(format!("generation {} is not a whole number from 0", quoted(text))),
-    }
-}
-
-fn is_too_large(error: &ParseIntError) -> bool {
-    *error.kind() == IntErrorKind::PosOverflow
-}
-
-fn too_large(what: &str, text: &str) -> String {
-    format!("{what} {} is above the largest, {}", quoted(text), i64::MAX)
 }
 
 /// RFC 3339, a date (its beginning in UTC) or Unix seconds.
@@ -287,6 +276,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::renewal::fixtures::COUNTS;
 
     #[test]
     fn an_expiry_may_be_an_instant_a_date_or_seconds() {
@@ -303,15 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_whole_and_in_range() {
-        assert_eq!(subscription_id(" 5618577"), Ok(5_618_577));
-        for text in ["", "0", "-1", "5.62E+06", "abc", "99999999999999999999"] {
-            assert!(subscription_id(text).is_err(), "{text}");
-        }
-        let too_large = subscription_id("99999999999999999999").unwrap_err();
-        assert!(too_large.ends_with("is above the largest, 9223372036854775807"), "{too_large}");
+    fn generations_are_whole_and_in_range() {
+        let generation = |text| generation(text, &COUNTS);
         assert_eq!(generation("0"), Ok(0));
         assert_eq!(generation("-1").unwrap_err(), "generation \"-1\" is not a whole number from 0");
+        let too_large = generation("99999999999999999999").unwrap_err();
+        assert!(too_large.ends_with("is above the largest, 9223372036854775807"), "{too_large}");
     }
 
     #[test]

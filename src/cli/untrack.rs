@@ -32,7 +32,7 @@ struct Answer<'a> {
     provider: &'a str,
     territory: &'a str,
     partner_order_number: &'a str,
-    subscription_id: i64,
+    subscription_id: String,
     /// `untracked`, `already_untracked` or `forgotten`.
     outcome: &'static str,
     /// Renewals whose order data was awaited, and is not asked for any more.
@@ -43,7 +43,7 @@ struct Answer<'a> {
 
 pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
-    let row = naming::resolve(&store, &args.name, &args.narrow).await?;
+    let row = naming::resolve(&settings, &store, &args.name, &args.narrow).await?;
     let key = row.subscription.row;
     let loss = if args.forget { loss(&store, &row).await? } else { None };
     // A script says with --forget what it wants, and has nobody to ask.

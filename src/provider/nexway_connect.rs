@@ -7,7 +7,7 @@ pub(crate) mod answers;
 pub mod convention;
 mod http;
 mod lenient;
-pub mod number;
+mod number;
 mod order;
 mod probe;
 #[cfg(test)]

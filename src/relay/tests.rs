@@ -96,10 +96,12 @@ async fn queue_bodies(store: &Store, subscriptions: i64, body: &[u8]) {
             subscription: before.row,
             territory: "eu".to_owned(),
             generation: 1,
+            reference: String::new(),
             keys_hash: String::new(),
             sinks: vec!["shop".to_owned()],
         };
-        let record = PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![message] };
+        let record =
+            PollRecord { after: before.clone(), before, renewals: vec![], had: vec![], messages: vec![message] };
         store.record_polls(vec![record], T0).await.unwrap();
     }
 }

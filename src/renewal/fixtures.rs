@@ -6,7 +6,7 @@ use super::life::Life;
 use super::{DAY, HOUR, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
-use crate::convention::Convention;
+use crate::convention::{Convention, as_given};
 
 /// Those of settings that say nothing else.
 pub(crate) fn rules() -> Rules {
@@ -23,12 +23,10 @@ pub(crate) fn rules() -> Rules {
 
 /// A kind whose renewals are named like `PARTNER689-1`.
 pub(crate) static COUNTS: Convention = Convention {
-    is_numbered: true,
-    canonical: |id| Ok(id.to_owned()),
-    refuses_number: |_| None,
+    canonical: as_given,
+    numbers: None,
     reference: Some(|original, generation| format!("{original}-{generation}")),
-    generation_in: |_, _| None,
-    original_of: |_| None,
+    lowest_generation: 0,
     rests_while_waiting: true,
 };
 
@@ -38,7 +36,7 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         row: 1,
         territory: "eu".into(),
         partner_order_number: "PARTNER689".into(),
-        subscription_id: 5_618_577,
+        subscription_id: "5618577".into(),
         state: State::Watching,
         generation: Some(generation),
         expires_at: Some(now + 100 * DAY),

@@ -33,9 +33,9 @@ impl NewRenewal {
     }
 }
 
-/// A delivery that is recorded already.
+/// A delivery that is recorded, or is to be recorded as had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub struct KnownDelivery {
     pub generation: i64,
     pub reference: String,
 }
@@ -48,7 +48,7 @@ pub(super) struct News {
     /// Oldest first. Each was paid for and has its own keys, so none is skipped.
     pub renewals: Vec<NewRenewal>,
     /// Those that the customer has had.
-    pub had: Vec<NewRenewal>,
+    pub had: Vec<KnownDelivery>,
     pub contradicts: bool,
 }
 
@@ -59,11 +59,11 @@ pub(super) struct News {
 pub(super) fn read(
     seen: &Seen,
     before: &Subscription,
-    recorded: &[Recorded],
+    known: &[KnownDelivery],
     rules: &Rules,
     convention: &Convention,
 ) -> Result<Result<News, String>, &'static str> {
-    let reader = Reader { before, recorded, most: rules.max_generation_jump, convention };
+    let reader = Reader { before, known, most: rules.max_generation_jump, convention };
     match seen {
         Seen::Counted { generation, contradicts, besides } => {
             Ok(reader.counted(*generation, besides).map(|news| News { contradicts: *contradicts, ..news }))
@@ -76,16 +76,17 @@ pub(super) fn read(
 
 struct Reader<'a> {
     before: &'a Subscription,
-    recorded: &'a [Recorded],
+    known: &'a [KnownDelivery],
     most: i64,
     convention: &'a Convention,
 }
 
 impl Reader<'_> {
     fn counted(&self, seen: i64, besides: &[Listed]) -> Result<News, String> {
-        let besides = self.unknown(besides).into_iter().map(|one| one.recorded(seen, false)).collect::<Vec<_>>();
+        let besides = self.unknown(besides);
+        let had = || besides.iter().map(|one| one.known(seen)).collect::<Vec<_>>();
         let Some(known) = self.before.generation else {
-            return Ok(News { generation: seen, had: besides, ..News::default() }); // adopted: noted, nothing delivered
+            return Ok(News { generation: seen, had: had(), ..News::default() }); // adopted: noted, nothing delivered
         };
         if seen < known {
             return Err(format!("generation went back from {known} to {seen}"));
@@ -99,10 +100,10 @@ impl Reader<'_> {
         let mut renewals: Vec<_> = (known + 1..=seen).map(|generation| self.renewal(generation)).collect();
         // All up to the generation that was given at the start are known, whatever came beside them.
         if self.before.last_answer_at.is_none() {
-            return Ok(News { generation: seen, renewals, had: besides, contradicts: false });
+            return Ok(News { generation: seen, renewals, had: had(), contradicts: false });
         }
         self.bounded(renewals.len() + besides.len())?;
-        renewals.extend(besides);
+        renewals.extend(besides.into_iter().map(|one| one.renewal(seen, false)));
         Ok(News { generation: seen, renewals, ..News::default() })
     }
 
@@ -115,19 +116,19 @@ impl Reader<'_> {
     /// Those not known yet get the next free labels in the order of their completion.
     fn listed(&self, first: i64, deliveries: &[Listed]) -> Result<News, String> {
         let unknown = self.unknown(deliveries);
-        let known: HashSet<_> = self.recorded.iter().map(|one| one.reference.as_str()).collect();
+        let known: HashSet<_> = self.known.iter().map(|one| one.reference.as_str()).collect();
         let newest_known =
             deliveries.iter().filter(|one| known.contains(one.reference.as_str())).map(Listed::order).max();
-        let highest = self.recorded.iter().map(|one| one.generation).max();
+        let highest = self.known.iter().map(|one| one.generation).max();
         let mut news = News { generation: self.before.generation.unwrap_or(first - 1), ..News::default() };
         // Up to the generation that was given at the start all are known, and without one whatever there is.
         let had_up_to = if highest.is_some() { i64::MIN } else { self.before.generation.unwrap_or(i64::MAX) };
         let next = highest.map_or(first, |highest| highest.max(news.generation) + 1);
         for (label, one) in (next..).zip(unknown) {
             if label <= had_up_to {
-                news.had.push(one.recorded(label, false));
+                news.had.push(one.known(label));
             } else {
-                news.renewals.push(one.recorded(label, newest_known > Some(one.order())));
+                news.renewals.push(one.renewal(label, newest_known > Some(one.order())));
             }
             news.generation = news.generation.max(label);
         }
@@ -137,7 +138,7 @@ impl Reader<'_> {
 
     /// In the order of their completion.
     fn unknown<'a>(&self, listed: &'a [Listed]) -> Vec<&'a Listed> {
-        let mut known: HashSet<_> = self.recorded.iter().map(|one| one.reference.as_str()).collect();
+        let mut known: HashSet<_> = self.known.iter().map(|one| one.reference.as_str()).collect();
         let mut unknown: Vec<_> = listed.iter().filter(|one| known.insert(&one.reference)).collect();
         unknown.sort_by_key(|one| one.order());
         unknown
@@ -157,7 +158,11 @@ impl Listed {
         (self.completed_at, &self.reference)
     }
 
-    fn recorded(&self, generation: i64, late: bool) -> NewRenewal {
+    fn known(&self, generation: i64) -> KnownDelivery {
+        KnownDelivery { generation, reference: self.reference.clone() }
+    }
+
+    fn renewal(&self, generation: i64, late: bool) -> NewRenewal {
         NewRenewal { occasion: self.occasion, late, ..NewRenewal::counted(generation, self.reference.clone()) }
     }
 }

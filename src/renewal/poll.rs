@@ -12,7 +12,7 @@ use crate::delivery::{EndReason, Event};
 use crate::provider::{Class, Error, Sighting, Verdict};
 use crate::retry;
 
-pub use super::news::{NewRenewal, Recorded};
+pub use super::news::{KnownDelivery, NewRenewal};
 
 /// Where the provider wants no polls while order data is awaited: after this long we ask all the same.
 const NO_POLL_WHILE_WAITING: Duration = DAY;
@@ -29,7 +29,7 @@ pub struct Look<'a> {
     /// The row as it was when the request was chosen.
     pub before: &'a Subscription,
     /// The deliveries that are recorded, where the answer lists any.
-    pub recorded: &'a [Recorded],
+    pub known: &'a [KnownDelivery],
     pub answer: &'a Result<Sighting, Error>,
     pub now: Timestamp,
     /// While it is doubted no end of a term is told: that cannot be taken back, and a later poll tells it.
@@ -44,7 +44,7 @@ pub struct Decision {
     /// Oldest first; empty for an uneventful poll.
     pub renewals: Vec<NewRenewal>,
     /// Deliveries that the customer has had: recorded, and never fetched.
-    pub had: Vec<NewRenewal>,
+    pub had: Vec<KnownDelivery>,
     pub events: Vec<Event>,
     /// Set when `after.surprise` is not the one that stood before: to be logged once.
     pub new_surprise: bool,
@@ -84,15 +84,15 @@ struct Poll<'a> {
     rules: &'a Rules,
     convention: &'a Convention,
     renewals: Vec<NewRenewal>,
-    had: Vec<NewRenewal>,
+    had: Vec<KnownDelivery>,
     events: Vec<Event>,
 }
 
 /// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
 impl Poll<'_> {
     fn answered(&mut self, sighting: &Sighting) -> Duration {
-        let Look { before, recorded, .. } = self.look;
-        let possible = match news::read(&sighting.seen, before, recorded, self.rules, self.convention) {
+        let Look { before, known, .. } = self.look;
+        let possible = match news::read(&sighting.seen, before, known, self.rules, self.convention) {
             Ok(possible) => possible,
             Err(why) => return self.failed(Outcome::Unreadable, why.into()),
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Provider, Settings, SinkKind};
+use crate::convention::Convention;
 use crate::text::visible;
 
 impl Settings {
@@ -11,6 +12,25 @@ impl Settings {
         let (provider_name, provider): (_, &Provider) = pick("provider", provider, &self.providers)?;
         let (territory, _) = pick("territory", territory, &provider.territories)?;
         Ok((provider_name, territory))
+    }
+
+    /// How a provider of these settings names things.
+    ///
+    /// # Panics
+    /// Where they have no such provider: [`Settings::place`] gives the names that they have.
+    pub fn convention(&self, provider: &str) -> &'static Convention {
+        self.providers[provider].kind.convention()
+    }
+
+    /// How the provider that is meant names things, where it can be told which: by its name, or as the only one.
+    pub fn convention_meant(&self, provider: Option<&str>) -> Option<&'static Convention> {
+        let (_, provider): (_, &Provider) = pick("provider", provider, &self.providers).ok()?;
+        Some(provider.kind.convention())
+    }
+
+    /// How they name things, as far as these settings know providers.
+    pub fn conventions(&self) -> impl Iterator<Item = &'static Convention> {
+        self.providers.values().map(|provider| provider.kind.convention())
     }
 
     /// Where something can be asked: provider and territory.

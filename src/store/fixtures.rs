@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 
 use super::{Access, NewSubscription, Store};
+use crate::provider::nexway_connect::convention::CONVENTION;
 
 /// The directory is gone with the second.
 pub fn opened() -> (Store, TempDir) {
@@ -14,10 +15,12 @@ pub fn opened() -> (Store, TempDir) {
 pub fn subscription(number: &str, subscription_id: i64) -> NewSubscription {
     NewSubscription {
         provider: "nexway".to_owned(),
+        convention: &CONVENTION,
         territory: "eu".to_owned(),
         partner_order_number: number.to_owned(),
-        subscription_id,
+        subscription_id: subscription_id.to_string(),
         generation: Some(0),
+        known: Vec::new(),
         expires_at: None,
         metadata: None,
         tracked_by: "track",

@@ -1,6 +1,8 @@
-//! What only SQLite has: the file, its locks and pragmas, the thread that shares a commit among many, rewriting and copying.
+//! What only SQLite has: the file, its locks and pragmas, the thread that shares a commit among many, rewriting and copying. The
+//! statements of the other rooms see a [`Connection`] and none of this.
 //!
-//! The statements of the other rooms see a [`Connection`] and none of this.
+//! One thread owns the writing connection: what is queued when a transaction begins shares it, each unit in a savepoint of its
+//! own, so `synchronous=FULL` is paid once for many. A second thread owns a reading connection.
 
 mod backup;
 mod erase;
@@ -19,8 +21,7 @@ pub use backup::{Copy, verify as verify_copy};
 pub use erase::Erased;
 pub use lock::InstanceLock;
 
-/// One open file: a thread owns the writing connection, another a reading one. Clones share both; all of them dropped, or
-/// [`Database::close`], ends them.
+/// One open file. Clones share its connections; all of them dropped, or [`Database::close`], ends the threads.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
     writer: thread::Worker,

@@ -40,7 +40,7 @@ impl Fixture {
     }
 
     async fn subscription(&self, number: &str) -> SubscriptionRow {
-        let named = Named { name: number.to_owned(), subscription_id: None, provider: None, territory: None };
+        let named = Named::new(number, []);
         self.store.find(named).await.unwrap().remove(0)
     }
 
@@ -49,7 +49,8 @@ impl Fixture {
         let before = self.subscription(number).await.subscription;
         let message = new_message(before.row, event, sinks);
         let id = message.message.id;
-        let record = PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![message] };
+        let record =
+            PollRecord { after: before.clone(), before, renewals: vec![], had: vec![], messages: vec![message] };
         self.store.record_polls(vec![record], T0).await.unwrap();
         id
     }
@@ -88,6 +89,7 @@ fn new_message(subscription: i64, event: &str, sinks: &[&str]) -> NewMessage {
         subscription,
         territory: "eu".to_owned(),
         generation: 1,
+        reference: String::new(),
         keys_hash: String::new(),
         sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
     }

@@ -25,7 +25,7 @@ pub use mark::Mark;
 pub use messages::NewMessage;
 pub use polls::{PollRecord, Recorded};
 pub use providers::{BreakerState, ProviderTrouble, SlowedState};
-pub use renewals::DueRenewal;
+pub use renewals::{DueRenewal, Order};
 pub use settle::{Settled, Settlement};
 pub use sinks::SinkState;
 pub(super) use take::Taken;

@@ -23,6 +23,7 @@ use crate::choice::{Choice, Lane, Waiting, Want};
 use crate::delivery::Event;
 use crate::provider::{Class, Error as ProviderError, Provider, Sighting};
 use crate::pulse::LONGEST_WAIT;
+use crate::renewal::news::KnownDelivery;
 use crate::renewal::poll::{self, Look};
 use crate::renewal::{Outcome, Subscription};
 use crate::schedule::rung;
@@ -247,10 +248,11 @@ impl<'a, P: Provider> Pass<'a, P> {
         let most = concurrency.saturating_sub(RESERVED).max(1);
         let (ordinary_may, order_data_may) = (self.ordinary < most, self.order_data < most);
         Waiting {
-            asked_for: waiting.asked_for,
+            hinted: waiting.hinted && ordinary_may,
             order_data: waiting.order_data && order_data_may,
             urgent: waiting.urgent && ordinary_may,
             other: waiting.other && ordinary_may,
+            ..waiting
         }
     }
 
@@ -262,18 +264,19 @@ impl<'a, P: Provider> Pass<'a, P> {
                 self.gate.sent(&subscription.territory);
                 self.ordinary += usize::from(subscription.lane != Lane::AskedFor);
                 let span = tracing::debug_span!("poll", order = %visible(&subscription.partner_order_number),
-                    subscription = subscription.subscription_id);
+                    subscription = %visible(&subscription.subscription_id));
                 Box::pin(self.shared.poll(subscription, slot).instrument(span))
             }
             Some(Want::OrderData) => {
                 let Some(renewal) = self.queues.pop_renewal() else { return };
                 self.gate.sent(&renewal.territory);
                 self.order_data += 1;
-                let span = tracing::debug_span!("order_data", order = %visible(&renewal.order_number),
-                    subscription = renewal.subscription_id);
+                let span = tracing::debug_span!("order_data", order = %visible(&renewal.reference),
+                    subscription = %visible(&renewal.subscription_id));
                 Box::pin(self.shared.order_data(renewal, slot).instrument(span))
             }
-            None => return,
+            // Nobody brings such yet.
+            Some(Want::Shop | Want::Feed) | None => return,
         };
         self.report.calls += 1;
         self.in_flight.push(request);
@@ -284,13 +287,13 @@ impl<'a, P: Provider> Pass<'a, P> {
             self.trouble.heard(error);
         }
         match done {
-            Done::Poll { started, before, answer } => {
+            Done::Poll { started, before, answer, known } => {
                 self.ordinary -= usize::from(before.lane != Lane::AskedFor);
                 self.shared.tell_breaker(started, answer.as_ref().err(), false);
                 self.report.polls += 1;
                 self.report.answers += u64::from(answer.is_ok());
                 self.report.failures += u64::from(answer.is_err());
-                self.polled(before, &answer, started.elapsed()).await
+                self.polled(before, &answer, &known?, started.elapsed()).await
             }
             Done::OrderData { started, asked, answer, settling } => {
                 self.order_data -= 1;
@@ -316,11 +319,12 @@ impl<'a, P: Provider> Pass<'a, P> {
         &mut self,
         before: Subscription,
         answer: &Result<Sighting, ProviderError>,
+        known: &[KnownDelivery],
         took: Duration,
     ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
         let Account { rules, convention, .. } = self.shared.account;
-        let look = Look { before: &before, recorded: &[], answer, now, clock: self.shared.judge.clock() };
+        let look = Look { before: &before, known, answer, now, clock: self.shared.judge.clock() };
         let decision = poll::decide(look, rules, convention);
         match answer.as_ref().map(|status| status.verdict.class) {
             Ok(Class::Configuration) => {
@@ -348,7 +352,13 @@ impl<'a, P: Provider> Pass<'a, P> {
             self.write_by = Some(Instant::now());
         }
         self.write_by.get_or_insert_with(|| Instant::now() + WRITE_WITHIN);
-        self.unwritten.push(PollRecord { before, after: decision.after, renewals: decision.renewals, messages });
+        self.unwritten.push(PollRecord {
+            before,
+            after: decision.after,
+            renewals: decision.renewals,
+            had: decision.had,
+            messages,
+        });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::gate::Gate;
 use crate::choice::{Lane, Waiting};
 use crate::clock::Timestamp;
 use crate::renewal::Subscription;
-use crate::store::{self, DuePage, DueRenewal, Store};
+use crate::store::{self, DuePage, DueRenewal, Order, Store};
 
 /// Rows of a page. A second one is read when half of the first is left, so that the sweep never waits for it.
 const PAGE: usize = 500;
@@ -67,15 +67,15 @@ pub(super) struct Queues {
     asked: HashSet<i64>,
     /// Chosen, and not recorded yet.
     in_hand: HashSet<i64>,
-    in_hand_orders: HashSet<String>,
+    in_hand_orders: HashSet<Order>,
     /// The originals these belong to. Order data is asked for one generation of an original after the other, so that a jump
     /// is queued in the order of its generations.
-    in_hand_originals: HashSet<String>,
+    in_hand_originals: HashSet<Order>,
     /// Behind one of those, in their order.
     held: VecDeque<DueRenewal>,
     /// Recorded since the page that is being read was asked for: it may show them as they were before.
     just_recorded: HashSet<i64>,
-    just_settled: HashSet<String>,
+    just_settled: HashSet<Order>,
     /// Raised by a reset: a page that was asked for before it is thrown away.
     era: u64,
     renewals_era: u64,
@@ -171,7 +171,7 @@ impl Queues {
                     self.renewals.after = (last.next_attempt_at.as_unix(), last.row);
                 }
                 let settled = &self.just_settled;
-                self.renewals.rows.extend(rows.into_iter().filter(|r| !settled.contains(&r.order_number)));
+                self.renewals.rows.extend(rows.into_iter().filter(|r| !settled.contains(&r.order())));
             }
             Page::Polls { .. } | Page::Renewals { .. } => {}
         }
@@ -191,9 +191,11 @@ impl Queues {
         };
         Waiting {
             asked_for: any(Lane::AskedFor),
+            hinted: any(Lane::Hinted),
             order_data: !self.renewals.rows.is_empty(),
             urgent: any(Lane::Urgent),
             other: any(Lane::Other),
+            ..Waiting::default()
         }
     }
 
@@ -201,8 +203,8 @@ impl Queues {
     /// it has its answer.
     fn skip_unsendable_renewals(&mut self, gate: &Gate) {
         while let Some(front) = self.renewals.rows.front() {
-            let served = self.in_hand_orders.contains(&front.order_number);
-            let held = self.in_hand_originals.contains(&front.partner_order_number);
+            let served = self.in_hand_orders.contains(&front.order());
+            let held = self.in_hand_originals.contains(&front.original());
             if !served && !held && gate.admits(&front.territory) {
                 return;
             }
@@ -227,8 +229,8 @@ impl Queues {
     /// Takes the oldest waiting renewal that [`Queues::waiting`] left at the front.
     pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
         let renewal = self.renewals.rows.pop_front()?;
-        self.in_hand_orders.insert(renewal.order_number.clone());
-        self.in_hand_originals.insert(renewal.partner_order_number.clone());
+        self.in_hand_orders.insert(renewal.order());
+        self.in_hand_originals.insert(renewal.original());
         Some(renewal)
     }
 
@@ -245,15 +247,14 @@ impl Queues {
 
     /// An answer with order data is recorded for everybody who waited for it.
     pub fn settled(&mut self, asked: &DueRenewal) {
-        self.in_hand_orders.remove(&asked.order_number);
-        let original = &asked.partner_order_number;
-        self.in_hand_originals.remove(original);
-        let (free, held) =
-            std::mem::take(&mut self.held).into_iter().partition(|r| r.partner_order_number == *original);
+        let (order, original) = (asked.order(), asked.original());
+        self.in_hand_orders.remove(&order);
+        self.in_hand_originals.remove(&original);
+        let (free, held) = std::mem::take(&mut self.held).into_iter().partition(|r| r.original() == original);
         self.held = held;
         let behind = std::mem::replace(&mut self.renewals.rows, free);
         self.renewals.rows.extend(behind);
-        self.just_settled.insert(asked.order_number.clone());
-        self.renewals.rows.retain(|r| r.order_number != asked.order_number || r.territory != asked.territory);
+        self.renewals.rows.retain(|r| r.order() != order || r.territory != asked.territory);
+        self.just_settled.insert(order);
     }
 }

@@ -26,7 +26,7 @@ impl<P> Shared<'_, P> {
         for (found, _) in found.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
             result.renewals += found.numbers.len() as u64;
             for order in &found.numbers {
-                tracing::info!(order = %visible(order), subscription = found.subscription_id,
+                tracing::info!(order = %visible(order), subscription = %found.subscription_id,
                     territory = %found.territory, "renewal seen");
             }
             result.sinks.extend(found.sinks);
@@ -44,7 +44,7 @@ impl<P> Shared<'_, P> {
 /// What a record will be logged and rung for, once it is on disk.
 #[derive(Default)]
 struct Found {
-    subscription_id: i64,
+    subscription_id: String,
     territory: String,
     numbers: Vec<String>,
     sinks: Vec<String>,
@@ -56,7 +56,7 @@ impl Found {
             return Self::default();
         }
         Self {
-            subscription_id: record.after.subscription_id,
+            subscription_id: visible(&record.after.subscription_id),
             territory: record.after.territory.clone(),
             numbers: record.renewals.iter().map(|renewal| renewal.reference.clone()).collect(),
             sinks: record.messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect(),

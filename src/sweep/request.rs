@@ -10,6 +10,7 @@ use crate::metrics::SweepMeter;
 use crate::provider::{Error as ProviderError, Fetched, Provider, Sighting, Subject};
 use crate::pulse::Pulse;
 use crate::renewal::Subscription;
+use crate::renewal::news::KnownDelivery;
 use crate::settings::Settings;
 use crate::store::{self, DueRenewal, Store};
 
@@ -41,6 +42,8 @@ pub(super) enum Done {
         started: Instant,
         before: Subscription,
         answer: Result<Sighting, ProviderError>,
+        /// The deliveries that are recorded, where the answer lists any.
+        known: Result<Vec<KnownDelivery>, store::Error>,
     },
     /// Recorded already.
     OrderData {
@@ -63,15 +66,14 @@ impl Done {
 impl<P: Provider> Shared<'_, P> {
     pub async fn order_data(self, asked: DueRenewal, slot: Slot) -> Done {
         let started = Instant::now();
-        let id = asked.subscription_id.to_string();
         let subject = Subject {
             territory: &asked.territory,
             partner_order_number: &asked.partner_order_number,
-            subscription_id: &id,
+            subscription_id: &asked.subscription_id,
             generation: Some(asked.generation),
             memo: None,
         };
-        let answer = self.provider.fetch(subject, &asked.order_number, slot).await;
+        let answer = self.provider.fetch(subject, &asked.reference, slot).await;
         let settling = self.settle(&asked, &answer).await;
         Done::OrderData { started, asked, answer, settling }
     }
@@ -79,15 +81,19 @@ impl<P: Provider> Shared<'_, P> {
     pub async fn poll(self, before: Subscription, slot: Slot) -> Done {
         let started = Instant::now();
         let answer = self.look(&before, slot).await;
-        Done::Poll { started, before, answer }
+        let known = match &answer {
+            // Rare, or a matter of kinds that list: who counts needs none.
+            Ok(sighting) if sighting.lists() => self.store.recorded(before.row).await,
+            _ => Ok(Vec::new()),
+        };
+        Done::Poll { started, before, answer, known }
     }
 
     async fn look(&self, before: &Subscription, slot: Slot) -> Result<Sighting, ProviderError> {
-        let id = before.subscription_id.to_string();
         let subject = Subject {
             territory: &before.territory,
             partner_order_number: &before.partner_order_number,
-            subscription_id: &id,
+            subscription_id: &before.subscription_id,
             generation: before.generation,
             memo: before.memo.as_deref(),
         };

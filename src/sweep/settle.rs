@@ -2,7 +2,7 @@
 
 use super::request::Shared;
 use crate::clock::Timestamp;
-use crate::delivery::{self, About, Delivery, Event, Message, Occasion, Renewal, Warning};
+use crate::delivery::{self, About, Delivery, Event, Message, Renewal, Warning};
 use crate::provider::{Claim, Class, Error as ProviderError, Fetched};
 use crate::renewal::order::{self, Failed, Step};
 use crate::renewal::poll;
@@ -37,10 +37,9 @@ impl<P> Shared<'_, P> {
         }
         let name = &self.account.name;
         let (mut settlements, mut notes) = (Vec::new(), Vec::new());
-        for renewal in self.store.waiting_for(name, &asked.territory, &asked.order_number).await? {
-            let is_anothers =
-                self.store.is_original_of_another(name, &renewal.order_number, renewal.subscription).await?;
-            let claim = Claim { subscription_id: &renewal.subscription_id.to_string(), is_anothers };
+        for renewal in self.store.waiting_with(name, asked).await? {
+            let is_anothers = self.store.is_original_of_another(name, &renewal.reference, renewal.subscription).await?;
+            let claim = Claim { subscription_id: &renewal.subscription_id, is_anothers };
             let part = answer.as_ref().map(|fetched| fetched.part(claim));
             let step = order::decide(&renewal.patience, part, &self.account.rules, now);
             let is_empty =
@@ -83,8 +82,8 @@ impl<P> Shared<'_, P> {
         let keys_hash = delivery::keys_hash(&delivery);
         let event = Event::RenewalReady {
             renewal: self.told(renewal),
-            occasion: Occasion::Renewal,
-            late: false,
+            occasion: renewal.occasion,
+            late: renewal.late,
             detected_at: renewal.detected_at,
             expires_at: renewal.expires_at,
             delivery,
@@ -103,18 +102,18 @@ impl<P> Shared<'_, P> {
     }
 
     fn told(&self, renewal: &DueRenewal) -> Renewal {
-        let reference = renewal.order_number.clone();
+        let reference = renewal.reference.clone();
         Renewal {
             generation: renewal.generation,
             revision: renewal.revision,
-            partner_order_number: self.account.convention.is_numbered.then(|| reference.clone()),
+            partner_order_number: self.account.convention.is_numbered().then(|| reference.clone()),
             reference,
         }
     }
 
     fn message(&self, renewal: &DueRenewal, event: &Event, now: Timestamp) -> NewMessage {
         let about =
-            self.about(&renewal.territory, &renewal.partner_order_number, renewal.subscription_id, &renewal.metadata);
+            self.about(&renewal.territory, &renewal.partner_order_number, &renewal.subscription_id, &renewal.metadata);
         let message = Message::new(&about, event, now);
         NewMessage {
             sinks: self.takers(&message.event, &renewal.territory),
@@ -122,6 +121,7 @@ impl<P> Shared<'_, P> {
             subscription: renewal.subscription,
             territory: renewal.territory.clone(),
             generation: renewal.generation,
+            reference: renewal.reference.clone(),
             keys_hash: String::new(),
         }
     }
@@ -146,12 +146,13 @@ impl<P> Shared<'_, P> {
             }
             // Forgotten while it was asked: what the poll found has nowhere to go either.
             let Some(metadata) = self.store.metadata(after.row).await? else { return Ok(Vec::new()) };
-            let about = self.about(&after.territory, &after.partner_order_number, after.subscription_id, &metadata);
+            let about = self.about(&after.territory, &after.partner_order_number, &after.subscription_id, &metadata);
             messages.push(NewMessage {
                 message: Message::new(&about, event, now),
                 subscription: after.row,
                 territory: after.territory.clone(),
                 generation: after.generation.unwrap_or(0),
+                reference: String::new(),
                 keys_hash: String::new(),
                 sinks,
             });
@@ -159,7 +160,7 @@ impl<P> Shared<'_, P> {
         Ok(messages)
     }
 
-    fn about(&self, territory: &str, number: &str, subscription_id: i64, metadata: &str) -> About {
+    fn about(&self, territory: &str, number: &str, subscription_id: &str, metadata: &str) -> About {
         let metadata = serde_json::value::RawValue::from_string(metadata.to_owned())
             // The column's CHECK lets nothing but JSON objects in.
             .unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned());
@@ -167,10 +168,10 @@ impl<P> Shared<'_, P> {
             provider: self.account.name.clone(),
             territory: territory.to_owned(),
             partner_order_number: number.to_owned(),
-            subscription_id: subscription_id.to_string(),
+            subscription_id: subscription_id.to_owned(),
             partner_reference: None,
             metadata,
-            is_numbered: self.account.convention.is_numbered,
+            is_numbered: self.account.convention.is_numbered(),
         }
     }
 }
@@ -179,7 +180,7 @@ impl<P> Shared<'_, P> {
 struct Note {
     order_number: String,
     territory: String,
-    subscription_id: i64,
+    subscription_id: String,
     queued: bool,
     abandoned: Option<String>,
     partial: bool,
@@ -194,9 +195,9 @@ impl Note {
     fn of(settlement: &Settlement) -> Self {
         let renewal = &settlement.renewal;
         let mut note = Self {
-            order_number: crate::text::visible(&renewal.order_number),
+            order_number: crate::text::visible(&renewal.reference),
             territory: renewal.territory.clone(),
-            subscription_id: renewal.subscription_id,
+            subscription_id: crate::text::visible(&renewal.subscription_id),
             queued: false,
             abandoned: None,
             partial: false,
@@ -230,20 +231,20 @@ impl Note {
     }
 
     fn log(&self) {
-        let (order, subscription, territory) = (&self.order_number, self.subscription_id, &self.territory);
+        let (order, subscription, territory) = (&self.order_number, &self.subscription_id, &self.territory);
         let ids = self.ids.join(" ");
         if let Some(reason) = &self.abandoned {
-            tracing::error!(%order, subscription, %territory, message.id = %ids, %reason,
+            tracing::error!(%order, %subscription, %territory, message.id = %ids, %reason,
                 "renewal abandoned: the customer has no key; `renewald refetch` asks again");
         } else if self.partial {
-            tracing::warn!(%order, subscription, %territory, message.id = %ids, "renewal queued in part; a line was refused");
+            tracing::warn!(%order, %subscription, %territory, message.id = %ids, "renewal queued in part; a line was refused");
         } else if self.is_empty {
-            tracing::warn!(%order, subscription, %territory, message.id = %ids,
+            tracing::warn!(%order, %subscription, %territory, message.id = %ids,
                 "renewal queued with a blank key, or without key, file, link and remark: the provider says that this is all");
         } else if self.queued {
-            tracing::info!(%order, subscription, %territory, message.id = %ids, "renewal queued");
+            tracing::info!(%order, %subscription, %territory, message.id = %ids, "renewal queued");
         } else if let Some(detail) = &self.long_wait {
-            tracing::warn!(%order, subscription, %territory, %detail, "order data has been kept waiting for three days");
+            tracing::warn!(%order, %subscription, %territory, %detail, "order data has been kept waiting for three days");
         }
     }
 }

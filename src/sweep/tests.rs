@@ -7,6 +7,7 @@ use super::*;
 use crate::budget::Slot;
 use crate::provider::nexway_connect::convention::CONVENTION;
 use crate::provider::{Class, Error, Fetched, Seen, Sighting, Subject, Verdict};
+use crate::renewal::news::KnownDelivery;
 use crate::store::{Access, NewSubscription};
 
 /// 2026-11-21T20:00:00Z
@@ -128,6 +129,10 @@ fn subscription(subscription_id: i64, territory: &str) -> NewSubscription {
     }
 }
 
+fn first_renewal(original: &str) -> KnownDelivery {
+    KnownDelivery { generation: 1, reference: format!("{original}-1") }
+}
+
 struct Fixture<P> {
     sweeper: Sweeper<P>,
     dir: tempfile::TempDir,
@@ -176,7 +181,7 @@ async fn a_pass_does_not_wait_for_a_stopped_territory_however_many_are_due_there
 #[tokio::test]
 async fn order_data_of_a_stopped_territory_is_nothing_to_wait_for() {
     let mut fixture = Fixture::new(20).await;
-    fixture.sweeper.store.refetch(1, 1, "P1-1".to_owned(), T0).await.unwrap();
+    fixture.sweeper.store.refetch(1, first_renewal("P1"), T0).await.unwrap();
     assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), Some(T0));
     for subscription in 1..=5 {
         fixture.sweeper.gate.refused("eu", subscription);
@@ -200,7 +205,7 @@ async fn what_waits_in_a_territory_that_left_the_settings_is_not_asked_for_and_w
     let store = fixture.sweeper.store.clone();
     let gone = subscription(1, "gone");
     store.track(vec![gone], false, T0).await.unwrap();
-    store.refetch(1, 1, "P1-1".to_owned(), T0).await.unwrap();
+    store.refetch(1, first_renewal("P1"), T0).await.unwrap();
     let report = fixture.catch_up().await;
     assert_eq!((report.calls, report.failures), (0, 0), "{report:?}");
     assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), None, "and nobody waits for it in a loop");
@@ -216,9 +221,9 @@ async fn the_first_subscription_of_a_territory_is_asked_in_the_pass_that_goes_on
     let import = move || {
         let db = rusqlite::Connection::open(path).unwrap();
         db.execute_batch(
-            "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, tracked_at,
+            "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, generation, tracked_at,
                                         tracked_by, lane, due_at)
-             VALUES ('nexway', 'P2', 2, 'us', 0, 1795291200, 'import', 2, 1795291200)",
+             VALUES ('nexway', 'P2', '2', 1, 'us', 0, 1795291200, 'import', 3, 1795291200)",
         )
         .unwrap();
         rung.notify_one();
@@ -243,10 +248,10 @@ async fn a_one_shot_pass_gives_up_on_a_provider_that_stays_away() {
 /// So many more, none due, each with a renewal whose order data is to be asked for now.
 const RENEWED: &str = "
     WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
-    INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, tracked_at, tracked_by,
+    INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, generation, tracked_at, tracked_by,
                                lane, due_at)
-    SELECT 'nexway', 'R' || n, 1000000 + n, 'eu', 1, 1795291200, 'import', 2, 1795291200 + 86400 FROM n;
-    INSERT INTO renewals (subscription, provider, generation, order_number, detected_at, next_attempt_at)
+    SELECT 'nexway', 'R' || n, 1000000 + n, 1, 'eu', 1, 1795291200, 'import', 3, 1795291200 + 86400 FROM n;
+    INSERT INTO renewals (subscription, provider, generation, reference, detected_at, next_attempt_at)
     SELECT id, provider, 1, partner_order_number || '-1', 1795291200, 1795291200 FROM subscriptions WHERE generation = 1";
 
 #[tokio::test]
@@ -257,7 +262,7 @@ async fn a_hundred_thousand_renewals_that_wait_leave_every_other_request_to_poll
     let db = rusqlite::Connection::open(fixture.dir.path().join("renewald.db")).unwrap();
     db.execute_batch(RENEWED).unwrap();
     // Half of the polls are urgent, so that all three kinds wait.
-    db.execute("UPDATE subscriptions SET lane = 1 WHERE generation = 0 AND id % 2 = 0", []).unwrap();
+    db.execute("UPDATE subscriptions SET lane = 2 WHERE generation = 0 AND id % 2 = 0", []).unwrap();
     drop(db);
     let report = fixture.sweeper.pass(&|| T0, Scope::Due, None, &shutdown, &|_| {}).await.unwrap();
     assert!(report.interrupted, "{report:?}");

@@ -51,10 +51,10 @@ impl Told {
         let after = &decision.after;
         // Nearly every poll tells nothing.
         let order = || visible(&after.partner_order_number);
-        let (subscription, territory) = (after.subscription_id, &after.territory);
+        let (subscription, territory) = (|| visible(&after.subscription_id), &after.territory);
         if decision.new_surprise {
             let surprise = after.surprise.as_deref().unwrap_or_default();
-            tracing::warn!(order = %order(), subscription, %territory, surprise,
+            tracing::warn!(order = %order(), subscription = %subscription(), %territory, surprise,
                 "an answer outside the contract; nothing is delivered from it");
         }
         self.end_of_term(before, decision);
@@ -64,22 +64,22 @@ impl Told {
         let detail = after.last_detail.as_deref().unwrap_or_default();
         match after.last_outcome {
             Some(Outcome::NotFound) if changed && self.may_tell() => {
-                tracing::warn!(order = %order(), subscription, %territory, detail,
+                tracing::warn!(order = %order(), subscription = %subscription(), %territory, detail,
                     "the provider does not know this subscription; it is asked daily");
             }
             Some(Outcome::Refused) if changed && self.may_tell() => {
-                tracing::warn!(order = %order(), subscription, %territory, detail, "refused: wrong territory?");
+                tracing::warn!(order = %order(), subscription = %subscription(), %territory, detail, "refused: wrong territory?");
             }
             Some(Outcome::Ok) if recovered && self.may_tell() => {
-                tracing::info!(order = %order(), subscription, %territory, failures = before.failures, "answered for again");
+                tracing::info!(order = %order(), subscription = %subscription(), %territory, failures = before.failures, "answered for again");
             }
             Some(outcome) if repeated && self.may_tell() => {
                 let since = after.last_answer_at.map_or("it was tracked".to_owned(), |at| at.to_string());
-                tracing::warn!(order = %order(), subscription, %territory, %outcome, detail,
+                tracing::warn!(order = %order(), subscription = %subscription(), %territory, %outcome, detail,
                     "still no usable answer, {} times since {since}", after.failures);
             }
             Some(outcome) if changed && after.failures > 0 => {
-                tracing::debug!(order = %order(), subscription, %territory, %outcome, detail, "no usable answer");
+                tracing::debug!(order = %order(), subscription = %subscription(), %territory, %outcome, detail, "no usable answer");
             }
             _ => {}
         }
@@ -89,16 +89,16 @@ impl Told {
     fn end_of_term(&self, before: &Subscription, decision: &poll::Decision) {
         let after = &decision.after;
         let order = || visible(&after.partner_order_number);
-        let (subscription, territory) = (after.subscription_id, &after.territory);
+        let (subscription, territory) = (|| visible(&after.subscription_id), &after.territory);
         if let Some(Event::NotRenewed { expires_at, .. }) =
             decision.events.iter().find(|event| matches!(event, Event::NotRenewed { .. }))
         {
-            tracing::error!(order = %order(), subscription, %territory, expired_at = %expires_at, "not renewed");
+            tracing::error!(order = %order(), subscription = %subscription(), %territory, expired_at = %expires_at, "not renewed");
         } else if before.not_renewed_term.is_some()
             && before.not_renewed_term == before.expires_at
             && !decision.renewals.is_empty()
         {
-            tracing::info!(order = %order(), subscription, %territory, "renewed after all");
+            tracing::info!(order = %order(), subscription = %subscription(), %territory, "renewed after all");
         }
     }
 

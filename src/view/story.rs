@@ -10,6 +10,7 @@ use super::next::{self, Next};
 use super::status::StoppedTerritory;
 use super::subscription::{Forecasts, Item, is_overdue};
 use crate::clock::Timestamp;
+use crate::delivery::Occasion;
 use crate::renewal::Rules;
 use crate::settings::{Settings, SinkKind};
 use crate::store::{self, DispatchRow, MessageRow, QueueFilter, RenewalRow, Store, SubscriptionRow};
@@ -36,8 +37,13 @@ pub struct Story {
 /// A renewal as `explain` shows it.
 #[derive(Serialize, ToSchema)]
 pub struct Renewal {
+    /// A label for people: two may have the same.
     pub generation: i64,
-    pub order_number: String,
+    /// The provider's name of the delivery, which it is fetched by.
+    pub reference: String,
+    pub occasion: Occasion,
+    /// Older than one recorded before it.
+    pub late: bool,
     pub state: String,
     pub revision: i64,
     pub detected_at: Timestamp,
@@ -55,7 +61,9 @@ impl From<RenewalRow> for Renewal {
     fn from(row: RenewalRow) -> Self {
         Self {
             generation: row.generation,
-            order_number: row.order_number,
+            reference: row.reference,
+            occasion: row.occasion,
+            late: row.late,
             state: row.state,
             revision: row.revision,
             detected_at: row.detected_at,

@@ -51,7 +51,7 @@ pub struct InPath {
     provider: String,
     /// The original number, in a path percent-encoded.
     partner_order_number: String,
-    subscription_id: i64,
+    subscription_id: String,
 }
 
 /// One subscription, without metadata.
@@ -61,7 +61,7 @@ pub struct Item {
     pub provider: String,
     pub territory: String,
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
     pub state: State,
     /// `null`: adopted, and not asked yet.
     pub generation: Option<i64>,

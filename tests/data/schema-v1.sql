@@ -8,11 +8,12 @@ CREATE TABLE subscriptions (
     id                    INTEGER PRIMARY KEY AUTOINCREMENT,
     provider              TEXT    NOT NULL,
     partner_order_number  TEXT    NOT NULL CHECK (length(CAST(partner_order_number AS BLOB)) BETWEEN 1 AND 255),
-    subscription_id       INTEGER NOT NULL CHECK (subscription_id > 0),
+    subscription_id       TEXT    NOT NULL CHECK (length(CAST(subscription_id AS BLOB)) BETWEEN 1 AND 255),
+    is_numbered           INTEGER NOT NULL CHECK (is_numbered IN (0, 1)), -- 1: the number belongs to the identity
     territory             TEXT    NOT NULL,
     state                 TEXT    NOT NULL DEFAULT 'watching'
                           CHECK (state = 'watching' OR state = 'paused' OR state = 'ended' OR state = 'untracked'),
-    generation            INTEGER CHECK (generation >= 0),       -- NULL: adopted, the first poll notes it
+    generation            INTEGER CHECK (generation >= -1),      -- NULL: adopted, the first poll notes it
     expires_at            INTEGER,
     expiry_reported       INTEGER NOT NULL DEFAULT 0 CHECK (expiry_reported IN (0, 1)), -- 1: by the provider
     metadata              TEXT    NOT NULL DEFAULT '{}' CHECK (json_type(metadata) = 'object'),
@@ -21,7 +22,7 @@ CREATE TABLE subscriptions (
     ended_at              INTEGER,
 
     -- When it is asked, and with what rank.
-    lane                  INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 2), -- 0 asked for, 1 urgent, 2 other
+    lane                  INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3), -- 0 asked for, 1 hinted at, 2 urgent, 3 other
     due_at                INTEGER,                               -- NULL: not asked
     pace                  TEXT    NOT NULL DEFAULT 'regular'
                           CHECK (pace = 'regular' OR pace = 'daily' OR pace = 'monthly'),
@@ -42,16 +43,18 @@ CREATE TABLE subscriptions (
     surprises             INTEGER NOT NULL DEFAULT 0,
     not_renewed_term      INTEGER,                               -- the expiry that was reported as not renewed
 
-    UNIQUE (partner_order_number, subscription_id, provider),
     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CHECK (due_at IS NULL OR state IN ('watching', 'ended'))
 ) STRICT;
 
+-- What makes a subscription this one. Where the number is no part of that, it is an attribute like others.
+CREATE UNIQUE INDEX subscriptions_identity
+    ON subscriptions (subscription_id, provider, (CASE is_numbered WHEN 1 THEN partner_order_number ELSE '' END));
+CREATE INDEX subscriptions_by_number ON subscriptions (partner_order_number);
 -- Every choice of the next poll is a range of this index.
 CREATE INDEX subscriptions_due ON subscriptions (provider, territory, lane, due_at) WHERE due_at IS NOT NULL;
 -- Finds those whose window has opened while they wait among the others.
-CREATE INDEX subscriptions_window ON subscriptions (provider, expires_at) WHERE lane = 2 AND pace = 'regular';
-CREATE INDEX subscriptions_by_id ON subscriptions (subscription_id);
+CREATE INDEX subscriptions_window ON subscriptions (provider, expires_at) WHERE lane = 3 AND pace = 'regular';
 -- Who needs a look: few rows, so that finding them costs little and healthy ones cost nothing.
 CREATE INDEX subscriptions_failing ON subscriptions (provider, coalesce(last_answer_at, tracked_at)) WHERE failures > 0;
 CREATE INDEX subscriptions_odd ON subscriptions (provider) WHERE (last_outcome = 'not_found' OR surprise IS NOT NULL);
@@ -91,20 +94,24 @@ BEGIN
     ON CONFLICT DO UPDATE SET count = count + 1;
 END;
 
--- One generation newly seen. Written before its order data is asked for.
+-- One delivery newly seen. Written before its order data is asked for.
 CREATE TABLE renewals (
     id                    INTEGER PRIMARY KEY AUTOINCREMENT,
     subscription          INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
     provider              TEXT    NOT NULL,
-    generation            INTEGER NOT NULL CHECK (generation >= 0), -- 0 only by refetch
-    order_number          TEXT    NOT NULL,                      -- what Get order data is asked with
+    generation            INTEGER NOT NULL CHECK (generation >= -1), -- a label for people
+    reference             TEXT    NOT NULL,                      -- the provider's name for it, which it is fetched by
+    occasion              TEXT    NOT NULL DEFAULT 'renewal'
+                          CHECK (occasion IN ('renewal', 'upgrade', 'trial_conversion', 'purchase')),
+    late                  INTEGER NOT NULL DEFAULT 0 CHECK (late IN (0, 1)), -- 1: older than one recorded before it
+    -- known: the customer had it before it was seen here
     state                 TEXT    NOT NULL DEFAULT 'awaiting_order_data'
-                          CHECK (state IN ('awaiting_order_data', 'queued', 'abandoned', 'dropped')),
+                          CHECK (state IN ('awaiting_order_data', 'queued', 'abandoned', 'dropped', 'known')),
     revision              INTEGER NOT NULL DEFAULT 0,            -- raised by refetch
     detected_at           INTEGER NOT NULL,
     expires_at            INTEGER,                               -- only on the newest of a jump
     seconds_after_expiry  INTEGER,                               -- seen minus expiry then known; negative: before it
-    settled_at            INTEGER,                               -- queued, abandoned or dropped
+    settled_at            INTEGER,                               -- queued, abandoned, dropped or known
 
     next_attempt_at       INTEGER,
     attempts              INTEGER NOT NULL DEFAULT 0,
@@ -124,13 +131,13 @@ CREATE TABLE renewals (
     transient_answers     INTEGER NOT NULL DEFAULT 0,
     transient_seconds     INTEGER NOT NULL DEFAULT 0,
 
-    UNIQUE (subscription, generation),                           -- recording twice is harmless
+    UNIQUE (subscription, reference),                            -- recording twice is harmless
     CHECK ((state = 'awaiting_order_data') = (next_attempt_at IS NOT NULL)),
     CHECK ((state = 'awaiting_order_data') = (settled_at IS NULL))
 ) STRICT;
 
 CREATE INDEX renewals_due ON renewals (provider, next_attempt_at) WHERE state = 'awaiting_order_data';
-CREATE INDEX renewals_waiting ON renewals (order_number) WHERE state = 'awaiting_order_data';
+CREATE INDEX renewals_waiting ON renewals (reference) WHERE state = 'awaiting_order_data';
 
 -- The outbox. The body is serialised once and sent byte-identical on every attempt; row and hash outlive it.
 CREATE TABLE messages (
@@ -140,6 +147,7 @@ CREATE TABLE messages (
     type                  TEXT    NOT NULL,                      -- 'renewal.ready', ...
     territory             TEXT    NOT NULL,
     generation            INTEGER NOT NULL,
+    reference             TEXT    NOT NULL,                      -- of the delivery; '' for what is about none
     queued_at             INTEGER NOT NULL,
     -- Before the body: what lies behind a long one is slow to read.
     key_id                TEXT    CHECK (length(key_id) = 8),    -- what the body is encrypted with, see src/vault.rs; NULL: plain
@@ -249,6 +257,14 @@ CREATE TABLE providers (
     CHECK ((breaker_open_since IS NULL) = (breaker_probe_at IS NULL)),
     CHECK ((breaker_open_since IS NULL) = (breaker_reason IS NULL)),
     CHECK ((slowed_until IS NULL) = (slowed_rate IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- How far the provider's own lists have been read.
+CREATE TABLE feeds (
+    provider              TEXT    NOT NULL,
+    name                  TEXT    NOT NULL,
+    cursor                TEXT    NOT NULL,
+    PRIMARY KEY (provider, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sinks (

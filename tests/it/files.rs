@@ -20,11 +20,11 @@ fn version_1(path: &Path, subscription_id: i64) {
     db.execute_batch(&format!(
         "PRAGMA application_id = 0x726e7764;
          PRAGMA user_version = 1;
-         INSERT INTO subscriptions (id, provider, partner_order_number, subscription_id, territory, generation, metadata, tracked_at,
+         INSERT INTO subscriptions (id, provider, partner_order_number, subscription_id, is_numbered, territory, generation, metadata, tracked_at,
                                     tracked_by, lane, due_at, last_asked_at, last_answer_at, last_outcome)
-         VALUES (7, 'nexway', 'PARTNER689', {subscription_id}, 'eu', 1, '{{\"customer\":\"C-17\"}}', 1700000000, 'import', 2,
+         VALUES (7, 'nexway', 'PARTNER689', {subscription_id}, 1, 'eu', 1, '{{\"customer\":\"C-17\"}}', 1700000000, 'import', 3,
                  1700014400, 1700000000, 1700000000, 'ok');
-         INSERT INTO renewals (subscription, provider, generation, order_number, detected_at, next_attempt_at)
+         INSERT INTO renewals (subscription, provider, generation, reference, detected_at, next_attempt_at)
          VALUES (7, 'nexway', 1, 'PARTNER689-1', 1700000000, 1700000010);"
     ))
     .unwrap();

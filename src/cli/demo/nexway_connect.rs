@@ -83,7 +83,7 @@ secret = "{secret}"
     fn renewals(&self) -> Vec<Paid> {
         let renewals = self.sandbox.renewals().into_iter().map(|renewal| Paid {
             number: renewal.original,
-            subscription_id: renewal.subscription_id,
+            subscription_id: renewal.subscription_id.to_string(),
             generation: renewal.generation,
             reference: renewal.partner_order_number,
             renewed_at: renewal.renewed_at,
@@ -92,7 +92,7 @@ secret = "{secret}"
     }
 
     fn keys(&self, paid: &Paid) -> Vec<String> {
-        self.sandbox.expected_keys(&paid.reference, paid.subscription_id)
+        self.sandbox.expected_keys(&paid.reference, paid.subscription_id.parse().unwrap_or_default())
     }
 
     fn request_count(&self) -> u64 {

@@ -27,7 +27,7 @@ pub(super) enum Outcome {
 #[derive(Clone, Debug)]
 pub(super) struct Actor {
     pub(super) number: String,
-    pub(super) subscription_id: i64,
+    pub(super) subscription_id: String,
     /// The number, and which one where the order holds several.
     pub(super) label: String,
     pub(super) case: &'static str,
@@ -48,7 +48,7 @@ pub(super) enum Act {
 pub(super) struct Paid {
     /// Whose it is, as of [`Actor`].
     pub(super) number: String,
-    pub(super) subscription_id: i64,
+    pub(super) subscription_id: String,
     pub(super) generation: i64,
     /// The provider's own name for it.
     pub(super) reference: String,

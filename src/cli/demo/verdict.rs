@@ -40,7 +40,7 @@ pub(super) struct Row {
     #[serde(skip)]
     pub(super) label: String,
     pub(super) partner_order_number: String,
-    pub(super) subscription_id: i64,
+    pub(super) subscription_id: String,
     pub(super) case: &'static str,
     /// Generations in the provider's books.
     pub(super) renewals: usize,
@@ -68,7 +68,7 @@ fn row(actor: &Actor, books: &[Paid], received: &[Value], keys_of: impl Fn(&Paid
     let mut row = Row {
         label: actor.label.clone(),
         partner_order_number: actor.number.clone(),
-        subscription_id: actor.subscription_id,
+        subscription_id: actor.subscription_id.clone(),
         case: actor.case,
         renewals: 0,
         delivered: 0,
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
-    fn ready(id: &str, subscription_id: i64, keys: &[String]) -> Value {
+    fn ready(id: &str, subscription_id: &str, keys: &[String]) -> Value {
         let serials: Vec<Value> = keys.iter().map(|key| json!({"data": key, "file_name": ""})).collect();
         let about = json!({"partner_order_number": "A", "subscription_id": subscription_id});
         let data = json!({"subscription": about, "generation": 1, "lines": [{"serials": serials}]});
@@ -125,13 +125,24 @@ mod tests {
 
     #[test]
     fn only_the_right_key_exactly_once_is_right() {
-        let actor =
-            Actor { number: "A".into(), subscription_id: 1, label: "A".into(), case: "", outcome: Outcome::Keys };
+        let actor = Actor {
+            number: "A".into(),
+            subscription_id: "1".into(),
+            label: "A".into(),
+            case: "",
+            outcome: Outcome::Keys,
+        };
         let renewed_at = Timestamp::from_unix(0);
-        let paid = Paid { number: "A".into(), subscription_id: 1, generation: 1, reference: "A-1".into(), renewed_at };
+        let paid = Paid {
+            number: "A".into(),
+            subscription_id: "1".into(),
+            generation: 1,
+            reference: "A-1".into(),
+            renewed_at,
+        };
         let keys = vec!["K".to_owned()];
-        let right = ready("1", 1, &keys);
-        let wrong = ready("1", 1, &["L".to_owned()]);
+        let right = ready("1", "1", &keys);
+        let wrong = ready("1", "1", &["L".to_owned()]);
         let again = json!({"id": "2", "type": right["type"], "data": right["data"]});
         let is_right = |received: &[Value]| row(&actor, std::slice::from_ref(&paid), received, |_| keys.clone()).ok;
         assert!(is_right(std::slice::from_ref(&right)));

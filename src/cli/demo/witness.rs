@@ -57,7 +57,7 @@ impl Witness {
         let renewals = self.stage.renewals();
         let new = &renewals[self.renewed.min(renewals.len())..];
         let told = new.iter().map(|renewal| Happening {
-            label: self.label(&renewal.number, renewal.subscription_id),
+            label: self.label(&renewal.number, &renewal.subscription_id),
             text: self.renewed(renewal),
             tone: Tone::Quiet,
         });
@@ -74,8 +74,8 @@ impl Witness {
             let subscription = item.subscription;
             for renewal in store.renewals_of(subscription.row).await? {
                 let before = self.renewals.insert((subscription.row, renewal.generation), renewal.clone());
-                let label = self.label(&subscription.partner_order_number, subscription.subscription_id);
-                let paid = self.paid(&subscription.partner_order_number, subscription.subscription_id, &renewal);
+                let label = self.label(&subscription.partner_order_number, &subscription.subscription_id);
+                let paid = self.paid(&subscription.partner_order_number, &subscription.subscription_id, &renewal);
                 told.extend(progress(before.as_ref(), &renewal, paid.as_ref(), label));
             }
         }
@@ -93,7 +93,7 @@ impl Witness {
                 .map_err(|error| Error::new(Exit::Failed, format!("a delivered line is no JSON: {error}")))?;
             let about = &message["data"]["subscription"];
             let number = about["partner_order_number"].as_str().unwrap_or_default();
-            let label = self.label(number, about["subscription_id"].as_i64().unwrap_or(0));
+            let label = self.label(number, about["subscription_id"].as_str().unwrap_or_default());
             let (text, tone) = arrival(&message);
             told.push(Happening { label, text, tone });
             self.received.push(message);
@@ -113,22 +113,22 @@ impl Witness {
         Ok(lines)
     }
 
-    fn actor(&self, number: &str, subscription_id: i64) -> Option<&Actor> {
+    fn actor(&self, number: &str, subscription_id: &str) -> Option<&Actor> {
         self.actors.iter().find(|actor| actor.number == number && actor.subscription_id == subscription_id)
     }
 
-    fn label(&self, number: &str, subscription_id: i64) -> String {
+    fn label(&self, number: &str, subscription_id: &str) -> String {
         self.actor(number, subscription_id).map_or_else(|| visible(number), |actor| actor.label.clone())
     }
 
     /// Names the case as well, so that the reader knows what to look for.
     fn renewed(&self, renewal: &Paid) -> String {
-        let case = self.actor(&renewal.number, renewal.subscription_id).map(|actor| actor.case).unwrap_or_default();
+        let case = self.actor(&renewal.number, &renewal.subscription_id).map(|actor| actor.case).unwrap_or_default();
         format!("renewed: {} ({case})", renewal.reference)
     }
 
     /// The same renewal in the provider's books.
-    fn paid(&self, number: &str, subscription_id: i64, row: &RenewalRow) -> Option<Paid> {
+    fn paid(&self, number: &str, subscription_id: &str, row: &RenewalRow) -> Option<Paid> {
         self.stage.renewals().into_iter().find(|renewal| {
             renewal.number == number
                 && renewal.subscription_id == subscription_id
@@ -141,7 +141,7 @@ impl Witness {
 fn progress(before: Option<&RenewalRow>, after: &RenewalRow, paid: Option<&Paid>, label: String) -> Option<Happening> {
     let seen = before.is_none().then(|| match paid {
         Some(paid) => format!("seen after {}", elapsed(after.detected_at.since(paid.renewed_at))),
-        None => format!("{} seen, which the provider never renewed", visible(&after.order_number)),
+        None => format!("{} seen, which the provider never renewed", visible(&after.reference)),
     });
     let news = news(before, after);
     let tone = news.as_ref().map_or(Tone::Plain, |(_, tone)| *tone);

@@ -101,7 +101,7 @@ impl Story<'_> {
     fn generation(&mut self, renewal: &RenewalRow) {
         let again =
             if renewal.revision > 0 { format!(", fetched again {}", times(renewal.revision)) } else { String::new() };
-        self.heading(&format!("generation {} as {}{again}", renewal.generation, renewal.order_number));
+        self.heading(&format!("generation {} as {}{again}", renewal.generation, renewal.reference));
         let late = match renewal.seconds_after_expiry {
             Some(seconds) if seconds < 0 => format!(", {} before the expiry", span(seconds)),
             Some(seconds) => format!(", {} after the expiry", span(seconds)),
@@ -110,13 +110,16 @@ impl Story<'_> {
         self.fact("seen", &format!("{}{late}", self.when(renewal.detected_at)));
         self.order_data(renewal);
         let messages = self.known.messages.iter();
-        let ours = messages.filter(|m| m.generation == renewal.generation && m.event.starts_with("renewal."));
+        let ours = messages.filter(|m| m.reference == renewal.reference && m.event.starts_with("renewal."));
         for message in ours {
             self.message(message);
         }
     }
 
     fn order_data(&mut self, renewal: &RenewalRow) {
+        if renewal.state == "known" {
+            return self.fact("order data", "not asked for: the customer had it before");
+        }
         let asked = match (renewal.attempts, renewal.last_attempt_at) {
             (_, None) => "not asked for yet".to_owned(),
             (0, Some(at)) => format!("asked for without an answer, last {}", self.when(at)),

@@ -3,7 +3,6 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::provider::nexway_connect::number;
 use crate::store::NewSubscription;
 
 /// The identities of a file's lines, as the halves of 128-bit hashes: by chance no two differing ones are ever equal.
@@ -28,9 +27,7 @@ pub enum Conflict {
 impl Identities {
     pub fn add(&mut self, new: &NewSubscription, line: u64) {
         self.own.push((hash(new, &new.partner_order_number), line));
-        if let Some((original, _)) = new.partner_order_number.rsplit_once('-')
-            && number::generation_in(original, &new.partner_order_number).is_some()
-        {
+        if let Some(original) = new.convention.original_of(&new.partner_order_number) {
             self.originals.push((hash(new, original), line));
         }
     }
@@ -65,12 +62,12 @@ impl Identities {
 
 fn hash(new: &NewSubscription, number: &str) -> [u64; 2] {
     let mut hasher = Sha256::new();
-    // Neither name holds a zero byte.
+    // None of them holds a zero byte.
     hasher.update(new.provider.as_bytes());
     hasher.update([0]);
-    hasher.update(number.as_bytes());
+    hasher.update(if new.convention.is_numbered() { number.as_bytes() } else { b"" });
     hasher.update([0]);
-    hasher.update(new.subscription_id.to_be_bytes());
+    hasher.update(new.subscription_id.as_bytes());
     let digest = hasher.finalize();
     let half = |at: usize| digest[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     [half(0), half(8)]

@@ -10,8 +10,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::track;
+use crate::convention::Convention;
 use crate::json::Members;
 use crate::renewal::State;
+use crate::renewal::news::KnownDelivery;
 use crate::settings::{Settings, nearest};
 use crate::store::{Metadata, NewSubscription};
 use crate::text::visible;
@@ -110,6 +112,8 @@ struct Fields<'a> {
     territory: Option<Cow<'a, str>>,
     expires_at: Option<Cow<'a, str>>,
     state: Option<Cow<'a, str>>,
+    /// A list, in JSON.
+    known: Option<&'a str>,
     /// The whole object.
     metadata: Option<&'a str>,
     /// JSON by key, to be added to it.
@@ -178,7 +182,7 @@ impl<'a> Rows<'a> {
             return Ok(Err(HeaderProblems(vec!["the file is UTF-16; save it as UTF-8".to_owned()])));
         }
         let lines = match format {
-            Format::Csv => match CsvLines::open(reader, adopt)? {
+            Format::Csv => match CsvLines::open(reader, adopt, settings.conventions().all(Convention::is_numbered))? {
                 Ok(lines) => Lines::Csv(lines),
                 Err(problems) => return Ok(Err(problems)),
             },
@@ -208,21 +212,28 @@ impl<'a> Rows<'a> {
 
 fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generation: &mut bool) -> Row {
     let mut reasons = Vec::new();
-    let number = match &fields.partner_order_number {
-        Some(number) => track::partner_order_number(number),
-        None => Err("partner_order_number is missing".to_owned()),
+    // Where no provider is meant the row is bad already.
+    let convention = settings.convention_meant(fields.provider.as_deref());
+    let subscription_id = match (&fields.subscription_id, convention) {
+        (Some(id), Some(convention)) => convention.subscription_id(id),
+        (Some(id), None) => Ok(id.to_string()),
+        (None, _) => Err("subscription_id is missing".to_owned()),
+    };
+    let number = match (convention, &subscription_id) {
+        (Some(convention), id) => {
+            let id = id.as_deref().unwrap_or_default();
+            convention.number_or(fields.partner_order_number.as_deref(), id)
+        }
+        (None, _) => Ok(String::new()),
     };
     let number = number.map_err(|reason| reasons.push(reason));
-    let subscription_id = match &fields.subscription_id {
-        Some(id) => track::subscription_id(id),
-        None => Err("subscription_id is missing".to_owned()),
-    };
     let subscription_id = subscription_id.map_err(|reason| reasons.push(reason));
-    let generation = match &fields.generation {
-        Some(generation) if generation == ADOPTED => Ok(None),
-        Some(generation) => track::generation(generation).map(Some),
-        None if adopt => Ok(None),
-        None => {
+    let generation = match (&fields.generation, convention) {
+        (Some(generation), _) if generation == ADOPTED => Ok(None),
+        (Some(generation), Some(convention)) => track::generation(generation, convention).map(Some),
+        (Some(_), None) => Ok(None),
+        (None, _) if adopt => Ok(None),
+        (None, _) => {
             *missing_generation = true;
             Err("generation is missing".to_owned())
         }
@@ -230,27 +241,33 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     let generation = generation.map_err(|reason| reasons.push(reason));
     let place = settings.place(fields.provider.as_deref(), fields.territory.as_deref());
     let place = place.map_err(|reason| reasons.push(reason));
+    let known = fields.known.map_or(Ok(Vec::new()), known);
+    let known = known.map_err(|reason| reasons.push(reason));
     let expires_at = fields.expires_at.as_deref().map(track::expiry).transpose();
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
     let state = fields.state.as_deref().map_or(Ok(State::Watching), str::parse);
     let state = state.map_err(|reason| reasons.push(format!("state: {reason}")));
     let metadata = fields.metadata().map_err(|reason| reasons.push(reason));
-    match (number, subscription_id, generation, place, expires_at, state, metadata) {
+    match (number, subscription_id, generation, known, place, convention, expires_at, state, metadata) {
         (
             Ok(number),
             Ok(subscription_id),
             Ok(generation),
+            Ok(known),
             Ok((provider, territory)),
+            Some(convention),
             Ok(expires_at),
             Ok(state),
             Ok(metadata),
         ) => {
             let new = NewSubscription {
                 provider,
+                convention,
                 territory,
                 partner_order_number: number,
                 subscription_id,
                 generation,
+                known,
                 expires_at,
                 metadata,
                 tracked_by: "import",
@@ -261,6 +278,19 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     }
 }
 
+/// The deliveries that an export names.
+fn known(json: &str) -> Result<Vec<KnownDelivery>, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Known {
+        reference: String,
+        generation: i64,
+    }
+    let known: Vec<Known> = serde_json::from_str(json)
+        .map_err(|_| "known must be a list of objects with reference and generation".to_owned())?;
+    Ok(known.into_iter().map(|Known { reference, generation }| KnownDelivery { generation, reference }).collect())
+}
+
 struct CsvLines<'a> {
     /// The newline behind the file makes every record end with one.
     reader: csv::Reader<Chain<BufReader<&'a File>, &'static [u8]>>,
@@ -269,7 +299,11 @@ struct CsvLines<'a> {
 }
 
 impl<'a> CsvLines<'a> {
-    fn open(mut file: BufReader<&'a File>, adopt: bool) -> io::Result<Result<Self, HeaderProblems>> {
+    fn open(
+        mut file: BufReader<&'a File>,
+        adopt: bool,
+        needs_number: bool,
+    ) -> io::Result<Result<Self, HeaderProblems>> {
         let delimiter = delimiter(file.fill_buf()?);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -282,7 +316,7 @@ impl<'a> CsvLines<'a> {
         if lines.advance()?.is_none() {
             return Ok(Err(HeaderProblems(vec!["the file is empty; it needs a header".to_owned()])));
         }
-        match header(&lines.record, adopt) {
+        match header(&lines.record, adopt, needs_number) {
             Ok(columns) => Ok(Ok(Self { columns, ..lines })),
             Err(problems) => Ok(Err(HeaderProblems(problems))),
         }
@@ -341,7 +375,7 @@ fn delimiter(start: &[u8]) -> u8 {
     [b',', b';', b'\t'].into_iter().find(|delimiter| header.contains(delimiter)).unwrap_or(b',')
 }
 
-fn header(record: &csv::ByteRecord, adopt: bool) -> Result<Vec<Column>, Vec<String>> {
+fn header(record: &csv::ByteRecord, adopt: bool, needs_number: bool) -> Result<Vec<Column>, Vec<String>> {
     let mut problems = Vec::new();
     let mut columns = Vec::new();
     let names: Vec<_> = (0..record.len()).map(|at| String::from_utf8_lossy(cell(record, at))).collect();
@@ -357,9 +391,9 @@ fn header(record: &csv::ByteRecord, adopt: bool) -> Result<Vec<Column>, Vec<Stri
             Err(problem) => problems.push(problem),
         }
     }
-    let required = [(Column::PartnerOrderNumber, NAMES[0]), (Column::SubscriptionId, NAMES[1])];
-    for (column, name) in required {
-        if !columns.contains(&column) {
+    let required = [(Column::PartnerOrderNumber, NAMES[0], needs_number), (Column::SubscriptionId, NAMES[1], true)];
+    for (column, name, is_required) in required {
+        if is_required && !columns.contains(&column) {
             problems.push(format!("the header lacks {name}"));
         }
     }
@@ -429,6 +463,10 @@ fn set_json<'a>(fields: &mut Fields<'a>, name: &str, json: &'a RawValue) -> Resu
             object if object.starts_with('{') => fields.metadata = Some(object),
             _ => return Err("metadata is not a JSON object".to_owned()),
         }
+        return Ok(());
+    }
+    if name == "known" {
+        fields.known = Some(json.get()).filter(|json| *json != "null");
         return Ok(());
     }
     let column = Column::named(name)?;

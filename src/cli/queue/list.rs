@@ -99,7 +99,7 @@ async fn page(args: PageArgs, state: Option<String>, context: &Context) -> Resul
         select::known(&store, &settings, sink).await?;
     }
     let subscription = match &args.subscription {
-        Some(name) => Some(naming::resolve(&store, name, &args.narrow).await?.subscription.row),
+        Some(name) => Some(naming::resolve(&settings, &store, name, &args.narrow).await?.subscription.row),
         None => None,
     };
     let filter = QueueFilter {

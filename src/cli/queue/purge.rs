@@ -7,6 +7,7 @@ use super::{parse_ids, unknown};
 use crate::cli::naming::{self, Narrow};
 use crate::cli::{Context, Error, Exit, audit, erasing};
 use crate::clock::Timestamp;
+use crate::settings::Settings;
 use crate::store::{PurgeFilter, Purgeable, Store};
 
 #[derive(Debug, clap::Args)]
@@ -62,7 +63,7 @@ pub async fn run(args: PurgeArgs, context: &Context) -> Result<Exit, Error> {
     if let Some(sink) = &args.sink {
         select::known(&store, &settings, sink).await?;
     }
-    let (chosen, kept) = if args.finish { (Vec::new(), Vec::new()) } else { choose(&store, &args).await? };
+    let (chosen, kept) = if args.finish { (Vec::new(), Vec::new()) } else { choose(&settings, &store, &args).await? };
     if !chosen.is_empty() && !args.dry_run && !args.yes && !confirmed(chosen.len())? {
         return Err(Error::new(Exit::Failed, "nothing was removed"));
     }
@@ -89,9 +90,13 @@ pub async fn run(args: PurgeArgs, context: &Context) -> Result<Exit, Error> {
 }
 
 /// Those to be purged, and those that only `--undelivered` removes.
-async fn choose(store: &Store, args: &PurgeArgs) -> Result<(Vec<Purgeable>, Vec<Purgeable>), Error> {
+async fn choose(
+    settings: &Settings,
+    store: &Store,
+    args: &PurgeArgs,
+) -> Result<(Vec<Purgeable>, Vec<Purgeable>), Error> {
     let subscription = match &args.subscription {
-        Some(name) => Some(naming::resolve(store, name, &args.narrow).await?.subscription.row),
+        Some(name) => Some(naming::resolve(settings, store, name, &args.narrow).await?.subscription.row),
         None => None,
     };
     let filter = PurgeFilter {

@@ -23,8 +23,9 @@ pub struct Item {
     pub provider: String,
     pub territory: String,
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
     pub generation: i64,
+    pub reference: String,
 }
 
 impl From<&DispatchRow> for Item {
@@ -35,8 +36,9 @@ impl From<&DispatchRow> for Item {
             provider: row.provider.clone(),
             territory: row.territory.clone(),
             partner_order_number: row.partner_order_number.clone(),
-            subscription_id: row.subscription_id,
+            subscription_id: row.subscription_id.clone(),
             generation: row.generation,
+            reference: row.reference.clone(),
         }
     }
 }
@@ -49,8 +51,9 @@ impl From<&MessageRow> for Item {
             provider: row.provider.clone(),
             territory: row.territory.clone(),
             partner_order_number: row.partner_order_number.clone(),
-            subscription_id: row.subscription_id,
+            subscription_id: row.subscription_id.clone(),
             generation: row.generation,
+            reference: row.reference.clone(),
         }
     }
 }

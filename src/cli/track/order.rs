@@ -16,7 +16,7 @@ const MOST_BYTES: u64 = 64 << 20;
 pub struct Order {
     pub partner_order_number: String,
     /// Each once, never empty.
-    pub subscription_ids: Vec<i64>,
+    pub subscription_ids: Vec<String>,
 }
 
 /// Reads an order from a file, or from stdin where that is `-`.
@@ -55,9 +55,9 @@ fn parse(text: &str) -> Result<Order, String> {
     let lines = order["orderLines"].as_array().into_iter().flatten();
     for item in lines.flat_map(|line| line["lineItems"].as_array().into_iter().flatten()) {
         if let Some(id @ 1..) = whole_number(&item["subscriptionId"])
-            && !subscription_ids.contains(&id)
+            && !subscription_ids.contains(&id.to_string())
         {
-            subscription_ids.push(id);
+            subscription_ids.push(id.to_string());
         }
     }
     if subscription_ids.is_empty() {
@@ -99,7 +99,10 @@ mod tests {
                 {"lineItems": [{"subscriptionId": 7}, {"subscriptionId": 0}, {"subscriptionId": null}]},
                 {"lineItems": [{"subscriptionId": "8"}, {"subscriptionId": 7}]}, {}]}"#,
         );
-        assert_eq!(order, Ok(Order { partner_order_number: "P".into(), subscription_ids: vec![7, 8] }));
+        assert_eq!(
+            order,
+            Ok(Order { partner_order_number: "P".into(), subscription_ids: vec!["7".into(), "8".into()] })
+        );
     }
 
     #[test]

@@ -1,23 +1,37 @@
 //! How Nexway Connect names subscriptions and deliveries (nexway-connect.md, sections 4.1, 4.3 and 9).
 
+use std::num::IntErrorKind;
+
 use super::number;
-use crate::convention::Convention;
+use crate::convention::{Convention, Numbers};
+use crate::text::visible;
+
+/// Characters of a wrong id.
+const SHOWN: usize = 40;
 
 pub static CONVENTION: Convention = Convention {
-    is_numbered: true,
     canonical: subscription_id,
-    refuses_number: number::refused,
+    numbers: Some(Numbers {
+        refused: number::refused,
+        generation_in: number::generation_in,
+        original_of: number::original_of,
+    }),
     reference: Some(number::order_number),
-    generation_in: number::generation_in,
-    original_of: number::original_of,
+    lowest_generation: 0,
     rests_while_waiting: true,
 };
 
 /// A whole number, without leading zeros: the API takes and answers integers.
 fn subscription_id(text: &str) -> Result<String, String> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    let id = text.parse::<i64>().ok().filter(|id| is_number && *id > 0);
-    id.map(|id| id.to_string()).ok_or_else(|| format!("subscription id must be a whole number from 1 to {}", i64::MAX))
+    let digits = text.trim();
+    let quoted = || visible(&text.chars().take(SHOWN).collect::<String>());
+    match digits.parse::<i64>() {
+        Ok(id @ 1..) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(id.to_string()),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+            Err(format!("subscription id \"{}\" is above the largest, {}", quoted(), i64::MAX))
+        }
+        _ => Err(format!("subscription id \"{}\" is not a whole number above 0", quoted())),
+    }
 }
 
 #[cfg(test)]
@@ -27,8 +41,8 @@ mod tests {
     #[test]
     fn an_id_has_one_form() {
         let id = |text| CONVENTION.subscription_id(text);
-        assert_eq!((id("5618577").as_deref(), id("0005").as_deref()), (Ok("5618577"), Ok("5")));
-        for bad in ["", "0", "-1", "+1", "1.0", "1e3", " 1", "x", "9223372036854775808", "\u{661}"] {
+        assert_eq!((id("5618577").as_deref(), id(" 0005").as_deref()), (Ok("5618577"), Ok("5")));
+        for bad in ["", "0", "-1", "+1", "1.0", "1e3", "x", "9223372036854775808", "\u{661}"] {
             assert!(id(bad).is_err(), "{bad}");
         }
     }

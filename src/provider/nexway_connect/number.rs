@@ -64,10 +64,6 @@ pub fn original_of(number: &str) -> Option<&str> {
     generation_in(before, number).map(|_| before)
 }
 
-pub fn check(number: &str) -> Result<(), String> {
-    super::convention::CONVENTION.check_number(number)
-}
-
 /// Why no request can carry this number, if so.
 pub fn refused(number: &str) -> Option<&'static str> {
     matches!(number, "." | "..").then_some("which no URL path can carry")
@@ -134,10 +130,10 @@ mod tests {
     #[test]
     fn numbers_that_no_path_can_carry_are_refused() {
         for good in ["a/b", "..%2f", "#?&%", " ", "Ünïcode", "...", &"x".repeat(255)] {
-            assert_eq!(CONVENTION.check_number(good), Ok(()), "{good}");
+            assert_eq!(CONVENTION.number(good).as_deref(), Ok(good), "{good}");
         }
         for bad in ["", ".", "..", "a\nb", "\u{7f}", "\u{85}", &"x".repeat(256), &"é".repeat(128)] {
-            assert!(CONVENTION.check_number(bad).is_err(), "{bad}");
+            assert!(CONVENTION.number(bad).is_err(), "{bad}");
         }
     }
 }

@@ -19,28 +19,29 @@ fn before(generation: Option<i64>, asked: bool) -> Subscription {
     Subscription { generation, last_answer_at, ..fixtures::watched(0, NOW) }
 }
 
-fn recorded(all: &[(&str, i64)]) -> Vec<Recorded> {
+fn recorded(all: &[(&str, i64)]) -> Vec<KnownDelivery> {
     all.iter()
-        .map(|(reference, generation)| Recorded { reference: (*reference).to_owned(), generation: *generation })
+        .map(|(reference, generation)| KnownDelivery { reference: (*reference).to_owned(), generation: *generation })
         .collect()
 }
 
-fn news(seen: &Seen, before: &Subscription, recorded: &[Recorded]) -> Result<News, String> {
-    read(seen, before, recorded, &fixtures::rules(), &COUNTS).expect("it tells")
+fn news(seen: &Seen, before: &Subscription, known: &[KnownDelivery]) -> Result<News, String> {
+    read(seen, before, known, &fixtures::rules(), &COUNTS).expect("it tells")
 }
 
 fn names(renewals: &[NewRenewal]) -> Vec<(&str, i64, bool)> {
     renewals.iter().map(|one| (one.reference.as_str(), one.generation, one.late)).collect()
 }
 
+fn labels(known: &[KnownDelivery]) -> Vec<(&str, i64)> {
+    known.iter().map(|one| (one.reference.as_str(), one.generation)).collect()
+}
+
 #[test]
 fn all_up_to_the_given_generation_are_had_and_the_others_delivered_in_the_order_of_their_completion() {
     let seen = Seen::Listed { first: 0, deliveries: vec![listed("c", 30), listed("a", 10), listed("b", 20)] };
     let tracked = news(&seen, &before(Some(1), false), &[]).unwrap();
-    assert_eq!(
-        (names(&tracked.had), names(&tracked.renewals)),
-        (vec![("a", 0, false), ("b", 1, false)], vec![("c", 2, false)])
-    );
+    assert_eq!((labels(&tracked.had), names(&tracked.renewals)), (vec![("a", 0), ("b", 1)], vec![("c", 2, false)]));
     assert_eq!(tracked.generation, 2);
     let adopted = news(&seen, &before(None, false), &[]).unwrap();
     assert_eq!((adopted.had.len(), adopted.renewals.len(), adopted.generation), (3, 0, 2), "adopted");
@@ -71,7 +72,7 @@ fn what_comes_beside_the_count_bears_the_count_of_its_time() {
     assert_eq!((names(&upgraded.renewals), upgraded.generation), (vec![("u", 2, false)], 2));
     assert_eq!(upgraded.renewals[0].occasion, Occasion::Upgrade);
     let first = news(&seen, &before(Some(1), false), &[]).unwrap();
-    assert_eq!((names(&first.renewals), names(&first.had)), (vec![("PARTNER689-2", 2, false)], vec![("u", 2, false)]));
+    assert_eq!((names(&first.renewals), labels(&first.had)), (vec![("PARTNER689-2", 2, false)], vec![("u", 2)]));
     assert!(news(&seen, &before(Some(2), true), &recorded(&[("u", 2)])).unwrap().renewals.is_empty());
 }
 
@@ -85,14 +86,15 @@ proptest! {
         start in prop::option::weighted(0.8, 0..3_i64),
         looks in prop::collection::vec(prop::collection::vec(0..12_u8, 0..8), 1..8),
     ) {
-        let (mut row, mut all) = (before(start, false), Vec::<Recorded>::new());
+        let (mut row, mut all) = (before(start, false), Vec::<KnownDelivery>::new());
         for look in &looks {
             let deliveries = look.iter().map(|n| listed(&n.to_string(), i64::from(*n))).collect();
             let news = news(&Seen::Listed { first, deliveries }, &row, &all).unwrap();
-            for one in news.had.iter().chain(&news.renewals) {
+            let new = |one: &NewRenewal| KnownDelivery { generation: one.generation, reference: one.reference.clone() };
+            for one in news.had.iter().cloned().chain(news.renewals.iter().map(new)) {
                 prop_assert!(all.iter().all(|known| known.reference != one.reference), "{} twice", one.reference);
                 prop_assert!(all.iter().all(|known| known.generation != one.generation), "label {} twice", one.generation);
-                all.push(Recorded { generation: one.generation, reference: one.reference.clone() });
+                all.push(one);
             }
             prop_assert!(look.iter().all(|n| all.iter().any(|known| known.reference == n.to_string())), "one is lost");
             prop_assert!(row.generation.is_none_or(|known| known <= news.generation), "never lowered");

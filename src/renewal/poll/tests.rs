@@ -30,7 +30,7 @@ fn cancelled() -> Sighting {
 }
 
 fn decide_by(before: &Subscription, answer: &Result<Sighting, Error>, now: Timestamp, clock: Clock) -> Decision {
-    decide(Look { before, recorded: &[], answer, now, clock }, &rules(), &COUNTS)
+    decide(Look { before, known: &[], answer, now, clock }, &rules(), &COUNTS)
 }
 
 fn decide_at(before: &Subscription, sighting: Sighting, now: Timestamp) -> Decision {

@@ -17,8 +17,9 @@ pub struct DispatchRow {
     pub provider: String,
     pub territory: String,
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
     pub generation: i64,
+    pub reference: String,
     pub queued_at: Timestamp,
     pub attempts: u32,
     /// Only while it is pending.

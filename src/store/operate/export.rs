@@ -14,7 +14,7 @@ pub struct Exported {
     #[serde(skip)]
     pub row: i64,
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
     /// The last one that needs nothing more: a renewal still waiting for order data, or for a sink, is found again by whoever
     /// imports this. `None`: adopted and not asked yet.
     #[serde(serialize_with = "adopt_when_unknown")]
@@ -23,7 +23,14 @@ pub struct Exported {
     pub territory: String,
     pub expires_at: Option<Timestamp>,
     pub state: State,
+    /// The deliveries the customer has had, where the provider names them itself: objects with `reference` and `generation`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub known: Box<RawValue>,
     pub metadata: Box<RawValue>,
+}
+
+fn is_empty(json: &RawValue) -> bool {
+    json.get() == "[]"
 }
 
 fn adopt_when_unknown<S: serde::Serializer>(generation: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {

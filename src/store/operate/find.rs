@@ -2,10 +2,10 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
-use super::identity::Identity;
+use super::identity::{IS_IT, Identity};
 use super::metadata::Metadata;
 use crate::clock::Timestamp;
-use crate::provider::nexway_connect::number;
+use crate::convention::Convention;
 use crate::renewal::Subscription;
 use crate::store::{Result, Store, rows};
 
@@ -22,37 +22,46 @@ pub struct SubscriptionRow {
 }
 
 /// How a person names subscriptions: an original number, a suffixed one, or a subscription id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Named {
-    pub name: String,
-    pub subscription_id: Option<i64>,
+    /// The numbers it may be.
+    numbers: Vec<String>,
+    /// The subscription ids it may be.
+    ids: Vec<String>,
+    /// Only this one.
+    pub subscription_id: Option<String>,
     pub provider: Option<String>,
     pub territory: Option<String>,
+}
+
+impl Named {
+    /// A name as these kinds of providers would read it.
+    pub fn new<'a>(name: &str, conventions: impl IntoIterator<Item = &'a Convention>) -> Self {
+        let mut named = Self { numbers: vec![name.to_owned()], ids: vec![name.to_owned()], ..Self::default() };
+        for convention in conventions {
+            named.numbers.extend(convention.original_of(name).map(str::to_owned));
+            named.ids.extend(convention.subscription_id(name).ok());
+        }
+        named
+    }
 }
 
 impl Store {
     /// The subscriptions that a name may mean.
     pub async fn find(&self, named: Named) -> Result<Vec<SubscriptionRow>> {
         self.read(move |db| {
-            let mut originals = vec![named.name.clone()];
-            if let Some((before, digits)) = named.name.rsplit_once('-')
-                && number::generation_in(before, &named.name).is_some()
-                && !digits.is_empty()
-            {
-                originals.push(before.to_owned());
-            }
-            let by_id: Option<i64> = named.name.parse().ok();
             rows::all(
                 db,
                 "FROM subscriptions
-                 WHERE id IN (SELECT id FROM subscriptions WHERE subscription_id = :by_id
-                              UNION SELECT s.id FROM json_each(:originals) o
-                              JOIN subscriptions s ON s.partner_order_number = o.value)
+                 WHERE id IN (SELECT s.id FROM json_each(:ids) i JOIN subscriptions s ON s.subscription_id = i.value
+                              UNION SELECT s.id FROM json_each(:numbers) n
+                              JOIN subscriptions s ON s.partner_order_number = n.value)
                    AND (:provider IS NULL OR provider = :provider) AND (:territory IS NULL OR territory = :territory)
                    AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
                  ORDER BY id LIMIT 100",
                 named_params! {
-                    ":by_id": by_id, ":originals": serde_json::Value::from(originals).to_string(),
+                    ":ids": serde_json::Value::from(named.ids).to_string(),
+                    ":numbers": serde_json::Value::from(named.numbers).to_string(),
                     ":provider": named.provider, ":territory": named.territory,
                     ":subscription_id": named.subscription_id,
                 },
@@ -66,14 +75,10 @@ impl Store {
         self.read(move |db| {
             let one = |identity: &Identity| {
                 let Identity { provider, partner_order_number, subscription_id } = identity;
-                rows::first(
-                    db,
-                    "FROM subscriptions
-                     WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
-                    named_params! {
-                        ":provider": provider, ":number": partner_order_number, ":subscription_id": subscription_id,
-                    },
-                )
+                let named = named_params! {
+                    ":provider": provider, ":number": partner_order_number, ":subscription_id": subscription_id,
+                };
+                rows::first(db, &format!("FROM subscriptions WHERE {IS_IT}"), named)
             };
             identities.iter().map(one).collect()
         })

@@ -5,9 +5,9 @@ use std::fmt;
 
 use rusqlite::{Connection, named_params};
 
-use super::find::{Named, SubscriptionRow};
+use super::find::SubscriptionRow;
 use super::track::NewSubscription;
-use crate::provider::nexway_connect::number;
+use crate::convention::Convention;
 use crate::renewal::State;
 use crate::store::rows::{self, rows};
 use crate::store::{Result, Store};
@@ -17,9 +17,9 @@ use crate::text::visible;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub provider: String,
-    /// The original number.
+    /// The original number; where the provider's kind has none that matters, anything.
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
 }
 
 impl Identity {
@@ -27,19 +27,14 @@ impl Identity {
         Self {
             provider: new.provider.clone(),
             partner_order_number: new.partner_order_number.clone(),
-            subscription_id: new.subscription_id,
-        }
-    }
-
-    fn named(&self) -> Named {
-        Named {
-            name: self.partner_order_number.clone(),
-            subscription_id: Some(self.subscription_id),
-            provider: Some(self.provider.clone()),
-            territory: None,
+            subscription_id: new.subscription_id.clone(),
         }
     }
 }
+
+/// The row of an identity.
+pub(super) const IS_IT: &str = "subscription_id = :subscription_id AND provider = :provider
+     AND (partner_order_number = :number OR is_numbered = 0)";
 
 /// Why a number is not tracked: with the same subscription id at the same provider there is another, and one of the two is the
 /// original, the other a renewal's. Both would hand over the same keys, and an answer about the renewal that names no subscription
@@ -70,7 +65,10 @@ rows! {
 
 impl Clash {
     /// Looks among all that are, or were, tracked.
-    pub(super) fn find(db: &Connection, given: &Identity) -> Result<Option<Self>> {
+    pub(super) fn find(db: &Connection, given: &Identity, convention: &Convention) -> Result<Option<Self>> {
+        if !convention.is_numbered() {
+            return Ok(None);
+        }
         let namesakes: Vec<Namesake> = rows::all(
             db,
             "FROM subscriptions
@@ -81,8 +79,8 @@ impl Clash {
             },
         )?;
         Ok(namesakes.into_iter().find_map(|Namesake { number: tracked, territory, state }| {
-            let renewed = number::generation_in(&tracked, &given.partner_order_number);
-            let generation = renewed.or_else(|| number::generation_in(&given.partner_order_number, &tracked))?;
+            let renewed = convention.generation_in(&tracked, &given.partner_order_number);
+            let generation = renewed.or_else(|| convention.generation_in(&given.partner_order_number, &tracked))?;
             let (given, is_renewal) = (given.clone(), renewed.is_some());
             Some(Self { given, tracked, territory, state, is_renewal, generation })
         }))
@@ -113,13 +111,13 @@ impl fmt::Display for Clash {
 impl Store {
     /// The subscription itself; `None` when it was never tracked, or forgotten.
     pub async fn subscription(&self, identity: &Identity) -> Result<Option<SubscriptionRow>> {
-        let rows = self.find(identity.named()).await?;
-        Ok(rows.into_iter().find(|row| row.subscription.partner_order_number == identity.partner_order_number))
+        Ok(self.subscriptions(vec![identity.clone()]).await?.pop().flatten())
     }
 
     /// For each whether [`Store::track`] would leave it out, by what is tracked now.
-    pub async fn clashes(&self, identities: Vec<Identity>) -> Result<Vec<Option<Clash>>> {
-        self.read(move |db| identities.iter().map(|identity| Clash::find(db, identity)).collect()).await
+    pub async fn clashes(&self, new: Vec<(Identity, &'static Convention)>) -> Result<Vec<Option<Clash>>> {
+        self.read(move |db| new.iter().map(|(identity, convention)| Clash::find(db, identity, convention)).collect())
+            .await
     }
 }
 

@@ -65,7 +65,7 @@ impl Store {
                                         AND r.state = 'awaiting_order_data')
                         AND NOT (failures = 0 AND coalesce(last_answer_at, tracked_at) >= coalesce(
                             :expected ->> format('$.%s[%d]', provider,
-                                                 CASE WHEN lane = 1 THEN 0 WHEN pace = 'regular' THEN 1 ELSE 2 END),
+                                                 CASE WHEN lane = 2 THEN 0 WHEN pace = 'regular' THEN 1 ELSE 2 END),
                             :now))))
                    AND (NOT :not_renewed OR (state = 'watching' AND not_renewed_term = expires_at))
                    AND (:outcome IS NULL OR (state = 'watching' AND last_outcome = :outcome))

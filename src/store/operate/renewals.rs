@@ -3,7 +3,8 @@
 use rusqlite::named_params;
 
 use crate::clock::Timestamp;
-use crate::renewal::poll::NewRenewal;
+use crate::delivery::Occasion;
+use crate::renewal::news::{KnownDelivery, NewRenewal};
 use crate::store::work::renewals::{RAISED_REVISION, insert};
 use crate::store::{Result, Store, rows};
 
@@ -11,7 +12,9 @@ use crate::store::{Result, Store, rows};
 #[derive(Clone, Debug)]
 pub struct RenewalRow {
     pub generation: i64,
-    pub order_number: String,
+    pub reference: String,
+    pub occasion: Occasion,
+    pub late: bool,
     pub state: String,
     pub revision: i64,
     pub detected_at: Timestamp,
@@ -26,36 +29,30 @@ pub struct RenewalRow {
 }
 
 impl Store {
-    /// The renewals of one subscription, oldest generation first.
+    /// The renewals of one subscription, by their labels.
     pub async fn renewals_of(&self, subscription: i64) -> Result<Vec<RenewalRow>> {
         self.read(move |db| {
             rows::all(
                 db,
-                "FROM renewals r WHERE r.subscription = :subscription ORDER BY r.generation",
+                "FROM renewals r WHERE r.subscription = :subscription ORDER BY r.generation, r.id",
                 named_params! { ":subscription": subscription },
             )
         })
         .await
     }
 
-    /// Asks for a generation's order data again, or for the first time: a settled renewal is reopened with its revision raised, so
-    /// that its message gets a new id; one that was never recorded is recorded. The subscription's generation is raised once the
-    /// provider has given that order data, and not because somebody has named a number.
-    pub async fn refetch(
-        &self,
-        subscription: i64,
-        generation: i64,
-        order_number: String,
-        now: Timestamp,
-    ) -> Result<()> {
+    /// Asks for a delivery's order data again, or for the first time: a settled renewal is reopened with its revision raised, so
+    /// that its message gets a new id; one that was never recorded is recorded, under this label. The subscription's generation is
+    /// raised once the provider has given that order data, and not because somebody has named a number.
+    pub async fn refetch(&self, subscription: i64, wanted: KnownDelivery, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             let update = |change: &str, state: &str| {
                 db.execute(
                     &format!(
                         "UPDATE renewals SET next_attempt_at = :now {change}
-                         WHERE subscription = :subscription AND generation = :generation AND state {state}"
+                         WHERE subscription = :subscription AND reference = :reference AND state {state}"
                     ),
-                    named_params! { ":subscription": subscription, ":generation": generation, ":now": now },
+                    named_params! { ":subscription": subscription, ":reference": wanted.reference, ":now": now },
                 )
             };
             // As if it had never been asked for.
@@ -66,10 +63,9 @@ impl Store {
                  transient_seconds = 0, last_outcome = NULL, last_detail = NULL"
             );
             let brought_forward = update("", "= 'awaiting_order_data'")?;
-            let known = brought_forward + update(&reopened, "<> 'awaiting_order_data'")?;
-            if known == 0 {
-                let renewal = NewRenewal::counted(generation, order_number);
-                insert(db, subscription, &renewal, now)?;
+            let recorded = brought_forward + update(&reopened, "<> 'awaiting_order_data'")?;
+            if recorded == 0 {
+                insert(db, subscription, &NewRenewal::counted(wanted.generation, wanted.reference.clone()), now)?;
             }
             Ok(())
         })

@@ -2,23 +2,32 @@
 
 use rusqlite::{Connection, named_params};
 
-use super::identity::{Clash, Identity};
+use super::identity::{Clash, IS_IT, Identity};
 use super::metadata::Metadata;
+use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::convention::Convention;
 use crate::renewal::State;
+use crate::renewal::news::KnownDelivery;
 use crate::store::rows::{self, rows};
+use crate::store::work::renewals::insert_known;
 use crate::store::{Result, Store};
 
 /// A subscription that somebody wants watched.
 #[derive(Clone, Debug)]
 pub struct NewSubscription {
     pub provider: String,
+    /// Of the provider's kind.
+    pub convention: &'static Convention,
     pub territory: String,
-    /// The original number; checked with [`number::check`](crate::renewal::number::check).
+    /// The original number, as [`Convention::number`] gives it.
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    /// As [`Convention::subscription_id`] gives it.
+    pub subscription_id: String,
     /// `None`: adopt, the first poll notes it.
     pub generation: Option<i64>,
+    /// Deliveries that the customer has had, where the provider names them itself.
+    pub known: Vec<KnownDelivery>,
     pub expires_at: Option<Timestamp>,
     pub metadata: Option<Metadata>,
     /// `track`, `order` or `import`.
@@ -87,35 +96,36 @@ rows! {
 }
 
 fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now: Timestamp) -> Result<Tracked> {
-    if let Some(clash) = Clash::find(db, &Identity::of(new))? {
+    if let Some(clash) = Clash::find(db, &Identity::of(new), new.convention)? {
         return Ok(Tracked::Clashes(clash));
     }
     let metadata = new.metadata.as_ref().map(Metadata::as_json);
     let adopt = new.generation.is_none();
     let inserted = db
         .prepare_cached(
-            "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, expires_at,
-                                        metadata, tracked_at, tracked_by, lane, state, due_at, ended_at, pace)
-             VALUES (:provider, :number, :subscription_id, :territory, :generation, :expires_at,
+            "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, generation,
+                                        expires_at, metadata, tracked_at, tracked_by, lane, state, due_at, ended_at, pace)
+             VALUES (:provider, :number, :subscription_id, :is_numbered, :territory, :generation, :expires_at,
                      coalesce(:metadata, '{}'), :now, :tracked_by, :lane, :state,
                      CASE WHEN :state IN ('watching', 'ended') THEN :now END,
                      CASE WHEN :state = 'ended' THEN :now END,
                      CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END)
-             ON CONFLICT (partner_order_number, subscription_id, provider) DO NOTHING",
+             ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
             ":provider": new.provider, ":number": new.partner_order_number, ":subscription_id": new.subscription_id,
-            ":territory": new.territory, ":generation": new.generation, ":expires_at": new.expires_at,
-            ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by, ":lane": if adopt { 0 } else { 2 },
+            ":is_numbered": new.convention.is_numbered(), ":territory": new.territory, ":generation": new.generation, ":expires_at": new.expires_at,
+            ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by, ":lane": if adopt { Lane::AskedFor } else { Lane::Other }.rank(),
             ":state": state,
         })?;
     if inserted == 1 {
+        let row = db.last_insert_rowid();
+        new.known.iter().try_for_each(|known| insert_known(db, row, known, now))?;
         return Ok(Tracked::Added);
     }
     let Known { row, state: stands, is_elsewhere } = rows::only(
         db,
-        "FROM subscriptions
-         WHERE provider = :provider AND partner_order_number = :number AND subscription_id = :subscription_id",
+        &format!("FROM subscriptions WHERE {IS_IT}"),
         named_params! {
             ":provider": new.provider, ":number": new.partner_order_number,
             ":subscription_id": new.subscription_id, ":territory": new.territory,
@@ -124,10 +134,11 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     let revive = stands == State::Untracked && state != State::Untracked;
     if revive {
         revive_row(db, row, state, new.generation, now)?;
+        new.known.iter().try_for_each(|known| insert_known(db, row, known, now))?;
     }
     if revive || update {
         db.prepare_cached(
-            "UPDATE subscriptions SET territory = :territory, metadata = coalesce(:metadata, metadata),
+            "UPDATE subscriptions SET territory = :territory, partner_order_number = :number, metadata = coalesce(:metadata, metadata),
                  expires_at = CASE WHEN expiry_reported = 1 THEN expires_at ELSE coalesce(:expires_at, expires_at) END,
                  due_at = CASE WHEN due_at IS NOT NULL AND territory <> :territory THEN :now ELSE due_at END,
                  refusals = CASE WHEN territory <> :territory THEN 0 ELSE refusals END
@@ -135,6 +146,7 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
         )?
         .execute(named_params! {
             ":territory": new.territory, ":metadata": metadata, ":expires_at": new.expires_at, ":id": row, ":now": now,
+            ":number": new.partner_order_number,
         })?;
         if is_elsewhere {
             // What the wrong territory refused is asked for by the right one at once.
@@ -160,7 +172,7 @@ fn revive_row(db: &Connection, row: i64, state: State, generation: Option<i64>, 
              due_at = CASE WHEN :state IN ('watching', 'ended') THEN :now END,
              ended_at = CASE WHEN :state = 'ended' THEN :now END,
              pace = CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END,
-             lane = CASE WHEN :generation IS NULL THEN 0 ELSE 2 END,
+             lane = CASE WHEN :generation IS NULL THEN 0 ELSE 3 END,
              generation = CASE WHEN :generation IS NULL THEN NULL
                                ELSE max(coalesce(generation, 0), :generation) END
          WHERE id = :id AND state = 'untracked'",

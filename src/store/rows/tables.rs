@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::{Body, Id, rows};
 use crate::choice::Lane;
 use crate::renewal::Subscription;
+use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{Patience, Tally};
 use crate::store::operate::{DispatchRow, Exported, ForgottenRow, MessageRow, Metadata, RenewalRow, SubscriptionRow};
 use crate::store::work::{DueRenewal, SinkState, StoppedTerritory, Taken};
@@ -60,10 +61,13 @@ rows! {
         territory = "s.territory",
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
+        is_numbered = "s.is_numbered",
         metadata = "s.metadata",
         generation = "r.generation",
         revision = "r.revision",
-        order_number = "r.order_number",
+        reference = "r.reference",
+        occasion = "r.occasion",
+        late = "r.late",
         detected_at = "r.detected_at",
         expires_at = "r.expires_at",
         next_attempt_at = "r.next_attempt_at",
@@ -81,9 +85,13 @@ rows! {
         transient = { Tally { answers = "r.transient_answers", seconds = "r.transient_seconds" } },
     }
 
+    KnownDelivery { generation = "r.generation", reference = "r.reference" }
+
     RenewalRow {
         generation = "r.generation",
-        order_number = "r.order_number",
+        reference = "r.reference",
+        occasion = "r.occasion",
+        late = "r.late",
         state = "r.state",
         revision = "r.revision",
         detected_at = "r.detected_at",
@@ -109,6 +117,7 @@ rows! {
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
         generation = "m.generation",
+        reference = "m.reference",
         queued_at = "m.queued_at",
         body_bytes = "m.body_bytes",
         keys_hash = "m.keys_hash",
@@ -134,7 +143,7 @@ rows! {
         replays = "d.replays",
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
-        generation = "m.generation",
+        reference = "m.reference",
         seq = "m.seq",
     }
 
@@ -148,6 +157,7 @@ rows! {
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
         generation = "m.generation",
+        reference = "m.reference",
         queued_at = "m.queued_at",
         attempts = "d.attempts",
         next_attempt_at = "CASE WHEN d.state = 'pending' THEN d.next_attempt_at END",
@@ -200,7 +210,7 @@ rows! {
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
         // The last one before any that is not through.
-        generation = "CASE WHEN s.generation IS NULL THEN NULL ELSE max(0, min(s.generation,
+        generation = "CASE WHEN s.generation IS NULL THEN NULL ELSE max(min(0, s.generation), min(s.generation,
             coalesce((SELECT min(r.generation) - 1 FROM renewals r
                       WHERE r.subscription = s.id AND r.state = 'awaiting_order_data'), s.generation),
             coalesce((SELECT min(m.generation) - 1 FROM dispatches d JOIN messages m ON m.seq = d.message
@@ -210,6 +220,13 @@ rows! {
         territory = "s.territory",
         expires_at = "s.expires_at",
         state = "s.state",
+        // Where the number and the generation say nothing of what was delivered.
+        known = "CASE s.is_numbered WHEN 1 THEN '[]' ELSE (
+            SELECT json_group_array(json_object('reference', r.reference, 'generation', r.generation)) FROM renewals r
+            WHERE r.subscription = s.id AND r.state IN ('known', 'queued', 'abandoned') AND NOT EXISTS (
+                SELECT 1 FROM dispatches d JOIN messages m ON m.seq = d.message
+                WHERE d.subscription = s.id AND d.state = 'pending' AND m.reference = r.reference
+                  AND m.type = 'renewal.ready')) END" => |Json(json)| json,
         metadata = "s.metadata" => |Json(json)| json,
     }
 }

@@ -47,7 +47,7 @@ impl Database {
     }
 
     /// Empties the log, which still has what was in the file before; false where somebody kept on reading it.
-    pub async fn empty_log(&self) -> Result<bool> {
+    async fn empty_log(&self) -> Result<bool> {
         let deadline = Instant::now() + LOG_WAIT;
         while !self.writer.outside(empty_log).await? {
             if Instant::now() >= deadline {
@@ -58,17 +58,18 @@ impl Database {
         Ok(true)
     }
 
-    /// Shrinks the file by its free pages, a few in each transaction.
-    pub async fn give_space_back(&self) -> Result<()> {
+    /// Shrinks the file by its free pages, a few in each transaction, and empties the log, if nobody keeps on reading it.
+    pub async fn shrink(&self) -> Result<()> {
         let mut left = i64::MAX;
         loop {
             let free = self.write(give_back).await?;
             // A file that was made without the room for it stays as it is.
             if free == 0 || free >= left {
-                return Ok(());
+                break;
             }
             left = free;
         }
+        self.empty_log().await.map(drop)
     }
 }
 
@@ -137,12 +138,7 @@ mod tests {
     }
 
     async fn row(store: &Store, n: i64) -> i64 {
-        let named = crate::store::Named {
-            name: format!("NUMBER-{n:06}-"),
-            subscription_id: None,
-            provider: None,
-            territory: None,
-        };
+        let named = crate::store::Named::new(&format!("NUMBER-{n:06}-"), []);
         store.find(named).await.unwrap()[0].subscription.row
     }
 
@@ -157,7 +153,7 @@ mod tests {
             store.track(new, false, T0).await.unwrap();
         }
         for round in 1..5 {
-            let padding = |n: i64| (n * 37 * round % 400) as usize;
+            let padding = |n: i64| (n * 37 * round % 700) as usize;
             let grown = (0..1000).map(|n| subscription(shuffled(n), padding(n))).collect();
             store.track(grown, true, T0).await.unwrap();
         }

@@ -114,7 +114,7 @@ async fn wiping_takes_as_many_steps_as_it_needs() {
     let before = fixture.subscription("A").await.subscription;
     let messages: Vec<_> = (0..1201).map(|_| new_message(before.row, "subscription.ended", &["queue"])).collect();
     let ids: Vec<_> = messages.iter().map(|new| new.message.id).collect();
-    let record = PollRecord { after: before.clone(), before, renewals: vec![], messages };
+    let record = PollRecord { after: before.clone(), before, renewals: vec![], had: vec![], messages };
     fixture.store.record_polls(vec![record], T0).await.unwrap();
     assert!(fixture.acknowledge(&ids[1..], T0).await.is_empty());
     let purged = fixture.store.wipe_payloads(T0, T0, vec!["queue".to_owned()], T0 + DAY).await.unwrap();

@@ -10,7 +10,7 @@ async fn an_answer_from_a_territory_that_was_corrected_meanwhile_is_dropped() {
     fixture.store.track(vec![corrected], true, T0).await.unwrap();
     for refusals in [0, 1] {
         let after = crate::renewal::Subscription { refusals, due_at: Some(T0 + DAY), ..before.clone() };
-        let record = PollRecord { before: before.clone(), after, renewals: vec![], messages: vec![] };
+        let record = PollRecord { before: before.clone(), after, renewals: vec![], had: vec![], messages: vec![] };
         let recorded = fixture.store.record_polls(vec![record], T0).await.unwrap();
         assert_eq!(recorded, [crate::store::Recorded::Overtaken]);
     }
@@ -38,7 +38,7 @@ async fn a_settled_renewal_queues_its_message_once() {
     let before = fixture.subscription("A").await.subscription;
     let renewal = NewRenewal::counted(1, "A-1".to_owned());
     let after = crate::renewal::Subscription { generation: Some(1), ..before.clone() };
-    let record = PollRecord { before: before.clone(), after, renewals: vec![renewal], messages: vec![] };
+    let record = PollRecord { before: before.clone(), after, renewals: vec![renewal], had: vec![], messages: vec![] };
     fixture.store.record_polls(vec![record], T0).await.unwrap();
     let due = fixture.store.due_renewals("nexway", &["eu".to_owned()], T0, (0, 0), 10).await.unwrap().remove(0);
     let message = new_message(before.row, "renewal.ready", &["queue"]);

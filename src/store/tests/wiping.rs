@@ -56,7 +56,7 @@ async fn wiping_gives_the_space_back() {
     let before = fixture.subscription("A").await.subscription;
     let mut message = new_message(before.row, "renewal.ready", &["shop"]);
     message.message.body = format!("{{\"filler\":\"{}\"}}", "x".repeat(1 << 20)).into_bytes();
-    let record = PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![message] };
+    let record = PollRecord { after: before.clone(), before, renewals: vec![], had: vec![], messages: vec![message] };
     fixture.store.record_polls(vec![record], T0).await.unwrap();
     let attempt = fixture.take(10, T0).await.remove(0);
     fixture.store.mark(vec![Mark::delivered(attempt.dispatch, T0)]).await.unwrap();

@@ -104,7 +104,7 @@ impl Store {
     pub async fn promote_urgent(&self, provider: &str, rules: &Rules, now: Timestamp) -> Result<usize> {
         let provider = provider.to_owned();
         let (from, until) = (now - rules.window_after, now + rules.window_before);
-        let query = "SELECT 1 FROM subscriptions WHERE provider = :provider AND lane = 2 AND pace = 'regular'
+        let query = "SELECT 1 FROM subscriptions WHERE provider = :provider AND lane = 3 AND pace = 'regular'
                      AND expires_at > :from AND expires_at <= :until LIMIT 1";
         let name = provider.clone();
         let any = self
@@ -118,9 +118,9 @@ impl Store {
         self.in_batches(move |db| {
             Ok(db
                 .prepare_cached(
-                    "UPDATE subscriptions SET lane = 1
+                    "UPDATE subscriptions SET lane = 2
                      WHERE id IN (SELECT id FROM subscriptions
-                                  WHERE provider = :provider AND lane = 2 AND pace = 'regular'
+                                  WHERE provider = :provider AND lane = 3 AND pace = 'regular'
                                     AND expires_at > :from AND expires_at <= :until LIMIT :batch)",
                 )?
                 .execute(named_params! { ":provider": provider, ":from": from, ":until": until, ":batch": BATCH })?)

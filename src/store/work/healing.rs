@@ -59,8 +59,6 @@ impl Store {
         Ok(())
     }
 
-    /// What was refused is due now, in one territory or in all of a provider's: there is reason to believe that it will not be any
-
     /// Makes due what a clock that has since been put right had scheduled further ahead than any rule allows, a short transaction
     /// at a time. For the start of a pass and after a step of the clock.
     pub async fn heal_due_times(&self, provider: &str, rules: &Rules, now: Timestamp) -> Result<usize> {
@@ -78,7 +76,7 @@ impl Store {
                     "UPDATE subscriptions SET due_at = :now{LAST_POLL}
                      WHERE id IN (SELECT id FROM subscriptions
                                   WHERE provider = :provider AND territory IN (SELECT value FROM json_each(:territories))
-                                    AND lane IN (0, 1, 2) AND due_at > :soonest
+                                    AND lane IN (0, 1, 2, 3) AND due_at > :soonest
                                     AND due_at > CASE pace WHEN 'monthly' THEN :monthly ELSE :regular END LIMIT :batch)"
                 ))?
                 .execute(named_params! {

@@ -15,6 +15,8 @@ pub struct NewMessage {
     pub subscription: i64,
     pub territory: String,
     pub generation: i64,
+    /// Of the delivery; empty for what is about none.
+    pub reference: String,
     pub keys_hash: String,
     pub sinks: Vec<String>,
 }
@@ -25,15 +27,16 @@ pub(in crate::store) fn insert(db: &Connection, vault: &Vault, new: &NewMessage)
     let stored = vault.seal(message.id, &message.body)?;
     let inserted = db
         .prepare_cached(
-            "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, key_id, checksum, body,
+            "INSERT INTO messages (id, subscription, type, territory, generation, reference, queued_at, key_id, checksum, body,
                                    body_bytes, keys_hash)
-             VALUES (:id, :subscription, :type, :territory, :generation, :queued_at, :key_id, :checksum, :body,
+             VALUES (:id, :subscription, :type, :territory, :generation, :reference, :queued_at, :key_id, :checksum, :body,
                      :body_bytes, :keys_hash)
              ON CONFLICT (id) DO NOTHING",
         )?
         .execute(named_params! {
             ":id": message.id.to_string(), ":subscription": new.subscription, ":type": message.event,
-            ":territory": new.territory, ":generation": new.generation, ":queued_at": message.queued_at,
+            ":territory": new.territory, ":generation": new.generation, ":reference": new.reference,
+            ":queued_at": message.queued_at,
             ":key_id": stored.key_id, ":checksum": stored.checksum, ":body": stored.body,
             ":body_bytes": message.body.len() as i64, ":keys_hash": new.keys_hash,
         })?;

@@ -6,7 +6,7 @@ use super::messages::{self, NewMessage};
 use super::renewals;
 use crate::clock::Timestamp;
 use crate::renewal::Subscription;
-use crate::renewal::poll::NewRenewal;
+use crate::renewal::news::{KnownDelivery, NewRenewal};
 use crate::store::{Result, Store};
 use crate::vault::Vault;
 
@@ -16,6 +16,8 @@ pub struct PollRecord {
     pub before: Subscription,
     pub after: Subscription,
     pub renewals: Vec<NewRenewal>,
+    /// Deliveries that the customer has had.
+    pub had: Vec<KnownDelivery>,
     pub messages: Vec<NewMessage>,
 }
 
@@ -47,6 +49,9 @@ fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timesta
     for renewal in &record.renewals {
         renewals::insert(db, after.row, renewal, now)?;
     }
+    for known in &record.had {
+        renewals::insert_known(db, after.row, known, now)?;
+    }
     for message in &record.messages {
         messages::insert(db, vault, message)?;
     }
@@ -57,6 +62,7 @@ fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timesta
 fn is_quiet(record: &PollRecord) -> bool {
     let (before, after) = (&record.before, &record.after);
     record.renewals.is_empty()
+        && record.had.is_empty()
         && record.messages.is_empty()
         && before.due_at.is_some() == after.due_at.is_some()
         && *after
@@ -151,7 +157,7 @@ mod tests {
             if reported.is_some() {
                 (after.expires_at, after.expiry_reported) = (reported, true);
             }
-            let record = PollRecord { before, after, renewals: vec![], messages: vec![] };
+            let record = PollRecord { before, after, renewals: vec![], had: vec![], messages: vec![] };
             assert_eq!(store.record_polls(vec![record], NOW).await.unwrap(), [Recorded::Done]);
             store.due_subscriptions(page()).await.unwrap().remove(0).expires_at
         };
@@ -167,7 +173,7 @@ mod tests {
         let now = NOW + HOUR;
         let after =
             Subscription { due_at: None, last_asked_at: Some(now), last_answer_at: Some(now), ..before.clone() };
-        let record = PollRecord { before, after, renewals: vec![], messages: vec![] };
+        let record = PollRecord { before, after, renewals: vec![], had: vec![], messages: vec![] };
         assert_eq!(store.record_polls(vec![record], now).await.unwrap(), [Recorded::Done]);
         let groups = store.subscription_groups().await.unwrap();
         let groups: Vec<_> = groups.iter().map(|group| (group.state, group.is_asked, group.count)).collect();
@@ -189,7 +195,7 @@ mod tests {
         let told = Subscription { technical_status: Some("ACTIVE".into()), ..quiet.clone() };
         let record = async |before: &Subscription, after: &Subscription| {
             let (before, after) = (before.clone(), after.clone());
-            let record = PollRecord { before, after, renewals: vec![], messages: vec![] };
+            let record = PollRecord { before, after, renewals: vec![], had: vec![], messages: vec![] };
             store.record_polls(vec![record], NOW).await.unwrap().remove(0)
         };
         assert_eq!(store.promote_urgent("nexway", &renewal::fixtures::rules(), NOW).await.unwrap(), 1);

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::clock::Timestamp;
+use crate::delivery::Occasion;
+use crate::renewal::news::{KnownDelivery, NewRenewal};
 use crate::renewal::order::Patience;
-use crate::renewal::poll::NewRenewal;
 use crate::store::{Result, Store, rows};
 
 /// A renewal whose order data is due.
@@ -15,16 +16,40 @@ pub struct DueRenewal {
     pub subscription: i64,
     pub territory: String,
     pub partner_order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
+    /// One order, and one answer, may be for several subscriptions.
+    pub is_numbered: bool,
     pub metadata: String,
     pub generation: i64,
     pub revision: i64,
-    pub order_number: String,
+    pub reference: String,
+    pub occasion: Occasion,
+    pub late: bool,
     pub detected_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub next_attempt_at: Timestamp,
     pub patience: Patience,
 }
+
+impl DueRenewal {
+    /// Who waits for the same order data has the same.
+    pub fn order(&self) -> Order {
+        Order(self.alone(), self.reference.clone())
+    }
+
+    /// Who belongs to the same original order has the same.
+    pub fn original(&self) -> Order {
+        Order(self.alone(), self.partner_order_number.clone())
+    }
+
+    fn alone(&self) -> Option<i64> {
+        (!self.is_numbered).then_some(self.subscription)
+    }
+}
+
+/// An order that subscriptions share, or what one has alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Order(Option<i64>, String);
 
 impl Store {
     /// Waiting renewals of these territories whose next attempt is due, oldest first, from behind `after` (next attempt, row).
@@ -72,18 +97,31 @@ impl Store {
         .await
     }
 
-    /// All renewals of one territory that wait for the same order number: one answer serves them all.
-    pub async fn waiting_for(&self, provider: &str, territory: &str, order_number: &str) -> Result<Vec<DueRenewal>> {
-        let (provider, territory) = (provider.to_owned(), territory.to_owned());
-        let order_number = order_number.to_owned();
+    /// Who waits for the same order data as this one: where an order may hold several subscriptions, all that wait for that
+    /// order in one territory, as one answer serves them all.
+    pub async fn waiting_with(&self, provider: &str, one: &DueRenewal) -> Result<Vec<DueRenewal>> {
+        let (provider, territory) = (provider.to_owned(), one.territory.clone());
+        let (row, reference) = (one.row, one.reference.clone());
         self.read(move |db| {
             rows::all(
                 db,
                 "FROM renewals r JOIN subscriptions s ON s.id = r.subscription
-                 WHERE r.order_number = :order_number AND r.state = 'awaiting_order_data'
-                   AND r.provider = :provider AND s.territory = :territory ORDER BY r.id",
-                named_params! { ":order_number": order_number, ":provider": provider, ":territory": territory },
+                 WHERE r.reference = :reference AND r.state = 'awaiting_order_data'
+                   AND r.provider = :provider AND s.territory = :territory AND (s.is_numbered = 1 OR r.id = :row)
+                 ORDER BY r.id",
+                named_params! {
+                    ":reference": reference, ":provider": provider, ":territory": territory, ":row": row,
+                },
             )
+        })
+        .await
+    }
+
+    /// The deliveries of a subscription that are recorded, whatever became of them.
+    pub async fn recorded(&self, subscription: i64) -> Result<Vec<KnownDelivery>> {
+        self.read(move |db| {
+            let named = named_params! { ":subscription": subscription };
+            rows::all(db, "FROM renewals r WHERE r.subscription = :subscription", named)
         })
         .await
     }
@@ -95,7 +133,7 @@ impl Store {
             rows::exists(
                 db,
                 "SELECT 1 FROM subscriptions
-                 WHERE provider = :provider AND partner_order_number = :number AND id <> :row",
+                 WHERE provider = :provider AND partner_order_number = :number AND id <> :row AND is_numbered = 1",
                 named_params! { ":provider": provider, ":number": number, ":row": row },
             )
         })
@@ -105,29 +143,48 @@ impl Store {
 
 /// Counts the message that was queued for a renewal before: the next one gets another id.
 pub(in crate::store) const RAISED_REVISION: &str = "revision + (SELECT count(*) > 0 FROM messages m
-     WHERE m.subscription = renewals.subscription AND m.generation = renewals.generation AND m.type LIKE 'renewal.%')";
+     WHERE m.subscription = renewals.subscription AND m.reference = renewals.reference AND m.type LIKE 'renewal.%')";
 
 /// Records one renewal, or leaves alone one that is recorded already. One that was given up or dropped before any poll saw its
 /// generation, because a person had named it too early, begins anew, behind those recorded before this one.
 pub(in crate::store) fn insert(db: &Connection, subscription: i64, renewal: &NewRenewal, now: Timestamp) -> Result<()> {
     let revision: Option<i64> = db
         .prepare_cached(&format!(
-            "DELETE FROM renewals WHERE subscription = :subscription AND generation = :generation
+            "DELETE FROM renewals WHERE subscription = :subscription AND reference = :reference
              AND state IN ('abandoned', 'dropped') RETURNING {RAISED_REVISION}"
         ))?
-        .query_row(named_params! { ":subscription": subscription, ":generation": renewal.generation }, |row| row.get(0))
+        .query_row(named_params! { ":subscription": subscription, ":reference": renewal.reference }, |row| row.get(0))
         .optional()?;
     db.prepare_cached(
-        "INSERT INTO renewals (subscription, provider, generation, revision, order_number, detected_at, expires_at,
+        "INSERT INTO renewals (subscription, provider, generation, reference, occasion, late, revision, detected_at, expires_at,
                                seconds_after_expiry, next_attempt_at)
-         SELECT id, provider, :generation, :revision, :order_number, :now, :expires_at, :seconds_after_expiry, :now
+         SELECT id, provider, :generation, :reference, :occasion, :late, :revision, :now, :expires_at,
+                :seconds_after_expiry, :now
          FROM subscriptions WHERE id = :subscription
-         ON CONFLICT (subscription, generation) DO NOTHING",
+         ON CONFLICT (subscription, reference) DO NOTHING",
     )?
     .execute(named_params! {
         ":subscription": subscription, ":generation": renewal.generation, ":revision": revision.unwrap_or(0),
-        ":order_number": renewal.reference, ":now": now, ":expires_at": renewal.expires_at,
+        ":reference": renewal.reference, ":occasion": renewal.occasion, ":late": renewal.late, ":now": now, ":expires_at": renewal.expires_at,
         ":seconds_after_expiry": renewal.seconds_after_expiry,
+    })?;
+    Ok(())
+}
+
+/// Records a delivery that the customer has had, or leaves alone what is recorded already.
+pub(in crate::store) fn insert_known(
+    db: &Connection,
+    subscription: i64,
+    known: &KnownDelivery,
+    now: Timestamp,
+) -> Result<()> {
+    db.prepare_cached(
+        "INSERT INTO renewals (subscription, provider, generation, reference, state, detected_at, settled_at)
+         SELECT id, provider, :generation, :reference, 'known', :now, :now FROM subscriptions WHERE id = :subscription
+         ON CONFLICT (subscription, reference) DO NOTHING",
+    )?
+    .execute(named_params! {
+        ":subscription": subscription, ":generation": known.generation, ":reference": known.reference, ":now": now,
     })?;
     Ok(())
 }

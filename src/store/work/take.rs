@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::messages::mark_damaged;
 use crate::clock::Timestamp;
 use crate::delivery::Message;
-use crate::provider::nexway_connect::number;
 use crate::retry;
 use crate::store::rows::{self, Body, Columns, rows};
 use crate::store::{Result, Store};
@@ -20,9 +19,9 @@ pub struct Attempt {
     pub dispatch: i64,
     pub message: Message,
     pub subscription: i64,
-    /// Whom it is about, for people: the order's number with the generation, and the provider's id.
+    /// Whom it is about, for people: the delivery, or where it is about none the order, and the subscription's id.
     pub order_number: String,
-    pub subscription_id: i64,
+    pub subscription_id: String,
     /// This attempt's number, from 1.
     pub number: u32,
     pub failing_seconds: i64,
@@ -181,8 +180,8 @@ pub(in crate::store) struct Taken {
     pub queued_at: Timestamp,
     pub replays: i64,
     pub partner_order_number: String,
-    pub subscription_id: i64,
-    pub generation: i64,
+    pub subscription_id: String,
+    pub reference: String,
     pub seq: i64,
 }
 
@@ -191,7 +190,7 @@ impl Taken {
         Attempt {
             dispatch: self.dispatch,
             subscription: self.subscription,
-            order_number: number::order_number(&self.partner_order_number, self.generation),
+            order_number: if self.reference.is_empty() { self.partner_order_number } else { self.reference },
             subscription_id: self.subscription_id,
             number: self.attempts.saturating_add(1),
             failing_seconds: self.failing_seconds,

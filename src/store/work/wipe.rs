@@ -75,8 +75,7 @@ impl Store {
             total.undelivered += purged.undelivered;
             after = last;
         }
-        self.database.give_space_back().await?;
-        self.database.empty_log().await?;
+        self.database.shrink().await?;
         Ok(total)
     }
 }
@@ -160,13 +159,13 @@ mod tests {
     #[tokio::test]
     async fn large_payloads_are_wiped_a_few_at_a_time() {
         let (store, _dir) = fixtures::opened();
-        let insert = "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, tracked_at,
+        let insert = "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, tracked_at,
                                                  tracked_by, lane)
-                      VALUES ('nexway', 'P', 1, 'eu', 0, 'track', 2);
+                      VALUES ('nexway', 'P', '1', 1, 'eu', 0, 'track', 3);
                       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
-                      INSERT INTO messages (id, subscription, type, territory, generation, queued_at, checksum, body, body_bytes,
+                      INSERT INTO messages (id, subscription, type, territory, generation, reference, queued_at, checksum, body, body_bytes,
                                             keys_hash)
-                      SELECT i, 1, 'renewal.ready', 'eu', i, 0, x'00', zeroblob(1048576), 1048576, '' FROM n;
+                      SELECT i, 1, 'renewal.ready', 'eu', i, 'P-' || i, 0, x'00', zeroblob(1048576), 1048576, '' FROM n;
                       INSERT INTO dispatches (message, sink, subscription, ordered, state, next_attempt_at, delivered_at)
                       SELECT seq, 'shop', 1, 1, 'delivered', 0, 0 FROM messages";
         store.write(move |db| Ok(db.execute_batch(insert)?)).await.unwrap();

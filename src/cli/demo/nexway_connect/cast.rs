@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::stage::{Act, Actor, Outcome, PROVIDER};
 use crate::clock::Timestamp;
+use crate::provider::nexway_connect::convention::CONVENTION;
 use crate::sandbox::nexway_connect::{Error, NewOrder, Period, Sandbox, Step, Variant};
 use crate::store::NewSubscription;
 
@@ -88,15 +89,18 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(Vec<Actor>, Vec<NewSubscriptio
             let label = if ids.len() > 1 { format!("{number} #{}", nth + 1) } else { number.clone() };
             tracked.push(NewSubscription {
                 provider: PROVIDER.into(),
+                convention: &CONVENTION,
                 territory: TERRITORY.into(),
                 partner_order_number: number.clone(),
-                subscription_id,
+                subscription_id: subscription_id.to_string(),
                 generation: Some(0),
+                known: Vec::new(),
                 expires_at,
                 metadata: None,
                 tracked_by: "order",
             });
-            actors.push(Actor { number: number.clone(), subscription_id, label, case, outcome });
+            let (number, subscription_id) = (number.clone(), subscription_id.to_string());
+            actors.push(Actor { number, subscription_id, label, case, outcome });
         }
     }
     Ok((actors, tracked))

@@ -1,5 +1,6 @@
 use super::*;
 use crate::choice::Lane;
+use crate::delivery::Occasion;
 use crate::renewal::fixtures::{self, rules};
 use crate::renewal::{Pace, Subscription};
 use crate::store::{Metadata, StoppedTerritory, SubscriptionRow};
@@ -47,7 +48,9 @@ fn renewal(generation: i64, state: &str) -> RenewalRow {
     let waiting = state == "awaiting_order_data";
     RenewalRow {
         generation,
-        order_number: format!("PARTNER689-{generation}"),
+        reference: format!("PARTNER689-{generation}"),
+        occasion: Occasion::Renewal,
+        late: false,
         state: state.into(),
         revision: 0,
         detected_at: at(-2 * DAY),
@@ -74,8 +77,9 @@ fn message(generation: i64, event: &str) -> MessageRow {
         provider: "nexway".into(),
         territory: "eu".into(),
         partner_order_number: "PARTNER689".into(),
-        subscription_id: 5_618_577,
+        subscription_id: "5618577".into(),
         generation,
+        reference: format!("PARTNER689-{generation}"),
         queued_at: at(-2 * DAY + 60),
         body_bytes: 100,
         keys_hash: "abc".into(),
@@ -92,8 +96,9 @@ fn dispatch(sink: &str, state: &str) -> DispatchRow {
         provider: "nexway".into(),
         territory: "eu".into(),
         partner_order_number: "PARTNER689".into(),
-        subscription_id: 5_618_577,
+        subscription_id: "5618577".into(),
         generation: 1,
+        reference: "PARTNER689-1".into(),
         queued_at: at(-2 * DAY + 60),
         attempts: 2,
         next_attempt_at: (state == "pending").then(|| at(300)),

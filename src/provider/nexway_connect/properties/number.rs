@@ -116,6 +116,6 @@ proptest! {
     #[test]
     fn what_may_be_tracked_fits_a_path_and_a_line(number in prop_oneof![original(), behind(), "\\.{0,4}", ".{200,300}"]) {
         let fits = !matches!(number.as_str(), "" | "." | "..") && number.len() <= 255 && !number.contains(char::is_control);
-        prop_assert_eq!(CONVENTION.check_number(&number).is_ok(), fits);
+        prop_assert_eq!(CONVENTION.number(&number).is_ok(), fits);
     }
 }

@@ -26,14 +26,14 @@ async fn mixed(path: &std::path::Path) -> Store {
     store.track((1..=4_000).map(subscription).collect(), false, NOW - Duration::from_secs(400 * 86_400)).await.unwrap();
     let db = Connection::open(path).unwrap();
     db.execute_batch(&format!(
-        "UPDATE subscriptions SET lane = id % 3, pace = CASE WHEN id % 11 = 0 THEN 'daily' ELSE 'regular' END,
+        "UPDATE subscriptions SET lane = id % 4, pace = CASE WHEN id % 11 = 0 THEN 'daily' ELSE 'regular' END,
              state = CASE WHEN id % 17 = 0 THEN 'paused' ELSE 'watching' END, failures = id % 7 = 0,
              due_at = CASE WHEN id % 17 = 0 THEN NULL ELSE due_at END,
              last_outcome = CASE WHEN id % 14 = 0 THEN 'refused' ELSE 'ok' END,
              last_answer_at = {now} - (id * 7919) % (60 * {HOUR});
          UPDATE subscriptions SET due_at = CASE WHEN state = 'paused' THEN NULL WHEN failures > 0 THEN {now} + 60
              ELSE last_answer_at + CASE pace WHEN 'daily' THEN 24 ELSE 4 END * {HOUR} END;
-         INSERT INTO renewals (subscription, provider, generation, order_number, detected_at, next_attempt_at)
+         INSERT INTO renewals (subscription, provider, generation, reference, detected_at, next_attempt_at)
              SELECT id, provider, 1, 'X', {now}, {now} FROM subscriptions WHERE id % 23 = 0;",
         now = NOW.as_unix()
     ))
@@ -49,7 +49,7 @@ fn overdue_of_all(path: &std::path::Path, forecast: &Forecast) -> i64 {
     let query = format!(
         "SELECT count(*) FROM subscriptions WHERE state = 'watching' AND {NOT_WAITING} AND last_answer_at < CASE
              WHEN failures > 0 AND pace = 'daily' THEN {daily_late} WHEN failures > 0 THEN {late}
-             WHEN pace = 'daily' THEN {daily} WHEN lane = 1 THEN {urgent} ELSE {other} END",
+             WHEN pace = 'daily' THEN {daily} WHEN lane = 2 THEN {urgent} ELSE {other} END",
         late = bound(Duration::ZERO, 4 * HOUR),
         daily_late = bound(Duration::ZERO, 24 * HOUR),
         daily = bound(other, 24 * HOUR),

@@ -17,9 +17,9 @@ async fn asked_daily() -> (Store, tempfile::TempDir) {
     let (store, dir) = fixtures::opened();
     let insert = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-         INSERT INTO subscriptions (provider, partner_order_number, subscription_id, territory, generation, tracked_at,
+         INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, generation, tracked_at,
                                     tracked_by, lane, due_at, last_asked_at, last_answer_at, last_outcome)
-         SELECT 'nexway', 'P' || i, i, 'eu', 0, 0, 'track', 2, {now} + i * 17, {now} + i * 17 - 86400,
+         SELECT 'nexway', 'P' || i, i, 1, 'eu', 0, 0, 'track', 3, {now} + i * 17, {now} + i * 17 - 86400,
                 {now} + i * 17 - 86400, 'ok' FROM n;
          UPDATE subscriptions SET failures = 3 WHERE id = 4000;
          UPDATE subscriptions SET pace = 'monthly' WHERE id = 4001",
@@ -113,7 +113,7 @@ async fn fails_at_4500(store: &Store, fails: bool) {
 async fn many_are_promoted_and_healed_a_short_transaction_at_a_time() {
     let (store, _dir) = asked_daily().await;
     let rules = rules(4 * HOUR);
-    let (promoted, year) = ("lane = 1", "due_at > 1800000000");
+    let (promoted, year) = ("lane = 2", "due_at > 1800000000");
     let ahead = "UPDATE subscriptions SET expires_at = 1795291200, pace = 'regular', due_at = 1826827200";
     store.write(move |db| Ok(db.execute_batch(ahead)?)).await.unwrap();
     fails_at_4500(&store, true).await;
