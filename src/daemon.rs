@@ -28,7 +28,8 @@ use crate::admin::{self, Admin};
 use crate::clock::Timestamp;
 use crate::metrics::Metrics;
 use crate::notify;
-use crate::provider::nexway_connect::{self, NexwayConnect};
+use crate::provider;
+use crate::provider::connection::ConfigError;
 use crate::pulse::Pulses;
 use crate::relay::{self, Relay};
 use crate::renewal::Rules;
@@ -58,7 +59,7 @@ pub enum Error {
     Provider {
         name: String,
         #[source]
-        source: nexway_connect::ConfigError,
+        source: ConfigError,
     },
     #[error("sinks.{name}: {reason}")]
     Sink { name: String, reason: String },
@@ -92,7 +93,7 @@ fn lines(errors: &[Error]) -> String {
 /// Everything that works: one sweeper per provider, one relay per sink, and the store they meet in.
 pub struct Worker {
     pub store: Store,
-    pub sweepers: Vec<Sweeper<NexwayConnect>>,
+    pub sweepers: Vec<Sweeper<provider::Configured>>,
     pub relays: Vec<Relay<Configured>>,
     plans: Plans,
 }
@@ -113,7 +114,7 @@ impl Worker {
     pub fn new(settings: Arc<Settings>, store: Store) -> Result<Self, Error> {
         let store = store.with_vault(Vault::from_settings(&settings.store));
         let Built { plans, clients, sinks } = plans::build(settings, None)?;
-        let sweeper = |(name, client): (String, _)| parts::sweeper(&name, client, &plans, &store);
+        let sweeper = |(name, client): (String, _)| plans.sweeper(&name, client, &store);
         let relay = |(name, sink): (String, _)| Relay::new(store.clone(), sink, plans.route(&name));
         let sweepers = clients.into_iter().map(sweeper).collect();
         let relays = sinks.into_iter().map(relay).collect();

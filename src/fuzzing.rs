@@ -14,7 +14,7 @@ use crate::choice::Lane;
 use crate::cli::import::rows::{Format, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message, Occasion, Renewal};
-use crate::provider::{Claim, Error, Verdict, nexway_connect};
+use crate::provider::{Claim, Error, Verdict, kinds};
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{self, Patience, Step};
 use crate::renewal::poll::{self, Look};
@@ -23,7 +23,6 @@ use crate::settings::Settings;
 use crate::store::{Exported, NewSubscription};
 use crate::text::is_unsafe;
 use crate::{chain, retry};
-use nexway_connect::convention::CONVENTION;
 
 /// By the name of its file in `tests/fuzz/fuzz_targets`, and of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
@@ -51,10 +50,10 @@ pub fn status_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
     for http_status in HTTP_STATUSES {
         let before = subscription(now);
-        let answer = nexway_connect::read_status(http_status, body, &before.partner_order_number);
+        let answer = kinds::read_status(http_status, body, &before.partner_order_number);
         judge(answer.as_ref().map(|sighting| &sighting.verdict));
         let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
-        let decision = poll::decide(look, &rules, &CONVENTION);
+        let decision = poll::decide(look, &rules, example().convention("nexway"));
         assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
         assert!(decision.after.generation >= Some(1), "a generation is never lowered");
         assert!(decision.after.due_at.is_some_and(|due| due > now && due <= now + DAY));
@@ -70,7 +69,7 @@ pub fn order_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
     let (number, claim) = ("PARTNER689-1", Claim { subscription_id: "5618577", is_anothers: false });
     for http_status in HTTP_STATUSES {
-        let answer = nexway_connect::read_order(http_status, body, number);
+        let answer = kinds::read_order(http_status, body, number);
         judge(answer.as_ref().map(|fetched| &fetched.verdict));
         match order::decide(&Patience::default(), answer.as_ref().map(|fetched| fetched.part(claim)), &rules, now) {
             Step::Deliver { delivery, .. } => {
@@ -98,7 +97,7 @@ pub fn order_body(body: &[u8]) {
 pub fn token_body(body: &[u8]) {
     let secret = SecretString::from(SECRET);
     for http_status in HTTP_STATUSES {
-        match nexway_connect::read_token(http_status, body, &secret) {
+        match kinds::read_token(http_status, body, &secret) {
             Ok(life) => assert!((Duration::from_secs(5)..=DAY).contains(&life), "{life:?}"),
             Err(error) => {
                 assert_clean(&chain(&error));
@@ -117,10 +116,10 @@ pub fn settings(text: &[u8]) {
             assert!(settings.order_data.retry_first <= settings.order_data.retry_max);
             assert!(!settings.providers.is_empty());
             for provider in settings.providers.values() {
-                assert!(!provider.territories.is_empty() && provider.connect_timeout <= provider.timeout);
+                assert!(!provider.territories().is_empty() && provider.connect_timeout <= provider.timeout);
                 assert!((0.0..=10_000.0).contains(&provider.requests_per_second));
-                let taken = |territory: &String| !settings.sinks_for("renewal.ready", territory).is_empty();
-                assert!(provider.territories.keys().all(taken), "a territory whose keys nobody takes");
+                let taken = |territory: &&str| !settings.sinks_for("renewal.ready", territory).is_empty();
+                assert!(provider.territories().iter().all(taken), "a territory whose keys nobody takes");
             }
         }
         Err(problems) => {
@@ -190,8 +189,8 @@ fn assert_clean(text: &str) {
 }
 
 fn assert_sane(new: &NewSubscription) {
-    assert_eq!(CONVENTION.number(&new.partner_order_number).as_ref(), Ok(&new.partner_order_number));
-    assert_eq!(CONVENTION.subscription_id(&new.subscription_id).as_ref(), Ok(&new.subscription_id));
+    assert_eq!(new.convention.number(&new.partner_order_number).as_ref(), Ok(&new.partner_order_number));
+    assert_eq!(new.convention.subscription_id(&new.subscription_id).as_ref(), Ok(&new.subscription_id));
     assert!(new.generation.is_none_or(|generation| generation >= 0));
     assert!(new.provider == "nexway" && ["eu", "us"].contains(&new.territory.as_str()));
     let metadata = new.metadata.as_ref().map_or("{}", |metadata| metadata.as_json());

@@ -3,13 +3,17 @@
 //! The wire format, the authentication and the meaning of each code belong to the implementation
 //! ([`nexway_connect`]); what follows from an answer is decided in [`crate::renewal`].
 
+pub mod connection;
+pub mod kinds;
 pub mod nexway_connect;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::Slot;
+pub use kinds::{Configured, Kind, KindSettings};
+
+use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, Occasion};
 use crate::renewal::life::Life;
@@ -31,6 +35,10 @@ pub trait Provider: Send + Sync {
         reference: &str,
         slot: Slot,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
+
+    /// Looks whether the account can be used, for `check --online`: at most three requests, each when `budget` lets it go. Whether
+    /// all of them were answered stands behind what was found.
+    fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> impl Future<Output = (Vec<Finding>, bool)> + Send;
 }
 
 /// Whom a request is about.
@@ -217,4 +225,26 @@ impl Error {
     pub fn is_outage(&self) -> bool {
         matches!(self, Error::Unreachable(_) | Error::Unavailable { .. } | Error::Unauthorized { .. })
     }
+}
+
+/// A territory, and what is known to be asked about there.
+#[derive(Clone, Debug)]
+pub struct LastAsked {
+    pub territory: String,
+    /// The subscription that was asked about last, by its original partner order number and its id; `None`: none is tracked.
+    pub last_asked: Option<(String, String)>,
+}
+
+/// One thing that `check --online` has to tell. The text is untrusted where it repeats an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Ok,
+    Warning,
+    Problem,
 }

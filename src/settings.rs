@@ -5,10 +5,10 @@
 
 mod duration;
 mod places;
-mod problem;
-mod reader;
+pub(crate) mod problem;
+pub(crate) mod reader;
 mod rules;
-mod secret;
+pub(crate) mod secret;
 pub mod sinks;
 mod source;
 #[cfg(test)]
@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::provider::kinds::KindSettings;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use secret::{ENCRYPTION_KEY_BYTES, Secret, SecretError};
@@ -101,16 +102,10 @@ pub struct OrderData {
     pub retry_max: Duration,
 }
 
-/// One account at a provider; no two have the same `api_url` and `realm`.
+/// One account at a provider; no two are the same one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
-    pub kind: ProviderKind,
-    /// Without a trailing slash.
-    pub api_url: String,
-    /// Without a trailing slash.
-    pub iam_url: String,
-    pub realm: String,
-    pub client_secret: Secret,
+    pub kind: KindSettings,
     /// 0 = no limit, otherwise 0.001 to 10,000.
     pub requests_per_second: f64,
     pub concurrency: usize,
@@ -119,18 +114,12 @@ pub struct Provider {
     pub connect_timeout: Duration,
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
-    /// The `secret` header's value, by territory name.
-    pub territories: BTreeMap<String, Secret>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProviderKind {
-    NexwayConnect,
-}
-
-impl ProviderKind {
-    pub fn convention(self) -> &'static crate::convention::Convention {
-        &crate::provider::nexway_connect::convention::CONVENTION
+impl Provider {
+    /// Their names, sorted; never none.
+    pub fn territories(&self) -> Vec<&str> {
+        self.kind.territories()
     }
 }
 
@@ -180,8 +169,7 @@ impl Settings {
 
     /// Every secret that the settings name, for `check`.
     pub fn secrets(&self) -> Vec<&Secret> {
-        let providers = self.providers.values();
-        let of_providers = providers.flat_map(|p| std::iter::once(&p.client_secret).chain(p.territories.values()));
+        let of_providers = self.providers.values().flat_map(|provider| provider.kind.secrets());
         let of_sinks = self.sinks.values().flat_map(|sink| sink.kind.secrets());
         of_providers.chain(of_sinks).chain(&self.admin.token).chain(self.store.encryption_keys()).collect()
     }

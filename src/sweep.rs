@@ -25,7 +25,7 @@ use crate::metrics::{Metrics, SweepMeter};
 use crate::provider::Provider;
 use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::renewal::Rules;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::signals::Shutdown;
 use crate::store::{self, Store};
 use tokio::sync::Notify;
@@ -266,7 +266,8 @@ impl<P: Provider> Sweeper<P> {
     /// The territories there is a secret for. What waits in others is not asked for: it waits until they are back.
     fn configured(&self) -> Vec<String> {
         let provider = self.settings.providers.get(&self.account.name);
-        provider.map(|provider| provider.territories.keys().cloned().collect()).unwrap_or_default()
+        let territories = provider.map(settings::Provider::territories).unwrap_or_default();
+        territories.into_iter().map(str::to_owned).collect()
     }
 
     /// Works until nothing is due in `scope`, or shutdown is requested. Everything asked is recorded when it returns.

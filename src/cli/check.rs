@@ -20,8 +20,6 @@ use crate::store::{NOBODY_ASKS, Store, counts_of};
 use crate::text::{number_of, visible};
 use crate::vault::{self, Vault};
 
-/// What `init` writes where only the operator knows better.
-const PLACEHOLDER: &str = "CHANGE-ME";
 /// Requests in flight that ordinary polls never use.
 const KEPT_IN_FLIGHT: usize = 2;
 
@@ -204,8 +202,8 @@ async fn payloads(settings: &Settings, store: Option<&Store>, findings: &mut Fin
 /// A provider's settings, as far as they can be judged without asking.
 fn account(name: &str, provider: &Provider, findings: &mut Findings) {
     let what = format!("provider {name}");
-    if provider.realm == PLACEHOLDER {
-        findings.problem(&what, format!("realm is still \"{PLACEHOLDER}\"; the provider's contract names yours"));
+    if let Some(text) = provider.kind.unfinished() {
+        findings.problem(&what, text);
     }
     if provider.concurrency <= KEPT_IN_FLIGHT {
         let text = format!(
@@ -216,10 +214,7 @@ fn account(name: &str, provider: &Provider, findings: &mut Findings) {
         findings.warning(&what, text);
     }
     match daemon::client(name, provider, Budget::new(1.0)) {
-        Ok(_) => {
-            let territories = provider.territories.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            findings.ok(&what, format!("{}, realm {}, territories {territories}", provider.api_url, provider.realm));
-        }
+        Ok(_) => findings.ok(&what, provider.kind.to_string()),
         // Named above already.
         Err(daemon::Error::Secret(_)) => {}
         Err(error) => findings.problem(&what, crate::chain(&error)),

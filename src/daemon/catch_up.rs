@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Worker, alerts, resume_interrupted, steps, wipe};
 use crate::clock::Timestamp;
 use crate::heartbeat::{self, Heartbeat};
-use crate::provider::nexway_connect::NexwayConnect;
+use crate::provider;
 use crate::relay::{self, Relay};
 use crate::signals::Shutdown;
 use crate::sink::Configured;
@@ -89,7 +89,7 @@ impl Worker {
 }
 
 async fn sweep_until_quiet(
-    sweeper: &mut Sweeper<NexwayConnect>,
+    sweeper: &mut Sweeper<provider::Configured>,
     shutdown: &Shutdown,
     progress: Progress<'_>,
 ) -> Result<sweep::Report, store::Error> {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::alerts::Watchman;
 use super::{Drained, Error};
 use crate::metrics::Metrics;
-use crate::provider::nexway_connect::NexwayConnect;
+use crate::provider;
 use crate::pulse::{LONGEST_WAIT, Pulse, Pulses};
 use crate::relay::{self, Relay};
 use crate::signals::Shutdown;
@@ -32,7 +32,7 @@ pub(super) enum Name {
 
 /// Something that works in turns.
 pub(super) enum Part {
-    Sweeper(Box<Sweeper<NexwayConnect>>),
+    Sweeper(Box<Sweeper<provider::Configured>>),
     Relay(Box<Relay<Configured>>),
     Watchman(Box<Watchman>),
 }
@@ -42,7 +42,7 @@ pub(super) enum Next {
     Nobody,
     Part(Part),
     /// The same sweeper, with other settings.
-    Change(Box<sweep::Change<NexwayConnect>>),
+    Change(Box<sweep::Change<provider::Configured>>),
 }
 
 /// A part that has come to its end, and whether something it had in hand was cut off.

@@ -1,15 +1,14 @@
-//! Puts the parts together as the settings have them: sweepers, clients, sinks. Secrets are read here; nothing is asked or sent.
+//! Makes the parts as the settings have them: clients and sinks. Secrets are read here; nothing is asked or sent.
 
 mod brokers;
 
 use std::time::Duration;
 
 use super::Error;
-use super::plans::Plans;
 use crate::budget::Budget;
-use crate::provider::nexway_connect::{self, NexwayConnect};
-use crate::renewal::Rules;
-use crate::settings::{self, ProviderKind, Settings, SinkKind};
+use crate::provider;
+use crate::provider::connection::{ConfigError, Connection};
+use crate::settings::{self, SinkKind};
 use crate::sink::Configured;
 use crate::sink::exec::{Exec, ExecConfig};
 use crate::sink::file::FileSink;
@@ -17,48 +16,21 @@ use crate::sink::redis::{Redis, RedisConfig, Replicas};
 use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
-use crate::store::Store;
-use crate::sweep::{Account, Sweeper};
 use crate::tls;
 
-/// A sweeper that begins, with a client of its own.
-pub(super) fn sweeper(name: &str, client: NexwayConnect, plans: &Plans, store: &Store) -> Sweeper<NexwayConnect> {
-    let (budget, account) = (plans.budgets[name].clone(), plans.account(name));
-    Sweeper::new(store.clone(), client, budget, account, plans.settings.clone(), plans.bells.clone())
-        .judged_by(plans.judge.clone())
-}
-
-pub(super) fn account(name: &str, settings: &Settings) -> Account {
-    let concurrency = settings.providers[name].concurrency;
-    Account {
-        name: name.to_owned(),
-        concurrency,
-        rules: Rules::from_settings(settings),
-        convention: &nexway_connect::convention::CONVENTION,
-    }
-}
-
 /// The account's client, its secrets read. Nothing is asked yet.
-pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Result<NexwayConnect, Error> {
-    let ProviderKind::NexwayConnect = provider.kind;
-    let territories = provider
-        .territories
-        .iter()
-        .map(|(name, secret)| Ok((name.clone(), secret.read()?)))
-        .collect::<Result<_, Error>>()?;
-    let config = nexway_connect::Config {
-        api_url: provider.api_url.clone(),
-        iam_url: provider.iam_url.clone(),
-        realm: provider.realm.clone(),
-        client_secret: provider.client_secret.read()?,
-        territories,
+pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Result<provider::Configured, Error> {
+    let connection = Connection {
         timeout: provider.timeout,
         connect_timeout: provider.connect_timeout,
         ca_file: provider.ca_file.clone(),
         proxy: provider.proxy.clone(),
         concurrency: provider.concurrency,
     };
-    NexwayConnect::new(&config, budget).map_err(|source| Error::Provider { name: name.to_owned(), source })
+    provider.kind.client(connection, budget).map_err(|error| match error {
+        ConfigError::Secret(error) => Error::Secret(error),
+        source => Error::Provider { name: name.to_owned(), source },
+    })
 }
 
 /// The sink as configured; `None` for the built-in queue, whose messages wait in the store until somebody pulls them.

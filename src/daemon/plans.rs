@@ -2,7 +2,7 @@
 //! reload what has changed. Nothing is asked or sent.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -13,11 +13,13 @@ use super::{Error, parts};
 use crate::admin::Live;
 use crate::budget::Budget;
 use crate::clock::Judge;
-use crate::provider::nexway_connect::NexwayConnect;
+use crate::provider;
 use crate::relay::Route;
+use crate::renewal::Rules;
 use crate::settings::{self, Secret, SecretError, Settings};
 use crate::sink::Configured;
-use crate::sweep::{self, Account, Bells};
+use crate::store::Store;
+use crate::sweep::{self, Account, Bells, Sweeper};
 
 /// Tells the contents of secrets and certificates apart without keeping them.
 type Fingerprint = [u8; 32];
@@ -39,7 +41,7 @@ pub(super) struct Plans {
 pub(super) struct Built {
     pub plans: Plans,
     /// Of new providers, and of those whose client must be another.
-    pub clients: BTreeMap<String, NexwayConnect>,
+    pub clients: BTreeMap<String, provider::Configured>,
     /// New ones, and those that must be others. The built-in queues are not among them: nobody sends to them.
     pub sinks: BTreeMap<String, Configured>,
 }
@@ -95,8 +97,17 @@ impl Plans {
         Live::new(self.settings.clone(), self.budgets.clone(), self.bells.clone())
     }
 
-    pub fn account(&self, name: &str) -> Account {
-        parts::account(name, &self.settings)
+    /// A sweeper that begins, with a client of its own.
+    pub fn sweeper(&self, name: &str, client: provider::Configured, store: &Store) -> Sweeper<provider::Configured> {
+        let (budget, account) = (self.budgets[name].clone(), self.account(name));
+        Sweeper::new(store.clone(), client, budget, account, self.settings.clone(), self.bells.clone())
+            .judged_by(self.judge.clone())
+    }
+
+    fn account(&self, name: &str) -> Account {
+        let concurrency = self.settings.providers[name].concurrency;
+        let (rules, convention) = (Rules::from_settings(&self.settings), self.settings.convention(name));
+        Account { name: name.to_owned(), concurrency, rules, convention }
     }
 
     pub fn route(&self, name: &str) -> Route {
@@ -110,7 +121,7 @@ impl Plans {
     }
 
     /// What becomes of a sweeper that goes on. `client` is a new one, if it needs that.
-    pub fn change(&self, name: &str, client: Option<NexwayConnect>) -> sweep::Change<NexwayConnect> {
+    pub fn change(&self, name: &str, client: Option<provider::Configured>) -> sweep::Change<provider::Configured> {
         let (settings, bells) = (self.settings.clone(), self.bells.clone());
         sweep::Change { provider: client, account: self.account(name), settings, bells }
     }
@@ -139,18 +150,14 @@ impl Plans {
     /// Whether it is the account that `before` knows by this name, with the same limit to keep to.
     pub fn has_account_of(&self, before: &Plans, name: &str) -> bool {
         let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
-        now.zip(then).is_some_and(|(now, then)| is_same_account(now, then))
+        now.zip(then).is_some_and(|(now, then)| now.kind.is_same_account(&then.kind))
     }
-}
-
-fn is_same_account(one: &settings::Provider, other: &settings::Provider) -> bool {
-    (one.kind, &one.api_url, &one.realm) == (other.kind, &other.api_url, &other.realm)
 }
 
 /// The budget that the account has already. A new one begins as after a start: no burst either.
 fn budget(name: &str, provider: &settings::Provider, before: Option<&Plans>) -> Budget {
     let then = before.and_then(|plans| Some((plans.settings.providers.get(name)?, plans.budgets.get(name)?)));
-    match then.filter(|(then, _)| is_same_account(provider, then)) {
+    match then.filter(|(then, _)| provider.kind.is_same_account(&then.kind)) {
         Some((_, budget)) => budget.clone(),
         None => Budget::new(provider.requests_per_second),
     }
@@ -160,8 +167,8 @@ fn budget(name: &str, provider: &settings::Provider, before: Option<&Plans>) -> 
 type Files<'a> = (Vec<&'a Secret>, Vec<&'a Path>);
 
 fn of_provider(provider: &settings::Provider) -> Files<'_> {
-    let secrets = std::iter::once(&provider.client_secret).chain(provider.territories.values());
-    (secrets.collect(), provider.ca_file.iter().map(PathBuf::as_path).collect())
+    let files = provider.kind.files().into_iter().chain(provider.ca_file.as_deref());
+    (provider.kind.secrets(), files.collect())
 }
 
 fn fingerprints<T>(

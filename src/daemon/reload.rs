@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::crew::{Crew, Name, Next, Part};
+use super::due_times;
 use super::plans::{self, Built, Plans};
-use super::{due_times, parts};
 use crate::admin::Live;
 use crate::clock::Timestamp;
 use crate::logging::Logging;
@@ -223,7 +223,7 @@ impl Reload {
                     crew.replace(&key, Next::Change(Box::new(plans.change(&name, client))));
                 }
             } else if let Some(client) = client {
-                let part = Part::Sweeper(Box::new(parts::sweeper(&name, client, plans, &self.store)));
+                let part = Part::Sweeper(Box::new(plans.sweeper(&name, client, &self.store)));
                 match is_new {
                     true => crew.start(key, part, Arc::new(Notify::new())),
                     false => crew.replace(&key, Next::Part(part)),

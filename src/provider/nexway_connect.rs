@@ -4,14 +4,15 @@
 //! ask and what to do with an answer is not decided here.
 
 pub(crate) mod answers;
+mod check;
 pub mod convention;
 mod http;
 mod lenient;
 mod number;
 mod order;
-mod probe;
 #[cfg(test)]
 mod properties;
+pub mod settings;
 mod sighting;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
-use crate::provider::{Class, Error, Fetched, Provider, Sighting, Subject, Verdict};
+use crate::provider::connection::ConfigError;
+use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
 use crate::tls;
 use answers::Status;
 use http::Http;
@@ -61,19 +63,6 @@ pub struct Config {
     pub concurrency: usize,
 }
 
-/// Why the settings of an account cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("{key} is not an http or https URL without query and fragment")]
-    Url { key: &'static str },
-    #[error("the secret of territory `{territory}` holds characters that fit no HTTP header")]
-    Secret { territory: String },
-    #[error(transparent)]
-    Tls(#[from] tls::Error),
-    #[error("the HTTP client cannot be built")]
-    Client(#[source] reqwest::Error),
-}
-
 /// A client for one account, to be shared by all who ask it.
 pub struct NexwayConnect {
     http: Arc<Http>,
@@ -94,7 +83,7 @@ impl NexwayConnect {
         let tokens = Tokens::new(Arc::clone(&http), tokens_url, config.realm.clone(), config.client_secret.clone());
         let secrets = config.territories.iter().map(|(territory, secret)| {
             let mut value = HeaderValue::from_str(secret.expose_secret())
-                .map_err(|_| ConfigError::Secret { territory: territory.clone() })?;
+                .map_err(|_| ConfigError::Header { what: format!("the secret of territory `{territory}`") })?;
             value.set_sensitive(true);
             Ok((territory.clone(), value))
         });
@@ -182,6 +171,10 @@ impl Provider for NexwayConnect {
         let Ok(url) = Url::parse(&url) else { return Err(Error::Unreadable { reason: format!("no URL: {url}") }) };
         let order = self.ask(subject.territory, slot, || Request::new(Method::GET, url.clone())).await?;
         Ok(order::fetched(reference, order))
+    }
+
+    async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {
+        self.examine(known, budget).await
     }
 }
 

@@ -10,7 +10,7 @@ impl Settings {
     /// A provider and one of its territories.
     pub fn place(&self, provider: Option<&str>, territory: Option<&str>) -> Result<(String, String), String> {
         let (provider_name, provider): (_, &Provider) = pick("provider", provider, &self.providers)?;
-        let (territory, _) = pick("territory", territory, &provider.territories)?;
+        let (territory, ()) = pick("territory", territory, &names(provider.territories()))?;
         Ok((provider_name, territory))
     }
 
@@ -36,8 +36,7 @@ impl Settings {
     /// Where something can be asked: provider and territory.
     pub fn territories(&self) -> BTreeSet<(String, String)> {
         let of = |(name, provider): (&String, &Provider)| {
-            let territories: Vec<_> = provider.territories.keys().map(|one| (name.clone(), one.clone())).collect();
-            territories
+            provider.territories().into_iter().map(|one| (name.clone(), one.to_owned())).collect::<Vec<_>>()
         };
         self.providers.iter().flat_map(of).collect()
     }
@@ -46,8 +45,8 @@ impl Settings {
     pub fn knows(&self, provider: Option<&str>, territory: Option<&str>) -> Result<(), String> {
         let of = |name: &str| pick("provider", Some(name), &self.providers);
         let territories = match provider {
-            Some(name) => of(name)?.1.territories.keys().map(|name| (name.clone(), ())).collect(),
-            None => self.providers.values().flat_map(|one| one.territories.keys()).map(|n| (n.clone(), ())).collect(),
+            Some(name) => names(of(name)?.1.territories()),
+            None => names(self.providers.values().flat_map(Provider::territories)),
         };
         territory.map_or(Ok(()), |name| pick("territory", Some(name), &territories).map(drop))
     }
@@ -81,6 +80,10 @@ fn existing(queues: &[&str]) -> String {
     }
 }
 
+fn names<'a>(known: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, ()> {
+    known.into_iter().map(|name| (name.to_owned(), ())).collect()
+}
+
 fn pick<'a, T>(what: &str, name: Option<&str>, known: &'a BTreeMap<String, T>) -> Result<(String, &'a T), String> {
     let list = || known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     match name {
@@ -99,20 +102,16 @@ fn pick<'a, T>(what: &str, name: Option<&str>, known: &'a BTreeMap<String, T>) -
 mod tests {
     use super::*;
 
-    fn known(names: &[&str]) -> BTreeMap<String, ()> {
-        names.iter().map(|name| ((*name).to_owned(), ())).collect()
-    }
-
     #[test]
     fn the_only_one_may_be_left_out() {
-        assert_eq!(pick("territory", None, &known(&["eu"])), Ok(("eu".to_owned(), &())));
-        let error = pick("territory", None, &known(&["eu", "us"])).unwrap_err();
+        assert_eq!(pick("territory", None, &names(["eu"])), Ok(("eu".to_owned(), &())));
+        let error = pick("territory", None, &names(["eu", "us"])).unwrap_err();
         assert_eq!(error, "no territory is given, and the settings know several: eu, us");
     }
 
     #[test]
     fn an_unknown_one_is_told_the_known() {
-        let error = pick("provider", Some("nexwya"), &known(&["nexway"])).unwrap_err();
+        let error = pick("provider", Some("nexwya"), &names(["nexway"])).unwrap_err();
         assert_eq!(error, "provider \"nexwya\" is not in the settings, which know: nexway");
     }
 }

@@ -17,7 +17,7 @@ use super::secret::Secret;
 use super::source::{Origins, join, variable_name};
 
 /// What was found, and where everything stands.
-pub(super) struct Report {
+pub(crate) struct Report {
     pub origins: Origins,
     pub credentials: Option<PathBuf>,
     pub problems: Vec<Problem>,
@@ -38,10 +38,10 @@ impl Report {
 
 /// A mistake that has been reported already.
 #[derive(Debug)]
-pub(super) struct Reported;
+pub(crate) struct Reported;
 
 /// One table. Every method that takes a key out of it remembers the key as known.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     pub path: String,
     values: Map<String, Value>,
     known: Vec<String>,
@@ -72,6 +72,15 @@ impl<'a> Section<'a> {
         let mut names: Vec<_> = self.values.keys().cloned().collect();
         names.sort();
         names
+    }
+
+    /// What names a table here: providers, territories and sinks are called by it everywhere.
+    pub fn check_name(&mut self, name: &str) {
+        let bytes = name.as_bytes();
+        let regular = bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if !(regular && bytes.len() <= 32 && bytes.first().is_some_and(u8::is_ascii_lowercase)) {
+            self.problem(name, "not a name: at most 32 of a-z, 0-9 and _, beginning with a letter");
+        }
     }
 
     pub fn dotted(&self, key: &str) -> String {
@@ -272,6 +281,15 @@ impl<'a> Section<'a> {
         self.checked_url(key, &text)
     }
 
+    /// An address without a trailing slash, to be continued with a path.
+    pub fn base_url(&mut self, key: &str, what: &str) -> String {
+        let Some(url) = self.required_url(key, what) else { return String::new() };
+        if url.query().is_some() {
+            self.problem(key, "must not have a query (?…): paths are appended to it");
+        }
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+
     /// A proxy's address; plain http to it is usual, what goes through it is encrypted by itself.
     pub fn proxy(&mut self) -> Option<String> {
         let text = self.text("proxy").ok()??;
@@ -415,12 +433,12 @@ fn check_url(text: &str) -> Result<Url, String> {
 }
 
 /// Whether the address is this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     is_loopback_host(url.host_str().unwrap_or_default())
 }
 
 /// The same of a name or an address alone.
-pub(super) fn is_loopback_host(host: &str) -> bool {
+pub(crate) fn is_loopback_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }

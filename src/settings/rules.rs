@@ -9,7 +9,8 @@ use config::{Map, Value};
 
 use super::reader::{Report, Section};
 use super::sinks;
-use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, ProviderKind, Secret, Settings, Store};
+use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Store};
+use crate::provider::kinds::{Kind, UnknownKind};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -27,9 +28,10 @@ pub(super) fn settings(values: Map<String, Value>, report: &mut Report) -> Setti
     let store = store(root.section("store"));
     let poll = poll(root.section("poll"));
     let order_data = order_data(root.section("order_data"));
-    let providers = providers(root.section("providers"));
-    let territories: BTreeSet<_> = providers.values().flat_map(|provider| provider.territories.keys()).collect();
-    let sinks = sinks::read(root.section("sinks"), &territories);
+    let (providers, is_whole) = providers(root.section("providers"));
+    let territories: BTreeSet<_> = providers.values().flat_map(Provider::territories).collect();
+    // It would only repeat what is wrong with a provider.
+    let sinks = sinks::read(root.section("sinks"), is_whole.then_some(&territories));
     let admin = admin(root.section("admin"));
     let log = log(root.section("log"));
     root.finish();
@@ -80,80 +82,66 @@ fn order_data(mut section: Section) -> OrderData {
     OrderData { retry_first, retry_max }
 }
 
-fn providers(mut section: Section) -> BTreeMap<String, Provider> {
-    let mut providers = BTreeMap::new();
-    let mut accounts: BTreeMap<(String, String), String> = BTreeMap::new();
+/// Those whose kind is known, and whether that is all of them.
+fn providers(mut section: Section) -> (BTreeMap<String, Provider>, bool) {
+    let mut providers: BTreeMap<String, Provider> = BTreeMap::new();
     let names = section.names();
     if names.is_empty() {
         section.report.problem("providers", "no provider is configured; add a table [providers.NAME]");
     }
-    for name in names {
-        check_name(&mut section, &name);
-        let provider = provider(section.section(&name));
-        let account = (provider.api_url.clone(), provider.realm.clone());
-        let complete = !account.0.is_empty() && !account.1.is_empty();
-        match accounts.get(&account) {
-            Some(first) if complete => {
-                let text = format!(
-                    "api_url and realm are those of {first:?}; two would exceed the limit of the one account: \
-                     put their territories into one provider"
-                );
-                section.problem(&name, text);
-            }
-            _ => {
-                accounts.insert(account, name.clone());
-            }
+    let is_whole = names.iter().all(|name| {
+        section.check_name(name);
+        let Some(provider) = provider(section.section(name)) else { return false };
+        let twin = providers.iter().find(|(_, other)| other.kind.is_same_account(&provider.kind));
+        if let Some((first, _)) = twin {
+            section.problem(name, provider.kind.given_twice(first));
         }
-        providers.insert(name, provider);
-    }
+        providers.insert(name.clone(), provider);
+        true
+    });
     section.finish();
-    providers
+    (providers, is_whole)
 }
 
-fn provider(mut section: Section) -> Provider {
-    provider_kind(&mut section);
-    let api_url = base_url(&mut section, "api_url", "the API's address, such as https://api.nexway.store/connect");
-    let iam_url =
-        base_url(&mut section, "iam_url", "the token service's address, such as https://api.nexway.store/iam");
-    let realm = section.required("realm", "the realm name from your access data").unwrap_or_default();
-    let client_secret = section.required_secret("client_secret", "the client secret");
+fn provider(mut section: Section) -> Option<Provider> {
+    let Some(kind) = provider_kind(&mut section) else {
+        section.ignore_rest();
+        return None;
+    };
+    let kind_settings = kind.read(&mut section);
     let timeout = section.duration("timeout", 30 * SECOND, TIMEOUTS);
     let connect_timeout = section.duration("connect_timeout", timeout.min(10 * SECOND), TIMEOUTS);
     if connect_timeout > timeout {
         section.problem("connect_timeout", "must not be longer than timeout, which includes it");
     }
     let provider = Provider {
-        kind: ProviderKind::NexwayConnect,
-        api_url,
-        iam_url,
-        realm,
-        client_secret: client_secret.unwrap_or_else(stand_in),
+        kind: kind_settings,
         requests_per_second: requests_per_second(&mut section),
         concurrency: concurrency(&mut section, 16),
         timeout,
         connect_timeout,
         ca_file: section.path("ca_file"),
         proxy: section.proxy(),
-        territories: territories(section.section("territories")),
     };
-    section.finish();
-    provider
+    section.finish_with(|key| {
+        let owners = Kind::ALL.iter().filter(|owner| owner.keys().contains(&key));
+        let owners = owners.map(|owner| format!("{:?}", owner.as_str())).collect::<Vec<_>>().join(", ");
+        let kind = kind.as_str();
+        (!owners.is_empty()).then(|| format!("a key of kind {owners}; this provider is of kind {kind:?}"))
+    });
+    Some(provider)
 }
 
-fn provider_kind(section: &mut Section) {
-    match section.required("kind", "\"nexway-connect\"").as_deref() {
-        None | Some("nexway-connect") => {}
-        Some(other) => section.problem("kind", format!("{other:?} is unknown; known is \"nexway-connect\"")),
-    }
-}
-
-/// Without a trailing slash, to be continued with a path.
-fn base_url(section: &mut Section, key: &str, what: &str) -> String {
-    let Some(url) = section.required_url(key, what) else { return String::new() };
-    if url.query().is_some() {
-        section.problem(key, "must not have a query (?…): paths are appended to it");
-    }
-    url.as_str().trim_end_matches('/').to_owned()
+/// The kind whose keys are read: where the name is a slip, the one that was probably meant.
+fn provider_kind(section: &mut Section) -> Option<Kind> {
+    let names = Kind::ALL.iter().map(|kind| format!("{:?}", kind.as_str())).collect::<Vec<_>>().join(" or ");
+    let name = section.required("kind", &names)?;
+    name.parse()
+        .or_else(|unknown: UnknownKind| {
+            section.problem("kind", unknown.to_string());
+            unknown.near.ok_or(())
+        })
+        .ok()
 }
 
 fn requests_per_second(section: &mut Section) -> f64 {
@@ -172,30 +160,6 @@ fn requests_per_second(section: &mut Section) -> f64 {
 pub(super) fn concurrency(section: &mut Section, default: i64) -> usize {
     let concurrency = section.integer("concurrency", default, 1..=1_024);
     usize::try_from(concurrency).unwrap_or(1)
-}
-
-fn territories(mut section: Section) -> BTreeMap<String, Secret> {
-    let mut territories = BTreeMap::new();
-    let names = section.names();
-    if names.is_empty() {
-        section
-            .report
-            .problem(&section.path, "no territory is configured; add a table [providers.NAME.territories.eu]");
-    }
-    for name in names {
-        check_name(&mut section, &name);
-        let mut territory = section.section(&name);
-        let secret = territory.required_secret("secret", "the secret of this territory");
-        territory.finish();
-        territories.insert(name, secret.unwrap_or_else(stand_in));
-    }
-    section.finish();
-    territories
-}
-
-/// Takes the place of a secret whose absence has been reported.
-fn stand_in() -> Secret {
-    Secret::Inline(String::new().into())
 }
 
 fn admin(mut section: Section) -> Admin {
@@ -251,20 +215,10 @@ fn check_coverage(settings: &Settings, report: &mut Report) {
     if report.problems.iter().any(|problem| problem.key.starts_with("sinks")) {
         return; // it would only repeat what is wrong with a sink
     }
-    for (provider, territory) in
-        settings.providers.iter().flat_map(|(name, provider)| provider.territories.keys().map(move |t| (name, t)))
-    {
-        if settings.sinks_for("renewal.ready", territory).is_empty() {
+    for (provider, territory) in settings.territories() {
+        if settings.sinks_for("renewal.ready", &territory).is_empty() {
             let text = "no sink takes renewal.ready of this territory: its keys would reach nobody";
             report.problem(&format!("providers.{provider}.territories.{territory}"), text);
         }
-    }
-}
-
-pub(super) fn check_name(section: &mut Section, name: &str) {
-    let bytes = name.as_bytes();
-    let regular = bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    if !(regular && bytes.len() <= 32 && bytes.first().is_some_and(u8::is_ascii_lowercase)) {
-        section.problem(name, "not a name: at most 32 of a-z, 0-9 and _, beginning with a letter");
     }
 }

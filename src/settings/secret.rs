@@ -74,6 +74,11 @@ pub enum SecretError {
 }
 
 impl Secret {
+    /// Takes the place of a secret whose absence has been reported.
+    pub(crate) fn stand_in() -> Self {
+        Self::Inline(String::new().into())
+    }
+
     /// Reads the secret, anew on every call: a file may have been replaced. One newline at its end is not part of it.
     ///
     /// A bare name is looked for in `$CREDENTIALS_DIRECTORY`, first as systemd names the files of a directory

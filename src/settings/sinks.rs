@@ -21,7 +21,7 @@ pub use webhook::Webhook;
 
 use super::problem::nearest;
 use super::reader::Section;
-use super::rules::{SECOND, TIMEOUTS, check_name, concurrency};
+use super::rules::{SECOND, TIMEOUTS, concurrency};
 use super::{DEFAULT_EVENTS, EVENTS, Secret};
 
 /// One receiver of messages.
@@ -103,11 +103,11 @@ const KINDS: [(&str, &[&str]); 9] = [
     ("queue", &[]),
 ];
 
-/// All of them, and the built-in queue where there is none.
-pub(super) fn read(mut section: Section, territories: &BTreeSet<&String>) -> BTreeMap<String, Sink> {
+/// All of them, and the built-in queue where there is none. Without `territories` it is not known which there are.
+pub(super) fn read(mut section: Section, territories: Option<&BTreeSet<&str>>) -> BTreeMap<String, Sink> {
     let mut sinks = BTreeMap::new();
     for name in section.names() {
-        check_name(&mut section, &name);
+        section.check_name(&name);
         sinks.insert(name.clone(), sink(section.section(&name), territories));
     }
     section.finish();
@@ -133,7 +133,7 @@ fn default_events() -> Vec<String> {
     DEFAULT_EVENTS.map(str::to_owned).to_vec()
 }
 
-fn sink(mut section: Section, known: &BTreeSet<&String>) -> Sink {
+fn sink(mut section: Section, known: Option<&BTreeSet<&str>>) -> Sink {
     let events = events(&mut section);
     let territories = territories(&mut section, known);
     let concurrency = concurrency(&mut section, 8);
@@ -191,10 +191,11 @@ fn events(section: &mut Section) -> Option<Vec<String>> {
     if events.iter().any(|event| event == "*") { None } else { Some(events) }
 }
 
-fn territories(section: &mut Section, known: &BTreeSet<&String>) -> Vec<String> {
+fn territories(section: &mut Section, known: Option<&BTreeSet<&str>>) -> Vec<String> {
     let territories = section.list("territories").unwrap_or_default();
-    for name in territories.iter().filter(|name| *name != "*" && !known.contains(name)) {
-        let list = known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let unknown = |name: &&String| *name != "*" && known.is_some_and(|known| !known.contains(name.as_str()));
+    for name in territories.iter().filter(unknown) {
+        let list = known.into_iter().flatten().copied().collect::<Vec<_>>().join(", ");
         section.problem("territories", format!("unknown territory {name:?}; configured are: {list}"));
     }
     if territories.iter().any(|name| name == "*") { Vec::new() } else { territories }

@@ -206,7 +206,7 @@ pub(super) fn variable_name(dotted: &str) -> String {
 
 /// Where each value was written, by dotted key.
 #[derive(Debug, Default)]
-pub(super) struct Origins {
+pub(crate) struct Origins {
     file: Option<PathBuf>,
     lines: BTreeMap<String, usize>,
     variables: BTreeMap<String, String>,

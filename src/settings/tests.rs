@@ -82,7 +82,7 @@ fn defaults_are_those_of_the_design() {
     let Loaded { settings, warnings, .. } = loaded(PROVIDER);
     assert_eq!(warnings, Vec::<String>::new());
     let provider = &settings.providers["nexway"];
-    assert_eq!(provider.api_url, "https://api.example/connect");
+    assert_eq!(provider.kind.to_string(), "https://api.example/connect, realm acme, territories eu");
     assert_eq!(
         (provider.requests_per_second, provider.concurrency, provider.timeout, provider.connect_timeout),
         (5.0, 16, Duration::from_secs(30), Duration::from_secs(10))
@@ -204,7 +204,7 @@ renewald.toml:6: poll.window_before: 3 needs a unit; write for example "3s", "3m
 renewald.toml:8: order_data.retry_first: must not be longer than order_data.retry_max
 renewald.toml:9: providers.Nexway: not a name: at most 32 of a-z, 0-9 and _, beginning with a letter
 renewald.toml:9: providers.Nexway.iam_url: missing; give the token service's address, such as https://api.nexway.store/iam
-renewald.toml:10: providers.Nexway.kind: "nexway-conect" is unknown; known is "nexway-connect"
+renewald.toml:10: providers.Nexway.kind: "nexway-conect" is unknown (did you mean "nexway-connect"?); known are nexway-connect
 renewald.toml:11: providers.Nexway.api_url: must begin with https:// or http://
 renewald.toml:12: providers.Nexway.realm: missing; give the realm name from your access data
 renewald.toml:13: providers.Nexway.client_secret: given twice: providers.Nexway.client_secret and providers.Nexway.client_secret_file; keep one
@@ -251,7 +251,8 @@ fn the_environment_lies_over_the_file() {
     let provider = &settings.providers["nexway"];
     assert_eq!(settings.poll.every, Duration::from_secs(7_200));
     assert_eq!(settings.poll.window_after, Duration::from_secs(86_400));
-    assert_eq!((provider.requests_per_second, provider.concurrency, provider.realm.as_str()), (7.5, 4, "123"));
+    assert_eq!((provider.requests_per_second, provider.concurrency), (7.5, 4));
+    assert!(provider.kind.to_string().contains("realm 123"), "{}", provider.kind);
     assert_eq!(settings.sinks["q"].events.as_deref().unwrap(), ["renewal.ready", "subscription.ended"]);
     assert_eq!((settings.admin.listen.as_str(), settings.admin.reveal), ("", true));
 }
@@ -360,6 +361,15 @@ fn one_account_belongs_to_one_provider() {
         "{message}"
     );
     assert!(load_with(&format!("{PROVIDER}{}", twin.replace("acme", "other")), &[]).is_ok());
+}
+
+#[test]
+fn a_provider_of_unknown_kind_brings_no_other_mistakes() {
+    let text = PROVIDER.replace("nexway-connect", "sms");
+    assert_eq!(
+        load_with(&format!("{text}[sinks.q]\nkind = 'queue'\nterritories = ['eu']"), &[]).unwrap_err(),
+        "renewald.toml:3: providers.nexway.kind: \"sms\" is unknown; known are nexway-connect"
+    );
 }
 
 #[test]
@@ -638,9 +648,9 @@ fn no_debug_output_shows_a_secret() {
     let loaded = loaded(&text);
     assert_eq!(loaded.warnings.len(), 2);
     assert!(!format!("{loaded:?}").contains("hush"));
-    let secret = &loaded.settings.providers["nexway"].client_secret;
-    assert_eq!(secret.read().unwrap().expose_secret(), "hush");
-    assert_eq!(loaded.settings.secrets().len(), 2);
+    let secrets = loaded.settings.secrets();
+    assert_eq!(secrets.len(), 2);
+    assert!(secrets.iter().all(|secret| secret.read().unwrap().expose_secret() == "hush"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::budget::Slot;
 use crate::provider::nexway_connect::convention::CONVENTION;
-use crate::provider::{Class, Error, Fetched, Seen, Sighting, Subject, Verdict};
+use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Seen, Sighting, Subject, Verdict};
 use crate::renewal::news::KnownDelivery;
 use crate::store::{Access, NewSubscription};
 
@@ -43,6 +43,10 @@ impl Provider for Refusing {
     async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
         Err(Error::Unreadable { reason: "not asked for here".into() })
     }
+
+    async fn check(&self, _: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
+        (Vec::new(), false)
+    }
 }
 
 /// Answers polls, and does this with the first of them: somebody else changes the database meanwhile.
@@ -59,6 +63,10 @@ impl<F: FnOnce() + Send + Sync> Provider for Meanwhile<F> {
 
     async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
         Err(Error::Unreadable { reason: "not asked for here".into() })
+    }
+
+    async fn check(&self, _: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
+        (Vec::new(), false)
     }
 }
 
@@ -95,6 +103,10 @@ impl Provider for Waiting {
         self.note(Kind::OrderData, reference);
         Ok(Fetched::refused(Verdict { class: Class::Waiting, code: 1051, message: String::new() }))
     }
+
+    async fn check(&self, _: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
+        (Vec::new(), false)
+    }
 }
 
 /// With two requests in hand, answers the first with 429 and the second after it.
@@ -119,6 +131,10 @@ impl Provider for Pausing {
 
     async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
         Err(Error::Unreadable { reason: "not asked for here".into() })
+    }
+
+    async fn check(&self, _: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
+        (Vec::new(), false)
     }
 }
 

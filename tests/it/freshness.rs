@@ -130,7 +130,7 @@ fn a_change_of_the_rate_takes_effect_at_once_and_never_exceeds_either() {
     });
 }
 
-fn sweeper(site: &Site, budget: Budget) -> Sweeper<renewald::provider::nexway_connect::NexwayConnect> {
+fn sweeper(site: &Site, budget: Budget) -> Sweeper<renewald::provider::Configured> {
     let settings =
         Arc::new(Settings::load(Some(&site.path("renewald.toml"))).expect("the settings are right").settings);
     let store = Store::open(&site.database(), Access::Command).expect("the store opens");

@@ -146,7 +146,7 @@ fn settings_and_messages_show_nothing_by_debug() {
     let (_sandbox, site, canaries) = with_canaries(&receiver);
     let settings = renewald::settings::Settings::load(Some(&site.path("renewald.toml"))).unwrap();
     assert_none(&canaries, &format!("{settings:?} {settings:#?}"), "the settings");
-    let secret = settings.settings.providers["nexway"].client_secret.read().unwrap();
+    let secret = settings.settings.providers["nexway"].kind.secrets()[0].read().unwrap();
     assert_none(&canaries, &format!("{secret:?}"), "a secret");
     site.catch_up();
     let store = renewald::store::Store::open(&site.database(), renewald::store::Access::Command).unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::stage::{PROVIDER, Stage};
 use crate::cli::{Error, Exit};
-use crate::settings::Settings;
+use crate::settings::{Provider, Settings};
 
 /// The sink whose file is held against the provider's books.
 pub(super) const SHOP: &str = "shop";
@@ -51,7 +51,7 @@ impl Place {
         let file = self.settings_file();
         fs::write(&file, settings_text(stage)).map_err(|error| cannot_create(&file, &error))?;
         let mut settings = Settings::load(Some(&file))?.settings;
-        let provider = settings.providers.get_mut(PROVIDER).filter(|provider| provider.api_url == stage.api_url());
+        let provider = settings.providers.get_mut(PROVIDER).filter(|provider| is_of(provider, stage));
         match provider {
             // The sandbox is on this machine: no proxy of the environment's reaches it.
             Some(provider) if settings.store.path == self.database() => provider.proxy = Some(String::new()),
@@ -62,6 +62,11 @@ impl Place {
         }
         Ok(settings)
     }
+}
+
+/// Whether the account, in a few words, begins with the address of ours.
+fn is_of(provider: &Provider, stage: &dyn Stage) -> bool {
+    provider.kind.to_string().starts_with(&stage.api_url())
 }
 
 /// The environment's settings lie over any file's; a demo must not touch what they name.

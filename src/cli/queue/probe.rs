@@ -92,12 +92,8 @@ fn message(args: &TestArgs, sink: &Sink, settings: &Settings, now: Timestamp) ->
 
 /// A provider and a territory whose messages the sink takes.
 fn place(sink: &Sink, settings: &Settings) -> (String, String) {
-    let all = settings
-        .providers
-        .iter()
-        .flat_map(|(provider, one)| one.territories.keys().map(move |territory| (provider.clone(), territory.clone())));
     let taken = |territory: &String| sink.territories.is_empty() || sink.territories.contains(territory);
-    all.into_iter().find(|(_, territory)| taken(territory)).unwrap_or_default()
+    settings.territories().into_iter().find(|(_, territory)| taken(territory)).unwrap_or_default()
 }
 
 fn text(answer: &Answer) -> String {

@@ -1,0 +1,35 @@
+//! What a client of any kind is made with besides its own settings, and why it cannot be made.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::settings::secret::SecretError;
+use crate::tls;
+
+/// How requests travel, as the settings have it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// For one request, the body of its answer included.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<String>,
+    /// How many connections are kept open.
+    pub concurrency: usize,
+}
+
+/// Why the settings of an account cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("{key} is not an http or https URL without query and fragment")]
+    Url { key: &'static str },
+    /// Names the secret and does not show it.
+    #[error("{what} holds characters that fit no HTTP header")]
+    Header { what: String },
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] reqwest::Error),
+}

@@ -1,0 +1,198 @@
+//! The kinds of providers: a line in the list below for each, and everything else about it in its folder.
+//!
+//! A folder has the client, named as the kind is, its `convention`, and `settings` with what the methods of [`KindSettings`] ask
+//! of it.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::connection::{ConfigError, Connection};
+use super::{Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject};
+use crate::budget::{Budget, Slot};
+use crate::convention::Convention;
+use crate::settings::problem::nearest;
+use crate::settings::reader::Section;
+use crate::settings::secret::Secret;
+
+/// What the only territory is called where the provider has none.
+pub const IMPLIED_TERRITORY: &str = "default";
+
+/// What `init` writes where only the operator knows better.
+pub const PLACEHOLDER: &str = "CHANGE-ME";
+
+macro_rules! kinds {
+    ($($(#[$only:meta])* $kind:ident = $name:literal in $folder:ident),+ $(,)?) => {
+        /// Whose API a provider speaks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[$only])* $kind),+
+        }
+
+        /// The keys that only one kind has.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum KindSettings {
+            $($(#[$only])* $kind(super::$folder::settings::Settings)),+
+        }
+
+        /// A provider of any kind, as the settings have it.
+        pub enum Configured {
+            $($(#[$only])* $kind(super::$folder::$kind)),+
+        }
+
+        impl Kind {
+            pub const ALL: &'static [Self] = &[$($(#[$only])* Self::$kind),+];
+
+            /// As `kind` in the settings names it.
+            pub fn as_str(self) -> &'static str {
+                match self { $($(#[$only])* Self::$kind => $name),+ }
+            }
+
+            /// How it names subscriptions and deliveries.
+            pub fn convention(self) -> &'static Convention {
+                match self { $($(#[$only])* Self::$kind => &super::$folder::convention::CONVENTION),+ }
+            }
+
+            /// The keys that only this kind has.
+            pub fn keys(self) -> &'static [&'static str] {
+                match self { $($(#[$only])* Self::$kind => super::$folder::settings::KEYS),+ }
+            }
+
+            /// Takes them out of a provider's table, and reports what is wrong with them.
+            pub(crate) fn read(self, section: &mut Section<'_>) -> KindSettings {
+                match self { $($(#[$only])* Self::$kind => KindSettings::$kind(super::$folder::settings::read(section))),+ }
+            }
+        }
+
+        impl KindSettings {
+            pub fn kind(&self) -> Kind {
+                match self { $($(#[$only])* Self::$kind(_) => Kind::$kind),+ }
+            }
+
+            pub fn convention(&self) -> &'static Convention {
+                self.kind().convention()
+            }
+
+            /// Their names, sorted; a kind that has none says [`IMPLIED_TERRITORY`].
+            pub fn territories(&self) -> Vec<&str> {
+                match self { $($(#[$only])* Self::$kind(one) => one.territories()),+ }
+            }
+
+            pub fn secrets(&self) -> Vec<&Secret> {
+                match self { $($(#[$only])* Self::$kind(one) => one.secrets()),+ }
+            }
+
+            /// Every other file that a client is made with.
+            pub fn files(&self) -> Vec<&Path> {
+                match self { $($(#[$only])* Self::$kind(one) => one.files()),+ }
+            }
+
+            /// What tells accounts of this kind apart; whoever shares it shares the provider's limit.
+            fn account(&self) -> Vec<&str> {
+                match self { $($(#[$only])* Self::$kind(one) => one.account()),+ }
+            }
+
+            /// What to say of two providers that are one account; `first` is the name of the other.
+            pub fn given_twice(&self, first: &str) -> String {
+                match self { $($(#[$only])* Self::$kind(one) => one.given_twice(first)),+ }
+            }
+
+            /// What still holds the [`PLACEHOLDER`], for `check`: nothing need be asked with it.
+            pub fn unfinished(&self) -> Option<String> {
+                match self { $($(#[$only])* Self::$kind(one) => one.unfinished()),+ }
+            }
+
+            /// The account's client, its secrets read. Nothing is asked yet.
+            pub fn client(&self, connection: Connection, budget: Budget) -> Result<Configured, ConfigError> {
+                Ok(match self {
+                    $($(#[$only])* Self::$kind(one) => Configured::$kind(one.client(connection, budget)?)),+
+                })
+            }
+        }
+
+        /// The account in a few words, for `check`.
+        impl fmt::Display for KindSettings {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $($(#[$only])* Self::$kind(one) => one.fmt(f)),+ }
+            }
+        }
+
+        impl Provider for Configured {
+            async fn look(&self, subject: Subject<'_>, slot: Slot) -> Result<Sighting, Error> {
+                match self { $($(#[$only])* Self::$kind(one) => one.look(subject, slot).await),+ }
+            }
+
+            async fn fetch(&self, subject: Subject<'_>, reference: &str, slot: Slot) -> Result<Fetched, Error> {
+                match self { $($(#[$only])* Self::$kind(one) => one.fetch(subject, reference, slot).await),+ }
+            }
+
+            async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {
+                match self { $($(#[$only])* Self::$kind(one) => one.check(known, budget).await),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    NexwayConnect = "nexway-connect" in nexway_connect,
+}
+
+impl KindSettings {
+    /// Whether both are the same account, with one limit to keep to. Where something is missing that cannot be told.
+    pub fn is_same_account(&self, other: &Self) -> bool {
+        let account = self.account();
+        self.kind() == other.kind() && account == other.account() && !account.contains(&"")
+    }
+}
+
+/// A name that no kind has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is unknown{}; known are {}", hint(*.near), names().join(", "))]
+pub struct UnknownKind {
+    name: String,
+    /// The kind that was probably meant.
+    pub near: Option<Kind>,
+}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        let named = |name: &str| Self::ALL.iter().copied().find(|kind| kind.as_str() == name);
+        named(name).ok_or_else(|| UnknownKind { name: name.to_owned(), near: nearest(name, names()).and_then(named) })
+    }
+}
+
+fn names() -> Vec<&'static str> {
+    Kind::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
+fn hint(near: Option<Kind>) -> String {
+    near.map(|near| format!(" (did you mean {:?}?)", near.as_str())).unwrap_or_default()
+}
+
+/// What each answer says; for [`crate::fuzzing`].
+pub(crate) use super::nexway_connect::{read_order, read_status, read_token};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_name_of_its_own() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(*kind));
+        }
+        assert_eq!(names().into_iter().collect::<std::collections::BTreeSet<_>>().len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_the_nearest() {
+        let error = "nexway-conect".parse::<Kind>().unwrap_err();
+        assert_eq!(error.near.map(Kind::as_str), Some("nexway-connect"));
+        assert!(
+            error.to_string().starts_with("\"nexway-conect\" is unknown (did you mean \"nexway-connect\"?); known are")
+        );
+        assert_eq!("sms".parse::<Kind>().unwrap_err().near, None);
+    }
+}
