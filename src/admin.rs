@@ -41,8 +41,6 @@ use crate::settings::{SecretError, Settings};
 use crate::signals::Shutdown;
 use crate::store::{self, Store};
 
-pub use self::openapi::document;
-
 /// What requests in hand get when the endpoint closes.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 

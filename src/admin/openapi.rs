@@ -1,18 +1,23 @@
 //! The OpenAPI document: collected from the handlers, and what is the same for all of them added here.
 
+use std::sync::Arc;
+
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Content, InfoBuilder, OpenApi, Ref, Response};
 use utoipa::{PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
 
+use super::Site;
 use super::problem::{self, Problem};
-use super::router;
 
 const TOKEN: &str = "token";
 
+/// Those that are open to everybody, and those for whoever has the token.
+pub(super) type Paths = (OpenApiRouter<Arc<Site>>, OpenApiRouter<Arc<Site>>);
+
 /// The document that `/openapi.json` serves.
-pub fn document() -> OpenApi {
-    let (open, guarded) = router::paths();
+pub(super) fn document((open, guarded): Paths) -> OpenApi {
     let (_, mut document) = open.split_for_parts();
     let (_, mut guarded) = guarded.split_for_parts();
     guarded.paths.paths.values_mut().flat_map(operations).for_each(guard);

@@ -22,7 +22,7 @@ use crate::text::visible;
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Every path with its handler, and its part of the OpenAPI document.
-pub(super) fn paths() -> (OpenApiRouter<Arc<Site>>, OpenApiRouter<Arc<Site>>) {
+fn paths() -> openapi::Paths {
     let open = OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
@@ -46,7 +46,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
     let (open, guarded) = paths();
     let (open, _) = open.split_for_parts();
     let (guarded, _) = guarded.split_for_parts();
-    let document = Arc::new(openapi::document());
+    let document = Arc::new(openapi::document(paths()));
     open.route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
         .merge(guarded.route_layer(from_fn_with_state(site.clone(), gate::check)))
         .fallback(|uri: Uri| {
