@@ -14,7 +14,7 @@
 //! | Module | Owns |
 //! |---|---|
 //! | [`cli`] | the command line, one thin file per command |
-//! | [`settings`] | settings, read once and checked whole; the only reader of the environment |
+//! | [`rules`] | from settings to the rules of decisions |
 //! | [`logging`] | log lines to stderr |
 //! | [`daemon`] | `run` and `once`: the same passes |
 //! | [`admin`] | health, metrics and the JSON API, over HTTP |
@@ -76,6 +76,7 @@ pub mod pulse;
 pub mod relay;
 pub mod renewal;
 pub mod retry;
+pub mod rules;
 pub mod sandbox;
 pub mod schedule;
 pub mod settings;

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use crate::choice::Lane;
 use crate::clock::Timestamp;
-use crate::settings::Settings;
 use crate::text::forms::text_forms;
 use life::Life;
 
@@ -39,19 +38,6 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn from_settings(settings: &Settings) -> Self {
-        let Settings { poll, order_data, .. } = settings;
-        Self {
-            every: poll.every,
-            window_before: poll.window_before,
-            window_after: poll.window_after,
-            ended_after: poll.ended_after,
-            max_generation_jump: poll.max_generation_jump,
-            retry_first: order_data.retry_first,
-            retry_max: order_data.retry_max,
-        }
-    }
-
     /// How long after an answer the next one is due.
     pub fn interval(&self, pace: Pace) -> Duration {
         match pace {
