@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use self::alerts::Watchman;
 pub use self::catch_up::{Aftermath, CaughtUp};
 use self::crew::{Crew, Name, Part};
-pub use self::parts::{client, sink};
+pub use self::parts::{client, sink, vault};
 use self::plans::{Built, Plans};
 use self::reload::Reload;
 pub use self::reload::Source;
@@ -39,7 +39,6 @@ use crate::signals::{Shutdown, Signals};
 use crate::sink::Configured;
 use crate::store::{self, Store};
 use crate::sweep::{self, Scope, Sweeper};
-use crate::vault::Vault;
 
 /// How often the schedule rings.
 const TICK: Duration = Duration::from_secs(30);
@@ -112,7 +111,7 @@ impl Worker {
     /// # Errors
     /// Every secret that is missing, and all else that cannot be used.
     pub fn new(settings: Arc<Settings>, store: Store) -> Result<Self, Error> {
-        let store = store.with_vault(Vault::from_settings(&settings.store));
+        let store = store.with_vault(parts::vault(&settings.store));
         let Built { plans, clients, sinks } = plans::build(settings, None)?;
         let sweeper = |(name, client): (String, _)| plans.sweeper(&name, client, &store);
         let relay = |(name, sink): (String, _)| Relay::new(store.clone(), sink, plans.route(&name));

@@ -14,6 +14,8 @@
 //! | Module | Owns |
 //! |---|---|
 //! | [`cli`] | the command line, one thin file per command |
+//! | [`settings`] | settings, read once and checked whole, from file and environment |
+//! | [`environment`] | whether the journal or systemd listens, and colour is wanted |
 //! | [`rules`] | from settings to the rules of decisions |
 //! | [`logging`] | log lines to stderr |
 //! | [`daemon`] | `run` and `once`: the same passes |
@@ -63,6 +65,7 @@ pub mod clock;
 pub mod convention;
 pub mod daemon;
 pub mod delivery;
+pub mod environment;
 pub mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -3,6 +3,8 @@
 //!
 //! What is logged, and that it holds no key and no secret, is decided where it is logged.
 
+pub mod level;
+
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -19,15 +21,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use self::level::filter;
 use crate::clock::Timestamp;
-use crate::settings::{self, Log, LogFormat};
+use crate::environment::{is_journal, no_colour};
+use crate::settings::{Log, LogFormat};
 use crate::text::{visible, visible_json};
-
-/// From quiet to talkative.
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-
-/// Crates that log at `error` what they also return as an error.
-const QUIET: [&str; 2] = ["lapin", "async_nats"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -101,7 +99,7 @@ pub fn init(log: &Log, verbosity: i8) -> Result<Logging, Error> {
 /// The same where `bar` may be on the terminal: it steps aside while a line is written, else each would leave a copy of it behind.
 pub fn init_around(bar: ProgressBar, log: &Log, verbosity: i8) -> Result<Logging, Error> {
     let stderr = std::io::stderr();
-    let colour = stderr.is_terminal() && !settings::no_colour() && log.format == LogFormat::Auto;
+    let colour = stderr.is_terminal() && !no_colour() && log.format == LogFormat::Auto;
     let spoken = Spoken::new(log.format);
     // Where there is none, a reload may not ask for it either.
     let fields = tracing_journald::layer().ok();
@@ -109,7 +107,7 @@ pub fn init_around(bar: ProgressBar, log: &Log, verbosity: i8) -> Result<Logging
     if log.format == LogFormat::Journald && !has_journal {
         return Err(Error::NoJournal);
     }
-    let style = Style { spoken: spoken.clone(), colour, journal: settings::is_journal(&stderr), fields };
+    let style = Style { spoken: spoken.clone(), colour, journal: is_journal(&stderr), fields };
     let (filter, handle) = reload::Layer::new(filter(&log.level, verbosity).map_err(Error::Level)?);
     let writer = move || Stderr { bar: bar.clone() };
     tracing::subscriber::set_global_default(subscriber(filter, style, writer)).map_err(Error::AlreadySet)?;
@@ -129,43 +127,6 @@ impl Write for Stderr {
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stderr().flush()
     }
-}
-
-/// Whether `log.level` can be understood: a level, or directives as `tracing_subscriber::EnvFilter` reads them
-/// (`info,renewald::sweep=debug`). The text says what is wrong.
-pub fn check_level(level: &str) -> Result<(), String> {
-    filter(level, 0).map(|_| ())
-}
-
-/// Other crates are held at `warn` unless a directive names them: at `debug` they print request headers, and with them
-/// tokens and secrets. The brokers' clients are held at nothing: what fails is told by their sinks.
-fn filter(level: &str, verbosity: i8) -> Result<EnvFilter, String> {
-    let mut own = position("info")?;
-    let mut named = Vec::new();
-    for directive in level.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
-        if directive.contains('=') {
-            named.push(directive);
-        } else {
-            own = position(directive)?;
-        }
-    }
-    // `-qqqq` still leaves errors; only `off` in the settings silences them.
-    let own = if verbosity == 0 { own } else { own.saturating_add_signed(verbosity.into()).clamp(1, LEVELS.len() - 1) };
-    let others = own.min(position("warn")?);
-    let mut directives = vec![LEVELS[others].to_owned(), format!("renewald={}", LEVELS[own])];
-    directives.extend(QUIET.map(|target| format!("{target}=off")));
-    directives.extend(named.into_iter().map(str::to_owned));
-    // It prints whole messages, and with them licence keys: whatever is named.
-    directives.push("lapin::returned_messages=off".to_owned());
-    EnvFilter::builder()
-        .parse(directives.join(","))
-        .map_err(|error| format!("not a level nor a list of directives: {error}"))
-}
-
-fn position(level: &str) -> Result<usize, String> {
-    LEVELS.iter().position(|known| known.eq_ignore_ascii_case(level)).ok_or_else(|| {
-        format!("{level:?} is unknown; known are error, warn, info, debug, trace, and directives such as \"info,renewald::sweep=debug\"")
-    })
 }
 
 #[derive(Default)]
@@ -446,13 +407,5 @@ mod tests {
         for level in ["info", "trace", "lapin=trace", "lapin::returned_messages=trace,info"] {
             assert_eq!(logged(level, 9, Style::default(), returned), "", "{level}");
         }
-    }
-
-    #[test]
-    fn a_misspelt_level_is_refused() {
-        let reason = check_level("inof").unwrap_err();
-        assert!(reason.starts_with("\"inof\" is unknown; known are error, warn"), "{reason}");
-        assert!(check_level("renewald=loud").is_err());
-        assert!(check_level("warn,renewald::sweep=debug").is_ok());
     }
 }

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::clock::Timestamp;
+use crate::environment;
 use crate::forecast::Forecast;
 use crate::pulse::Pulses;
 use crate::renewal::Rules;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use crate::store::{self, Leeway, QueueDepth, Store, counts_of};
 
 /// A loop that has not turned for so long hangs; see [`crate::pulse::LONGEST_WAIT`].
@@ -71,7 +72,7 @@ async fn feed_every(every: Duration, turns_within: Duration, pulses: Pulses, mut
 
 /// Keeps the line that `systemctl status` shows up to date.
 pub async fn tell(store: Store, settings: watch::Receiver<Arc<Settings>>) {
-    if !settings::is_notified() {
+    if !environment::is_notified() {
         return std::future::pending().await;
     }
     // Nobody else waits for these counts.

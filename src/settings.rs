@@ -15,16 +15,13 @@ mod source;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::provider::kinds::KindSettings;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{Place, Problem, Problems, nearest};
-pub use secret::{ENCRYPTION_KEY_BYTES, Secret, SecretError};
+pub use secret::{Secret, SecretError};
 pub use sinks::{Sink, SinkKind};
 
 /// Where settings are looked for when neither `--config` nor `$RENEWALD_CONFIG` names a file.
@@ -138,7 +135,7 @@ pub struct Admin {
 /// What is logged and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
-    /// As [`crate::logging::check_level`] accepts it.
+    /// As [`crate::logging::level::check`] accepts it.
     pub level: String,
     pub format: LogFormat,
 }
@@ -204,26 +201,4 @@ fn ignored(name: &str) -> Problem {
     let text = "is ignored: a setting's variable begins with RENEWALD__ and has two underscores behind each table, \
                 as in RENEWALD__POLL__EVERY";
     Problem { place: Place::Variable(name.to_owned()), key: String::new(), text: text.to_owned() }
-}
-
-/// Whether what is written to `stream` goes to the journal: systemd says so in `$JOURNAL_STREAM`, by device and inode.
-pub fn is_journal(stream: impl AsFd) -> bool {
-    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| is_stream(&journal, stream))
-}
-
-fn is_stream(device_and_inode: &str, stream: impl AsFd) -> bool {
-    let file = stream.as_fd().try_clone_to_owned().map(File::from);
-    let metadata = file.and_then(|file| file.metadata());
-    metadata.is_ok_and(|file| device_and_inode == format!("{}:{}", file.dev(), file.ino()))
-}
-
-/// Whether somebody started us who wants to be told how things stand: systemd, for a service of `Type=notify`.
-pub fn is_notified() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
-}
-
-/// Whether the user wants no colour (`$NO_COLOR` not empty) or the terminal has none (`TERM=dumb`).
-pub fn no_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }

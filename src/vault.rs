@@ -13,8 +13,8 @@ use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::settings::{self, ENCRYPTION_KEY_BYTES as KEY_BYTES};
-
+/// Of a key.
+pub const KEY_BYTES: usize = 32;
 /// A sealed body begins with it.
 const FORMAT: u8 = 1;
 const NONCE_BYTES: usize = 24;
@@ -107,14 +107,10 @@ impl Vault {
         Self { current: Ok(Some(current)), previous: Ok(previous) }
     }
 
-    /// Reads the keys that the settings name. One that cannot be read is no error here: [`Vault::trouble`] tells of it, and
-    /// what needs it waits.
-    pub fn from_settings(settings: &settings::Store) -> Self {
-        let read = |secret: &Option<settings::Secret>| {
-            let bytes = secret.as_ref().map(settings::Secret::read_encryption_key).transpose();
-            bytes.map(|bytes| bytes.map(|bytes| Key::new(&bytes))).map_err(|error| crate::chain(&error))
-        };
-        Self { current: read(&settings.encryption_key), previous: read(&settings.encryption_key_previous) }
+    /// With the keys that are configured. One that cannot be read is no error here: [`Vault::trouble`] tells of it, and what needs
+    /// it waits.
+    pub fn with_keys(current: Result<Option<Key>, String>, previous: Result<Option<Key>, String>) -> Self {
+        Self { current, previous }
     }
 
     /// Why a key that is configured is not there.

@@ -11,14 +11,14 @@ use crate::budget::Budget;
 use crate::cli::table::folded;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::daemon;
 use crate::forecast::{Forecast, Load};
 use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
 use crate::store::{NOBODY_ASKS, Store, counts_of};
 use crate::text::{number_of, visible};
-use crate::vault::{self, Vault};
+use crate::vault;
+use crate::{daemon, environment};
 
 /// Requests in flight that ordinary polls never use.
 const KEPT_IN_FLIGHT: usize = 2;
@@ -95,7 +95,7 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
     settings_file(&loaded, &mut findings);
     secrets(settings, &mut findings);
     let store = files::look(&settings.store.path, &mut findings);
-    let store = store.map(|store| store.with_vault(Vault::from_settings(&settings.store)));
+    let store = store.map(|store| store.with_vault(daemon::vault(&settings.store)));
     payloads(settings, store.as_ref(), &mut findings).await?;
     for (name, provider) in &settings.providers {
         account(name, provider, &mut findings);
@@ -300,7 +300,7 @@ fn report(findings: Findings, context: &Context) -> Result<Exit, Error> {
     if context.global.json {
         context.print_json(&Answer { ok, items: findings.items })?;
     } else {
-        let colour = std::io::stdout().is_terminal() && !settings::no_colour();
+        let colour = std::io::stdout().is_terminal() && !environment::no_colour();
         let quiet = context.global.quiet > 0;
         let shown = findings.items.iter().filter(|item| !quiet || item.level != Level::Ok);
         let lines: String = shown.map(|item| line(item, colour)).collect();

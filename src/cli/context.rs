@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::{Error, Exit, Global, owner};
+use crate::daemon;
 use crate::settings::{Loaded, Settings};
 use crate::store::{self, Access, Store};
 use crate::text::visible_json;
-use crate::vault::Vault;
 
 /// The options of every command and what follows from them.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Context {
 
     /// The same with the keys for payloads, for what shows or hands them out.
     pub fn store_with_keys(&self, settings: &Settings) -> Result<Store, Error> {
-        Ok(self.store(settings)?.with_vault(Vault::from_settings(&settings.store)))
+        Ok(self.store(settings)?.with_vault(daemon::vault(&settings.store)))
     }
 
     /// Prints one JSON object on a line of its own, harmless to a terminal.

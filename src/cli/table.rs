@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 
 use crate::clock::Timestamp;
-use crate::settings;
+use crate::environment;
 use crate::text::visible;
 
 /// Between two columns.
@@ -93,7 +93,7 @@ fn fold(text: &str, mut used: usize, indent: usize, width: usize) -> String {
 
 /// The text in bold on a terminal that may show it.
 pub fn bold(text: &str) -> String {
-    if std::io::stdout().is_terminal() && !settings::no_colour() {
+    if std::io::stdout().is_terminal() && !environment::no_colour() {
         format!("\x1b[1m{text}\x1b[0m")
     } else {
         text.to_owned()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::budget::Budget;
+use crate::environment::is_journal;
 use crate::provider;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::settings::{self, SinkKind};
@@ -17,6 +18,7 @@ use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
 use crate::tls;
+use crate::vault::{Key, Vault};
 
 /// The account's client, its secrets read. Nothing is asked yet.
 pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Result<provider::Configured, Error> {
@@ -31,6 +33,15 @@ pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Resu
         ConfigError::Secret(error) => Error::Secret(error),
         source => Error::Provider { name: name.to_owned(), source },
     })
+}
+
+/// What opens and seals payloads, its keys read.
+pub fn vault(settings: &settings::Store) -> Vault {
+    let read = |secret: &Option<settings::Secret>| {
+        let bytes = secret.as_ref().map(settings::Secret::read_encryption_key).transpose();
+        bytes.map(|bytes| bytes.map(|bytes| Key::new(&bytes))).map_err(|error| crate::chain(&error))
+    };
+    Vault::with_keys(read(&settings.encryption_key), read(&settings.encryption_key_previous))
 }
 
 /// The sink as configured; `None` for the built-in queue, whose messages wait in the store until somebody pulls them.
@@ -54,7 +65,7 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
         }
         SinkKind::Exec(settings) => Configured::Exec(Exec::new(exec(settings, timeout))),
         SinkKind::File { path } => Configured::File(FileSink::new(path.clone(), timeout)),
-        SinkKind::Stdout if settings::is_journal(std::io::stdout()) => {
+        SinkKind::Stdout if is_journal(std::io::stdout()) => {
             return Err(failed("stdout is the journal: licence keys would land in a log".into()));
         }
         SinkKind::Stdout => Configured::Stdout(StdoutSink::new(timeout).map_err(|error| failed(error.to_string()))?),

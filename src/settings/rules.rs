@@ -10,6 +10,7 @@ use config::{Map, Value};
 use super::reader::{Report, Section};
 use super::sinks;
 use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Store};
+use crate::logging::level;
 use crate::provider::kinds::{Kind, UnknownKind};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -193,7 +194,7 @@ fn admin(mut section: Section) -> Admin {
 
 fn log(mut section: Section) -> Log {
     let level = section.text("level").ok().flatten().unwrap_or_else(|| "info".to_owned());
-    if let Err(reason) = crate::logging::check_level(&level) {
+    if let Err(reason) = level::check(&level) {
         section.problem("level", reason);
     }
     let format = match section.text("format").ok().flatten().as_deref() {

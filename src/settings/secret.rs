@@ -10,11 +10,10 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::problem::shown;
+use crate::vault::KEY_BYTES;
 
 const MAX_BYTES: u64 = 64 * 1024;
-/// Of a key for payloads.
-pub const ENCRYPTION_KEY_BYTES: usize = 32;
-const HEX_KEY_DIGITS: usize = 2 * ENCRYPTION_KEY_BYTES;
+const HEX_KEY_DIGITS: usize = 2 * KEY_BYTES;
 
 /// Where a secret is to be had. Only [`Secret::read`] opens files, so that a command reads just the secrets it uses.
 #[derive(Clone, Debug)]
@@ -119,14 +118,14 @@ impl Secret {
     }
 
     /// Reads a key for payloads: 64 hexadecimal digits, or base64.
-    pub fn read_encryption_key(&self) -> Result<Zeroizing<[u8; ENCRYPTION_KEY_BYTES]>, SecretError> {
+    pub fn read_encryption_key(&self) -> Result<Zeroizing<[u8; KEY_BYTES]>, SecretError> {
         let secret = self.read()?;
         let text = secret.expose_secret();
         let bytes = match text.len() {
             HEX_KEY_DIGITS => from_hex(text),
             _ => base64::engine::general_purpose::STANDARD.decode(text).ok(),
         };
-        let mut key = Zeroizing::new([0; ENCRYPTION_KEY_BYTES]);
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
         match bytes.map(Zeroizing::new).filter(|bytes| bytes.len() == key.len()) {
             Some(bytes) => key.copy_from_slice(&bytes),
             None => return Err(SecretError::NotAnEncryptionKey { key: self.key() }),

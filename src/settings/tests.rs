@@ -652,12 +652,3 @@ fn no_debug_output_shows_a_secret() {
     assert_eq!(secrets.len(), 2);
     assert!(secrets.iter().all(|secret| secret.read().unwrap().expose_secret() == "hush"));
 }
-
-#[test]
-fn the_journal_is_known_by_device_and_inode() {
-    let file = tempfile::tempfile().unwrap();
-    let metadata = file.metadata().unwrap();
-    assert!(is_stream(&format!("{}:{}", metadata.dev(), metadata.ino()), &file));
-    assert!(!is_stream(&format!("{}:{}", metadata.dev(), metadata.ino() + 1), &file));
-    assert!(!is_stream("", &file));
-}

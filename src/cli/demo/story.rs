@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use crate::cli::{Context, Error};
 use crate::clock::Timestamp;
-use crate::settings;
+use crate::environment;
 
 const WIDTH: usize = 80;
 /// `day 12 09:50`, the label, and a space behind each.
@@ -62,7 +62,7 @@ impl Story {
             start,
             tells: !context.global.json,
             tells_timeline: !context.global.json && context.global.quiet == 0,
-            colour: std::io::stdout().is_terminal() && !settings::no_colour(),
+            colour: std::io::stdout().is_terminal() && !environment::no_colour(),
             last: None,
         }
     }

@@ -10,9 +10,10 @@ use super::{parse_ids, queue_sink, unknown};
 use crate::cli::numbers::whole;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
+use crate::daemon;
 use crate::settings::parse_duration;
 use crate::store::{Leased, Store};
-use crate::vault::{Error::Damaged, Vault};
+use crate::vault::Error::Damaged;
 
 /// How often a waiting pull looks whether another process has written anything.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -67,7 +68,7 @@ pub async fn pull(args: PullArgs, context: &Context) -> Result<Exit, Error> {
     let sink = queue_sink(&settings, args.sink.as_deref())?;
     let deadline = Instant::now() + args.wait;
     wait_for_file(&settings.store.path, deadline).await;
-    let store = context.store_to_list(&settings)?.with_vault(Vault::from_settings(&settings.store));
+    let store = context.store_to_list(&settings)?.with_vault(daemon::vault(&settings.store));
     let leased = wait_for_messages(&store, &sink, &args, deadline).await?;
     let (locked, damaged) = (store.key_trouble().await?, store.damaged().await?);
     let printed = print_bodies(&mut std::io::stdout().lock(), &leased);
