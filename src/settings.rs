@@ -1,7 +1,8 @@
-//! Settings: read once, checked whole (design section 7). The only place that reads the environment.
+//! Settings: read once from file and environment, checked whole (design section 7).
 //!
-//! `source` finds and layers file and environment, `reader` takes typed values out of them and collects mistakes,
-//! `rules` knows every key, `sinks` those of each kind of sink. Secrets are only located here; whoever needs one calls [`Secret::read`].
+//! `source` finds and layers file and environment, `reader` takes typed values out of them and collects mistakes. `rules` knows the
+//! keys of every section and `sinks` those of every sink; what only one kind of provider or sink has is read beside that kind.
+//! Secrets are only located here; whoever needs one calls [`Secret::read`].
 
 mod duration;
 mod places;
@@ -9,7 +10,7 @@ pub(crate) mod problem;
 pub(crate) mod reader;
 mod rules;
 pub(crate) mod secret;
-pub mod sinks;
+mod sinks;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -18,11 +19,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::provider::kinds::KindSettings;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use secret::{Secret, SecretError};
-pub use sinks::{Sink, SinkKind};
+pub use sinks::Sink;
+
+use crate::provider::kinds::KindSettings;
+pub use crate::sink::kinds::SinkKind;
 
 /// Where settings are looked for when neither `--config` nor `$RENEWALD_CONFIG` names a file.
 pub const USUAL_FILES: [&str; 2] = ["renewald.toml", "/etc/renewald/renewald.toml"];

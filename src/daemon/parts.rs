@@ -10,13 +10,13 @@ use crate::environment::is_journal;
 use crate::provider;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::settings::{self, SinkKind};
-use crate::sink::Configured;
 use crate::sink::exec::{Exec, ExecConfig};
 use crate::sink::file::FileSink;
 use crate::sink::redis::{Redis, RedisConfig, Replicas};
 use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
+use crate::sink::{Configured, exec, redis, smtp, webhook};
 use crate::tls;
 use crate::vault::{Key, Vault};
 
@@ -73,7 +73,7 @@ pub fn sink(name: &str, configured: &settings::Sink) -> Result<Option<Configured
     }))
 }
 
-fn webhook(settings: &settings::sinks::Webhook, timeout: Duration) -> Result<WebhookConfig, Error> {
+fn webhook(settings: &webhook::settings::Webhook, timeout: Duration) -> Result<WebhookConfig, Error> {
     // Judged here, so that the error names the key.
     let read = |secret: &settings::Secret| secret.read_signing_key().and_then(|_| secret.read());
     let secrets = settings.signing_secrets().into_iter().map(read).collect::<Result<_, _>>()?;
@@ -81,7 +81,7 @@ fn webhook(settings: &settings::sinks::Webhook, timeout: Duration) -> Result<Web
     Ok(WebhookConfig { url, secrets, timeout, ca_file, proxy })
 }
 
-fn redis(settings: &settings::sinks::Redis, timeout: Duration) -> Result<RedisConfig, Error> {
+fn redis(settings: &redis::settings::Redis, timeout: Duration) -> Result<RedisConfig, Error> {
     let wait = Replicas { count: settings.wait_replicas, timeout: settings.wait_timeout };
     let identity = match &settings.tls.identity {
         Some(identity) => Some(tls::Identity { certificate: identity.certificate.clone(), key: identity.key.path()? }),
@@ -100,7 +100,7 @@ fn redis(settings: &settings::sinks::Redis, timeout: Duration) -> Result<RedisCo
     })
 }
 
-fn smtp(settings: &settings::sinks::Smtp, sink: &settings::Sink) -> Result<SmtpConfig, Error> {
+fn smtp(settings: &smtp::settings::Smtp, sink: &settings::Sink) -> Result<SmtpConfig, Error> {
     Ok(SmtpConfig {
         host: settings.host.clone(),
         port: settings.port,
@@ -118,7 +118,7 @@ fn smtp(settings: &settings::sinks::Smtp, sink: &settings::Sink) -> Result<SmtpC
     })
 }
 
-fn exec(settings: &settings::sinks::Exec, timeout: Duration) -> ExecConfig {
-    let settings::sinks::Exec { program, arguments, environment } = settings.clone();
+fn exec(settings: &exec::settings::Exec, timeout: Duration) -> ExecConfig {
+    let exec::settings::Exec { program, arguments, environment } = settings.clone();
     ExecConfig { program, arguments, environment, timeout }
 }

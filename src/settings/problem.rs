@@ -82,7 +82,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     visible(&path.display().to_string())
 }
 

@@ -16,6 +16,11 @@ use super::problem::{Place, Problem, nearest};
 use super::secret::Secret;
 use super::source::{Origins, join, variable_name};
 
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// A request that takes longer will not end well any more.
+pub(crate) const TIMEOUTS: RangeInclusive<Duration> = SECOND..=Duration::from_secs(600);
+
 /// What was found, and where everything stands.
 pub(crate) struct Report {
     pub origins: Origins,

@@ -2,26 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::{Map, Value};
 
-use super::reader::{Report, Section};
+use super::reader::{Report, SECOND, Section, TIMEOUTS};
 use super::sinks;
 use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Store};
 use crate::logging::level;
 use crate::provider::kinds::{Kind, UnknownKind};
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// As far as [`super::parse_duration`] goes.
 const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
-
-/// A request that takes longer will not end well any more.
-pub(super) const TIMEOUTS: RangeInclusive<Duration> = SECOND..=Duration::from_secs(600);
 
 /// Everything at once; the result counts only if the report holds no problem.
 pub(super) fn settings(values: Map<String, Value>, report: &mut Report) -> Settings {

@@ -209,7 +209,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A whole small file, wiped from memory after use; a longer one is an error.
-pub(super) fn read_at_most(path: &Path, bytes: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read_at_most(path: &Path, bytes: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(Vec::new());
     File::open(path)?.take(bytes + 1).read_to_end(&mut content)?;
     if content.len() as u64 > bytes {

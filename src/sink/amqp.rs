@@ -3,6 +3,7 @@
 //! The connection and its channels are in `amqp/link.rs`.
 
 mod link;
+pub mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;

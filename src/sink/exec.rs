@@ -3,6 +3,8 @@
 //! The process leads a group of its own. What the timeout or a drain cuts off is killed with everything it has started in
 //! that group; a process that ends by itself leaves its background jobs alone.
 
+pub mod settings;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io;

@@ -3,6 +3,7 @@
 //! The connection is in `nats/link.rs`.
 
 mod link;
+pub mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;

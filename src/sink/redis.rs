@@ -5,6 +5,7 @@
 //! that was kept may have been closed since by a server that closes idle ones: then the same publish connects anew.
 
 mod answer;
+pub mod settings;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

@@ -7,6 +7,7 @@
 mod conversation;
 mod letter;
 mod sample;
+pub mod settings;
 pub mod template;
 
 use std::path::PathBuf;

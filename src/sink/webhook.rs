@@ -3,6 +3,8 @@
 //! The signature covers id, time and body, so a receiver can refuse a replayed or altered request. The time is that of the
 //! attempt, not of the message.
 
+pub mod settings;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

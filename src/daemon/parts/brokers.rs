@@ -9,10 +9,10 @@ use rustls::ClientConfig;
 
 use crate::daemon::Error;
 use crate::settings;
-use crate::settings::sinks::amqp::{self, ExchangeType};
-use crate::settings::sinks::broker::TlsFiles;
-use crate::settings::sinks::nats::{self, NatsAuth};
+use crate::sink::amqp::settings::{self as amqp, ExchangeType};
 use crate::sink::amqp::{Amqp, AmqpConfig, Login, Server};
+use crate::sink::broker::TlsFiles;
+use crate::sink::nats::settings::{self as nats, NatsAuth};
 use crate::sink::nats::{Auth, Nats, NatsConfig};
 use crate::tls;
 

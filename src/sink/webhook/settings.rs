@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::settings::Secret;
 use crate::settings::reader::Section;
+use crate::settings::secret::Secret;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
@@ -21,7 +21,7 @@ impl Webhook {
     }
 }
 
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "url",
     "signing_secret",
     "signing_secret_file",
@@ -31,7 +31,7 @@ pub(super) const KEYS: &[&str] = &[
     "proxy",
 ];
 
-pub(super) fn read(section: &mut Section) -> Webhook {
+pub(crate) fn read(section: &mut Section) -> Webhook {
     let url =
         section.required_url("url", "the address that messages are sent to").map(String::from).unwrap_or_default();
     let signing_secret = section.secret("signing_secret");

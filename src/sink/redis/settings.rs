@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::broker::{self, TlsFiles};
 use crate::delivery::AddressTemplate;
-use crate::settings::Secret;
-use crate::settings::reader::{Section, is_loopback};
-use crate::settings::rules::SECOND;
+use crate::settings::reader::{SECOND, Section, is_loopback};
+use crate::settings::secret::Secret;
+use crate::sink::broker::{self, TlsFiles};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redis {
@@ -30,7 +29,7 @@ impl Redis {
     }
 }
 
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "url",
     "stream",
     "user",
@@ -44,7 +43,7 @@ pub(super) const KEYS: &[&str] = &[
     "max_len",
 ];
 
-pub(super) fn read(section: &mut Section) -> Redis {
+pub(crate) fn read(section: &mut Section) -> Redis {
     let url = url(section);
     let user = section.text("user").ok().flatten();
     let given = section.has("password") || section.has("password_file");

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use crate::delivery::AddressTemplate;
-use crate::settings::Secret;
 use crate::settings::reader::{Section, is_loopback};
+use crate::settings::secret::Secret;
 
-pub(super) const CA_FILE: &str = "ca_file";
-pub(super) const CERTIFICATE_FILE: &str = "client_certificate_file";
-pub(super) const KEY_FILE: &str = "client_key_file";
+pub(crate) const CA_FILE: &str = "ca_file";
+pub(crate) const CERTIFICATE_FILE: &str = "client_certificate_file";
+pub(crate) const KEY_FILE: &str = "client_key_file";
 
 /// The files of an encrypted connection.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,17 +28,17 @@ pub struct IdentityFiles {
 }
 
 impl TlsFiles {
-    pub(super) fn secret(&self) -> Option<&Secret> {
+    pub(crate) fn secret(&self) -> Option<&Secret> {
         self.identity.as_ref().map(|identity| &identity.key)
     }
 
     /// Those that are no secrets.
-    pub(super) fn plain(&self) -> Vec<&Path> {
+    pub(crate) fn plain(&self) -> Vec<&Path> {
         let certificate = self.identity.iter().map(|identity| &identity.certificate);
         self.ca.iter().chain(certificate).map(PathBuf::as_path).collect()
     }
 
-    pub(super) fn read(section: &mut Section) -> Self {
+    pub(crate) fn read(section: &mut Section) -> Self {
         let ca = section.path(CA_FILE);
         let (certificate, key) = (section.path(CERTIFICATE_FILE), section.secret_lines(KEY_FILE));
         let identity = match (certificate, key) {
@@ -56,13 +56,13 @@ impl TlsFiles {
         Self { ca, identity }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ca.is_none() && self.identity.is_none()
     }
 }
 
 /// The addresses under `url`, separated by commas: several nodes of one cluster, tried in this order.
-pub(super) fn urls(section: &mut Section, schemes: [&str; 2], example: &str) -> Vec<Url> {
+pub(crate) fn urls(section: &mut Section, schemes: [&str; 2], example: &str) -> Vec<Url> {
     let Some(text) = section.required("url", &format!("the broker's address, such as {example}")) else {
         return Vec::new();
     };
@@ -95,7 +95,7 @@ fn check_url(text: &str, [plain, encrypted]: [&str; 2], example: &str) -> Result
 }
 
 /// Warns where something would cross a network readable to all.
-pub(super) fn warn_of_plain_text(section: &mut Section, urls: &[Url], [plain, encrypted]: [&str; 2]) {
+pub(crate) fn warn_of_plain_text(section: &mut Section, urls: &[Url], [plain, encrypted]: [&str; 2]) {
     if urls.iter().any(|url| url.scheme() == plain && !is_loopback(url)) {
         let text = format!("{plain}:// sends secrets and licence keys in plain text; use {encrypted}://");
         section.warning("url", text);
@@ -103,7 +103,7 @@ pub(super) fn warn_of_plain_text(section: &mut Section, urls: &[Url], [plain, en
 }
 
 /// `user` with `password` or `password_file`: both or none.
-pub(super) fn account(section: &mut Section) -> Option<(String, Secret)> {
+pub(crate) fn account(section: &mut Section) -> Option<(String, Secret)> {
     let user = section.text("user").ok().flatten();
     let asked = section.has("password") || section.has("password_file");
     let password = section.secret("password");
@@ -124,7 +124,7 @@ pub(super) fn account(section: &mut Section) -> Option<(String, Secret)> {
 }
 
 /// A name with placeholders, or `default` where none is given.
-pub(super) fn template(section: &mut Section, key: &str, default: AddressTemplate) -> AddressTemplate {
+pub(crate) fn template(section: &mut Section, key: &str, default: AddressTemplate) -> AddressTemplate {
     let Some(text) = section.text(key).ok().flatten() else { return default };
     AddressTemplate::parse(&text).unwrap_or_else(|reason| {
         section.problem(key, reason);

@@ -2,10 +2,10 @@
 
 use reqwest::Url;
 
-use super::broker::{self, TlsFiles};
 use crate::delivery::AddressTemplate;
-use crate::settings::Secret;
 use crate::settings::reader::Section;
+use crate::settings::secret::Secret;
+use crate::sink::broker::{self, TlsFiles};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nats {
@@ -44,7 +44,7 @@ impl Nats {
     }
 }
 
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "url",
     "user",
     "password",
@@ -61,7 +61,7 @@ pub(super) const KEYS: &[&str] = &[
 
 const SCHEMES: [&str; 2] = ["nats", "tls"];
 
-pub(super) fn read(section: &mut Section) -> Nats {
+pub(crate) fn read(section: &mut Section) -> Nats {
     let urls = broker::urls(section, SCHEMES, "tls://nats.example");
     let tls = TlsFiles::read(section);
     // With certificates given, plain text is refused whatever the scheme.

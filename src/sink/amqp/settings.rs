@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::broker::{self, TlsFiles};
 use crate::delivery::AddressTemplate;
-use crate::settings::Secret;
-use crate::settings::reader::Section;
-use crate::settings::rules::SECOND;
+use crate::settings::reader::{SECOND, Section};
+use crate::settings::secret::Secret;
+use crate::sink::broker::{self, TlsFiles};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Amqp {
@@ -41,7 +40,7 @@ impl Amqp {
     }
 }
 
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "url",
     "user",
     "password",
@@ -63,7 +62,7 @@ const SCHEMES: [&str; 2] = ["amqp", "amqps"];
 /// The protocol's limit for the names of exchanges, queues and routing keys.
 const NAME_BYTES: usize = 255;
 
-pub(super) fn read(section: &mut Section) -> Amqp {
+pub(crate) fn read(section: &mut Section) -> Amqp {
     let urls = broker::urls(section, SCHEMES, "amqps://rabbit.example");
     broker::warn_of_plain_text(section, &urls, SCHEMES);
     let tls = TlsFiles::read(section);

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use lettre::message::Mailbox;
 
-use super::broker;
-use crate::settings::Secret;
+use super::Encryption;
+use super::template::{DEFAULT_SUBJECT, DEFAULT_TEXT, Source, Sources, check_syntax, with_double_braces};
 use crate::settings::problem::{nearest, shown};
 use crate::settings::reader::{Section, is_loopback_host};
-use crate::sink::smtp::Encryption;
-use crate::sink::smtp::template::{DEFAULT_SUBJECT, DEFAULT_TEXT, Source, Sources, check_syntax, with_double_braces};
+use crate::settings::secret::{Secret, read_at_most};
+use crate::sink::broker;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smtp {
@@ -24,7 +24,7 @@ pub struct Smtp {
     pub templates: Sources,
 }
 
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "host",
     "port",
     "tls",
@@ -45,7 +45,7 @@ pub(super) const KEYS: &[&str] = &[
 /// More is no mail for a person.
 const MAX_TEMPLATE_BYTES: u64 = 256 * 1024;
 
-pub(super) fn read(section: &mut Section) -> Smtp {
+pub(crate) fn read(section: &mut Section) -> Smtp {
     let host = host(section);
     let encryption = encryption(section, &host);
     let usual = match encryption {
@@ -127,7 +127,7 @@ fn template(section: &mut Section, key: &str) -> Option<Source> {
         section.problem(key, format!("given twice: {key} and {file_key}; keep one"));
         return inline;
     }
-    match crate::settings::secret::read_at_most(&path, MAX_TEMPLATE_BYTES) {
+    match read_at_most(&path, MAX_TEMPLATE_BYTES) {
         Err(error) => section.problem(&file_key, format!("{}: {error}", shown(&path))),
         Ok(bytes) => match String::from_utf8(bytes.to_vec()) {
             Err(_) => section.problem(&file_key, format!("{} is not UTF-8 text", shown(&path))),

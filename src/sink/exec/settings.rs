@@ -13,12 +13,12 @@ pub struct Exec {
     pub environment: Vec<(OsString, OsString)>,
 }
 
-pub(super) const KEYS: &[&str] = &["command"];
+pub(crate) const KEYS: &[&str] = &["command"];
 
 /// What a program may need to find its way, and nothing that is ours: no credentials, no settings.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ"];
 
-pub(super) fn read(section: &mut Section) -> Exec {
+pub(crate) fn read(section: &mut Section) -> Exec {
     let known = section.report.problems.len();
     let mut command = section.list("command").unwrap_or_default().into_iter();
     let program = PathBuf::from(command.next().unwrap_or_default());
