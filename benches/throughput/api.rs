@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::daemon;
 use crate::measure::{self, Child};
 use crate::pass::Database;
 
@@ -25,7 +26,7 @@ pub struct Swept {
 pub fn sweep(gets_per_second: u32) -> Swept {
     let (fake, database) = (Child::fake(Duration::ZERO), Database::with(ROWS));
     let listen = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").to_string();
-    let _daemon = measure::daemon(&fake, &database, 0.0, &listen);
+    let _daemon = daemon::start(&fake, &database, 0.0, &listen);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS.min(gets_per_second))

@@ -7,6 +7,7 @@
 
 mod api;
 mod ceiling;
+mod daemon;
 mod fake;
 #[path = "../machine.rs"]
 mod machine;
@@ -106,7 +107,7 @@ fn cpu_at_scale() {
 fn start() {
     let fake = Child::fake(Duration::ZERO);
     let database = pass::Database::with(1_000_000);
-    let mut times: Vec<f64> = (0..3).map(|_| measure::start_to_first_request(&fake, &database)).collect();
+    let mut times: Vec<f64> = (0..3).map(|_| daemon::start_to_first_request(&fake, &database)).collect();
     println!("start      to the first request at 1,000,000 tracked: {:.2} s", median(&mut times));
 }
 
@@ -136,7 +137,7 @@ fn api() {
 fn idle() {
     let database = pass::Database::with_nothing_due(100_000);
     let fake = Child::fake(Duration::ZERO);
-    let share = measure::idle_share(&fake, &database, Duration::from_secs(60));
+    let share = daemon::idle_share(&fake, &database, Duration::from_secs(60));
     println!("idle       100,000 tracked, nothing due, a minute: {:.3} % of a core", share * 100.0);
 }
 
@@ -144,7 +145,7 @@ fn budget() {
     let seconds = 300;
     let fake = Child::fake(Duration::ZERO);
     let database = pass::Database::with(10_000);
-    let kept = measure::budget(&fake, &database, 9.0, Duration::from_secs(seconds));
+    let kept = daemon::budget(&fake, &database, 9.0, Duration::from_secs(seconds));
     println!(
         "budget     requests_per_second = 9 over {seconds} s: at most {} in any second, {:.2} on average",
         kept.most, kept.mean

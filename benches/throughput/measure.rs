@@ -2,10 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use crate::pass::{self, Database};
 
 /// `getconf CLK_TCK`; the same on every Linux this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -24,6 +23,23 @@ impl Child {
         let mut address = String::new();
         BufReader::new(process.stdout.as_mut().expect("piped")).read_line(&mut address).expect("its address");
         Self { process, address: address.trim().to_owned() }
+    }
+
+    /// The real binary, running as a daemon.
+    pub fn daemon(settings: &Path) -> Self {
+        let process = Command::new(env!("CARGO_BIN_EXE_renewald"))
+            .args(["-qq", "--config"])
+            .arg(settings)
+            .arg("run")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the daemon");
+        Self { process, address: String::new() }
+    }
+
+    /// So far.
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds(&self.process.id().to_string())
     }
 
     /// Microseconds at which requests arrived.
@@ -125,61 +141,4 @@ fn peak_megabytes() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1000.0
-}
-
-/// The real binary, running as a daemon; with an admin endpoint unless `listen` is empty.
-pub fn daemon(fake: &Child, database: &Database, requests_per_second: f64, listen: &str) -> Child {
-    let settings = pass::settings(database.directory(), &fake.address, requests_per_second, listen);
-    let process = Command::new(env!("CARGO_BIN_EXE_renewald"))
-        .args(["-qq", "--config"])
-        .arg(settings)
-        .arg("run")
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("the daemon");
-    Child { process, address: String::new() }
-}
-
-/// Seconds until the fake hears of a daemon, its token request included.
-pub fn start_to_first_request(fake: &Child, database: &Database) -> f64 {
-    let before = fake.arrivals().len();
-    let start = Instant::now();
-    let _daemon = daemon(fake, database, 5.0, "");
-    while fake.arrivals().len() == before {
-        assert!(start.elapsed() < Duration::from_secs(60), "no request within a minute");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed().as_secs_f64()
-}
-
-/// The share of one core that a daemon with nothing to do takes, its start left out.
-pub fn idle_share(fake: &Child, database: &Database, time: Duration) -> f64 {
-    let daemon = daemon(fake, database, 5.0, "");
-    std::thread::sleep(Duration::from_secs(3));
-    let process = daemon.process.id().to_string();
-    let before = cpu_seconds(&process);
-    std::thread::sleep(time);
-    (cpu_seconds(&process) - before) / time.as_secs_f64()
-}
-
-pub struct Kept {
-    /// Requests in the fullest window of one second, anywhere.
-    pub most: usize,
-    pub mean: f64,
-}
-
-/// Runs a daemon with more work than its budget holds.
-pub fn budget(fake: &Child, database: &Database, requests_per_second: f64, time: Duration) -> Kept {
-    let running = daemon(fake, database, requests_per_second, "");
-    std::thread::sleep(time);
-    drop(running);
-    let arrivals = fake.arrivals();
-    let most = arrivals
-        .iter()
-        .enumerate()
-        .map(|(first, at)| arrivals[first..].iter().take_while(|later| **later < at + 1_000_000).count())
-        .max()
-        .unwrap_or(0);
-    let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
-    Kept { most, mean: (arrivals.len() - 1) as f64 / ((last - first) as f64 / 1e6) }
 }
