@@ -9,12 +9,13 @@
 //!
 //! Arrows point one way: `cli → daemon, admin → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
 //! [`admin`] works from store and settings alone: it sees neither sweep nor relay.
-//! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store.
+//! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store. `tests/it/structure.rs`
+//! holds the sources to all this.
 //!
 //! | Module | Owns |
 //! |---|---|
 //! | [`cli`] | the command line, one thin file per command |
-//! | [`settings`] | settings, read once and checked whole, from file and environment |
+//! | [`settings`] | settings, read once and checked whole, from file and environment; what only one kind has is read in its folder |
 //! | [`environment`] | whether the journal or systemd listens, and colour is wanted |
 //! | [`rules`] | from settings to the rules of decisions |
 //! | [`logging`] | log lines to stderr |

@@ -40,4 +40,5 @@ mod servers;
 mod sinks;
 mod smtp;
 mod status;
+mod structure;
 mod webhook;
