@@ -5,9 +5,9 @@ use std::time::Instant;
 use renewald::choice::Lane;
 use renewald::clock::Timestamp;
 use renewald::renewal::Subscription;
-use renewald::store::{Access, DuePage, NewSubscription, Store};
+use renewald::store::{Access, DuePage, Store};
 
-use crate::simulation;
+use crate::{simulation, tracked};
 
 /// A page of the sweep; two of them are the next 1,000.
 const PAGE: usize = 500;
@@ -37,8 +37,10 @@ pub fn report() {
 /// twentieth is urgent.
 async fn prepare(path: &std::path::Path, rows: i64) {
     let store = Store::open(path, Access::Command).expect("a store");
+    let expires_at = Timestamp::from_unix(1_926_513_621);
     for first in (1..=rows).step_by(10_000) {
-        let new = (first..first + 10_000).take_while(|id| *id <= rows).map(subscription).collect();
+        let ids = (first..first + 10_000).take_while(|id| *id <= rows);
+        let new = ids.map(|id| tracked::subscription(format!("BENCH-{id}"), id, Some(expires_at))).collect();
         store.track(new, false, Timestamp::now()).await.expect("tracked");
     }
     store.close().await;
@@ -51,19 +53,6 @@ async fn prepare(path: &std::path::Path, rows: i64) {
              technical_status = 'ACTIVE', expiry_reported = 1",
     )
     .expect("as polled");
-}
-
-fn subscription(id: i64) -> NewSubscription {
-    NewSubscription {
-        provider: "bench".into(),
-        territory: "eu".into(),
-        partner_order_number: format!("BENCH-{id}"),
-        subscription_id: id,
-        generation: Some(0),
-        expires_at: Some(Timestamp::from_unix(1_926_513_621)),
-        metadata: None,
-        tracked_by: "import",
-    }
 }
 
 /// The median over pages from all over the table, in milliseconds: whose window has opened, then a page of each lane.

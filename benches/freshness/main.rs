@@ -8,6 +8,8 @@
 mod choosing;
 mod model;
 mod simulation;
+#[path = "../tracked.rs"]
+mod tracked;
 
 use std::sync::Mutex;
 

@@ -9,9 +9,10 @@ use renewald::clock::Clock;
 use renewald::provider::nexway_connect::convention::CONVENTION;
 use renewald::renewal::poll::{self, Look};
 use renewald::renewal::{Rules, Subscription};
-use renewald::store::{Access, DuePage, DueRenewal, NewSubscription, PollRecord, Settled, Settlement, Store};
+use renewald::store::{Access, DuePage, DueRenewal, PollRecord, Settled, Settlement, Store};
 
 use crate::model::{AT_RANDOM, DAY, Delays, Random, Truth, YEAR, timestamp};
+use crate::tracked;
 
 pub struct Case {
     pub name: &'static str,
@@ -152,16 +153,9 @@ impl<'a> Simulation<'a> {
 
     /// All of them at once, as a reseller begins.
     async fn import(&self) {
-        let mut new = self.truths.iter().enumerate().map(|(at, truth)| NewSubscription {
-            provider: NAME.to_owned(),
-            territory: TERRITORY.to_owned(),
-            partner_order_number: format!("BENCH{at}"),
-            subscription_id: at as i64 + 1,
-            generation: Some(0),
-            expires_at: Some(timestamp(truth.expires)),
-            metadata: None,
-            tracked_by: "import",
-        });
+        let mut new = (0..)
+            .zip(&self.truths)
+            .map(|(at, truth)| tracked::subscription(format!("BENCH{at}"), at + 1, Some(timestamp(truth.expires))));
         loop {
             let chunk: Vec<_> = new.by_ref().take(1000).collect();
             if chunk.is_empty() {

@@ -10,6 +10,8 @@ mod broker;
 mod nats;
 mod queued;
 mod redis;
+#[path = "../tracked.rs"]
+mod tracked;
 
 /// The tests' servers.
 #[path = "../../tests/it"]

@@ -10,9 +10,11 @@ use renewald::delivery::{
 };
 use renewald::settings::Settings;
 use renewald::signals::Shutdown;
-use renewald::store::{Access, ListFilter, NewMessage, NewSubscription, PollRecord, Store};
+use renewald::store::{Access, ListFilter, NewMessage, PollRecord, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::tracked;
 
 /// What the sink is called in settings and database.
 const SINK: &str = "shop";
@@ -150,16 +152,9 @@ fn pending(database: &Path) -> i64 {
 /// Tracks what the messages are about, and queues them.
 async fn queue(store: &Store, messages: &[Message]) {
     let about: Vec<_> = messages.iter().map(|message| message.about().expect("a subscription")).collect();
-    let new = about.iter().map(|about| NewSubscription {
-        provider: about.provider.clone(),
-        territory: about.territory.clone(),
-        partner_order_number: about.partner_order_number.clone(),
-        subscription_id: about.subscription_id,
-        generation: Some(0),
-        expires_at: None,
-        metadata: None,
-        tracked_by: "import",
-    });
+    let new = about
+        .iter()
+        .map(|about| tracked::subscription(about.partner_order_number.clone(), about.subscription_id, None));
     let now = Timestamp::now();
     store.track(new.collect(), false, now).await.expect("tracked");
     // In a new file rows are numbered as they are added, like the subscriptions of the messages.

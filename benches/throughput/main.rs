@@ -13,6 +13,8 @@ mod fake;
 mod machine;
 mod measure;
 mod pass;
+#[path = "../tracked.rs"]
+mod tracked;
 
 use std::time::Duration;
 

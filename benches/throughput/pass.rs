@@ -7,10 +7,10 @@ use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
 use renewald::settings::Settings;
 use renewald::signals::Shutdown;
-use renewald::store::{Access, NewSubscription, Store};
+use renewald::store::{Access, Store};
 use renewald::sweep::Scope;
 
-use crate::{CONNECTIONS, measure};
+use crate::{CONNECTIONS, measure, tracked};
 
 /// A database with tracked subscriptions, made once for each size and copied for each measurement.
 pub struct Database(tempfile::TempDir);
@@ -61,7 +61,8 @@ pub fn prepare(arguments: &[String]) {
     runtime().block_on(async {
         let store = Store::open(path, Access::Command).expect("a store");
         for first in (1..=rows).step_by(1000) {
-            let new = (first..first + 1000).take_while(|id| *id <= rows).map(subscription).collect();
+            let ids = (first..first + 1000).take_while(|id| *id <= rows);
+            let new = ids.map(|id| tracked::subscription(format!("BENCH-{id}"), id, None)).collect();
             store.track(new, false, tracked_at).await.expect("tracked");
         }
         store.close().await;
@@ -75,19 +76,6 @@ pub fn prepare(arguments: &[String]) {
         if state == "asked" {
             database.execute("UPDATE subscriptions SET due_at = due_at + 14400", []).expect("asked");
         }
-    }
-}
-
-fn subscription(id: i64) -> NewSubscription {
-    NewSubscription {
-        provider: "bench".into(),
-        territory: "eu".into(),
-        partner_order_number: format!("BENCH-{id}"),
-        subscription_id: id,
-        generation: Some(0),
-        expires_at: None,
-        metadata: None,
-        tracked_by: "import",
     }
 }
 
