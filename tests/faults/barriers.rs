@@ -2,11 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use renewald::sandbox::nexway_connect::Sandbox;
-
 use crate::at_once::run_on_all_cores;
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Setup, Site, order, sandbox};
+use crate::harness::{Installation, Site};
+use crate::nexway_connect::order;
 use crate::strace::Strace;
 use crate::{Round, Tally, Trial, oracle};
 
@@ -38,7 +36,7 @@ struct Way {
     name: &'static str,
     /// Whether there is a database with subscriptions in it before.
     begun: bool,
-    command: fn(&Site, i64) -> Vec<String>,
+    command: fn(&Installation, i64) -> Vec<String>,
     kinds: &'static [Kind],
 }
 
@@ -48,12 +46,12 @@ const WAYS: [Way; 3] = [
     Way { name: "once", begun: true, command: once, kinds: &[WRITES, SYNCS, CUTS, REMOVALS, SENDS, RECEIVES] },
 ];
 
-fn track(_: &Site, id: i64) -> Vec<String> {
+fn track(_: &Installation, id: i64) -> Vec<String> {
     let id = id.to_string();
     ["track", "B", &id, "--territory", "eu", "--generation", "0"].map(str::to_owned).into()
 }
 
-fn once(_: &Site, _: i64) -> Vec<String> {
+fn once(_: &Installation, _: i64) -> Vec<String> {
     vec!["once".to_owned()]
 }
 
@@ -86,13 +84,12 @@ fn until_none_is_left(way: Way, kind: &Kind) -> u64 {
 
 /// Kills it before the n-th call, starts it again and judges. False when it ended before there were so many.
 fn kill_at(way: Way, kind: &Kind, n: u64) -> bool {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    let ids = ["A", "B"].map(|number| order(&sandbox, number));
+    let site = Site::new();
+    let ids = ["A", "B"].map(|number| order(&site.sandbox, number));
     if way.begun {
         site.track("A", ids[0]);
     }
-    renew(&sandbox);
+    renew(&site);
     let inject = format!("inject={}:signal=KILL:when={n}", kind.call);
     let strace = Strace::of(&site, kind.call, "strace.log").with(&["-e", &inject]);
     let strace = if kind.on_the_database { strace.on_the_database(&site) } else { strace };
@@ -109,12 +106,12 @@ fn kill_at(way: Way, kind: &Kind, n: u64) -> bool {
     // Whoever was not told that it is tracked tracks it again.
     ["A", "B"].iter().zip(ids).for_each(|(number, id)| site.track(number, id));
     oracle::finish(&site);
-    oracle::judge(&sandbox, &site, &receiver.messages());
-    oracle::assert_in_order(&receiver.messages());
+    oracle::judge(&site, &site.messages());
+    oracle::assert_in_order(&site.messages());
     killed
 }
 
-fn renew(sandbox: &Sandbox) {
-    sandbox.renew_times("A", None, 2).expect("an order");
-    sandbox.renew("B", None).expect("an order");
+fn renew(site: &Site) {
+    site.renew_times("A", 2);
+    site.renew("B");
 }

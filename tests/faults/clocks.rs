@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use renewald::sandbox::nexway_connect::{Endpoint, Sandbox};
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Daemon, Setup, Site, eventually, order, sandbox};
+use crate::harness::{Daemon, Installation, Site, eventually, numbered};
 use crate::it::servers;
 use crate::{Round, Tally, Trial, oracle};
 
@@ -47,36 +46,37 @@ fn changes(round: &mut Round) -> Vec<Change> {
 
 fn run(round: &mut Round) -> Tally {
     let Some(library) = library() else { return Tally::of(0) };
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let setup = Setup::new(&sandbox).webhook(&receiver).every("2s");
-    let site = setup.with(|setup| setup.requests_per_second = RATE).install();
-    let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("T{n}")).collect();
-    numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    let site = Site::with(|setup| {
+        setup.every = "2s";
+        setup.requests_per_second = RATE;
+    });
+    let numbers = numbered("T", SUBSCRIPTIONS);
+    site.order_all(&numbers);
     let mut clock = Clock { file: site.path("faketime"), offset: 0 };
     clock.write(&"+0");
     let daemon = start(&site, &library, &clock);
-    everybody_is_asked(&sandbox, Instant::now(), "at the start");
+    everybody_is_asked(&site.sandbox, Instant::now(), "at the start");
     let (changes, mut longest) = (changes(round), Duration::ZERO);
     for (n, change) in changes.iter().enumerate() {
         let changed = clock.change(*change, &daemon);
         for number in [&numbers[n % SUBSCRIPTIONS], &numbers[round.rng.usize(..SUBSCRIPTIONS)]] {
-            sandbox.renew(number, None).expect("an order");
+            site.renew(number);
         }
-        let took = everybody_is_asked(&sandbox, changed, &format!("{change:?} after {:?}", &changes[..n]));
+        let took = everybody_is_asked(&site.sandbox, changed, &format!("{change:?} after {:?}", &changes[..n]));
         longest = longest.max(took);
         if matches!(change, Change::Frozen) {
             // It stands still for as long as would be noticed, and longer.
-            everybody_is_asked(&sandbox, Instant::now() + EVERY, "frozen still");
+            everybody_is_asked(&site.sandbox, Instant::now() + EVERY, "frozen still");
         }
-        eventually("delivered", || (receiver.messages().len() >= sandbox.renewals().len()).then_some(()));
+        eventually("delivered", || (site.messages().len() >= site.sandbox.renewals().len()).then_some(()));
     }
-    assert!(sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", sandbox.busiest_second());
+    assert!(site.sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", site.sandbox.busiest_second());
     daemon.terminate();
     let finished = daemon.wait().expect_code(0);
     assert!(!finished.stderr.contains("panicked"), "{finished:?}");
     oracle::finish(&site);
-    let held = oracle::judge(&sandbox, &site, &receiver.messages());
-    oracle::assert_in_order(&receiver.messages());
+    let held = oracle::judge(&site, &site.messages());
+    oracle::assert_in_order(&site.messages());
     let tally = Tally::of(changes.len() as u64).count("renewals", held.renewals).count("repeats", held.repeats);
     tally.count("ms at the most until everybody was asked, summed", longest.as_millis() as u64)
 }
@@ -89,7 +89,7 @@ fn library() -> Option<PathBuf> {
     Some(library.expect("the library of that program"))
 }
 
-fn start(site: &Site, library: &std::path::Path, clock: &Clock) -> Daemon {
+fn start(site: &Installation, library: &std::path::Path, clock: &Clock) -> Daemon {
     let [preload, file] =
         [format!("LD_PRELOAD={}", library.display()), format!("FAKETIME_TIMESTAMP_FILE={}", clock.file.display())];
     let real =

@@ -7,15 +7,15 @@ mod damage;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
 use renewald::sandbox::nexway_connect::{Renewal, Sandbox, Script, Step};
 
-use crate::fake_receiver::{Answer, FakeReceiver, Received};
-use crate::harness::{DAY, Finished, Setup, Site, eventually, keys_of, order, sandbox};
+use crate::fake_receiver::{Answer, Received};
+use crate::harness::{DAY, Finished, Installation, Setup, Site, eventually, id_of, keys_of};
 use crate::{Round, Tally, Trial};
 
 use damage::{Damage, End};
@@ -36,7 +36,7 @@ const MOST_REQUESTS: usize = 400;
 
 /// The database that all files begin as, and the truth about it.
 pub struct Original {
-    sandbox: Sandbox,
+    sandbox: Arc<Sandbox>,
     pub database: Vec<u8>,
     pub log: Vec<u8>,
     /// The bodies of the messages that wait in it, by id.
@@ -45,20 +45,17 @@ pub struct Original {
 
 impl Original {
     fn make() -> Self {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        let site = Site::new();
         let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("C{n:02}")).collect();
-        numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
-        let renew = |range: std::ops::Range<usize>| {
-            numbers[range].iter().for_each(|number| sandbox.renew(number, None).expect("an order"));
-        };
-        let past = sandbox.now() - 3 * DAY;
+        site.order_all(&numbers);
+        let renew = |range: std::ops::Range<usize>| numbers[range].iter().for_each(|number| site.renew(number));
+        let past = site.now() - 3 * DAY;
         renew(0..SUBSCRIPTIONS);
         site.work().pass(past);
-        assert_eq!(receiver.messages().len(), SUBSCRIPTIONS, "closed, and all of it in the file");
-        receiver.answer(Answer::Status(503));
+        assert_eq!(site.messages().len(), SUBSCRIPTIONS, "closed, and all of it in the file");
+        site.receiver.answer(Answer::Status(503));
         renew(0..4);
-        sandbox.script("C03-2", Script::steps([Step::order(1010).forever()]));
+        site.sandbox.script("C03-2", Script::steps([Step::order(1010).forever()]));
         site.work().pass(past + DAY);
         renew(4..6);
         let mut work = site.work();
@@ -72,9 +69,9 @@ impl Original {
         let waiting: BTreeMap<_, _> = waiting("m.id").into_iter().zip(waiting("CAST(m.body AS TEXT)")).collect();
         assert_eq!((waiting.len(), log.len() > 4096), (5, true), "three in the file, two in the log only");
         drop(work);
-        sandbox.script("C03-2", Script::default());
+        site.sandbox.script("C03-2", Script::default());
         renew(6..8);
-        Self { sandbox, database, log, waiting }
+        Self { sandbox: site.sandbox.clone(), database, log, waiting }
     }
 }
 
@@ -100,15 +97,14 @@ fn files(round: &mut Round) -> Tally {
 
 /// One file: damaged, opened, worked on, judged.
 fn examine(original: &Original, damage: &Damage, rng: &mut Rng) -> Tally {
-    let receiver = FakeReceiver::start();
-    let site = Setup::new(&original.sandbox).webhook(&receiver).install();
+    let site = Site::at(original.sandbox.clone(), Setup::webhook);
     damage.inflict(original, &site);
     let before = fs::read(site.database()).ok();
     let mut requests = 0;
     match rng.usize(..10) {
         0 => look(&site, damage, "status"),
         1 => look(&site, damage, "check"),
-        2 => requests = daemon(&site, damage, &receiver),
+        2 => requests = daemon(&site, damage),
         _ => {}
     }
     let finished = site.command(&["once", "-v", "--max-time", MAX_TIME]);
@@ -122,7 +118,7 @@ fn examine(original: &Original, damage: &Damage, rng: &mut Rng) -> Tally {
     if end == End::Foreign {
         assert_eq!(fs::read(site.database()).ok(), before, "{damage:?}: changed what is not ours");
     }
-    judge(original, &site, damage, end, &receiver.messages())
+    judge(original, &site, damage, end)
 }
 
 /// A refusal has its code and says what to do; work that was done ends as any other.
@@ -152,7 +148,7 @@ fn end_of(finished: &Finished, damage: &Damage) -> End {
 }
 
 /// A command that only looks: never more than a refusal.
-fn look(site: &Site, damage: &Damage, command: &str) {
+fn look(site: &Installation, damage: &Damage, command: &str) {
     let finished = site.command(&[command]);
     assert!(!finished.stderr.contains("panicked"), "{damage:?}: {command}: {finished:?}");
     assert!(matches!(finished.code, Some(0 | 1 | 70 | 73 | 78)), "{damage:?}: {command}: {finished:?}");
@@ -164,11 +160,11 @@ fn requests_of(finished: &Finished) -> usize {
 }
 
 /// The daemon gives up, or works until it is told to end. Returns how often it asked.
-fn daemon(site: &Site, damage: &Damage, receiver: &FakeReceiver) -> usize {
+fn daemon(site: &Site, damage: &Damage) -> usize {
     let mut daemon = site.start(&["run", "-v"]);
     let begun = std::time::Instant::now();
     eventually("the daemon has ended or worked", || {
-        let is_over = daemon.status().is_some() || receiver.messages().len() >= OUTSTANDING;
+        let is_over = daemon.status().is_some() || site.messages().len() >= OUTSTANDING;
         // Nothing tells how much a damaged file lets it do.
         (is_over || begun.elapsed() > Duration::from_secs(2)).then_some(())
     });
@@ -187,17 +183,17 @@ fn time_of(body: &str) -> Option<String> {
 }
 
 /// No key may have reached anybody else, whatever was damaged. What is missing was taken by the damage.
-fn judge(original: &Original, site: &Site, damage: &Damage, end: End, received: &[Received]) -> Tally {
+fn judge(original: &Original, site: &Site, damage: &Damage, end: End) -> Tally {
     let mut got: BTreeMap<String, &Received> = BTreeMap::new();
-    let renewals = original.sandbox.renewals();
-    for message in received {
+    let (renewals, received) = (original.sandbox.renewals(), site.messages());
+    for message in &received {
         let event: serde_json::Value = serde_json::from_str(&message.body)
             .unwrap_or_else(|error| panic!("{damage:?}: {error}: delivered what is no message: {}", message.body));
         let is_whole = |queued: &String| *queued == message.body || event["time"].as_str() > time_of(queued).as_deref();
         let is_whole = original.waiting.get(&message.id).is_none_or(is_whole);
         assert!(is_whole, "{damage:?}: neither as it was queued nor queued anew: {}", message.body);
-        let about = (event["data"]["subscription"]["subscription_id"].as_i64(), event["data"]["generation"].as_i64());
-        let is_it = |renewal: &&Renewal| about == (Some(renewal.subscription_id), Some(renewal.generation));
+        let about = (id_of(&event), event["data"]["generation"].as_i64());
+        let is_it = |renewal: &&Renewal| about == (renewal.subscription_id.to_string(), Some(renewal.generation));
         let renewal = renewals.iter().find(is_it);
         let renewal = renewal.unwrap_or_else(|| panic!("{damage:?}: nobody renewed {about:?}: {}", message.body));
         let keys = original.sandbox.expected_keys(&renewal.partner_order_number, renewal.subscription_id);

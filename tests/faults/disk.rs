@@ -8,11 +8,12 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
-use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind};
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{Daemon, PATIENCE, Setup, Site, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{Daemon, Installation, PATIENCE, Site, numbered};
 use crate::http::{Endpoint as Admin, free_port};
+use crate::nexway_connect::order;
 use crate::strace::Strace;
 use crate::{Round, Tally, Trial, oracle};
 
@@ -99,31 +100,30 @@ impl Drop for Tmpfs {
 
 /// Makes it fail, looks what the daemon does meanwhile, mends it, and judges. How many writes failed.
 fn goes_on_after(doing: Doing, trouble: Trouble) -> u64 {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
     let port = free_port();
-    let setup = Setup::new(&sandbox).every("1s").webhook(&receiver).with(|setup| {
+    let site = Site::with(|setup| {
+        setup.every = "1s";
         setup.database = "disk/renewald.db";
         setup.log_level = "info";
-        setup.admin = format!("listen = \"127.0.0.1:{port}\"");
+        setup.listen(format_args!("127.0.0.1:{port}"));
     });
-    let site = setup.install();
     let disk = Tmpfs::at(site.path("disk"));
-    let numbers: Vec<_> = (0..SUBSCRIPTIONS).map(|n| format!("D-{n}")).collect();
-    numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    let numbers = numbered("D-", SUBSCRIPTIONS);
+    site.order_all(&numbers);
     let mut daemon = Daemon::spawn(&site);
     daemon.wait_for_log("admin endpoint is open");
-    begin(doing, &sandbox, &receiver, &numbers);
+    begin(doing, &site, &numbers);
 
     let watched = Watched::begin(&site, &daemon, trouble);
     let filler = if let Trouble::Full(left) = trouble { Some(disk.fill(left)) } else { None };
     match doing {
-        Doing::Sweep => numbers.iter().for_each(|number| sandbox.renew(number, None).expect("an order")),
-        Doing::Relay => receiver.release(),
+        Doing::Sweep => numbers.iter().for_each(|number| site.renew(number)),
+        Doing::Relay => site.receiver.release(),
     }
     daemon.wait_for_log(COMPLAINT);
     sleep(IN_HAND);
     let admin = Admin::at(port);
-    let before = (sandbox.request_count(), receiver.messages().len());
+    let before = (site.sandbox.request_count(), site.messages().len());
     for _ in 0..LASTS.as_secs() {
         let told = admin.get("/readyz");
         if !matches!(trouble, Trouble::Full(1..)) {
@@ -132,7 +132,7 @@ fn goes_on_after(doing: Doing, trouble: Trouble) -> u64 {
         }
         sleep(Duration::from_secs(1));
     }
-    let after = (sandbox.request_count(), receiver.messages().len());
+    let after = (site.sandbox.request_count(), site.messages().len());
     let complaints = daemon.stderr().lines().filter(|line| line.contains("the database")).count();
     assert_eq!(complaints, 1, "{doing:?}, {trouble:?}: told at most once a minute: {}", daemon.stderr());
     if let Trouble::Full(1..) = trouble {
@@ -145,37 +145,36 @@ fn goes_on_after(doing: Doing, trouble: Trouble) -> u64 {
     let failed = watched.end(trouble);
     filler.into_iter().for_each(|filler| fs::remove_file(filler).expect("it is ours"));
 
-    sandbox.clear_faults();
-    sandbox.release();
-    receiver.wait_for_messages(SUBSCRIPTIONS);
+    site.sandbox.clear_faults();
+    site.sandbox.release();
+    site.receiver.wait_for_messages(SUBSCRIPTIONS);
     daemon.wait_for_log("writing to the database works again");
     admin.get("/readyz").expect(200);
     assert!(daemon.status().is_none(), "without a restart");
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     oracle::finish(&site);
-    oracle::judge(&sandbox, &site, &receiver.messages());
+    oracle::judge(&site, &site.messages());
     failed
 }
 
 const COMPLAINT: &str = "cannot write to the database: nothing is asked or published until it works again";
 
 /// Brings it to what it is to be doing.
-fn begin(doing: Doing, sandbox: &Sandbox, receiver: &FakeReceiver, numbers: &[String]) {
+fn begin(doing: Doing, site: &Site, numbers: &[String]) {
     let asked = |after: u64| {
         let seen = |request: &renewald::sandbox::nexway_connect::Request| {
             request.seq >= after && request.endpoint == Endpoint::Status
         };
-        sandbox.wait_for(seen, PATIENCE).expect("it works");
+        site.sandbox.wait_for(seen, PATIENCE).expect("it works");
     };
     if doing == Doing::Relay {
-        receiver.answer(Answer::Held(200));
-        numbers.iter().for_each(|number| sandbox.renew(number, None).expect("an order"));
-        receiver.wait_for_messages(1);
+        site.receiver.answer(Answer::Held(200));
+        numbers.iter().for_each(|number| site.renew(number));
+        site.receiver.wait_for_messages(1);
         // So that no answer of the provider is what cannot be written down.
         let fault = Fault::new(FaultKind::Hold).at(Endpoint::Status);
-        let before = sandbox.request_count();
-        sandbox.fault(fault);
+        let before = site.sandbox.request_count();
+        site.sandbox.fault(fault);
         return asked(before);
     }
     asked(0);
@@ -188,7 +187,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn begin(site: &Site, daemon: &Daemon, trouble: Trouble) -> Self {
+    fn begin(site: &Installation, daemon: &Daemon, trouble: Trouble) -> Self {
         let strace = Strace::of(site, "pwrite64", "failed.log").on_the_database(site).with(&["-Z"]);
         let strace = match trouble {
             Trouble::Full(_) => strace,
@@ -223,9 +222,10 @@ impl Watched {
 /// Names can neither be made nor removed: a daemon that has its files goes on; who has to make them says why it cannot.
 fn read_only_directory() {
     const NOBODY: u32 = 65534;
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site =
-        Setup::new(&sandbox).every("1s").webhook(&receiver).with(|setup| setup.database = "data/renewald.db").install();
+    let site = Site::with(|setup| {
+        setup.every = "1s";
+        setup.database = "data/renewald.db";
+    });
     let directory = site.path("data");
     let set_mode = |mode| fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).expect("it is ours");
     fs::create_dir(&directory).expect("a directory");
@@ -236,16 +236,15 @@ fn read_only_directory() {
     assert!(refused.stderr.contains("Permission denied"), "{refused:?}");
 
     set_mode(0o755);
-    let id = order(&sandbox, "D").to_string();
+    let id = order(&site.sandbox, "D").to_string();
     site.command(&["track", "D", &id, "--territory", "eu", "--generation", "0"]).expect_code(0);
     let daemon = Daemon::spawn(&site);
-    let before = sandbox.request_count();
-    sandbox.wait_for(|request| request.seq >= before && request.status == Some(200), PATIENCE).expect("it works");
+    let before = site.sandbox.request_count();
+    site.sandbox.wait_for(|request| request.seq >= before && request.status == Some(200), PATIENCE).expect("it works");
     set_mode(0o555);
-    sandbox.renew("D", None).expect("an order");
-    receiver.wait_for_messages(1);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    site.renew("D");
+    site.receiver.wait_for_messages(1);
+    daemon.drain();
     // It could not remove its write-ahead log, and that is no harm: the next run has it.
     site.catch_up();
     set_mode(0o755);
@@ -256,5 +255,5 @@ fn read_only_directory() {
     assert!(refused.stderr.contains("is one of them read-only"), "{refused:?}");
     set_mode(0o755);
     oracle::finish(&site);
-    oracle::judge(&sandbox, &site, &receiver.messages());
+    oracle::judge(&site, &site.messages());
 }

@@ -5,10 +5,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind};
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, order, sandbox};
+use crate::harness::{Daemon, PATIENCE, Site, eventually};
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 pub const AT_ONCE: Trial =
@@ -46,12 +45,11 @@ fn at_once(round: &mut Round) -> Tally {
 }
 
 fn start_five(directory: Directory, rng: &mut Rng) -> Started {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).every("1s").webhook(&receiver).install();
+    let site = Site::with(|setup| setup.every = "1s");
     if directory == Directory::Full {
-        track(&sandbox, &site);
+        track(&site);
         // The holder is at work as long as the others try, `once` as well.
-        sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
+        site.sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
     }
     let mut started = Started { starts: FIVE as u64, ..Started::default() };
     // On an empty directory `once` has nothing to do, and would be gone before the others come.
@@ -64,9 +62,11 @@ fn start_five(directory: Directory, rng: &mut Rng) -> Started {
     let (holder, refused) = one_is_left(all, begun);
     started.refused += refused;
     if directory == Directory::Empty {
-        track(&sandbox, &site);
+        track(&site);
     }
-    sandbox.wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE).expect("the one that is left works");
+    site.sandbox
+        .wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE)
+        .expect("the one that is left works");
 
     // Stopped, it still holds the lock; whoever is started meanwhile does not wait for it.
     holder.signal("STOP", 1);
@@ -83,15 +83,15 @@ fn start_five(directory: Directory, rng: &mut Rng) -> Started {
     started.stops += 1;
     started.starts += tried;
     started.refused += tried;
-    sandbox.clear_faults();
-    sandbox.release();
+    site.sandbox.clear_faults();
+    site.sandbox.release();
     holder.signal("CONT", 1);
-    receiver.wait_for_messages(RENEWED);
+    site.receiver.wait_for_messages(RENEWED);
     holder.terminate();
     let end = holder.wait();
     assert!(matches!(end.code, Some(0 | 75)), "a pass that is ended early leaves work: {end:?}");
     oracle::finish(&site);
-    oracle::judge(&sandbox, &site, &receiver.messages());
+    oracle::judge(&site, &site.messages());
     for n in 0.. {
         let Ok(stderr) = fs::read_to_string(site.path(&format!("{n}.stderr"))) else { break };
         assert!(!stderr.contains("database is locked") && !stderr.contains("panicked"), "{stderr}");
@@ -105,10 +105,9 @@ const CRON: &[&str] = &["once", "--cron"];
 
 const RENEWED: usize = 5;
 
-fn track(sandbox: &Sandbox, site: &Site) {
+fn track(site: &Site) {
     for number in (0..RENEWED).map(|n| format!("I-{n}")) {
-        site.track(&number, order(sandbox, &number));
-        sandbox.renew(&number, None).expect("an order");
+        site.renewed(&number);
     }
 }
 

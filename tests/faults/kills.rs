@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::nexway_connect::{Endpoint, Sandbox};
+use renewald::sandbox::nexway_connect::Endpoint;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{DAY, Daemon, Setup, Site, order, sandbox};
+use crate::harness::{DAY, Daemon, Site, numbered};
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 const SITES: usize = 4;
@@ -37,32 +36,32 @@ fn at_random(round: &mut Round) -> Tally {
 
 /// Every start finds something to do: some renewals are new, some are on their way since before the kill.
 fn at_one_site(rng: &mut Rng) -> Tally {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("K-{n}")).collect();
-    numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    let site = Site::new();
+    let numbers = numbered("K-", SUBSCRIPTIONS);
+    site.order_all(&numbers);
     let mut tally = Tally::of(KILLS);
     for _ in 0..KILLS {
         for _ in 0..rng.usize(..4) {
-            sandbox.renew(&numbers[rng.usize(..SUBSCRIPTIONS)], None).expect("an order");
+            site.renew(&numbers[rng.usize(..SUBSCRIPTIONS)]);
         }
         let daemon = Daemon::spawn(&site);
-        wait_a_while(&sandbox, &receiver, rng);
+        wait_a_while(&site, rng);
         daemon.kill();
-        for (step, found) in STEPS.into_iter().zip(steps(&sandbox, &site, &receiver)) {
+        for (step, found) in STEPS.into_iter().zip(steps(&site)) {
             tally = tally.count(step, u64::from(found));
         }
         site.let_pass(DAY);
     }
     oracle::finish(&site);
-    let held = oracle::judge(&sandbox, &site, &receiver.messages());
-    oracle::assert_in_order(&receiver.messages());
+    let held = oracle::judge(&site, &site.messages());
+    oracle::assert_in_order(&site.messages());
     tally.count("renewals", held.renewals).count("repeats", held.repeats)
 }
 
 /// Until some request, the question for some order data, or a message; and then for a moment, which is the shorter because a
 /// message is soon marked. It is what is random here.
-fn wait_a_while(sandbox: &Sandbox, receiver: &FakeReceiver, rng: &mut Rng) {
+fn wait_a_while(site: &Site, rng: &mut Rng) {
+    let (sandbox, receiver) = (&site.sandbox, &site.receiver);
     let mut moment = 10_000;
     let asked = sandbox.request_count();
     let at_least = asked + rng.u64(..60);
@@ -79,12 +78,12 @@ fn wait_a_while(sandbox: &Sandbox, receiver: &FakeReceiver, rng: &mut Rng) {
 }
 
 /// At which of the steps there is a renewal.
-fn steps(sandbox: &Sandbox, site: &Site, receiver: &FakeReceiver) -> [bool; 4] {
+fn steps(site: &Site) -> [bool; 4] {
     let recorded: i64 = site.value("SELECT count(*) FROM renewals");
     let awaiting: i64 = site.value("SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data'");
     let pending = "SELECT m.id FROM messages m JOIN dispatches d ON d.message = m.seq WHERE d.state = 'pending'";
-    let received: BTreeSet<_> = receiver.messages().into_iter().map(|message| message.id).collect();
+    let received: BTreeSet<_> = site.messages().into_iter().map(|message| message.id).collect();
     let pending = site.texts(pending);
     let published = pending.iter().filter(|message| received.contains(*message)).count();
-    [sandbox.renewals().len() as i64 > recorded, awaiting > 0, pending.len() > published, published > 0]
+    [site.sandbox.renewals().len() as i64 > recorded, awaiting > 0, pending.len() > published, published > 0]
 }

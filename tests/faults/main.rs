@@ -26,6 +26,9 @@ mod it {
     pub mod servers;
 }
 mod kills;
+#[allow(dead_code, reason = "tests/it does more")]
+#[path = "../it/nexway_connect.rs"]
+mod nexway_connect;
 mod oracle;
 mod outage;
 mod power;

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use renewald::sandbox::nexway_connect::Sandbox;
 use uuid::Uuid;
 
 use crate::fake_receiver::Received;
-use crate::harness::{DAY, Site, eventually, keys, number};
+use crate::harness::{DAY, Installation, Site, eventually, id_of, keys, number};
 
 /// What the receiver had to get more than once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub struct Held {
 }
 
 /// Catches up until nothing is left to do.
-pub fn finish(site: &Site) {
+pub fn finish(site: &Installation) {
     const UNFINISHED: &str = "SELECT (SELECT count(*) FROM dispatches WHERE state <> 'delivered')
                                    + (SELECT count(*) FROM renewals WHERE state <> 'queued')";
     eventually("everything is handed over", || {
@@ -33,22 +32,22 @@ pub fn finish(site: &Site) {
 ///
 /// # Panics
 /// When something is lost, there is a row too many, a key went to another subscription, or a repeat is not the same.
-pub fn judge(sandbox: &Sandbox, site: &Site, received: &[Received]) -> Held {
+pub fn judge(site: &Site, received: &[Received]) -> Held {
     assert_eq!(site.value::<String>("PRAGMA integrity_check"), "ok");
     assert!(site.texts("SELECT \"table\" FROM pragma_foreign_key_check").is_empty(), "no row points nowhere");
     let ledger = ledger(site);
     let mut got = by_subscription_and_number(received);
-    let renewals = sandbox.renewals();
+    let renewals = site.sandbox.renewals();
     for renewal in &renewals {
         let (number, id) = (&renewal.partner_order_number, renewal.subscription_id);
-        let name = (id, number.clone());
+        let name = (id.to_string(), number.clone());
         let in_ledger = ledger.get(&name).unwrap_or_else(|| panic!("LOST: {number} of {id} is not in the ledger"));
         assert_eq!(in_ledger.len(), 1, "{number} of {id} is in the ledger once: {in_ledger:?}");
         let messages = got.remove(&name).unwrap_or_else(|| panic!("LOST: {number} of {id} was never received"));
         for message in &messages {
             assert_eq!(message.id, in_ledger[0].to_string(), "{number} of {id}: a repeat has the id of the ledger");
             assert_eq!(message.body, messages[0].body, "{number} of {id}: a repeat has the same bytes");
-            assert_eq!(keys(message), sandbox.expected_keys(number, id), "{number} of {id}: its own keys");
+            assert_eq!(keys(message), site.sandbox.expected_keys(number, id), "{number} of {id}: its own keys");
         }
     }
     assert!(got.is_empty(), "nothing was delivered that was never renewed: {:?}", got.keys());
@@ -58,10 +57,11 @@ pub fn judge(sandbox: &Sandbox, site: &Site, received: &[Received]) -> Held {
     Held { renewals: renewed, repeats: ready - renewed }
 }
 
-type Name = (i64, String);
+/// A subscription's id and an order number.
+type Name = (String, String);
 
 /// The ids of the `renewal.ready` messages of each subscription and number.
-fn ledger(site: &Site) -> BTreeMap<Name, Vec<Uuid>> {
+fn ledger(site: &Installation) -> BTreeMap<Name, Vec<Uuid>> {
     let mut ledger: BTreeMap<Name, Vec<Uuid>> = BTreeMap::new();
     let rows = site.texts(
         "SELECT m.id || ' ' || s.subscription_id || ' ' || s.partner_order_number || '-' || m.generation
@@ -70,8 +70,8 @@ fn ledger(site: &Site) -> BTreeMap<Name, Vec<Uuid>> {
     for row in rows {
         let mut parts = row.splitn(3, ' ');
         let mut part = || parts.next().expect("three parts");
-        let (message, id, number) = (part().parse().expect("a UUID"), part().parse().expect("a number"), part());
-        ledger.entry((id, number.to_owned())).or_default().push(message);
+        let (message, id, number) = (part().parse().expect("a UUID"), part().to_owned(), part().to_owned());
+        ledger.entry((id, number)).or_default().push(message);
     }
     ledger
 }
@@ -79,8 +79,7 @@ fn ledger(site: &Site) -> BTreeMap<Name, Vec<Uuid>> {
 fn by_subscription_and_number(received: &[Received]) -> BTreeMap<Name, Vec<&Received>> {
     let mut got: BTreeMap<Name, Vec<&Received>> = BTreeMap::new();
     for message in received.iter().filter(|message| is_ready(message)) {
-        let id = message.data()["subscription"]["subscription_id"].as_i64().expect("a number");
-        got.entry((id, number(message))).or_default().push(message);
+        got.entry((id_of(&message.json()), number(message))).or_default().push(message);
     }
     got
 }
@@ -91,11 +90,10 @@ fn is_ready(message: &Received) -> bool {
 
 /// For each subscription, a generation first comes after the one before it: repeats may come at any time.
 pub fn assert_in_order(received: &[Received]) {
-    let mut newest: BTreeMap<i64, i64> = BTreeMap::new();
-    for data in received.iter().filter(|message| is_ready(message)).map(Received::data) {
-        let id = data["subscription"]["subscription_id"].as_i64().expect("a number");
-        let generation = data["generation"].as_i64().expect("a number");
-        let seen = newest.entry(id).or_insert(generation);
+    let mut newest: BTreeMap<String, i64> = BTreeMap::new();
+    for event in received.iter().filter(|message| is_ready(message)).map(Received::json) {
+        let (id, generation) = (id_of(&event), event["data"]["generation"].as_i64().expect("a number"));
+        let seen = newest.entry(id.clone()).or_insert(generation);
         assert!(generation <= *seen + 1, "{id}: generation {generation} came right after {seen}");
         *seen = generation.max(*seen);
     }

@@ -15,13 +15,12 @@ use futures_util::poll;
 use renewald::budget::Budget;
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::nexway_connect::{Controls, Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Controls, Endpoint, Fault, FaultKind};
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Store};
 use tokio::time::Instant;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{DAY, Daemon, PATIENCE, Setup, Site, Track, eventually, order, sandbox};
+use crate::harness::{DAY, Daemon, Installation, PATIENCE, Site, eventually, numbered};
 use crate::{Round, Tally, Trial, oracle};
 
 pub const OUTAGE: Trial =
@@ -48,48 +47,45 @@ fn run(round: &mut Round) -> Tally {
 }
 
 /// Subscriptions that nobody has asked about for years; every other has renewed meanwhile, some more than once.
-fn installed() -> (Sandbox, FakeReceiver, Site) {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).with(|setup| setup.requests_per_second = RATE).install();
-    let numbers: Vec<_> = (0..SUBSCRIPTIONS).map(|n| format!("O{n}")).collect();
-    let ids: Vec<_> = numbers.iter().map(|number| order(&sandbox, number)).collect();
-    site.track_all(numbers.iter().zip(ids).map(|(number, id)| Track::new(number, id)));
+fn installed() -> Site {
+    let site = Site::with(|setup| setup.requests_per_second = RATE);
+    let numbers = numbered("O", SUBSCRIPTIONS);
+    site.order_all(&numbers);
     for (n, number) in numbers.iter().enumerate().step_by(2) {
-        sandbox.renew_times(number, None, 1 + n as u32 % 3).expect("an order");
+        site.renew_times(number, 1 + n as u32 % 3);
     }
-    sandbox.fault(Fault::new(FaultKind::CutBefore));
-    (sandbox, receiver, site)
+    site.sandbox.fault(Fault::new(FaultKind::CutBefore));
+    site
 }
 
 /// After the return: no second with more than the limit, and everything is delivered.
-fn judge(sandbox: &Sandbox, receiver: &FakeReceiver, site: &Site) -> Tally {
+fn judge(site: &Site) -> Tally {
     // Sent 1.005 / rate apart, but stamped on arrival: one more may slip into a second.
-    assert!(sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", sandbox.busiest_second());
+    assert!(site.sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", site.sandbox.busiest_second());
     oracle::finish(site);
-    let held = oracle::judge(sandbox, site, &receiver.messages());
-    oracle::assert_in_order(&receiver.messages());
+    let held = oracle::judge(site, &site.messages());
+    oracle::assert_in_order(&site.messages());
     Tally::of(1).count("renewals", held.renewals)
 }
 
 fn by_the_binary() -> Tally {
-    let (sandbox, receiver, site) = installed();
+    let site = installed();
     site.let_pass(DAY);
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("provider does not answer: one probe at a time until it does");
     // What was on its way when it opened has ended; then there is silence until the first probe.
     let opened = RealInstant::now();
-    let first = sandbox.request_count();
-    let probe = sandbox.wait_for(|request| request.seq >= first + 16, Duration::from_secs(3));
-    assert!(probe.is_none(), "a storm against a closed door: {} requests", sandbox.request_count() - first);
-    sandbox.clear_faults();
+    let first = site.sandbox.request_count();
+    let probe = site.sandbox.wait_for(|request| request.seq >= first + 16, Duration::from_secs(3));
+    assert!(probe.is_none(), "a storm against a closed door: {} requests", site.sandbox.request_count() - first);
+    site.sandbox.clear_faults();
     daemon.wait_for_log("provider answers again");
     assert!(opened.elapsed() > Duration::from_secs(4), "the first probe came after {:?}", opened.elapsed());
-    let answered = || sandbox.requests().iter().filter(|request| is_answered_poll(request)).count();
+    let answered = || site.sandbox.requests().iter().filter(|request| is_answered_poll(request)).count();
     eventually("everybody is asked", || (answered() >= SUBSCRIPTIONS).then_some(()));
-    eventually("everything is delivered", || (receiver.messages().len() >= sandbox.renewals().len()).then_some(()));
-    daemon.terminate();
-    daemon.wait().expect_code(0);
-    judge(&sandbox, &receiver, &site)
+    eventually("everything is delivered", || (site.messages().len() >= site.sandbox.renewals().len()).then_some(()));
+    daemon.drain();
+    judge(&site)
 }
 
 fn is_answered_poll(request: &renewald::sandbox::nexway_connect::Request) -> bool {
@@ -97,7 +93,7 @@ fn is_answered_poll(request: &renewald::sandbox::nexway_connect::Request) -> boo
 }
 
 fn through_days(days: u32) -> Tally {
-    let (sandbox, receiver, site) = installed();
+    let site = installed();
     let outage = days * DAY;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
@@ -107,11 +103,11 @@ fn through_days(days: u32) -> Tally {
         let now = move || first + begin.elapsed();
         let is_over = Arc::new(AtomicBool::new(false));
         let (store, budget) = (worker.store.clone(), worker.sweepers[0].budget().clone());
-        let clock = tokio::spawn(clock(sandbox.controls(), budget, store, outage, is_over.clone()));
+        let clock = tokio::spawn(clock(site.sandbox.controls(), budget, store, outage, is_over.clone()));
         let deadline = RealInstant::now() + 3 * PATIENCE;
         let unanswered = || site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL");
-        while receiver.messages().len() < sandbox.renewals().len() || unanswered() > 0 {
-            assert!(RealInstant::now() < deadline, "{} delivered", receiver.messages().len());
+        while site.messages().len() < site.sandbox.renewals().len() || unanswered() > 0 {
+            assert!(RealInstant::now() < deadline, "{} delivered", site.messages().len());
             worker.sweep(&now).await.expect("the store works");
             worker.relay(&now).await.expect("the store works");
             tokio::time::sleep(Duration::from_secs(10)).await;
@@ -121,18 +117,18 @@ fn through_days(days: u32) -> Tally {
         worker.close().await;
         lived
     });
-    let requests = sandbox.requests().iter().filter(|request| request.status.is_none()).count();
+    let requests = site.sandbox.requests().iter().filter(|request| request.status.is_none()).count();
     assert!(requests >= lived.probes.len() / 2, "{requests} requests: the others never got so far");
     assert_probes(&lived.probes, outage);
     assert_no_storm(&lived.after);
-    sandbox.clear_requests(); // stamped in real time
+    site.sandbox.clear_requests(); // stamped in real time
     let took = *lived.after.last().expect("requests") - lived.after[0];
     // Who has failed again and again is asked at its interval.
     assert!(took <= Duration::from_secs(5 * 3600), "caught up only after {took:?}");
-    judge(&sandbox, &receiver, &site).count("probes", lived.probes.len() as u64)
+    judge(&site).count("probes", lived.probes.len() as u64)
 }
 
-fn worker(site: &Site) -> Worker {
+fn worker(site: &Installation) -> Worker {
     let settings = Settings::load(Some(&site.path("renewald.toml"))).expect("the settings are right").settings;
     let lock = InstanceLock::acquire(&settings.store.path).expect("nobody else works here");
     let store = Store::open(&settings.store.path, Access::Instance(lock)).expect("the store opens");

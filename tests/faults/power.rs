@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use renewald::sandbox::nexway_connect::{Sandbox, Script};
 
-use crate::fake_receiver::{FakeReceiver, Received};
-use crate::harness::{Setup, Site, eventually, order, sandbox};
+use crate::fake_receiver::Received;
+use crate::harness::{Installation, Setup, Site, eventually};
 use crate::image::{TAILS, Tail, after_cut};
+use crate::nexway_connect::order;
 use crate::strace::Strace;
 use crate::writes::{self, Done};
 use crate::{Round, Tally, Trial, at_once, oracle};
@@ -26,7 +28,7 @@ const SUBSCRIPTIONS: usize = 6;
 
 /// A life of one database, with everything that was written and sent.
 struct Life {
-    sandbox: Sandbox,
+    sandbox: Arc<Sandbox>,
     subscriptions: Vec<(String, i64)>,
     done: Vec<Done>,
     sent: Vec<Received>,
@@ -76,11 +78,10 @@ fn cut(round: &mut Round) -> Tally {
 /// From the creation of the database by a command to a second run, with a kill between, and a checkpoint by another process while
 /// the daemon goes on writing: in a small database none comes by itself.
 fn live(rng: &mut fastrand::Rng) -> Life {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).every("1s").webhook(&receiver).install();
+    let site = Site::with(|setup| setup.every = "1s");
     let numbers = (0..SUBSCRIPTIONS).map(|n| format!("P-{n}"));
-    let subscriptions: Vec<_> = numbers.map(|number| (number.clone(), order(&sandbox, &number))).collect();
-    sandbox.script("P-1-1", Script::codes([1010]));
+    let subscriptions: Vec<_> = numbers.map(|number| (number.clone(), order(&site.sandbox, &number))).collect();
+    site.sandbox.script("P-1-1", Script::codes([1010]));
     let mut logs = Vec::new();
     for (n, (number, id)) in subscriptions.iter().enumerate() {
         let track = ["track", number, &id.to_string(), "--territory", "eu", "--generation", "0"];
@@ -95,7 +96,7 @@ fn live(rng: &mut fastrand::Rng) -> Life {
     let mut sent = 0;
     let mut renew = |rng: &mut fastrand::Rng| {
         for _ in 0..3 {
-            sandbox.renew(&subscriptions[rng.usize(..SUBSCRIPTIONS)].0, None).expect("an order");
+            site.renew(&subscriptions[rng.usize(..SUBSCRIPTIONS)].0);
             sent += 1;
         }
         sent
@@ -107,11 +108,11 @@ fn live(rng: &mut fastrand::Rng) -> Life {
     };
     renew(rng);
     let (process, daemon, strace) = run("run.log");
-    receiver.wait_for_messages(renew(rng));
+    site.receiver.wait_for_messages(renew(rng));
     let checkpoint = recorder(&site, "checkpoint.log");
     logs.push(checkpoint.run(&["python3", "-c", CHECKPOINT, &site.database().display().to_string()]));
-    receiver.wait_for_messages(renew(rng));
-    receiver.wait_for_messages(renew(rng));
+    site.receiver.wait_for_messages(renew(rng));
+    site.receiver.wait_for_messages(renew(rng));
     // Else the next run would have to wait until an attempt of this one is over.
     eventually("all are marked", || (site.value::<i64>(PENDING) == 0).then_some(()));
     daemon.kill();
@@ -120,12 +121,11 @@ fn live(rng: &mut fastrand::Rng) -> Life {
     // Between two runs nobody else may open the database: whoever is the last to close it writes.
     renew(rng);
     let (process, daemon, strace) = run("again.log");
-    receiver.wait_for_messages(renew(rng));
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    site.receiver.wait_for_messages(renew(rng));
+    daemon.drain();
     logs.push(strace.log(process));
     let done = writes::read(&logs, &site.path(""));
-    Life { sandbox, subscriptions, done, sent: receiver.messages(), tracked_at }
+    Life { sandbox: site.sandbox.clone(), subscriptions, done, sent: site.messages(), tracked_at }
 }
 
 const PENDING: &str = "SELECT count(*) FROM dispatches WHERE state = 'pending'";
@@ -138,13 +138,12 @@ busy, pages, moved = db.execute('PRAGMA wal_checkpoint(RESTART)').fetchone()
 assert not busy and pages == moved > 0, (busy, pages, moved)
 ";
 
-fn recorder(site: &Site, log: &str) -> Strace {
+fn recorder(site: &Installation, log: &str) -> Strace {
     Strace::of(site, writes::CALLS, log).on_the_database(site).with(&writes::WITH_BYTES)
 }
 
 fn go_on(life: &Life, cut: Cut) -> After {
-    let receiver = FakeReceiver::start();
-    let site = Setup::new(&life.sandbox).webhook(&receiver).install();
+    let site = Site::at(life.sandbox.clone(), Setup::webhook);
     for (name, bytes) in after_cut(&life.done, cut.at, cut.tail, &mut fastrand::Rng::with_seed(cut.seed)) {
         fs::write(site.path(&name), bytes).expect("it is written");
     }
@@ -155,18 +154,18 @@ fn go_on(life: &Life, cut: Cut) -> After {
     let known: BTreeSet<_> = site.texts("SELECT partner_order_number FROM subscriptions").into_iter().collect();
     for (number, id) in &life.subscriptions {
         assert!(known.contains(number) || cut.at < life.tracked_at, "LOST: {number} was tracked");
-        site.track(number, *id);
+        site.track(number, id);
     }
     let delivered = "SELECT m.id FROM messages m JOIN dispatches d ON d.message = m.seq WHERE d.state = 'delivered'";
     let delivered: BTreeSet<_> = site.texts(delivered).into_iter().collect();
     oracle::finish(&site);
-    let again = receiver.messages();
+    let again = site.messages();
     let needless = again.iter().find(|message| delivered.contains(&message.id));
     assert!(needless.is_none(), "what is marked as delivered is not sent again: {needless:?}");
     let mut received: Vec<_> = life.sent.iter().filter(|message| message.arrived_at < cut.at).cloned().collect();
     let sent = received.len();
     received.extend(again);
-    let held = oracle::judge(&life.sandbox, &site, &received);
+    let held = oracle::judge(&site, &received);
     oracle::assert_in_order(&received);
     After { repeats: held.repeats, sent, tail: cut.tail }
 }

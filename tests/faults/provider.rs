@@ -14,8 +14,7 @@ use fastrand::Rng;
 use renewald::clock::Timestamp;
 use renewald::sandbox::nexway_connect::{Endpoint, Fault, NewOrder, Sandbox};
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Setup, Site, Track, new_order, sandbox};
+use crate::harness::Site;
 use crate::{Round, Tally, Trial, oracle};
 
 pub const ANSWERS: Trial = Trial {
@@ -50,9 +49,7 @@ fn answers(round: &mut Round) -> Tally {
 
 /// One installation and its provider, by a clock of its own.
 struct Ward {
-    sandbox: Sandbox,
     site: Site,
-    receiver: FakeReceiver,
     sick: Vec<String>,
     healthy: Vec<String>,
 }
@@ -64,26 +61,26 @@ fn one_site(number: usize, mut rng: Rng) -> Tally {
     let api: Vec<_> = [Endpoint::Status, Endpoint::Order].into_iter().flat_map(|at| kinds::at(at, number)).collect();
     let cases = (api.iter().map(|fault| fault.times.unwrap_or(1) as usize).sum::<usize>() + tokens.len()) as u64;
     // Everything is over when the sandbox's own clock says so: what follows is done by the real one.
-    let begin = ward.sandbox.now() - MOST_STEPS * STEP;
+    let begin = ward.site.now() - MOST_STEPS * STEP;
     let mut work = ward.site.work();
     work.pass(begin);
-    let mut mix = Mix { begun: ward.sandbox.request_count(), all: api.len(), times: times(&api), share: 0.0 };
-    api.into_iter().for_each(|fault| ward.sandbox.fault(fault));
+    let mut mix = Mix { begun: ward.site.sandbox.request_count(), all: api.len(), times: times(&api), share: 0.0 };
+    api.into_iter().for_each(|fault| ward.site.sandbox.fault(fault));
     for step in 1.. {
-        assert!(step < MOST_STEPS, "{:?} have not struck", ward.sandbox.faults());
+        assert!(step < MOST_STEPS, "{:?} have not struck", ward.site.sandbox.faults());
         ward.renew(step as usize);
         // One at a time: in a row they make the pauses longer and longer.
         if step % 3 == 0
             && !ward.waits_for_token()
             && let Some(fault) = tokens.pop()
         {
-            ward.sandbox.fault(fault);
+            ward.site.sandbox.fault(fault);
         }
         if ward.waits_for_token() {
-            ward.sandbox.expire_tokens(true);
+            ward.site.sandbox.expire_tokens(true);
         }
         let left = ward.spread();
-        mix.look(left, &ward.sandbox);
+        mix.look(left, &ward.site.sandbox);
         if left == 0 && tokens.is_empty() {
             break;
         }
@@ -92,10 +89,10 @@ fn one_site(number: usize, mut rng: Rng) -> Tally {
         ward.assert_healthy_on_time(now);
     }
     drop(work);
-    let (requests, again) = (ward.sandbox.request_count(), ward.statuses());
+    let (requests, again) = (ward.site.sandbox.request_count(), ward.statuses());
     oracle::finish(&ward.site);
     // Not in order: a generation whose order data is kept back holds up no later one.
-    let held = oracle::judge(&ward.sandbox, &ward.site, &ward.receiver.messages());
+    let held = oracle::judge(&ward.site, &ward.site.messages());
     assert!(mix.share >= 0.3, "{} of the requests are too thin", mix.share);
     Tally::of(cases).count("requests", requests).count("renewals", held.renewals).count("told by their status", again)
 }
@@ -125,25 +122,21 @@ fn times(faults: &[Fault]) -> u32 {
 
 impl Ward {
     fn open() -> Self {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let setup = Setup::new(&sandbox).webhook(&receiver).with(|setup| {
+        let site = Site::with(|setup| {
             setup.timeout = "1s";
             // A limit, so that 429 costs half of it and not a second each; and less in hand than opens the breaker at once.
             setup.requests_per_second = 5000.0;
             setup.concurrency = 3;
         });
-        let site = setup.install();
         let group = |territory: &'static str, count: usize| -> Vec<String> {
             (0..count).map(|n| format!("{}-{n}", territory.to_uppercase())).collect()
         };
-        let ward = Self { sick: group("us", SICK), healthy: group("eu", HEALTHY), sandbox, site, receiver };
+        let ward = Self { sick: group("us", SICK), healthy: group("eu", HEALTHY), site };
         for (territory, numbers) in [("us", &ward.sick), ("eu", &ward.healthy)] {
             for number in numbers {
-                let order = NewOrder { territory: territory.to_owned(), ..NewOrder::new(number) };
-                let id = new_order(&ward.sandbox, order)[0];
-                ward.site.track_all([Track { territory, ..Track::new(number, id) }]);
+                ward.site.place(NewOrder { territory: territory.to_owned(), ..NewOrder::new(number) });
                 // So that there is a generation to go back from.
-                ward.sandbox.renew(number, None).expect("an order");
+                ward.site.renew(number);
             }
         }
         ward
@@ -151,29 +144,29 @@ impl Ward {
 
     /// One of the sick renews at every step, one of the healthy now and then.
     fn renew(&self, step: usize) {
-        self.sandbox.renew(&self.sick[step % SICK], None).expect("an order");
+        self.site.renew(&self.sick[step % SICK]);
         if step.is_multiple_of(5) {
-            self.sandbox.renew(&self.healthy[step / 5 % HEALTHY], None).expect("an order");
+            self.site.renew(&self.healthy[step / 5 % HEALTHY]);
         }
     }
 
     /// Gives each rule such a chance that all together strike their share of the requests. Returns how many faults are left.
     fn spread(&self) -> usize {
-        let left = self.sandbox.faults();
-        self.sandbox.clear_faults();
+        let left = self.site.sandbox.faults();
+        self.site.sandbox.clear_faults();
         for fault in &left {
             let rivals = left.iter().filter(|other| other.endpoint == fault.endpoint).count();
             let chance = match fault.endpoint {
                 Some(Endpoint::Token) => 1.0,
                 _ => 1.0 - (1.0 - SHARE).powf(1.0 / rivals as f64),
             };
-            self.sandbox.fault(fault.clone().probability(chance));
+            self.site.sandbox.fault(fault.clone().probability(chance));
         }
         left.len()
     }
 
     fn waits_for_token(&self) -> bool {
-        self.sandbox.faults().iter().any(|fault| fault.endpoint == Some(Endpoint::Token))
+        self.site.sandbox.faults().iter().any(|fault| fault.endpoint == Some(Endpoint::Token))
     }
 
     /// Nobody of the territory that answers waits longer than design section 2 allows, whatever happens beside it.
@@ -189,7 +182,7 @@ impl Ward {
 
     /// How many answers the sandbox's log has with a status that only a fault gives; each was to come so often.
     fn statuses(&self) -> u64 {
-        let log = self.sandbox.requests();
+        let log = self.site.sandbox.requests();
         let count = |status: u16| log.iter().filter(|request| request.status == Some(status)).count();
         for (status, kinds) in kinds::STATUSES {
             assert!(count(status) >= kinds * EACH / SITES, "{status}: {} in the log", count(status));

@@ -6,14 +6,15 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind, Sandbox};
+use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind};
 use rusqlite::Connection;
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, Daemon, PATIENCE, Setup, Site, eventually, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{ACCOUNT, DAY, Daemon, Installation, PATIENCE, Setup, Site, eventually};
+use crate::nexway_connect::account;
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 pub const ENDS: Trial =
@@ -56,9 +57,9 @@ const CASES: [Case; 14] = [
 
 /// One site; who holds its database goes with it.
 struct Scene {
-    sandbox: Sandbox,
-    receiver: FakeReceiver,
     site: Site,
+    /// Its settings at the start.
+    right: Setup,
     /// Takes connections and never answers.
     nobody: TcpListener,
     busy: Connection,
@@ -70,16 +71,18 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
         let sockets = tempfile::tempdir().expect("a directory");
-        let site = setup(&sandbox, &receiver, &admin(&sockets)).install();
-        for number in ["A", "B", "C"] {
-            site.track(number, order(&sandbox, number));
-            sandbox.renew(number, None).expect("an order");
-        }
+        let site = Site::with(|setup| {
+            setup.sink_timeout = "60s";
+            setup.listen(format_args!("unix:{}", admin(&sockets).display()));
+        });
+        ["A", "B", "C"].iter().for_each(|number| {
+            site.renewed(number);
+        });
+        let right = site.setup();
         let busy = Connection::open(site.database()).expect("it is there");
         let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Self { sandbox, receiver, site, nobody, busy, sockets, releases: Cell::new(false), connection: Cell::new(None) }
+        Self { site, right, nobody, busy, sockets, releases: Cell::new(false), connection: Cell::new(None) }
     }
 
     fn lock_database(&self) {
@@ -99,14 +102,6 @@ fn admin(sockets: &tempfile::TempDir) -> PathBuf {
     sockets.path().join("admin.sock")
 }
 
-fn setup(sandbox: &Sandbox, receiver: &FakeReceiver, admin: &Path) -> Setup {
-    let setup = Setup::new(sandbox).with(|setup| {
-        setup.sink_timeout = "60s";
-        setup.admin = format!("listen = \"unix:{}\"", admin.display());
-    });
-    setup.webhook(receiver)
-}
-
 fn ends(_: &mut Round) -> Tally {
     at_once::each(CASES, |case| end(&case));
     let with = |code| CASES.iter().filter(|case| case.code == code).count() as u64;
@@ -122,23 +117,23 @@ fn end(case: &Case) {
     daemon.terminate();
     if scene.releases.get() {
         daemon.wait_for_log("finishing what is in hand");
-        scene.receiver.release();
+        scene.site.receiver.release();
     }
     let finished = daemon.wait();
     let took = signalled.elapsed();
     assert_eq!(finished.code, Some(case.code), "{}: {}", case.name, finished.stderr);
     assert!(took < case.within + slack, "{}: {took:?}, and the machine's own {slack:?}", case.name);
     scene.unlock_database();
-    scene.sandbox.clear_faults();
-    scene.sandbox.release();
-    scene.receiver.answer(Answer::Status(200));
-    scene.site.configure(&setup(&scene.sandbox, &scene.receiver, &admin(&scene.sockets)));
+    scene.site.sandbox.clear_faults();
+    scene.site.sandbox.release();
+    scene.site.receiver.answer(Answer::Status(200));
+    scene.site.configure(&scene.right);
     oracle::finish(&scene.site);
-    oracle::judge(&scene.sandbox, &scene.site, &scene.receiver.messages());
+    oracle::judge(&scene.site, &scene.site.messages());
 }
 
 /// What this machine takes now for a process that does nothing: a promise in seconds is not about one that is busy otherwise.
-fn slack(site: &Site) -> Duration {
+fn slack(site: &Installation) -> Duration {
     let started = Instant::now();
     site.command(&["schema"]).expect_code(0);
     started.elapsed()
@@ -146,22 +141,25 @@ fn slack(site: &Site) -> Duration {
 
 fn idle(scene: &Scene) -> Daemon {
     let daemon = Daemon::spawn(&scene.site);
-    let delivered = "SELECT count(*) FROM dispatches WHERE state = 'delivered'";
-    eventually("all are delivered", || (scene.site.value::<i64>(delivered) == 3).then_some(()));
+    scene.site.wait_until_delivered(3);
     daemon
 }
 
 fn asking(scene: &Scene, endpoint: Endpoint, fault: FaultKind) -> Daemon {
-    scene.sandbox.fault(Fault::new(fault).at(endpoint));
+    scene.site.sandbox.fault(Fault::new(fault).at(endpoint));
     let daemon = Daemon::spawn(&scene.site);
-    scene.sandbox.wait_for(|request| request.endpoint == endpoint, PATIENCE).expect("it is asked");
+    scene.site.sandbox.wait_for(|request| request.endpoint == endpoint, PATIENCE).expect("it is asked");
     daemon
 }
 
 /// Somebody listens, and never accepts.
 fn silent(scene: &Scene) -> Daemon {
     let url = format!("http://{}", scene.nobody.local_addr().expect("it is bound"));
-    scene.site.configure(&Setup::at(&url, &url).webhook(&scene.receiver));
+    scene.site.change(|setup| {
+        setup.accounts[0] = account(ACCOUNT, &url, &url);
+        setup.listen("");
+        setup.sink_timeout = "15s";
+    });
     let daemon = Daemon::spawn(&scene.site);
     let (connection, _) = scene.nobody.accept().expect("a connection");
     connection.peek(&mut [0]).expect("a request");
@@ -178,10 +176,10 @@ fn half_a_request(scene: &Scene) -> Daemon {
 }
 
 fn publishing(scene: &Scene, is_answered: bool) -> Daemon {
-    scene.receiver.answer(if is_answered { Answer::Held(200) } else { Answer::Never });
+    scene.site.receiver.answer(if is_answered { Answer::Held(200) } else { Answer::Never });
     scene.releases.set(is_answered);
     let daemon = Daemon::spawn(&scene.site);
-    scene.receiver.wait_for_messages(3);
+    scene.site.receiver.wait_for_messages(3);
     daemon
 }
 
@@ -193,18 +191,18 @@ fn idle_and_busy(scene: &Scene) -> Daemon {
 
 /// Messages wait, and none can be taken in hand.
 fn busy_from_the_start(scene: &Scene) -> Daemon {
-    scene.receiver.answer(Answer::Status(503));
+    scene.site.receiver.answer(Answer::Status(503));
     let daemon = Daemon::spawn(&scene.site);
     let in_trouble = "SELECT count(*) FROM sinks";
     eventually("the sink is in trouble", || (scene.site.value::<i64>(in_trouble) > 0).then_some(()));
     daemon.kill();
-    scene.receiver.answer(Answer::Status(200));
+    scene.site.receiver.answer(Answer::Status(200));
     scene.site.let_pass(DAY);
-    let before = scene.receiver.messages().len();
+    let before = scene.site.messages().len();
     scene.lock_database();
     let daemon = Daemon::spawn(&scene.site);
     eventually("the thread that writes waits for the database", || is_writer_waiting(&daemon).then_some(()));
-    assert_eq!(scene.receiver.messages().len(), before);
+    assert_eq!(scene.site.messages().len(), before);
     daemon
 }
 
@@ -212,12 +210,12 @@ fn busy_from_the_start(scene: &Scene) -> Daemon {
 fn unwritten(scene: &Scene) -> Daemon {
     let daemon = asking(scene, Endpoint::Status, FaultKind::Hold);
     scene.lock_database();
-    scene.sandbox.clear_faults();
-    scene.sandbox.release();
+    scene.site.sandbox.clear_faults();
+    scene.site.sandbox.release();
     let answered = |request: &renewald::sandbox::nexway_connect::Request| {
         request.endpoint == Endpoint::Status && request.status.is_some()
     };
-    scene.sandbox.wait_for(answered, PATIENCE).expect("it is answered");
+    scene.site.sandbox.wait_for(answered, PATIENCE).expect("it is answered");
     eventually("the thread that writes waits for the database", || is_writer_waiting(&daemon).then_some(()));
     daemon
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::nexway_connect::{NewOrder, Sandbox};
+use renewald::sandbox::nexway_connect::NewOrder;
 
-use crate::fake_receiver::{FakeReceiver, Received};
-use crate::harness::{DAY, Daemon, Setup, Site, Track, eventually, new_order, sandbox};
+use crate::fake_receiver::Received;
+use crate::harness::{DAY, Daemon, Installation, Site, Track, eventually};
+use crate::nexway_connect::new_order;
 use crate::{Round, Tally, Trial, oracle};
 
 use stand::{Kind, Stand};
@@ -56,36 +57,33 @@ fn run(_: &mut Round) -> Tally {
 }
 
 fn one_site(name: &str, troubles: &[Trouble]) -> Tally {
-    let (sandbox, well) = (sandbox(), FakeReceiver::start());
     let stand = Stand::open(name);
-    let setup = |trouble: Option<Trouble>| {
-        let setup = Setup::new(&sandbox).webhook_named("well", &well, "").with(|setup| setup.sink_timeout = "2s");
-        stand.sinks(setup, trouble)
+    let site = Site::with(|setup| setup.sink_timeout = "2s");
+    let configure = |trouble| {
+        site.change(|setup| stand.set_sinks(setup, trouble));
+        stand.equip(&site);
     };
-    let site = setup(None).install();
-    stand.equip(&site);
-    track(&sandbox, &site);
+    configure(None);
+    track(&site);
     let mut cases = 0;
     for trouble in troubles {
-        site.configure(&setup(Some(*trouble)));
-        stand.equip(&site);
+        configure(Some(*trouble));
         stand.begin(*trouble, &site);
-        cases += suffer(&stand, *trouble, &sandbox, &site, &well);
+        cases += suffer(&stand, *trouble, &site);
         stand.end(*trouble, &site);
-        site.configure(&setup(None));
-        stand.equip(&site);
+        configure(None);
         // Everybody has everything before the next trouble comes.
         oracle::finish(&site);
     }
-    let repeats = judge(&stand, &sandbox, &site, &well);
+    let repeats = judge(&stand, &site);
     Tally::of(cases).count("repeats", repeats)
 }
 
-fn track(sandbox: &Sandbox, site: &Site) {
+fn track(site: &Site) {
     for n in 0..SUBSCRIPTIONS {
         let (number, territory) = (format!("S{n}"), if n == 0 { "us" } else { "eu" });
         let order = NewOrder { territory: territory.to_owned(), ..NewOrder::new(&number) };
-        let id = new_order(sandbox, order)[0];
+        let id = new_order(&site.sandbox, order)[0];
         // What a mail server answers to `later@` is "later".
         let moody = if n == 0 { "later" } else { "customer" };
         let metadata = format!("{{\"email\": \"customer@example.com\", \"moody\": \"{moody}@example.com\"}}");
@@ -94,14 +92,14 @@ fn track(sandbox: &Sandbox, site: &Site) {
 }
 
 /// New renewals while every kind suffers. Returns how many kinds did.
-fn suffer(stand: &Stand, trouble: Trouble, sandbox: &Sandbox, site: &Site, well: &FakeReceiver) -> u64 {
-    let before = well.messages().len();
-    (0..SUBSCRIPTIONS).for_each(|n| sandbox.renew_times(&format!("S{n}"), None, GENERATIONS).expect("an order"));
+fn suffer(stand: &Stand, trouble: Trouble, site: &Site) -> u64 {
+    let before = site.messages().len();
+    (0..SUBSCRIPTIONS).for_each(|n| site.renew_times(&format!("S{n}"), GENERATIONS));
     site.let_pass(DAY);
     let begun = Instant::now();
     let daemon = Daemon::spawn(site);
     let all = before + SUBSCRIPTIONS * GENERATIONS as usize;
-    eventually("the one that is well has everything", || (well.messages().len() >= all).then_some(()));
+    eventually("the one that is well has everything", || (site.messages().len() >= all).then_some(()));
     let took = begun.elapsed();
     assert!(took < PROMPT, "{trouble:?}: the one that is well waited {took:?}");
     let suffering: BTreeSet<Kind> = stand.kinds().filter(|kind| kind.can(trouble)).collect();
@@ -121,7 +119,7 @@ fn suffer(stand: &Stand, trouble: Trouble, sandbox: &Sandbox, site: &Site, well:
 }
 
 /// Messages of the two territories that a sink has not got yet.
-fn waiting(site: &Site, kind: Kind) -> [i64; 2] {
+fn waiting(site: &Installation, kind: Kind) -> [i64; 2] {
     ["eu", "us"].map(|territory| {
         site.value(&format!(
             "SELECT count(*) FROM dispatches d JOIN messages m ON m.seq = d.message
@@ -132,9 +130,9 @@ fn waiting(site: &Site, kind: Kind) -> [i64; 2] {
 }
 
 /// Each sink by itself has all that was renewed, each subscription in its order.
-fn judge(stand: &Stand, sandbox: &Sandbox, site: &Site, well: &FakeReceiver) -> u64 {
-    let healthy = well.messages();
-    let held = oracle::judge(sandbox, site, &healthy);
+fn judge(stand: &Stand, site: &Site) -> u64 {
+    let healthy = site.messages();
+    let held = oracle::judge(site, &healthy);
     oracle::assert_in_order(&healthy);
     assert_eq!(held.repeats, 0, "nothing happened to this one");
     stand
@@ -142,7 +140,7 @@ fn judge(stand: &Stand, sandbox: &Sandbox, site: &Site, well: &FakeReceiver) -> 
         .map(|kind| {
             let received: Vec<Received> = stand.received(kind, site, &healthy);
             oracle::assert_in_order(&received);
-            oracle::judge(sandbox, site, &received).repeats
+            oracle::judge(site, &received).repeats
         })
         .sum()
 }

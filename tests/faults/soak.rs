@@ -18,8 +18,8 @@ use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind, N
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Store};
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{HOUR, Setup, Site, Track, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{HOUR, Installation, Site, Track, numbered};
 use crate::{Round, Tally, Trial, oracle};
 
 pub const SOAK: Trial = Trial { name: "soak", what: "ninety days in one process, ten a round", long: 9, run: ten_days };
@@ -59,7 +59,7 @@ fn ten_days(round: &mut Round) -> Tally {
         life.day(&mut round.rng);
     }
     life.settle();
-    let held = oracle::judge(&life.sandbox, &life.site, &life.receiver.messages());
+    let held = oracle::judge(&life.site, &life.site.messages());
     assert_eq!(held.renewals, life.renewed, "all that was renewed was judged");
     let now = life.worker.figures(&life.site);
     // On the first days of a long life there is nothing to compare with yet.
@@ -111,8 +111,6 @@ fn add_faults(sandbox: &Sandbox) {
 }
 
 struct Life {
-    sandbox: Sandbox,
-    receiver: FakeReceiver,
     site: Site,
     worker: Measured,
     numbers: Vec<String>,
@@ -129,55 +127,40 @@ struct Life {
 
 impl Life {
     fn begin(subscriptions: usize, early_day: u64) -> Self {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let mut setup = Setup::new(&sandbox).every("24h").webhook(&receiver);
-        setup.log_level = "info";
-        let site = setup.install();
-        let numbers: Vec<String> = (0..subscriptions).map(|n| format!("S-{n}")).collect();
+        let site = Site::with(|setup| (setup.every, setup.log_level) = ("24h", "info"));
+        let numbers = numbered("S-", subscriptions);
         let id = |number: &String| {
-            sandbox.create_order(NewOrder::new(number.as_str())).expect("a new order").subscription_ids()[0]
+            site.sandbox.create_order(NewOrder::new(number.as_str())).expect("a new order").subscription_ids()[0]
         };
         let ids: Vec<i64> = numbers.iter().map(id).collect();
         site.track_all(numbers.iter().zip(ids).map(|(number, id)| Track::new(number, id)));
         let worker = Measured::start(&site);
-        let mut life = Self {
-            sandbox,
-            receiver,
-            site,
-            worker,
-            numbers,
-            early_day,
-            days: 0,
-            renewed: 0,
-            polls: 0,
-            failures: 0,
-            log: 0,
-            early: None,
-        };
+        let mut life =
+            Self { site, worker, numbers, early_day, days: 0, renewed: 0, polls: 0, failures: 0, log: 0, early: None };
         // Asked for the first time, and then spread over the day.
         life.hour();
         life
     }
 
     fn day(&mut self, rng: &mut Rng) {
-        add_faults(&self.sandbox);
+        add_faults(&self.site.sandbox);
         let mut left = self.numbers.len() / 100;
         for hours_left in (1..=24).rev() {
             let now = left / hours_left;
             left -= now;
             for _ in 0..now {
                 let number = &self.numbers[rng.usize(..self.numbers.len())];
-                self.sandbox.renew(number, None).expect("an order");
+                self.site.renew(number);
                 self.renewed += 1;
             }
             let refused = (0..now).filter(|_| rng.f64() < FAULTS);
-            self.receiver.answer_next(refused.map(|_| Answer::Status(400)));
+            self.site.receiver.answer_next(refused.map(|_| Answer::Status(400)));
             if rng.f64() < FAULTS {
-                self.receiver.answer_next([Answer::Cut, Answer::Status(503)]);
+                self.site.receiver.answer_next([Answer::Cut, Answer::Status(503)]);
             }
             self.hour();
         }
-        self.sandbox.clear_faults();
+        self.site.sandbox.clear_faults();
         self.days += 1;
         assert!(self.failures > 0, "requests failed");
         assert_eq!(self.overdue(), 0, "on day {} everybody was answered for in time", self.days);
@@ -187,16 +170,16 @@ impl Life {
     }
 
     fn hour(&mut self) {
-        let start = self.sandbox.now();
+        let start = self.site.now();
         for moment in MOMENTS {
-            self.sandbox.set_now(start + Duration::from_secs(moment));
-            let [polls, failures] = self.worker.pass(self.sandbox.now());
+            self.site.sandbox.set_now(start + Duration::from_secs(moment));
+            let [polls, failures] = self.worker.pass(self.site.now());
             self.polls += polls;
             self.failures += failures;
             self.log = self.log.max(self.worker.figures(&self.site).log);
         }
         assert!(self.log < WAL_BYTES, "{} bytes of write-ahead log", self.log);
-        self.sandbox.set_now(start + HOUR);
+        self.site.sandbox.set_now(start + HOUR);
     }
 
     /// Until everything that was renewed is delivered: who was renewed while order data waited is asked a day later.
@@ -216,7 +199,7 @@ impl Life {
     /// Design section 2: nobody waits longer than 1.1 times the interval, but for order data; or after five failures in a row,
     /// which one poll of three million meets here: then it is asked at its interval, and that is told.
     fn overdue(&self) -> i64 {
-        let now = self.sandbox.now().as_unix();
+        let now = self.site.now().as_unix();
         self.site.value(&format!(
             "SELECT count(*) FROM subscriptions s WHERE s.last_answer_at < {now} - 86400 * 1.1 AND s.failures < 5
              AND NOT EXISTS (SELECT 1 FROM renewals r WHERE r.subscription = s.id AND r.state = 'awaiting_order_data')"
@@ -242,7 +225,7 @@ struct Measured {
 }
 
 impl Measured {
-    fn start(site: &Site) -> Self {
+    fn start(site: &Installation) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .arg(WORKER)
             .arg(site.path("renewald.toml"))
@@ -265,7 +248,7 @@ impl Measured {
         [(); 2].map(|()| figures.next().expect("two figures"))
     }
 
-    fn figures(&self, site: &Site) -> Figures {
+    fn figures(&self, site: &Installation) -> Figures {
         let process = format!("/proc/{}", self.child.id());
         let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Daemon, Site, eventually};
+use crate::harness::{Daemon, Installation, eventually};
 
 /// What strace is to look at and to do.
 pub struct Strace {
@@ -16,7 +16,7 @@ pub struct Strace {
 
 impl Strace {
     /// Looks at these system calls; its log is this file of the site's directory.
-    pub fn of(site: &Site, calls: &str, log: &str) -> Self {
+    pub fn of(site: &Installation, calls: &str, log: &str) -> Self {
         let mut options: Vec<String> = ["-D", "-f", "-q", "-ttt", "-T", "-y"].map(str::to_owned).into();
         let log = site.path(log);
         options.extend(["-o".to_owned(), log.display().to_string(), "-e".to_owned(), format!("trace={calls}")]);
@@ -24,7 +24,7 @@ impl Strace {
     }
 
     /// Only at calls that concern the database, its journals and their directory.
-    pub fn on_the_database(self, site: &Site) -> Self {
+    pub fn on_the_database(self, site: &Installation) -> Self {
         let paths = files(site).map(|file| file.display().to_string());
         paths.into_iter().fold(self, |strace, path| strace.with(&["-P", &path]))
     }
@@ -35,7 +35,7 @@ impl Strace {
     }
 
     /// Starts the binary with these arguments.
-    pub fn start(&self, site: &Site, arguments: &[&str]) -> Daemon {
+    pub fn start(&self, site: &Installation, arguments: &[&str]) -> Daemon {
         site.start_through(&self.line(), arguments)
     }
 
@@ -87,7 +87,7 @@ impl Strace {
 }
 
 /// The files in which SQLite keeps a database, and their directory. What is in shared memory does not outlive a process.
-pub fn files(site: &Site) -> [PathBuf; 4] {
+pub fn files(site: &Installation) -> [PathBuf; 4] {
     let database = site.database();
     let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", database.display()));
     let directory = database.parent().expect("a directory").to_owned();

@@ -8,47 +8,43 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use renewald::sandbox::nexway_connect::{Endpoint as Asked, Sandbox};
+use renewald::sandbox::nexway_connect::Endpoint as Asked;
 use serde_json::{Value, json};
 
-use crate::fake_receiver::{Answer as Receives, FakeReceiver};
-use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, keys_of, order, sandbox};
+use crate::fake_receiver::Answer as Receives;
+use crate::harness::{Daemon, PATIENCE, Site, eventually, keys_of, numbered, shown};
 use crate::http::{Endpoint, exchange, free_port, get_over};
+use crate::nexway_connect::order;
 use crate::servers;
 
 const TOKEN: &str = "a-token-of-some-length";
 
-fn start(sandbox: &Sandbox) -> (Site, Daemon, Endpoint) {
-    Endpoint::start(Setup::new(sandbox), "")
+fn start(site: &Site) -> (Daemon, Endpoint) {
+    Endpoint::start(site, "")
 }
 
 /// With a token, so that keys are given out.
-fn start_with_token(setup: Setup, more: &str) -> (Site, Daemon, Endpoint) {
-    let (site, daemon, endpoint) = Endpoint::start(setup, &format!("token = \"{TOKEN}\"\n{more}"));
-    (site, daemon, endpoint.with_token(TOKEN))
-}
-
-fn end(daemon: Daemon) {
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+fn start_with_token(site: &Site, more: &str) -> (Daemon, Endpoint) {
+    let (daemon, endpoint) = Endpoint::start(site, &format!("token = \"{TOKEN}\"\n{more}"));
+    (daemon, endpoint.with_token(TOKEN))
 }
 
 #[test]
 fn a_daemon_at_work_is_alive_and_ready_and_healthcheck_says_so() {
-    let sandbox = sandbox();
-    let (site, daemon, endpoint) = start(&sandbox);
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start(&site);
     assert_eq!(endpoint.get("/healthz").expect(200).json()["alive"], true);
     assert_eq!(endpoint.get("/readyz").expect(200).json(), json!({"ready": true, "reasons": []}));
     assert_eq!(site.command(&["healthcheck"]).expect_code(0).stdout, "ready\n");
-    end(daemon);
+    daemon.drain();
     let gone = site.command(&["healthcheck"]).expect_code(1);
     assert!(gone.stderr.contains("not ready: 127.0.0.1:"), "{}", gone.stderr);
 }
 
 #[test]
 fn a_database_that_takes_no_writes_makes_it_unready() {
-    let sandbox = sandbox();
-    let (site, _daemon, endpoint) = start(&sandbox);
+    let site = Site::without_sink();
+    let (_daemon, endpoint) = start(&site);
     endpoint.get("/readyz").expect(200);
     let other = rusqlite::Connection::open(site.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -56,7 +52,7 @@ fn a_database_that_takes_no_writes_makes_it_unready() {
     assert_eq!(told.json()["reasons"], json!(["the database took no write within 2 s"]));
     let checked = site.command(&["healthcheck", "--json"]).expect_code(1);
     assert!(checked.stderr.contains("took no write"), "{}", checked.stderr);
-    assert_eq!(serde_json::from_str::<Value>(&checked.stdout).unwrap()["ready"], false);
+    assert_eq!(checked.json()["ready"], false);
     endpoint.get("/healthz").expect(200);
     other.execute_batch("ROLLBACK").unwrap();
     eventually("it is ready again", || (endpoint.get("/readyz").status == 200).then_some(()));
@@ -64,8 +60,8 @@ fn a_database_that_takes_no_writes_makes_it_unready() {
 
 #[test]
 fn a_clock_that_was_set_back_makes_it_unready() {
-    let sandbox = sandbox();
-    let (site, daemon, endpoint) = start(&sandbox);
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start(&site);
     endpoint.get("/readyz").expect(200);
     site.execute("INSERT OR REPLACE INTO clock (only, seen_at) VALUES (1, unixepoch() + 3600)");
     let told = endpoint.get("/readyz").expect(503).json();
@@ -73,13 +69,13 @@ fn a_clock_that_was_set_back_makes_it_unready() {
     assert!(matches!(reasons.as_slice(), [one] if one.starts_with("the clock says ")), "{reasons:?}");
     site.execute("UPDATE clock SET seen_at = unixepoch() + 200");
     endpoint.get("/readyz").expect(200);
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn half_a_request_is_not_waited_for() {
-    let sandbox = sandbox();
-    let (_site, daemon, endpoint) = start(&sandbox);
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start(&site);
     let (mut head, mut body) = (endpoint.connect(), endpoint.connect());
     head.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127").unwrap();
     let begun = "POST /v1/subscriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
@@ -88,13 +84,13 @@ fn half_a_request_is_not_waited_for() {
     let mut answer = String::new();
     head.read_to_string(&mut answer).expect("it is closed");
     assert_eq!(answer, "");
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn a_reload_changes_who_may_ask_and_what_is_known() {
-    let sandbox = sandbox();
-    let (site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start_with_token(&site, "");
     endpoint.get("/v1/status").expect(200);
     let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
     let changed = settings.replace(TOKEN, "another-token-of-some-length");
@@ -107,25 +103,23 @@ fn a_reload_changes_who_may_ask_and_what_is_known() {
         status["sinks"].as_array().unwrap().iter().any(|sink| sink["sink"] == "new").then_some(status)
     });
     assert_eq!(status["running"], true);
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn an_address_in_use_ends_the_start_with_words() {
-    let sandbox = sandbox();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let site = Setup::new(&sandbox).with(|setup| setup.admin = format!("listen = \"{address}\"")).install();
+    let site = Site::without_sink_and(|setup| setup.listen(address));
     let failed = site.command(&["run"]).expect_code(73);
     assert!(failed.stderr.contains(&format!("admin.listen: cannot listen on {address}")), "{}", failed.stderr);
 }
 
 #[test]
 fn a_unix_socket_replaces_a_stale_one_and_goes_with_the_daemon() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
+    let site = Site::without_sink();
     let socket = site.path("admin.sock");
-    site.configure(&Setup::new(&sandbox).with(|setup| setup.admin = format!("listen = \"unix:{}\"", socket.display())));
+    site.change(|setup| setup.listen(format_args!("unix:{}", socket.display())));
     fs::write(&socket, "").unwrap();
     let failed = site.command(&["run"]).expect_code(73);
     assert!(failed.stderr.contains("it is no socket"), "{}", failed.stderr);
@@ -139,16 +133,16 @@ fn a_unix_socket_replaces_a_stale_one_and_goes_with_the_daemon() {
     assert_eq!(file.permissions().mode() & 0o777, 0o660);
     get_over(&socket, "/v1/status").expect(200);
     site.command(&["healthcheck"]).expect_code(0);
-    end(daemon);
+    daemon.drain();
     assert!(!socket.exists());
 }
 
 #[test]
 fn a_subscription_is_tracked_once_however_often_it_is_sent() {
-    let sandbox = sandbox();
-    let id = order(&sandbox, "A/1");
-    let (site, daemon, endpoint) = start(&sandbox);
-    let wanted = json!({"partner_order_number": "A/1", "subscription_id": id, "territory": "eu", "generation": 0,
+    let site = Site::without_sink();
+    let id = order(&site.sandbox, "A/1");
+    let (daemon, endpoint) = start(&site);
+    let wanted = json!({"partner_order_number": "A/1", "subscription_id": shown(id), "territory": "eu", "generation": 0,
                         "expires_at": "2027-01-18T00:00:00Z", "metadata": {"customer": "4711"}});
     let path = format!("/v1/subscriptions/nexway/A%2F1/{id}");
     let added = endpoint.send("/v1/subscriptions", wanted.clone()).expect(201);
@@ -175,7 +169,7 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
     assert!(refused.contains("never guessed"), "{refused}");
     assert!(with("colour", json!(1)).expect_problem(400).contains("colour"));
     // The daemon acts on it without being told otherwise.
-    assert!(sandbox.wait_for(|request| request.endpoint == Asked::Status, PATIENCE).is_some());
+    assert!(site.sandbox.wait_for(|request| request.endpoint == Asked::Status, PATIENCE).is_some());
 
     let story = endpoint.get(&path).expect(200).json();
     assert_eq!(
@@ -190,22 +184,22 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
     endpoint.send("/v1/subscriptions", wanted.clone()).expect(200);
     assert!(with("generation", json!(1)).expect_problem(409).contains("expires_at"));
 
-    let renewed = json!({"partner_order_number": "B-1", "subscription_id": 99, "territory": "eu", "adopt": true});
+    let renewed =
+        json!({"partner_order_number": "B-1", "subscription_id": shown(99), "territory": "eu", "adopt": true});
     endpoint.send("/v1/subscriptions", renewed.clone()).expect(201);
-    let original = json!({"partner_order_number": "B", "subscription_id": 99, "territory": "eu", "adopt": true});
+    let original = json!({"partner_order_number": "B", "subscription_id": shown(99), "territory": "eu", "adopt": true});
     let refused = endpoint.send("/v1/subscriptions", original).expect_problem(409);
     assert!(refused.contains("B-1, subscription 99 (nexway/eu), is, or was, tracked"), "{refused}");
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn what_is_paused_is_not_asked_until_it_is_resumed() {
-    let sandbox = sandbox();
-    let id = order(&sandbox, "A");
-    let (site, daemon, endpoint) = start(&sandbox);
-    site.track("A", id);
+    let site = Site::without_sink();
+    let id = site.order("A");
+    let (daemon, endpoint) = start(&site);
     let path = format!("/v1/subscriptions/nexway/A/{id}");
-    let asked = || sandbox.requests().iter().filter(|request| request.endpoint == Asked::Status).count();
+    let asked = || site.sandbox.requests().iter().filter(|request| request.endpoint == Asked::Status).count();
     eventually("it is asked", || (asked() == 1).then_some(()));
     let paused = eventually("its answer is recorded", || {
         let story = endpoint.get(&path).json();
@@ -227,14 +221,14 @@ fn what_is_paused_is_not_asked_until_it_is_resumed() {
     assert!(endpoint.post(&format!("{path}/resume")).expect_problem(409).contains("untracked"));
     assert_eq!(endpoint.delete(&format!("{path}?forget=true")).expect(200).json()["outcome"], "forgotten");
     endpoint.delete(&path).expect_problem(404);
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn a_list_is_read_page_by_page_and_filtered() {
-    let sandbox = sandbox();
-    let (site, daemon, endpoint) = start(&sandbox);
-    let numbers: Vec<_> = (0..5).map(|n| format!("N{n}")).collect();
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start(&site);
+    let numbers = numbered("N", 5);
     numbers.iter().zip(1..).for_each(|(number, id)| site.track(number, id));
     let mut seen = Vec::new();
     let mut path = "/v1/subscriptions?limit=2".to_owned();
@@ -260,7 +254,7 @@ fn a_list_is_read_page_by_page_and_filtered() {
     {
         endpoint.get(&format!("/v1/subscriptions?{wrong}")).expect_problem(400);
     }
-    let told: Value = serde_json::from_str(&site.command(&["status", "--json"]).expect_code(0).stdout).unwrap();
+    let told = site.command(&["status", "--json"]).expect_code(0).json();
     let mut status = endpoint.get("/v1/status").expect(200).json();
     status["at"] = told["at"].clone();
     assert_eq!(status["providers"]["nexway"]["subscriptions"], told["providers"]["nexway"]["subscriptions"]);
@@ -268,46 +262,45 @@ fn a_list_is_read_page_by_page_and_filtered() {
         status.as_object().unwrap().keys().collect::<Vec<_>>(),
         told.as_object().unwrap().keys().collect::<Vec<_>>()
     );
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn a_waiting_consumer_gets_a_message_as_soon_as_it_is_queued() {
-    let sandbox = sandbox();
-    let id = order(&sandbox, "A");
-    let (site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
-    site.track("A", id);
+    let site = Site::without_sink();
+    let id = site.order("A");
+    let (daemon, endpoint) = start_with_token(&site, "");
     assert_eq!(endpoint.send("/v1/queue:claim", json!({})).expect(200).json(), json!({"messages": []}));
     let waiting = {
         let endpoint = Endpoint::at(endpoint.port).with_token(TOKEN);
         thread::spawn(move || endpoint.send("/v1/queue:claim", json!({"wait_seconds": 60, "lease_seconds": 600})))
     };
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     endpoint.post(&format!("/v1/subscriptions/nexway/A/{id}/poll")).expect(200);
     let claimed = waiting.join().unwrap().expect(200).json();
     let message = &claimed["messages"][0];
-    assert_eq!(keys_of(&message["event"]), sandbox.expected_keys("A-1", id));
+    assert_eq!(keys_of(&message["event"]), site.sandbox.expected_keys("A-1", id));
     assert_eq!(message["id"], message["event"]["id"]);
 
     let unknown = json!({"ids": [message["id"], "00000000-0000-0000-0000-000000000000"]});
     assert!(endpoint.send("/v1/queue:ack", unknown).expect_problem(404).contains("nothing done"));
-    assert_eq!(site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'delivered'"), 0);
+    assert_eq!(site.delivered(), 0);
     for _ in 0..2 {
         let done = endpoint.send("/v1/queue:ack", json!({"ids": [message["id"]]})).expect(200).json();
         assert_eq!(done, json!({"acknowledged": 1}));
     }
-    assert_eq!(site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'delivered'"), 1);
+    assert_eq!(site.delivered(), 1);
     for wrong in [json!({"max": 0}), json!({"lease_seconds": 0}), json!({"wait_seconds": 61}), json!({"sink": "shop"})]
     {
         endpoint.send("/v1/queue:claim", wrong).expect_problem(400);
     }
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn waiting_consumers_share_what_comes_and_a_lease_that_ends_is_handed_out_again() {
-    let sandbox = sandbox();
-    let (site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start_with_token(&site, "");
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let endpoint = Endpoint::at(endpoint.port).with_token(TOKEN);
@@ -321,8 +314,8 @@ fn waiting_consumers_share_what_comes_and_a_lease_that_ends_is_handed_out_again(
         .collect();
     // Tracked by this process: the daemon notices by itself, and wakes them when the messages are queued.
     for number in ["A", "B"] {
-        let id = order(&sandbox, number);
-        sandbox.renew(number, None).unwrap();
+        let id = order(&site.sandbox, number);
+        site.renew(number);
         site.track(number, id);
     }
     let id = |claimed: &Value| claimed["messages"][0]["id"].as_str().expect("one message").to_owned();
@@ -333,13 +326,13 @@ fn waiting_consumers_share_what_comes_and_a_lease_that_ends_is_handed_out_again(
     both.sort();
     assert_ne!(both[0], both[1]);
     assert!(first.iter().all(|id| both.contains(id)), "{first:?} {both:?}");
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn a_drain_lets_waiting_consumers_go() {
-    let sandbox = sandbox();
-    let (_site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start_with_token(&site, "");
     let mut waiting = endpoint.connect();
     let body = json!({"wait_seconds": 60}).to_string();
     let request = format!(
@@ -350,7 +343,7 @@ fn a_drain_lets_waiting_consumers_go() {
     waiting.write_all(request.as_bytes()).unwrap();
     // Another request on another connection is answered after this one began.
     endpoint.get("/v1/status").expect(200);
-    end(daemon);
+    daemon.drain();
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"messages\":[]}"), "{answer}");
@@ -358,43 +351,39 @@ fn a_drain_lets_waiting_consumers_go() {
 
 #[test]
 fn a_dead_message_is_seen_and_sent_again_and_its_keys_are_shown_only_where_permitted() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Receives::Status(410)));
-    let id = order(&sandbox, "A");
-    sandbox.renew("A", None).unwrap();
-    let setup = Setup::new(&sandbox).webhook(&receiver);
-    let (site, daemon, endpoint) = start_with_token(setup.clone(), "");
-    site.track("A", id);
-    receiver.next_message();
+    let site = Site::new();
+    site.receiver.answer(Receives::Status(410));
+    let id = site.renewed("A");
+    let (daemon, endpoint) = start_with_token(&site, "");
+    site.next_message();
     let first = eventually("it is in the outbox", || {
         endpoint.get("/v1/messages?type=renewal.ready").expect(200).json()["items"].get(0).cloned()
     });
     let path = format!("/v1/messages/{}", first["id"].as_str().unwrap());
     let shown = endpoint.get(&path).expect(200);
     assert_eq!((&shown.json()["message"]["partner_order_number"], shown.json().get("body")), (&json!("A"), None));
-    let key = &sandbox.expected_keys("A-1", id)[0];
+    let key = &site.sandbox.expected_keys("A-1", id)[0];
     assert!(!shown.body.contains(key.as_str()));
     assert!(endpoint.get(&format!("{path}?reveal=true")).expect_problem(403).contains("admin.reveal"));
-    receiver.answer(Receives::Status(200));
+    site.receiver.answer(Receives::Status(200));
     assert_eq!(endpoint.post(&format!("{path}/retry")).expect(200).json(), json!({"due": 1}));
     assert!(endpoint.post(&format!("{path}/retry?sink=other")).expect_problem(404).contains("never meant"));
     endpoint.get("/v1/messages/00000000-0000-0000-0000-000000000000").expect_problem(404);
     endpoint.get("/v1/messages/x").expect_problem(400);
-    end(daemon);
+    daemon.drain();
 
-    site.configure(&setup.with(|setup| {
-        setup.admin = format!("listen = \"127.0.0.1:{}\"\ntoken = \"{TOKEN}\"\nreveal = true", endpoint.port);
-    }));
+    site.change(|setup| setup.admin.push_str("\nreveal = true"));
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("admin endpoint is open");
     let revealed = endpoint.get(&format!("{path}?reveal=true")).expect(200).json();
-    assert_eq!(keys_of(&revealed["body"]), sandbox.expected_keys("A-1", id));
-    end(daemon);
+    assert_eq!(keys_of(&revealed["body"]), site.sandbox.expected_keys("A-1", id));
+    daemon.drain();
 }
 
 #[test]
 fn only_the_token_opens_the_api_and_health_needs_none() {
-    let sandbox = sandbox();
-    let (_site, daemon, endpoint) = start_with_token(Setup::new(&sandbox), "");
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start_with_token(&site, "");
     endpoint.get("/v1/status").expect(200);
     for stranger in [Endpoint::at(endpoint.port), Endpoint::at(endpoint.port).with_token("another")] {
         let refused = stranger.get("/v1/status").expect(401);
@@ -405,27 +394,26 @@ fn only_the_token_opens_the_api_and_health_needs_none() {
         }
     }
     assert!(!daemon.stderr().contains(TOKEN));
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn beyond_loopback_nothing_is_done_without_a_token() {
-    let sandbox = sandbox();
     let port = free_port();
-    let site = Setup::new(&sandbox).with(|setup| setup.admin = format!("listen = \"0.0.0.0:{port}\"")).install();
+    let site = Site::without_sink_and(|setup| setup.listen(format_args!("0.0.0.0:{port}")));
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("admin endpoint is open");
     let endpoint = Endpoint::at(port);
     assert!(endpoint.get("/v1/status").expect_problem(403).contains("set admin.token_file"));
     endpoint.get("/healthz").expect(200);
     site.command(&["healthcheck"]).expect_code(0);
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn on_loopback_without_a_token_neither_web_pages_nor_keys_are_served() {
-    let sandbox = sandbox();
-    let (_site, daemon, endpoint) = start(&sandbox);
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start(&site);
     endpoint.get("/v1/status").expect(200);
     let from = |headers: &[&str]| endpoint.ask("GET", "/v1/status", headers, None);
     assert!(from(&["Host: rebound.example"]).expect_problem(403).contains("rebound.example"));
@@ -433,13 +421,13 @@ fn on_loopback_without_a_token_neither_web_pages_nor_keys_are_served() {
     assert!(endpoint.send("/v1/queue:claim", json!({})).expect_problem(403).contains("admin.token_file"));
     let ids = json!({"ids": ["ca7413ce-2f68-51bc-b542-7a17d45b4d6b"]});
     assert!(endpoint.send("/v1/queue:ack", ids).expect_problem(403).contains("admin.token_file"));
-    end(daemon);
+    daemon.drain();
 }
 
 #[test]
 fn requests_beyond_the_limits_are_refused_in_words() {
-    let sandbox = sandbox();
-    let (_site, daemon, endpoint) = start(&sandbox);
+    let site = Site::without_sink();
+    let (daemon, endpoint) = start(&site);
     endpoint.get("/v1/nothing").expect_problem(404);
     let not_allowed = endpoint.ask("PUT", "/v1/status", &[], None);
     assert_eq!(not_allowed.header("allow"), Some("GET,HEAD"));
@@ -455,7 +443,7 @@ fn requests_beyond_the_limits_are_refused_in_words() {
     endpoint.ask("GET", "/healthz", &many, None).expect(431);
     exchange(endpoint.connect(), "nonsense\r\n\r\n").expect(400);
     endpoint.get("/healthz").expect(200);
-    end(daemon);
+    daemon.drain();
 }
 
 /// A program of the Python environment that `tests/run` makes; `None`, and words, where it is missing.
@@ -483,13 +471,10 @@ def before_call(context, case, kwargs):
 #[test]
 fn schemathesis_finds_no_error_and_nothing_undocumented() {
     let Some(schemathesis) = test_python("schemathesis") else { return };
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let setup = Setup::new(&sandbox).webhook(&receiver).sink("pulled", "kind = \"queue\"");
-    let (site, daemon, endpoint) = start_with_token(setup, "reveal = true");
-    let id = order(&sandbox, "A");
-    sandbox.renew("A", None).unwrap();
-    site.track("A", id);
-    let message = receiver.next_message().id;
+    let site = Site::with(|setup| setup.set_sink("pulled", "kind = \"queue\""));
+    site.renewed("A");
+    let (daemon, endpoint) = start_with_token(&site, "reveal = true");
+    let message = site.next_message().id;
     fs::write(site.path("hooks.py"), HOOKS).unwrap();
     let output = Command::new(schemathesis)
         .args(["run", &format!("http://127.0.0.1:{}/openapi.json", endpoint.port)])
@@ -509,5 +494,5 @@ fn schemathesis_finds_no_error_and_nothing_undocumented() {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("Tested: 16"), "{said}");
     endpoint.get("/readyz").expect(200);
-    end(daemon);
+    daemon.drain();
 }

@@ -7,10 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use renewald::sandbox::nexway_connect::{Fault, FaultKind, NewOrder, Script};
-use serde_json::Value;
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, Daemon, HOUR, PATIENCE, Setup, Site, Track, eventually, new_order, number, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{DAY, Daemon, HOUR, Installation, PATIENCE, Setup, Site, eventually, number};
 use crate::http::Endpoint;
 
 /// What listens to heartbeats: it tells the request lines, and answers with the same status always.
@@ -49,12 +48,12 @@ fn answer(mut stream: TcpStream, status: u16) -> String {
     first
 }
 
-fn standing(site: &Site) -> Vec<String> {
+fn standing(site: &Installation) -> Vec<String> {
     site.texts("SELECT kind || ' ' || subject FROM alerts ORDER BY 1")
 }
 
 /// Lets the daemon look, by a write of another process, until there is something to be seen.
-fn look_until(site: &Site, what: &str, mut seen: impl FnMut() -> bool) {
+fn look_until(site: &Installation, what: &str, mut seen: impl FnMut() -> bool) {
     eventually(what, || {
         site.execute("UPDATE clock SET seen_at = seen_at; PRAGMA user_version = 1");
         seen().then_some(())
@@ -63,29 +62,25 @@ fn look_until(site: &Site, what: &str, mut seen: impl FnMut() -> bool) {
 
 #[test]
 fn overdue_subscriptions_are_told_once_across_a_restart_and_over_once() {
-    let sandbox = sandbox();
-    let site =
-        Setup::new(&sandbox).with(|setup| setup.admin = "listen = \"\"\nalert_after = \"1s\"".to_owned()).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::without_sink_and(|setup| setup.admin = "listen = \"\"\nalert_after = \"1s\"".to_owned());
+    site.order("A");
     site.catch_up();
     site.let_pass(7 * HOUR);
-    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    site.sandbox.fault(Fault::new(FaultKind::CutBefore));
     let daemon = Daemon::spawn(&site);
     look_until(&site, "the alert", || daemon.stderr().contains("alert: 1 subscription without an answer for 4h24m"));
-    let told: Value = serde_json::from_str(&site.command(&["status", "--json"]).expect_code(0).stdout).unwrap();
+    let told = site.command(&["status", "--json"]).expect_code(0).json();
     assert_eq!((&told["alerts"][0]["kind"], &told["alerts"][0]["subject"]), (&"overdue".into(), &"nexway".into()));
     assert!(site.command(&["status"]).stdout.contains("overdue nexway"));
-    daemon.terminate();
-    let first = daemon.wait().expect_code(0).stderr;
+    let first = daemon.drain().stderr;
 
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("swept");
-    sandbox.clear_faults();
+    site.sandbox.clear_faults();
     site.command(&["poll", "A"]).expect_code(0);
     look_until(&site, "the end", || daemon.stderr().contains("the alert is over"));
     assert_eq!(standing(&site), [""; 0]);
-    daemon.terminate();
-    let second = daemon.wait().expect_code(0).stderr;
+    let second = daemon.drain().stderr;
     let count = |part| (first.matches(part).count(), second.matches(part).count());
     assert_eq!((count("alert: "), count("the alert is over")), ((1, 0), (0, 1)));
 }
@@ -96,17 +91,17 @@ fn wait_for_metric(endpoint: &Endpoint, line: &str) {
 
 #[test]
 fn a_term_that_ends_without_renewal_is_told_once_and_over_once() {
-    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
-    let (site, daemon, endpoint) =
-        Endpoint::start(Setup::new(&sandbox).webhook_named("shop", &shop, "events = [\"*\"]"), "");
+    let site = Site::new();
+    site.change(|setup| setup.set_webhook("shop", &site.receiver, "events = [\"*\"]"));
+    let (daemon, endpoint) = Endpoint::start(&site, "");
     let ended = NewOrder {
-        expires_at: Some(sandbox.now() - 15 * DAY),
+        expires_at: Some(site.now() - 15 * DAY),
         auto_renew: false,
         technical_status: Some("ACTIVE".to_owned()),
         ..NewOrder::new("A")
     };
-    site.track("A", new_order(&sandbox, ended)[0]);
-    let told = shop.next_message();
+    site.place(ended);
+    let told = site.next_message();
     assert_eq!(told.json()["type"], "renewald.subscription.not_renewed.v1");
     wait_for_metric(&endpoint, "renewald_not_renewed_subscriptions{provider=\"nexway\"} 1");
     let poll = || {
@@ -118,44 +113,39 @@ fn a_term_that_ends_without_renewal_is_told_once_and_over_once() {
     let listed = || site.command(&["list", "--not-renewed", "--json"]).expect_code(0).stdout;
     assert!(listed().contains("\"A\""), "{}", listed());
 
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     poll();
-    assert_eq!(number(&shop.next_message()), "A-1");
+    assert_eq!(number(&site.next_message()), "A-1");
     wait_for_metric(&endpoint, "renewald_not_renewed_subscriptions{provider=\"nexway\"} 0");
     assert!(!listed().contains("\"A\""), "{}", listed());
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     let count = |part| log.matches(part).count();
     assert_eq!((count("told: not renewed"), count("renewed after all")), (1, 1), "{log}");
-    assert_eq!(shop.messages().len(), 2);
+    assert_eq!(site.messages().len(), 2);
 }
 
 #[test]
 fn a_long_wait_for_order_data_is_told_once_across_a_restart_and_over_once() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", Script::codes([1051; 1000]));
+    let site = Site::without_sink();
+    site.renewed("A");
+    site.sandbox.script("A-1", Script::codes([1051; 1000]));
     site.command(&["once", "--max-time", "1s"]);
     site.execute("UPDATE renewals SET waiting_seconds = 259201");
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("alert: renewals whose order data has been awaited for more than 3d");
-    daemon.terminate();
-    let first = daemon.wait().expect_code(0).stderr;
+    let first = daemon.drain().stderr;
     assert_eq!(standing(&site), ["waiting nexway"]);
 
     site.let_pass(HOUR);
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("asked endpoint=\"order data\"");
     assert_eq!(standing(&site), ["waiting nexway"]);
-    sandbox.script("A-1", Script::default());
+    site.sandbox.script("A-1", Script::default());
     look_until(&site, "the end", || {
         site.execute("UPDATE renewals SET next_attempt_at = unixepoch() WHERE state = 'awaiting_order_data'");
         daemon.stderr().contains("the alert is over")
     });
-    daemon.terminate();
-    let second = daemon.wait().expect_code(0).stderr;
+    let second = daemon.drain().stderr;
     let count = |part| (first.matches(part).count(), second.matches(part).count());
     assert_eq!((count("alert: "), count("the alert is over")), ((1, 0), (0, 1)));
     assert_eq!(site.texts("SELECT state FROM renewals"), ["queued"]);
@@ -163,11 +153,10 @@ fn a_long_wait_for_order_data_is_told_once_across_a_restart_and_over_once() {
 
 #[test]
 fn who_is_unknown_or_answered_for_wrongly_is_shown_counted_and_told() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
+    let site = Site::without_sink();
     site.track("WRONG", 4711);
-    site.track("FAR", order(&sandbox, "FAR"));
-    sandbox.renew_times("FAR", None, 40).unwrap();
+    site.order("FAR");
+    site.renew_times("FAR", 40);
     site.execute("UPDATE subscriptions SET tracked_at = unixepoch()");
     let once = site.command(&["once"]).expect_code(0).stdout;
     assert!(once.contains("1 unknown to the provider, 1 surprise"), "{once}");
@@ -195,11 +184,9 @@ fn who_is_unknown_or_answered_for_wrongly_is_shown_counted_and_told() {
 
 #[test]
 fn order_data_that_is_refused_again_and_again_is_told_until_it_is_answered_for() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", Script::codes([70; 3]));
+    let site = Site::without_sink();
+    site.renewed("A");
+    site.sandbox.script("A-1", Script::codes([70; 3]));
     site.command(&["once", "--max-time", "1s"]);
     let ask = "UPDATE renewals SET next_attempt_at = unixepoch() WHERE state = 'awaiting_order_data'";
     site.execute(ask);
@@ -218,32 +205,25 @@ fn order_data_that_is_refused_again_and_again_is_told_until_it_is_answered_for()
 
 #[test]
 fn a_stopped_territory_is_told_once_and_over_once() {
-    let sandbox = sandbox();
-    let right = Setup::new(&sandbox);
-    let wrong = right.clone().with(|setup| {
-        setup.territories.iter_mut().filter(|(name, _)| name == "us").for_each(|(_, secret)| *secret = "wrong".into());
-    });
-    let site = wrong.install();
+    let site = Site::without_sink();
+    let right = site.setup();
+    site.change(|setup| setup.secret("us", "wrong"));
     for n in 0..8 {
-        let number = format!("US{n}");
-        let id = new_order(&sandbox, NewOrder { territory: "us".to_owned(), ..NewOrder::new(&*number) })[0];
-        site.track_all([Track { territory: "us", ..Track::new(&number, id) }]);
+        site.place(NewOrder { territory: "us".to_owned(), ..NewOrder::new(format!("US{n}")) });
     }
     let lines = |log: &str, part: &str| {
         log.lines().filter(|line| line.contains(part) && line.contains("kind=territory subject=nexway/us")).count()
     };
     let daemon = Daemon::spawn(&site);
     look_until(&site, "the alert", || lines(&daemon.stderr(), "alert: refuses every subscription") == 1);
-    daemon.terminate();
-    let first = daemon.wait().expect_code(0).stderr;
+    let first = daemon.drain().stderr;
     assert!(standing(&site).contains(&"territory nexway/us".to_owned()));
 
     site.configure(&right);
     site.let_pass(25 * HOUR);
     let daemon = Daemon::spawn(&site);
     look_until(&site, "the end", || lines(&daemon.stderr(), "the alert is over") == 1);
-    daemon.terminate();
-    let second = daemon.wait().expect_code(0).stderr;
+    let second = daemon.drain().stderr;
     assert_eq!(
         ["alert: ", "the alert is over"].map(|part| (lines(&first, part), lines(&second, part))),
         [(1, 0), (0, 1)]
@@ -254,19 +234,17 @@ fn a_stopped_territory_is_told_once_and_over_once() {
 /// Nobody asks there, and so nobody would ever hear of it.
 #[test]
 fn a_territory_that_left_the_settings_is_told_as_long_as_something_is_to_be_asked_in_it() {
-    let (sandbox, switch) = (sandbox(), Switch::start(200));
-    let both = Setup::new(&sandbox).with(|setup| setup.admin = switch.setting());
-    let alone = both.clone().with(|setup| setup.territories.retain(|(name, _)| name == "eu"));
-    let site = both.install();
-    let id = new_order(&sandbox, NewOrder { territory: "us".to_owned(), ..NewOrder::new("US") })[0];
-    site.track_all([Track { territory: "us", ..Track::new("US", id) }]);
-    sandbox.renew("US", None).unwrap();
-    sandbox.script("US-1", Script::codes([1051; 1000]));
+    let switch = Switch::start(200);
+    let site = Site::without_sink_and(|setup| setup.admin = switch.setting());
+    let both = site.setup();
+    site.place(NewOrder { territory: "us".to_owned(), ..NewOrder::new("US") });
+    site.renew("US");
+    site.sandbox.script("US-1", Script::codes([1051; 1000]));
     site.command(&["once", "--max-time", "1s"]);
     switch.beats.recv_timeout(PATIENCE).expect("a good run beats");
     site.execute("DELETE FROM heartbeat; UPDATE renewals SET next_attempt_at = unixepoch() + 3600");
 
-    site.configure(&alone);
+    site.change(Setup::one_territory);
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("alert: not in the settings, but subscriptions are filed under it: nobody asks for them");
     assert_eq!(standing(&site), ["territory nexway/us"]);
@@ -280,20 +258,18 @@ fn a_territory_that_left_the_settings_is_told_as_long_as_something_is_to_be_aske
     site.configure(&both);
     daemon.reload();
     look_until(&site, "the end", || standing(&site).is_empty());
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (2, 2), "{log}");
 }
 
 #[test]
 fn a_sink_in_trouble_for_long_is_told_and_over_once_it_takes_messages() {
-    let (sandbox, shop) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));
-    let (site, daemon, endpoint) = Endpoint::start(Setup::new(&sandbox).webhook(&shop), "");
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::new();
+    site.receiver.answer(Answer::Status(503));
+    let (daemon, endpoint) = Endpoint::start(&site, "");
+    site.renewed("A");
     daemon.wait_for_log("sink is in trouble");
-    daemon.terminate();
-    let first = daemon.wait().expect_code(0).stderr;
+    let first = daemon.drain().stderr;
     assert!(!first.contains("alert: "), "a receiver that is restarted is no alert: {first}");
 
     site.let_pass(Duration::from_secs(120));
@@ -302,22 +278,20 @@ fn a_sink_in_trouble_for_long_is_told_and_over_once_it_takes_messages() {
     assert_eq!(standing(&site), ["sink shop"]);
     wait_for_metric(&endpoint, "renewald_sink_blocked{sink=\"shop\"} 1");
     wait_for_metric(&endpoint, "renewald_alerts{kind=\"sink\"} 1");
-    shop.answer(Answer::Status(200));
+    site.receiver.answer(Answer::Status(200));
     look_until(&site, "the end", || daemon.stderr().contains("the alert is over"));
     wait_for_metric(&endpoint, "renewald_sink_blocked{sink=\"shop\"} 0");
     wait_for_metric(&endpoint, "renewald_alerts{kind=\"sink\"} 0");
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (1, 1), "{log}");
 }
 
 /// Nobody would try it any more, and so nobody could say that it is over.
 #[test]
 fn a_sink_in_trouble_that_nothing_waits_for_is_no_alert() {
-    let (sandbox, shop) = (sandbox(), FakeReceiver::that_answers(Answer::Status(503)));
-    let site = Setup::new(&sandbox).webhook(&shop).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::new();
+    site.receiver.answer(Answer::Status(503));
+    site.renewed("A");
     site.command(&["once", "--max-time", "1s"]).expect_code(75);
     site.let_pass(Duration::from_secs(120));
     let daemon = Daemon::spawn(&site);
@@ -329,20 +303,19 @@ fn a_sink_in_trouble_that_nothing_waits_for_is_no_alert() {
 
 #[test]
 fn what_is_overdue_after_an_absence_is_caught_up_before_anybody_is_told() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::without_sink();
+    site.order("A");
     site.catch_up();
     site.let_pass(3 * DAY);
-    sandbox.fault(Fault::new(FaultKind::Hold));
+    site.sandbox.fault(Fault::new(FaultKind::Hold));
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("started");
     // It has looked, and the answer is still to come.
     look_until(&site, "a look", || {
         site.value::<bool>("SELECT last_answer_at < unixepoch() - 200000 FROM subscriptions")
     });
-    sandbox.clear_faults();
-    sandbox.release();
+    site.sandbox.clear_faults();
+    site.sandbox.release();
     eventually("it is caught up", || {
         site.value::<bool>("SELECT last_answer_at > unixepoch() - 3600 FROM subscriptions").then_some(())
     });
@@ -353,10 +326,9 @@ fn what_is_overdue_after_an_absence_is_caught_up_before_anybody_is_told() {
 
 #[test]
 fn the_heartbeat_waits_until_no_alert_stands() {
-    let (sandbox, shop, switch) = (sandbox(), FakeReceiver::start(), Switch::start(200));
-    let site = Setup::new(&sandbox).with(|setup| setup.admin = switch.setting()).webhook(&shop).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let switch = Switch::start(200);
+    let site = Site::with(|setup| setup.admin = switch.setting());
+    site.renewed("A");
     site.catch_up();
     let beat = switch.beats.recv_timeout(PATIENCE).expect("a good run beats");
     assert!(beat.starts_with("GET /ping/CANARY-4711 "), "{beat}");
@@ -371,8 +343,7 @@ fn the_heartbeat_waits_until_no_alert_stands() {
     site.command(&["queue", "retry", "--all-dead"]).expect_code(0);
     look_until(&site, "the end", || daemon.stderr().contains("the alert is over"));
     switch.beats.recv_timeout(PATIENCE).expect("all is well");
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     assert!(log.contains("heartbeat sent") && !log.contains("CANARY"), "{log}");
 
     // At most hourly, whoever sends it.
@@ -387,12 +358,8 @@ fn the_heartbeat_waits_until_no_alert_stands() {
 
 #[test]
 fn an_alert_that_stands_says_how_it_is_now_and_is_told_once() {
-    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&shop).install();
-    for number in ["A", "B"] {
-        site.track(number, order(&sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
+    let site = Site::new();
+    site.renewed_all(&["A", "B"]);
     site.catch_up();
     let die = |number: &str| {
         site.execute(&format!(
@@ -407,33 +374,30 @@ fn an_alert_that_stands_says_how_it_is_now_and_is_told_once() {
     die("B");
     look_until(&site, "the new text", || site.value::<String>("SELECT text FROM alerts").starts_with("2 messages"));
     assert!(site.value::<bool>("SELECT raised_at <= unixepoch() - 100 FROM alerts"), "it stands since then");
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     assert_eq!((log.matches("alert: ").count(), log.matches("the alert is over").count()), (1, 0), "{log}");
 }
 
 #[test]
 fn a_heartbeat_that_does_not_get_through_is_told_once_without_its_address() {
-    let (sandbox, switch) = (sandbox(), Switch::start(500));
-    let site = Setup::new(&sandbox).with(|setup| setup.admin = switch.setting()).install();
+    let switch = Switch::start(500);
+    let site = Site::without_sink_and(|setup| setup.admin = switch.setting());
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("the heartbeat does not get through");
     site.execute("UPDATE heartbeat SET sent_at = sent_at - 3600");
     (0..2).for_each(|_| drop(switch.beats.recv_timeout(PATIENCE).expect("it is tried again")));
     daemon.wait_for_log("still does not get through");
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     assert_eq!(log.matches("the heartbeat does not get through").count(), 1);
     assert!(!log.contains("CANARY") && !log.contains(&switch.address.to_string()), "{log}");
 }
 
 #[test]
 fn a_run_that_gave_something_up_does_not_beat() {
-    let (sandbox, switch) = (sandbox(), Switch::start(200));
-    let site = Setup::new(&sandbox).with(|setup| setup.admin = switch.setting()).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", renewald::sandbox::nexway_connect::Script::codes([1062]));
+    let switch = Switch::start(200);
+    let site = Site::without_sink_and(|setup| setup.admin = switch.setting());
+    site.renewed("A");
+    site.sandbox.script("A-1", Script::codes([1062]));
     site.command(&["once"]).expect_code(1);
     assert!(switch.beats.try_recv().is_err());
 }
@@ -441,18 +405,15 @@ fn a_run_that_gave_something_up_does_not_beat() {
 /// One subscription's life can be found by its id, and nothing is told of a poll that brought nothing.
 #[test]
 fn the_log_tells_a_life_and_keeps_quiet_between() {
-    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).with(|setup| setup.log_level = "info").webhook(&shop).install();
-    let id = order(&sandbox, "A");
-    site.track("A", id);
-    site.track("B", order(&sandbox, "B"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::with(|setup| setup.log_level = "info");
+    let id = site.order("A");
+    site.order("B");
+    site.renew("A");
     let daemon = Daemon::spawn(&site);
-    shop.next_message();
+    site.next_message();
     daemon.wait_for_log("delivered");
     daemon.wait_for_log("swept");
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     let life: Vec<_> = log.lines().filter(|line| line.contains(&format!("subscription={id} "))).collect();
     for (line, event) in life.iter().zip(["renewal seen", "renewal queued", "delivered"]) {
         assert!(line.contains(event) && line.contains("order=A-1"), "{event}: {line}");

@@ -2,23 +2,25 @@
 
 use std::fs;
 
-use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::{Value, json};
 
 use crate::brokers::{
     assert_complete, assert_waiting, check, example, last_error, relay_all, renewed, renewed_with, through_an_outage,
 };
-use crate::harness::{DAY, Daemon, HOUR, Setup, Site, sandbox};
+use crate::harness::{DAY, Daemon, HOUR, Site, eventually};
 use crate::servers::rabbitmq::{MESSAGE_BYTES, RabbitMq, Vhost, alone, shared};
 
 /// As guest, to exchange `renewals` of this vhost, with further keys.
-fn site(sandbox: &Sandbox, server: &RabbitMq, vhost: &Vhost, more: &str) -> Site {
-    setup(sandbox, &server.url(), vhost, &format!("exchange = \"renewals\"\n{more}")).install()
+fn site(server: &RabbitMq, vhost: &Vhost, more: &str) -> Site {
+    site_at(&server.url(), vhost, &format!("exchange = \"renewals\"\n{more}"))
 }
 
-fn setup(sandbox: &Sandbox, url: &str, vhost: &Vhost, more: &str) -> Setup {
+fn site_at(url: &str, vhost: &Vhost, more: &str) -> Site {
     let table = format!("kind = \"amqp\"\nurl = \"{url}\"\nvhost = \"{}\"\n{more}", vhost.name());
-    Setup::new(sandbox).with(|setup| setup.sink_timeout = "10s").sink("shop", &table)
+    Site::without_sink_and(|setup| {
+        setup.sink_timeout = "10s";
+        setup.set_sink("shop", &table);
+    })
 }
 
 fn bodies(vhost: &Vhost, queue: &str) -> Vec<Value> {
@@ -31,15 +33,14 @@ fn the_readmes_example_delivers_what_the_brokers_own_api_reads_back() {
     let vhost = server.vhost("shop");
     server.user("renewald", "pass with spaces");
     vhost.permit("renewald", ".*");
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).sink("shop", &example("amqp", &server.tls_url())).install();
+    let site = Site::with_sink("shop", &example("amqp", &server.tls_url()));
     fs::write(site.path("secrets/rabbitmq-password"), "pass with spaces\n").unwrap();
     let given =
         [("rabbitmq-ca.pem", "authority.pem"), ("renewald.pem", "client.pem"), ("secrets/renewald.key", "client.key")];
     for (to, from) in given {
         fs::copy(server.authority().file(from), site.path(to)).unwrap();
     }
-    renewed(&sandbox, &site, 2, 1);
+    renewed(&site, 2, 1);
     assert!(check(&site, 0).contains("would take messages"));
     site.catch_up();
     let mut messages = vhost.messages("renewals-shop");
@@ -64,9 +65,8 @@ fn the_readmes_example_delivers_what_the_brokers_own_api_reads_back() {
 fn a_server_killed_among_a_thousand_messages_loses_none() {
     let Some(mut server) = alone() else { return };
     server.vhost("outage").exchange_with_queue("renewals", "q");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &server.vhost("outage"), "concurrency = 32");
-    through_an_outage(&sandbox, &site, &mut *server);
+    let site = site(&server, &server.vhost("outage"), "concurrency = 32");
+    through_an_outage(&site, &mut *server);
     assert_complete(&bodies(&server.vhost("outage"), "q"));
 }
 
@@ -77,13 +77,12 @@ fn a_wrong_password_is_the_sinks_trouble_and_is_not_shown() {
     vhost.exchange_with_queue("renewals", "q");
     server.user("shop", "right");
     vhost.permit("shop", ".*");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "user = \"shop\"\npassword_file = \"rabbit\"");
+    let site = site(&server, &vhost, "user = \"shop\"\npassword_file = \"rabbit\"");
     fs::write(site.path("secrets/rabbit"), "hush-wrong").unwrap();
-    renewed(&sandbox, &site, 3, 1);
+    renewed(&site, 3, 1);
     let said = check(&site, 1);
     assert!(said.contains("ACCESS_REFUSED - Login was refused"), "{said}");
-    assert!(site.work().pass(sandbox.now()).1.blocked);
+    assert!(site.work().pass(site.now()).1.blocked);
     assert_waiting(&site, 3);
     assert!(
         last_error(&site).contains("ACCESS_REFUSED") && !last_error(&site).contains("hush"),
@@ -92,7 +91,7 @@ fn a_wrong_password_is_the_sinks_trouble_and_is_not_shown() {
     );
 
     fs::write(site.path("secrets/rabbit"), "right").unwrap();
-    relay_all(&mut site.work(), &site, sandbox.now() + HOUR);
+    relay_all(&mut site.work(), &site, site.now() + HOUR);
     assert_eq!(bodies(&vhost, "q").len(), 3);
 }
 
@@ -100,14 +99,13 @@ fn a_wrong_password_is_the_sinks_trouble_and_is_not_shown() {
 fn what_is_missing_is_named_and_messages_wait_for_it() {
     let Some(server) = shared() else { return };
     let vhost = server.vhost("missing");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "queue = \"q\"");
-    renewed(&sandbox, &site, 10, 1);
+    let site = site(&server, &vhost, "queue = \"q\"");
+    renewed(&site, 10, 1);
     let said = check(&site, 1);
     assert!(said.contains("NOT_FOUND - no exchange 'renewals' in vhost 'missing'"), "{said}");
     assert!(said.contains("NOT_FOUND - no queue 'q' in vhost 'missing'"), "{said}");
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     assert!(work.pass(start).1.blocked);
     assert!(last_error(&site).contains("no exchange 'renewals'"), "{}", last_error(&site));
 
@@ -131,14 +129,13 @@ fn what_is_missing_is_named_and_messages_wait_for_it() {
 fn what_was_made_and_is_removed_is_made_again() {
     let Some(server) = shared() else { return };
     let vhost = server.vhost("made");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "queue = \"q\"\ndeclare = true\nconcurrency = 1");
-    renewed(&sandbox, &site, 1, 1);
-    let (mut work, start) = (site.work(), sandbox.now());
+    let site = site(&server, &vhost, "queue = \"q\"\ndeclare = true\nconcurrency = 1");
+    renewed(&site, 1, 1);
+    let (mut work, start) = (site.work(), site.now());
     assert_eq!(work.pass(start).1.delivered, 1);
     for (n, what, name) in [(1, "queues", "q"), (2, "exchanges", "renewals")] {
         vhost.remove(what, name);
-        sandbox.renew("A0", None).unwrap();
+        site.renew("A0");
         let now = start + n * DAY;
         assert!(work.pass(now).1.blocked, "{what}");
         assert_eq!(work.relay(now + HOUR).delivered, 1, "{what}: {}", last_error(&site));
@@ -151,10 +148,9 @@ fn a_returned_message_is_not_logged_even_where_lapin_is_named() {
     let Some(server) = shared() else { return };
     let vhost = server.vhost("returned");
     vhost.exchange("renewals");
-    let sandbox = sandbox();
-    let setup = setup(&sandbox, &server.url(), &vhost, "exchange = \"renewals\"");
-    let site = setup.with(|setup| setup.log_level = "info,lapin=warn").install();
-    renewed(&sandbox, &site, 1, 1);
+    let site = site(&server, &vhost, "");
+    site.change(|setup| setup.log_level = "info,lapin=warn");
+    renewed(&site, 1, 1);
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("unroutable (NO_ROUTE)");
     daemon.terminate();
@@ -168,11 +164,10 @@ fn a_message_too_large_for_ever_holds_up_no_other() {
     let Some(server) = shared() else { return };
     let vhost = server.vhost("large");
     vhost.exchange_with_queue("renewals", "q");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "");
+    let site = site(&server, &vhost, "");
     let metadata = json!({"note": "x".repeat(MESSAGE_BYTES - 1024)}).to_string();
-    renewed_with(&sandbox, &site, 30, 1, &metadata);
-    let (_, report) = site.work().pass(sandbox.now());
+    renewed_with(&site, 30, 1, &metadata);
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.delivered, report.blocked), (29, false), "{}", last_error(&site));
     assert_eq!(bodies(&vhost, "q").len(), 29);
     let reasons = site.texts("SELECT last_error FROM dispatches WHERE last_error IS NOT NULL");
@@ -186,11 +181,10 @@ fn a_full_queue_that_rejects_counts_against_the_sink() {
     vhost.exchange("renewals");
     vhost.queue("q", &json!({"x-max-length": 2, "x-overflow": "reject-publish"}));
     vhost.bind("renewals", "q", "#");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "concurrency = 1");
-    renewed(&sandbox, &site, 5, 1);
+    let site = site(&server, &vhost, "concurrency = 1");
+    renewed(&site, 5, 1);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     assert!(work.pass(start).1.blocked);
     assert!(last_error(&site).contains("nack"), "{}", last_error(&site));
     let before = bodies(&vhost, "q").len();
@@ -209,13 +203,11 @@ fn a_memory_alarm_blocks_the_sink_until_it_passes() {
     let Some(server) = alone() else { return };
     let vhost = server.vhost("alarm");
     vhost.exchange_with_queue("renewals", "q");
-    let sandbox = sandbox();
-    let setup = setup(&sandbox, &server.url(), &vhost, "exchange = \"renewals\"\nconcurrency = 2");
-    let site = setup.install();
-    renewed(&sandbox, &site, 20, 1);
+    let site = site(&server, &vhost, "concurrency = 2");
+    renewed(&site, 20, 1);
     server.control(&["set_vm_memory_high_watermark", "0"]);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     let (_, report) = work.pass(start);
     // RabbitMQ takes what it reads before it notices that a connection publishes.
     assert!(report.blocked && report.delivered < 20 && report.dead == 0, "{report:?}");
@@ -235,10 +227,9 @@ fn tls_needs_the_right_authority_and_a_certificate() {
     let Some(server) = shared() else { return };
     let vhost = server.vhost("tls");
     vhost.exchange_with_queue("renewals", "q");
-    let sandbox = sandbox();
     let checked = |more: &str| {
         let more = format!("exchange = \"renewals\"\nuser = \"guest\"\npassword_file = \"guest\"\n{more}");
-        let site = setup(&sandbox, &server.tls_url(), &vhost, &more).install();
+        let site = site_at(&server.tls_url(), &vhost, &more);
         fs::write(site.path("secrets/guest"), "guest").unwrap();
         let problem = check(&site, if more.contains("client_key_file") { 0 } else { 1 });
         (site, problem)
@@ -251,8 +242,8 @@ fn tls_needs_the_right_authority_and_a_certificate() {
     let identity =
         format!("client_certificate_file = \"{}\"\nclient_key_file = \"{}\"", file("client.pem"), file("client.key"));
     let (site, _) = checked(&format!("{ca}{identity}"));
-    renewed(&sandbox, &site, 1, 1);
-    assert_eq!(site.work().pass(sandbox.now()).1.delivered, 1);
+    renewed(&site, 1, 1);
+    assert_eq!(site.work().pass(site.now()).1.delivered, 1);
     assert_eq!(bodies(&vhost, "q").len(), 1);
 }
 
@@ -261,12 +252,11 @@ fn publishes_share_one_named_connection() {
     let Some(server) = alone() else { return };
     let vhost = server.vhost("shared");
     vhost.exchange_with_queue("renewals", "q");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "");
-    renewed(&sandbox, &site, 40, 1);
+    let site = site(&server, &vhost, "");
+    renewed(&site, 40, 1);
     let mut work = site.work();
-    assert_eq!(work.pass(sandbox.now()).1.delivered, 40);
-    let opened = crate::harness::eventually("the connection is listed", || {
+    assert_eq!(work.pass(site.now()).1.delivered, 40);
+    let opened = eventually("the connection is listed", || {
         let names = server.connection_names();
         (!names.is_empty()).then_some(names)
     });
@@ -280,8 +270,7 @@ fn a_user_who_may_not_write_is_told_so_by_a_check_that_sends_nothing() {
     vhost.exchange_with_queue("renewals", "q");
     server.user("shop", "right");
     vhost.permit_to_read("shop", ".*");
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server, &vhost, "user = \"shop\"\npassword = \"right\"");
+    let site = site(&server, &vhost, "user = \"shop\"\npassword = \"right\"");
     let said = check(&site, 1);
     assert!(said.contains("ACCESS_REFUSED") && said.contains("renewals"), "{said}");
     vhost.permit("shop", ".*");

@@ -7,8 +7,8 @@ use renewald::sandbox::nexway_connect::{
     Script, Switches, UnknownSubscription,
 };
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{DAY, HOUR, Setup, numbers, order, sandbox, sandbox_with};
+use crate::harness::{DAY, HOUR, Site, numbered, numbers};
+use crate::nexway_connect::order;
 
 const GIB: u64 = 1 << 30;
 
@@ -66,20 +66,16 @@ fn faults() -> Vec<(FaultKind, &'static str)> {
 
 /// `BAD` suffers, `GOOD` does not; both renewed. What is stored of `BAD` afterwards, by `query`.
 fn outcome_of(fault: &FaultKind, number: &str, query: &str) -> String {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).with(|setup| setup.timeout = "1s").webhook(&receiver).install();
-    for number in ["BAD", "GOOD"] {
-        site.track(number, order(&sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
-    sandbox.fault(Fault::new(fault.clone()).number(number));
+    let site = Site::with(|setup| setup.timeout = "1s");
+    site.renewed_all(&["BAD", "GOOD"]);
+    site.sandbox.fault(Fault::new(fault.clone()).number(number));
     let mut work = site.work();
-    work.pass(sandbox.now());
-    assert_eq!(numbers(&receiver.messages()), ["GOOD-1"], "{fault:?}");
+    work.pass(site.now());
+    assert_eq!(site.numbers(), ["GOOD-1"], "{fault:?}");
     let outcome = site.value::<Option<String>>(query).unwrap_or_default();
-    sandbox.clear_faults();
-    work.pass(sandbox.now() + 2 * DAY);
-    assert_eq!(numbers(&receiver.messages()), ["GOOD-1", "BAD-1"], "{fault:?}");
+    site.sandbox.clear_faults();
+    work.pass(site.now() + 2 * DAY);
+    assert_eq!(site.numbers(), ["GOOD-1", "BAD-1"], "{fault:?}");
     outcome
 }
 
@@ -105,89 +101,66 @@ fn any_order_data_answer_has_a_typed_outcome_and_loses_nothing() {
 
 #[test]
 fn a_byte_order_mark_does_not_matter() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    sandbox.fault(Fault::new(FaultKind::ByteOrderMark));
-    site.work().pass(sandbox.now());
-    assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+    let site = Site::new();
+    site.renewed("A");
+    site.sandbox.fault(Fault::new(FaultKind::ByteOrderMark));
+    site.work().pass(site.now());
+    assert_eq!(site.numbers(), ["A-1"]);
 }
 
 #[test]
 fn values_of_wrong_types_deliver_nothing_and_lose_nothing() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    for number in ["A", "B"] {
-        site.track(number, order(&sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
-    sandbox.fault(Fault::new(FaultKind::WrongTypes).number("A"));
-    sandbox.fault(Fault::new(FaultKind::WrongTypes).number("B-1"));
+    let site = Site::new();
+    site.renewed_all(&["A", "B"]);
+    site.sandbox.fault(Fault::new(FaultKind::WrongTypes).number("A"));
+    site.sandbox.fault(Fault::new(FaultKind::WrongTypes).number("B-1"));
     let mut work = site.work();
-    work.pass(sandbox.now());
-    assert_eq!(receiver.messages().len(), 0);
-    sandbox.clear_faults();
-    work.pass(sandbox.now() + DAY);
-    let mut arrived = numbers(&receiver.messages());
-    arrived.sort();
-    assert_eq!(arrived, ["A-1", "B-1"]);
+    work.pass(site.now());
+    assert_eq!(site.messages().len(), 0);
+    site.sandbox.clear_faults();
+    work.pass(site.now() + DAY);
+    assert_eq!(site.sorted_numbers(), ["A-1", "B-1"]);
 }
 
 #[test]
 fn a_token_service_in_any_trouble_loses_nothing() {
     for (fault, _) in faults() {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let site = Setup::new(&sandbox).with(|setup| setup.timeout = "1s").webhook(&receiver).install();
-        site.track("A", order(&sandbox, "A"));
-        sandbox.renew("A", None).unwrap();
-        sandbox.fault(Fault::new(fault.clone()).at(Endpoint::Token));
-        let report = site.work().sweep(sandbox.now());
+        let site = Site::with(|setup| setup.timeout = "1s");
+        site.renewed("A");
+        site.sandbox.fault(Fault::new(fault.clone()).at(Endpoint::Token));
+        let report = site.work().sweep(site.now());
         assert_eq!((report.polls, report.answers), (1, 0), "{fault:?}");
-        sandbox.clear_faults();
-        site.work().pass(sandbox.now() + DAY);
-        assert_eq!(numbers(&receiver.messages()), ["A-1"], "{fault:?}");
+        site.sandbox.clear_faults();
+        site.work().pass(site.now() + DAY);
+        assert_eq!(site.numbers(), ["A-1"], "{fault:?}");
     }
 }
 
 #[test]
 fn too_many_requests_with_an_absurd_retry_after_delays_nobody_for_long() {
     for after in ["31536000", "99999999999999999999", "Wed, 21 Oct 9999 07:28:00 GMT", "tomorrow", "-5", ""] {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let site = Setup::new(&sandbox).webhook(&receiver).install();
-        for number in ["A", "B", "C"] {
-            site.track(number, order(&sandbox, number));
-            sandbox.renew(number, None).unwrap();
-        }
+        let site = Site::new();
+        site.renewed_all(&["A", "B", "C"]);
         let limited = FaultKind::Status { status: 429, body: ErrorBody::Json, retry_after: Some(after.to_owned()) };
-        sandbox.fault(Fault::new(limited).at(Endpoint::Status).number("B").times(1));
+        site.sandbox.fault(Fault::new(limited).at(Endpoint::Status).number("B").times(1));
         let mut work = site.work();
-        work.pass(sandbox.now());
-        work.pass(sandbox.now() + 5 * HOUR);
-        let mut arrived = numbers(&receiver.messages());
-        arrived.sort();
-        assert_eq!(arrived, ["A-1", "B-1", "C-1"], "{after:?}");
+        work.pass(site.now());
+        work.pass(site.now() + 5 * HOUR);
+        assert_eq!(site.sorted_numbers(), ["A-1", "B-1", "C-1"], "{after:?}");
     }
 }
 
 #[test]
 fn a_limit_at_the_provider_is_kept_and_obeyed() {
     // The sandbox refuses what is above ten a second; we are told to stay at eight.
-    let (sandbox, receiver) = (sandbox_with(|switches| switches.rate_limit = 10), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    let settings = std::fs::read_to_string(site.path("renewald.toml")).unwrap();
-    std::fs::write(site.path("renewald.toml"), settings.replace("requests_per_second = 0", "requests_per_second = 8"))
-        .unwrap();
-    for n in 0..10 {
-        let number = format!("N{n}");
-        site.track(&number, order(&sandbox, &number));
-        sandbox.renew(&number, None).unwrap();
-    }
+    let site = Site::with(|setup| setup.requests_per_second = 8.0);
+    site.sandbox.switch(|switches| switches.rate_limit = 10);
+    site.renewed_all(&numbered("N", 10));
     site.catch_up();
-    assert_eq!(receiver.messages().len(), 10);
+    assert_eq!(site.messages().len(), 10);
     // The provider's limit. At 9 a second the tenth is sent 1.005 s after the first, and stamped on arrival.
-    assert!(sandbox.busiest_second() <= 10, "{} in one second", sandbox.busiest_second());
-    assert!(sandbox.requests().iter().all(|request| request.status != Some(429)));
+    assert!(site.sandbox.busiest_second() <= 10, "{} in one second", site.sandbox.busiest_second());
+    assert!(site.sandbox.requests().iter().all(|request| request.status != Some(429)));
 }
 
 /// Every open question of the reference, answered either way.
@@ -214,17 +187,16 @@ fn a_renewal_is_seen_however_the_provider_spells_it() {
         |s| s.dates = DateForm::Null,
     ];
     for (n, switch) in switched.iter().enumerate() {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let site = Setup::new(&sandbox).webhook(&receiver).install();
-        site.track("A", order(&sandbox, "A"));
+        let site = Site::new();
+        site.order("A");
         let mut work = site.work();
-        let start = sandbox.now();
+        let start = site.now();
         work.pass(start);
-        sandbox.switch(switch);
-        sandbox.renew("A", None).unwrap();
+        site.sandbox.switch(switch);
+        site.renew("A");
         work.pass(start + 5 * HOUR);
         work.pass(start + 10 * HOUR);
-        assert_eq!(numbers(&receiver.messages()), ["A-1"], "switch {n}");
+        assert_eq!(site.numbers(), ["A-1"], "switch {n}");
         let outcome = site.texts("SELECT last_outcome FROM subscriptions");
         assert_eq!(outcome, ["ok"], "switch {n}");
     }
@@ -233,48 +205,44 @@ fn a_renewal_is_seen_however_the_provider_spells_it() {
 /// After a renewal the provider may want the number of the newest one.
 #[test]
 fn an_original_that_is_unknown_after_a_renewal_is_asked_by_its_last_number() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::new();
+    site.renewed("A");
     let mut work = site.work();
-    work.pass(sandbox.now());
-    sandbox.switch(|switches| switches.accepted_number = AcceptedNumber::LastSuffixed);
-    work.pass(sandbox.now() + 5 * HOUR);
+    work.pass(site.now());
+    site.sandbox.switch(|switches| switches.accepted_number = AcceptedNumber::LastSuffixed);
+    work.pass(site.now() + 5 * HOUR);
     let outcome = || site.value::<String>("SELECT last_outcome FROM subscriptions");
     assert_eq!(outcome(), "ok");
-    assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+    assert_eq!(site.numbers(), ["A-1"]);
     // Trouble with the second question is no "unknown", which would be asked again only a day later.
-    sandbox.fault(Fault::new(FaultKind::Html).number("A-1"));
-    work.pass(sandbox.now() + 10 * HOUR);
+    site.sandbox.fault(Fault::new(FaultKind::Html).number("A-1"));
+    work.pass(site.now() + 10 * HOUR);
     assert_eq!(outcome(), "unreadable");
-    sandbox.clear_faults();
-    work.pass(sandbox.now() + 10 * HOUR + Duration::from_secs(60));
+    site.sandbox.clear_faults();
+    work.pass(site.now() + 10 * HOUR + Duration::from_secs(60));
     assert_eq!(outcome(), "ok");
 }
 
 #[test]
 fn surprises_are_counted_deliver_nothing_and_stop_nothing() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    for number in ["FOREIGN", "BACK", "JUMP", "GOOD"] {
-        site.track(number, order(&sandbox, number));
-    }
+    let site = Site::new();
+    site.order_all(&["FOREIGN", "BACK", "JUMP", "GOOD"]);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     for number in ["BACK", "GOOD"] {
-        sandbox.renew_times(number, None, 2).unwrap();
+        site.renew_times(number, 2);
     }
     work.pass(start);
-    assert_eq!(receiver.messages().len(), 4);
+    assert_eq!(site.messages().len(), 4);
 
-    sandbox.script("FOREIGN", Script::status_body(r#"{"partnerOrderNumber": "OTHER-3", "generation": 3, "code": 0}"#));
-    sandbox.set_generation("BACK", None, 1).unwrap();
-    sandbox.set_generation("JUMP", None, 25).unwrap();
+    site.sandbox
+        .script("FOREIGN", Script::status_body(r#"{"partnerOrderNumber": "OTHER-3", "generation": 3, "code": 0}"#));
+    site.sandbox.set_generation("BACK", None, 1).unwrap();
+    site.sandbox.set_generation("JUMP", None, 25).unwrap();
     for passes in 1..4 {
         work.pass(start + passes * 5 * HOUR);
     }
-    assert_eq!(receiver.messages().len(), 4, "nothing came of it");
+    assert_eq!(site.messages().len(), 4, "nothing came of it");
     let surprised = site.texts("SELECT partner_order_number FROM subscriptions WHERE surprise IS NOT NULL ORDER BY 1");
     assert_eq!(surprised, ["BACK", "FOREIGN", "JUMP"]);
     assert_eq!(site.value::<i64>("SELECT min(surprises) FROM subscriptions WHERE surprise IS NOT NULL"), 3);
@@ -284,12 +252,12 @@ fn surprises_are_counted_deliver_nothing_and_stop_nothing() {
     );
 
     // All of it was passing: what follows is delivered.
-    sandbox.script("FOREIGN", Script::default());
-    sandbox.set_generation("JUMP", None, 0).unwrap();
-    sandbox.set_generation("BACK", None, 2).unwrap();
-    ["FOREIGN", "BACK", "JUMP"].iter().for_each(|number| sandbox.renew(number, None).unwrap());
+    site.sandbox.script("FOREIGN", Script::default());
+    site.sandbox.set_generation("JUMP", None, 0).unwrap();
+    site.sandbox.set_generation("BACK", None, 2).unwrap();
+    ["FOREIGN", "BACK", "JUMP"].iter().for_each(|number| site.renew(number));
     work.pass(start + 25 * HOUR);
-    let mut arrived = numbers(&receiver.messages()[4..]);
+    let mut arrived = numbers(&site.messages()[4..]);
     arrived.sort();
     assert_eq!(arrived, ["BACK-3", "FOREIGN-1", "JUMP-1"]);
 }
@@ -297,20 +265,19 @@ fn surprises_are_counted_deliver_nothing_and_stop_nothing() {
 #[test]
 fn an_unknown_subscription_is_asked_daily_and_found_again() {
     for unknown in [UnknownSubscription::Code, UnknownSubscription::Status] {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        sandbox.switch(|switches| switches.unknown_subscription = unknown);
-        let site = Setup::new(&sandbox).webhook(&receiver).install();
+        let site = Site::new();
+        site.sandbox.switch(|switches| switches.unknown_subscription = unknown);
         site.track("LATE", 5_618_577);
         let mut work = site.work();
-        let start = sandbox.now();
+        let start = site.now();
         work.pass(start);
         assert_eq!(site.texts("SELECT last_outcome FROM subscriptions"), ["not_found"], "{unknown:?}");
-        let asked = sandbox.request_count();
+        let asked = site.sandbox.request_count();
         work.pass(start + 5 * HOUR);
-        assert_eq!(sandbox.request_count(), asked, "daily");
-        order(&sandbox, "LATE");
-        sandbox.renew("LATE", None).unwrap();
+        assert_eq!(site.sandbox.request_count(), asked, "daily");
+        order(&site.sandbox, "LATE");
+        site.renew("LATE");
         work.pass(start + 25 * HOUR);
-        assert_eq!(numbers(&receiver.messages()), ["LATE-1"], "{unknown:?}");
+        assert_eq!(site.numbers(), ["LATE-1"], "{unknown:?}");
     }
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::thread;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::nexway_connect::Sandbox;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::{HOUR, Site, Track, Work, eventually, order};
+use crate::harness::{HOUR, Installation, Site, Track, Work, eventually, numbered};
+use crate::nexway_connect::order;
 use crate::servers::Restart;
 
 pub const SUBSCRIPTIONS: usize = 250;
@@ -17,29 +17,29 @@ pub const GENERATIONS: usize = 4;
 const MESSAGES: usize = SUBSCRIPTIONS * GENERATIONS;
 
 /// Subscriptions `A0`, `A1`, …, tracked, each renewed so often.
-pub fn renewed(sandbox: &Sandbox, site: &Site, subscriptions: usize, generations: usize) {
-    renewed_with(sandbox, site, subscriptions, generations, "{}");
+pub fn renewed(site: &Site, subscriptions: usize, generations: usize) {
+    renewed_with(site, subscriptions, generations, "{}");
 }
 
 /// The same, with metadata for the first of them.
-pub fn renewed_with(sandbox: &Sandbox, site: &Site, subscriptions: usize, generations: usize, metadata: &str) {
-    let numbers: Vec<_> = (0..subscriptions).map(|n| format!("A{n}")).collect();
-    let ids: Vec<_> = numbers.iter().map(|number| order(sandbox, number)).collect();
+pub fn renewed_with(site: &Site, subscriptions: usize, generations: usize, metadata: &str) {
+    let numbers = numbered("A", subscriptions);
+    let ids: Vec<_> = numbers.iter().map(|number| order(&site.sandbox, number)).collect();
     site.track_all(numbers.iter().zip(ids).map(|(number, id)| {
         let metadata = if number == "A0" { metadata } else { "{}" };
         Track { metadata, ..Track::new(number, id) }
     }));
     for number in numbers.iter().flat_map(|number| std::iter::repeat_n(number, generations)) {
-        sandbox.renew(number, None).expect("it is there");
+        site.renew(number);
     }
 }
 
 /// A thousand messages, the server killed when some have been delivered and started again later. Everything is delivered in
 /// the end, with no attempt counted and nobody asked for help.
-pub fn through_an_outage(sandbox: &Sandbox, site: &Site, server: &mut impl Restart) {
-    renewed(sandbox, site, SUBSCRIPTIONS, GENERATIONS);
+pub fn through_an_outage(site: &Site, server: &mut impl Restart) {
+    renewed(site, SUBSCRIPTIONS, GENERATIONS);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     work.sweep(start);
     let report = thread::scope(|scope| {
         let (database, server) = (site.database(), &mut *server);
@@ -88,7 +88,7 @@ pub fn assert_complete(bodies: &[Value]) {
 }
 
 /// Relays until nothing waits any more, an hour at a time.
-pub fn relay_all(work: &mut Work, site: &Site, from: Timestamp) {
+pub fn relay_all(work: &mut Work, site: &Installation, from: Timestamp) {
     let waiting = || site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'pending'");
     for hours in 0..30 {
         work.relay(from + hours * HOUR);
@@ -100,18 +100,18 @@ pub fn relay_all(work: &mut Work, site: &Site, from: Timestamp) {
 }
 
 /// Why the one sink is in trouble.
-pub fn last_error(site: &Site) -> String {
+pub fn last_error(site: &Installation) -> String {
     site.texts("SELECT last_error FROM sinks").pop().unwrap_or_default()
 }
 
 /// All messages are in the queue, and none has lost an attempt.
-pub fn assert_waiting(site: &Site, messages: i64) {
+pub fn assert_waiting(site: &Installation, messages: i64) {
     let waiting = "SELECT count(*) FROM dispatches WHERE state = 'pending' AND attempts = 0";
     assert_eq!(site.value::<i64>(waiting), messages, "{}", last_error(site));
 }
 
 /// What `check --online` says of the sink named `shop`, and that it exits with this code.
-pub fn check(site: &Site, code: i32) -> String {
+pub fn check(site: &Installation, code: i32) -> String {
     let finished = site.command(&["check", "--online"]).expect_code(code);
     let lines = finished.stdout.lines().filter(|line| line.contains("sink shop"));
     lines.collect::<Vec<_>>().join("\n")

@@ -9,11 +9,10 @@ use std::path::Path;
 use std::process::Command;
 
 use renewald::delivery::{Delivery, Event, LicenceKey, Line, Message, Occasion, Renewal, Serial};
-use renewald::store::{Metadata, NewSubscription};
 use serde_json::json;
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, Setup, Site, eventually, keys, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{DAY, Installation, Site, Track, eventually, keys, numbered};
 use crate::http::{Endpoint, free_port};
 use crate::secrecy::{assert_none, with_canaries_and};
 
@@ -21,20 +20,21 @@ const TOKEN: &str = "CANARY-admin-token-4711";
 
 #[test]
 fn no_metric_answer_command_or_file_holds_a_secret_key_or_customer() {
-    let (receiver, port) = (FakeReceiver::that_answers(Answer::Status(400)), free_port());
+    let port = free_port();
     let admin = format!("listen = \"127.0.0.1:{port}\"\ntoken_file = \"admin\"\nreveal = true");
-    let (sandbox, site, mut canaries) = with_canaries_and(&receiver, |setup| setup.admin = admin);
+    let (site, mut canaries) = with_canaries_and(|setup| setup.admin = admin);
+    site.receiver.answer(Answer::Status(400));
     fs::write(site.path("secrets/admin"), TOKEN).unwrap();
     fs::create_dir(site.path("tmp")).unwrap();
     canaries.push(TOKEN.to_owned());
     let daemon = site.start_through(&["env", &format!("TMPDIR={}", site.path("tmp").display())], &["run", "-vvv"]);
-    let refused = receiver.next_message();
-    receiver.answer(Answer::Status(200));
-    sandbox.renew("A", None).unwrap();
+    let refused = site.next_message();
+    site.receiver.answer(Answer::Status(200));
+    site.renew("A");
     daemon.wait_for_log("admin endpoint is open");
 
     let endpoint = Endpoint::at(port).with_token(TOKEN);
-    let id: i64 = site.value("SELECT subscription_id FROM subscriptions");
+    let id = site.id_of("A");
     let paths = [
         "/healthz",
         "/readyz",
@@ -60,14 +60,13 @@ fn no_metric_answer_command_or_file_holds_a_secret_key_or_customer() {
     assert!(canaries.iter().any(|canary| revealed.body.contains(canary.as_str())), "where it is asked for");
 
     commands_show_none(&site, &refused.id, &canaries);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     assert_eq!(fs::read_dir(site.path("tmp")).unwrap().count(), 0, "temporary files are left");
     files_hold_none(&site.path(""), &canaries);
 }
 
 /// Each command that prints an object, but for `export`, `backup` and the queue's own, which hand out what is stored.
-fn commands_show_none(site: &Site, message: &str, canaries: &[String]) {
+fn commands_show_none(site: &Installation, message: &str, canaries: &[String]) {
     let order = site.path("order.json");
     fs::write(&order, r#"{"partnerOrderNumber": "B", "orderLines": [{"lineItems": [{"subscriptionId": 4711}]}]}"#)
         .unwrap();
@@ -116,8 +115,7 @@ fn files_hold_none(directory: &Path, canaries: &[String]) {
 /// A core file of a process that holds keys is a copy of them, and so is what a process of the same user reads out of it.
 #[test]
 fn no_core_file_is_written() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
+    let site = Site::new();
     let unlimited = ["sh", "-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\""];
     let mut daemon = site.start_through(&unlimited, &["run"]);
     daemon.wait_for_log("started");
@@ -152,16 +150,8 @@ fn a_panic_says_nothing_of_what_it_had_in_hand() {
         files: Vec::new(),
     };
     let delivery = Delivery { lines: vec![line], ..Delivery::default() };
-    let new = NewSubscription {
-        provider: "nexway".to_owned(),
-        territory: "eu".to_owned(),
-        partner_order_number: "A".to_owned(),
-        subscription_id: 1,
-        generation: Some(0),
-        expires_at: None,
-        metadata: Some(Metadata::parse(&json!({"email": KEY}).to_string()).unwrap()),
-        tracked_by: "track",
-    };
+    let metadata = json!({"email": KEY}).to_string();
+    let new = Track { metadata: &metadata, ..Track::new("A", 1) }.subscription();
     let message = Message {
         id: uuid::Uuid::nil(),
         event: "renewal.ready".to_owned(),
@@ -194,23 +184,22 @@ fn a_panic_says_nothing_of_what_it_had_in_hand() {
 #[test]
 fn a_payload_wiped_by_age_is_in_no_file() {
     const SUBSCRIPTIONS: usize = 40;
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).every("24h").webhook(&receiver).install();
-    let numbers: Vec<String> = (0..SUBSCRIPTIONS).map(|n| format!("W-{n}")).collect();
-    numbers.iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    let site = Site::with(|setup| setup.every = "24h");
+    let numbers = numbered("W-", SUBSCRIPTIONS);
+    site.order_all(&numbers);
     let mut work = site.work();
     for day in 0..45 {
         for number in numbers.iter().skip(day % 3).step_by(3) {
-            sandbox.renew(number, None).unwrap();
+            site.renew(number);
         }
-        work.pass(sandbox.now());
-        work.wipe(sandbox.now());
-        sandbox.advance(DAY);
+        work.pass(site.now());
+        work.wipe(site.now());
+        site.sandbox.advance(DAY);
     }
     let wiped = "SELECT id FROM messages WHERE wiped_at IS NOT NULL";
     let (wiped, kept): (Vec<_>, Vec<_>) = {
         let wiped = site.texts(wiped);
-        receiver.messages().into_iter().partition(|message| wiped.contains(&message.id))
+        site.messages().into_iter().partition(|message| wiped.contains(&message.id))
     };
     assert!(wiped.len() > 100 && kept.len() > 100, "{} wiped, {} kept", wiped.len(), kept.len());
     let files = ["renewald.db", "renewald.db-wal"].map(|name| fs::read(site.path(name)).unwrap_or_default()).concat();

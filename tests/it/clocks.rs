@@ -2,32 +2,30 @@
 
 use renewald::sandbox::nexway_connect::{NewOrder, Script, Step};
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, HOUR, Setup, new_order, numbers, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{DAY, HOUR, Site};
 
 #[test]
 fn a_year_ahead_and_back_loses_no_poll() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::new();
+    site.order("A");
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     work.pass(start);
     work.pass(start + 365 * DAY);
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     work.pass(start + 4 * HOUR);
-    assert_eq!(numbers(&receiver.messages()), ["A-1"]);
-    sandbox.renew("A", None).unwrap();
+    assert_eq!(site.numbers(), ["A-1"]);
+    site.renew("A");
     work.pass(start + 8 * HOUR + HOUR / 2);
-    assert_eq!(numbers(&receiver.messages()), ["A-1", "A-2"]);
+    assert_eq!(site.numbers(), ["A-1", "A-2"]);
 }
 
 #[test]
 fn a_clock_that_may_be_wrong_ends_no_term() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    let past = NewOrder { expires_at: Some(sandbox.now() - 15 * DAY), auto_renew: false, ..NewOrder::new("A") };
-    site.track("A", new_order(&sandbox, past)[0]);
+    let site = Site::without_sink();
+    let past = NewOrder { expires_at: Some(site.now() - 15 * DAY), auto_renew: false, ..NewOrder::new("A") };
+    site.place(past);
     let told = |noted: &str| {
         site.execute(&format!(
             "INSERT OR REPLACE INTO clock VALUES (1, unixepoch() {noted}); UPDATE subscriptions SET due_at = 1"
@@ -43,54 +41,48 @@ fn a_clock_that_may_be_wrong_ends_no_term() {
 
 #[test]
 fn a_year_ahead_and_back_loses_no_order_data() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", Script::steps(std::iter::repeat_n(Step::order(1010), 12)));
+    let site = Site::new();
+    site.renewed("A");
+    site.sandbox.script("A-1", Script::steps(std::iter::repeat_n(Step::order(1010), 12)));
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     // A jump of a year does not count as a year of waiting.
     for n in 0..12 {
         let glitch = if n == 4 { 365 } else { 0 };
         work.pass(start + glitch * DAY + n * HOUR);
-        assert_eq!(receiver.messages().len(), 0, "given up after jump {n}");
+        assert_eq!(site.messages().len(), 0, "given up after jump {n}");
     }
     work.pass(start + 30 * HOUR);
     work.pass(start + 60 * HOUR);
-    let types: Vec<_> = receiver.messages().iter().map(|m| m.json()["type"].as_str().unwrap().to_owned()).collect();
+    let types: Vec<_> = site.messages().iter().map(|m| m.json()["type"].as_str().unwrap().to_owned()).collect();
     assert_eq!(types, ["renewald.renewal.ready.v1"]);
 }
 
 #[test]
 fn a_year_ahead_and_back_loses_no_message() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::new();
+    site.renewed("A");
     let mut work = site.work();
-    let start = sandbox.now();
-    receiver.answer(Answer::Status(400));
+    let start = site.now();
+    site.receiver.answer(Answer::Status(400));
     work.pass(start);
     work.relay(start + 365 * DAY);
     assert_eq!(site.texts("SELECT state FROM dispatches"), ["pending"]);
-    receiver.answer(Answer::Status(200));
+    site.receiver.answer(Answer::Status(200));
     work.relay(start + HOUR);
     assert_eq!(site.texts("SELECT state FROM dispatches"), ["delivered"]);
 }
 
 #[test]
 fn a_year_ahead_and_back_does_not_leave_a_sink_blocked() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    let start = sandbox.now();
+    let site = Site::new();
+    site.renewed("A");
+    let start = site.now();
     let mut work = site.work();
     work.sweep(start);
-    receiver.answer(Answer::Status(503));
+    site.receiver.answer(Answer::Status(503));
     work.relay(start + 365 * DAY);
-    receiver.answer(Answer::Status(200));
+    site.receiver.answer(Answer::Status(200));
     drop(work); // a restart as well
     site.work().relay(start + HOUR);
     assert_eq!(site.texts("SELECT state FROM dispatches"), ["delivered"]);
@@ -99,15 +91,14 @@ fn a_year_ahead_and_back_does_not_leave_a_sink_blocked() {
 /// The other way round: set far too early, then put right.
 #[test]
 fn a_clock_that_was_in_the_past_loses_nothing() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::new();
+    site.order("A");
     let mut work = site.work();
-    let right = sandbox.now();
+    let right = site.now();
     work.pass(right);
     work.pass(right - 3 * 365 * DAY);
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     work.pass(right - 3 * 365 * DAY + 5 * HOUR);
     work.pass(right + 5 * HOUR);
-    assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+    assert_eq!(site.numbers(), ["A-1"]);
 }

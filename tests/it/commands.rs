@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use renewald::sandbox::nexway_connect::{NewOrder, Script, Step};
 use serde_json::{Value, json};
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, Daemon, HOUR, PATIENCE, Setup, Site, keys_of, number, numbers, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{DAY, Daemon, HOUR, Installation, PATIENCE, Setup, Site, keys_of, number, numbers};
+use crate::nexway_connect::order;
 
-fn json_of(site: &Site, arguments: &[&str]) -> Value {
-    let finished = site.command(&[arguments, &["--json"]].concat()).expect_code(0);
-    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stdout))
+fn json_of(site: &Installation, arguments: &[&str]) -> Value {
+    site.command(&[arguments, &["--json"]].concat()).expect_code(0).json()
 }
 
 /// One JSON value a line.
@@ -21,23 +21,19 @@ fn lines_of(text: &str) -> Vec<Value> {
 
 #[test]
 fn tracked_in_each_of_three_ways_everything_arrives() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let mut setup = Setup::new(&sandbox).webhook(&receiver);
-    setup.territories.truncate(1);
-    let site = setup.install();
-
-    let id = order(&sandbox, "BY-HAND").to_string();
+    let site = Site::with(Setup::one_territory);
+    let id = order(&site.sandbox, "BY-HAND").to_string();
     let expires = "2030-01-01T00:00:00Z";
     let metadata = r#"{"customer": 17}"#;
     let track = ["track", "BY-HAND", &id, "--generation", "0", "--expires-at", expires, "--metadata", metadata];
     site.command(&track).expect_code(0);
     site.command(&track).expect_code(0); // is left alone
 
-    let answer = sandbox.create_order(NewOrder { subscriptions: 2, ..NewOrder::new("BY-ORDER") }).unwrap();
+    let answer = site.sandbox.create_order(NewOrder { subscriptions: 2, ..NewOrder::new("BY-ORDER") }).unwrap();
     fs::write(site.path("order.json"), serde_json::to_string(&answer).unwrap()).unwrap();
     site.command(&["track", "--from-order", "order.json"]).expect_code(0);
 
-    let ids = [order(&sandbox, "BY-FILE,1"), order(&sandbox, "BY \"FILE\" 2")];
+    let ids = [order(&site.sandbox, "BY-FILE,1"), order(&site.sandbox, "BY \"FILE\" 2")];
     let csv = format!(
         "partner_order_number,subscription_id,generation,metadata.shop\n\"BY-FILE,1\",{},0,north\n\"BY \"\"FILE\"\" 2\",{},0,\n",
         ids[0], ids[1]
@@ -47,20 +43,16 @@ fn tracked_in_each_of_three_ways_everything_arrives() {
     site.command(&["import", "all.csv"]).expect_code(0); // already tracked: left alone and counted
     assert_eq!(json_of(&site, &["list"])["items"].as_array().unwrap().len(), 5);
 
-    ["BY-HAND", "BY-ORDER", "BY-FILE,1", "BY \"FILE\" 2"].iter().for_each(|n| sandbox.renew(n, None).unwrap());
+    ["BY-HAND", "BY-ORDER", "BY-FILE,1", "BY \"FILE\" 2"].iter().for_each(|n| site.renew(n));
     site.catch_up();
-    let mut arrived = numbers(&receiver.messages());
-    arrived.sort();
-    assert_eq!(arrived, ["BY \"FILE\" 2-1", "BY-FILE,1-1", "BY-HAND-1", "BY-ORDER-1", "BY-ORDER-1"]);
-    let by_hand = receiver.messages().into_iter().find(|message| number(message) == "BY-HAND-1").unwrap();
+    assert_eq!(site.sorted_numbers(), ["BY \"FILE\" 2-1", "BY-FILE,1-1", "BY-HAND-1", "BY-ORDER-1", "BY-ORDER-1"]);
+    let by_hand = site.messages().into_iter().find(|message| number(message) == "BY-HAND-1").unwrap();
     assert_eq!(by_hand.data()["subscription"]["metadata"], json!({"customer": 17}));
 }
 
 #[test]
 fn what_cannot_be_tracked_is_refused_with_its_reason() {
-    let mut setup = Setup::new(&sandbox());
-    setup.territories.truncate(1);
-    let site = setup.install();
+    let site = Site::without_sink_and(Setup::one_territory);
     let long = "x".repeat(256);
     for number in ["", ".", "..", "a\nb", "a\u{1b}[2J", "a\u{7f}", &long] {
         let finished = site.command(&["track", number, "7", "--generation", "0"]).expect_code(65);
@@ -76,9 +68,7 @@ fn what_cannot_be_tracked_is_refused_with_its_reason() {
 
 #[test]
 fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
-    let mut setup = Setup::new(&sandbox());
-    setup.territories.truncate(1);
-    let site = setup.install();
+    let site = Site::without_sink_and(Setup::one_territory);
     let csv = "partner_order_number,subscription_id,generation\nA,1,0\n..,2,0\nB,x,0\nC,3,\nA,1,0\nD,4,0\n";
     fs::write(site.path("bad.csv"), csv).unwrap();
     let finished = site.command(&["import", "bad.csv"]).expect_code(65);
@@ -99,9 +89,7 @@ fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
 /// Both would hand over the same keys, and an answer without ids about the renewal would count as the other's.
 #[test]
 fn an_original_and_its_renewal_are_not_both_tracked_in_whatever_order_and_way() {
-    let mut setup = Setup::new(&sandbox());
-    setup.territories.truncate(1);
-    let site = setup.install();
+    let site = Site::without_sink_and(Setup::one_territory);
     let told = |line: &[&str], code, part: &str| {
         let finished = site.command(line).expect_code(code);
         assert!(finished.stderr.contains(part), "{line:?}: {finished:?}");
@@ -145,9 +133,7 @@ fn an_original_and_its_renewal_are_not_both_tracked_in_whatever_order_and_way() 
 
 #[test]
 fn an_import_restores_the_state_of_what_was_untracked_too() {
-    let mut setup = Setup::new(&sandbox());
-    setup.territories.truncate(1);
-    let site = setup.install();
+    let site = Site::without_sink_and(Setup::one_territory);
     for number in ["A", "B", "C"] {
         site.track(number, 1);
         site.command(&["untrack", number]).expect_code(0);
@@ -161,36 +147,29 @@ fn an_import_restores_the_state_of_what_was_untracked_too() {
 
 #[test]
 fn a_running_daemon_notices_at_once_what_a_command_tracks_or_asks_for() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let mut setup = Setup::new(&sandbox).webhook(&receiver);
-    setup.territories.truncate(1);
-    let site = setup.install();
+    let site = Site::with(Setup::one_territory);
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("started");
-    let id = order(&sandbox, "A").to_string();
+    let id = order(&site.sandbox, "A").to_string();
     let begun = Instant::now();
     site.command(&["track", "A", &id, "--generation", "0"]).expect_code(0);
-    sandbox
+    site.sandbox
         .wait_for(|request| request.status == Some(200) && request.subscription_id.is_some(), PATIENCE)
         .expect("asked");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // Its interval is four hours, but a person asks.
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     site.command(&["poll", "A"]).expect_code(0);
-    assert_eq!(number(&receiver.next_message()), "A-1");
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    assert_eq!(number(&site.next_message()), "A-1");
+    daemon.drain();
 }
 
 #[test]
 fn the_built_in_queue_hands_out_leases_and_takes_acknowledgements() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    let ids = [order(&sandbox, "A"), order(&sandbox, "B")];
-    site.track("A", ids[0]);
-    site.track("B", ids[1]);
-    sandbox.renew_times("A", None, 2).unwrap();
-    sandbox.renew("B", None).unwrap();
+    let site = Site::without_sink();
+    site.order_all(&["A", "B"]);
+    site.renew_times("A", 2);
+    site.renew("B");
     site.catch_up();
 
     let pull = || lines_of(&site.command(&["queue", "pull"]).expect_code(0).stdout);
@@ -199,8 +178,7 @@ fn the_built_in_queue_hands_out_leases_and_takes_acknowledgements() {
     got.sort();
     assert_eq!(got, ["A-1", "B-1"], "A-2 waits for A-1");
     for event in &first {
-        let id = event["data"]["subscription"]["subscription_id"].as_i64().unwrap();
-        assert_eq!(keys_of(event), sandbox.expected_keys(event["data"]["partner_order_number"].as_str().unwrap(), id));
+        assert_eq!(keys_of(event), site.expected_keys(event));
     }
     assert_eq!(pull().len(), 0, "both are leased");
 
@@ -216,10 +194,8 @@ fn the_built_in_queue_hands_out_leases_and_takes_acknowledgements() {
 
 #[test]
 fn a_lease_that_ends_hands_the_same_message_out_again() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::without_sink();
+    site.renewed("A");
     site.catch_up();
     let first = site.command(&["queue", "pull", "--lease", "1s"]).expect_code(0).stdout;
     let again = site.command(&["queue", "pull", "--wait", "20s"]).expect_code(0).stdout;
@@ -231,20 +207,18 @@ fn a_lease_that_ends_hands_the_same_message_out_again() {
 
 #[test]
 fn refetch_accepts_a_jump_and_sends_a_generation_again() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    let id = order(&sandbox, "A");
-    site.track("A", id);
-    sandbox.renew_times("A", None, 30).unwrap();
+    let site = Site::new();
+    site.order("A");
+    site.renew_times("A", 30);
     site.catch_up();
-    assert_eq!(receiver.messages().len(), 0, "a jump above max_generation_jump is a surprise");
+    assert_eq!(site.messages().len(), 0, "a jump above max_generation_jump is a surprise");
     site.command(&["refetch", "A", "--generation", "30"]).expect_code(0);
     site.catch_up();
-    let first = receiver.next_message();
+    let first = site.next_message();
     assert_eq!(number(&first), "A-30");
     site.command(&["refetch", "A", "--generation", "30"]).expect_code(0);
     site.catch_up();
-    let again = receiver.next_message();
+    let again = site.next_message();
     assert_eq!(
         (number(&again), again.data()["revision"].as_i64()),
         ("A-30".to_owned(), Some(first.data()["revision"].as_i64().unwrap() + 1))
@@ -254,9 +228,8 @@ fn refetch_accepts_a_jump_and_sends_a_generation_again() {
 
 #[test]
 fn a_generation_that_was_mistyped_holds_back_no_renewal() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::new();
+    site.order("A");
     for wrong in ["11", "2"] {
         let told = site.command(&["refetch", "A", "--generation", wrong]).expect_code(0).stdout;
         assert!(told.contains("once the provider has given this one"), "{told}");
@@ -264,80 +237,72 @@ fn a_generation_that_was_mistyped_holds_back_no_renewal() {
     // Not found for 48 hours and eight times.
     site.execute("UPDATE renewals SET not_found_answers = 8, not_found_seconds = 2 * 86400, answered_at = 1");
     site.command(&["once"]).expect_code(1);
-    let reasons = receiver.messages().iter().map(|message| message.data()["reason"].clone()).collect::<Vec<_>>();
+    let reasons = site.messages().iter().map(|message| message.data()["reason"].clone()).collect::<Vec<_>>();
     assert_eq!(reasons, ["not_found", "not_found"]);
-    sandbox.renew_times("A", None, 2).unwrap();
+    site.renew_times("A", 2);
     site.let_pass(DAY);
     site.catch_up();
-    assert_eq!(numbers(&receiver.messages()[2..]), ["A-1", "A-2"], "also the one that had been given up");
-    assert_eq!(receiver.messages()[3].data()["revision"], 1, "under another id than the message that told of it");
+    assert_eq!(numbers(&site.messages()[2..]), ["A-1", "A-2"], "also the one that had been given up");
+    assert_eq!(site.messages()[3].data()["revision"], 1, "under another id than the message that told of it");
 }
 
 #[test]
 fn an_abandoned_renewal_is_reopened_by_refetch() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", Script::codes([1062]));
+    let site = Site::new();
+    site.renewed("A");
+    site.sandbox.script("A-1", Script::codes([1062]));
     site.command(&["once"]).expect_code(1);
-    assert_eq!(receiver.next_message().data()["reason"], "refused");
+    assert_eq!(site.next_message().data()["reason"], "refused");
     site.command(&["refetch", "A", "--generation", "1"]).expect_code(0);
     site.catch_up();
-    assert_eq!(receiver.next_message().json()["type"], "renewald.renewal.ready.v1");
+    assert_eq!(site.next_message().json()["type"], "renewald.renewal.ready.v1");
 }
 
 #[test]
 fn untrack_drops_what_waits_and_leaves_what_is_queued() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    for number in ["QUEUED", "WAITS"] {
-        site.track(number, order(&sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
-    sandbox.script("WAITS-1", Script::steps([Step::order(1051).forever()]));
-    receiver.answer(Answer::Status(503));
-    let now = sandbox.now();
+    let site = Site::new();
+    site.renewed_all(&["QUEUED", "WAITS"]);
+    site.sandbox.script("WAITS-1", Script::steps([Step::order(1051).forever()]));
+    site.receiver.answer(Answer::Status(503));
+    let now = site.now();
     site.work().pass(now);
     for number in ["QUEUED", "WAITS"] {
         site.command(&["untrack", number]).expect_code(0);
         site.command(&["untrack", number]); // twice changes nothing
     }
-    sandbox.script("WAITS-1", Script::default());
-    receiver.answer(Answer::Status(200));
-    sandbox.clear_requests();
+    site.sandbox.script("WAITS-1", Script::default());
+    site.receiver.answer(Answer::Status(200));
+    site.sandbox.clear_requests();
     site.work().pass(now + 2 * DAY);
-    let last = receiver.messages().pop().unwrap();
+    let last = site.messages().pop().unwrap();
     assert_eq!(number(&last), "QUEUED-1");
-    assert_eq!(sandbox.requests().len(), 0, "nobody is asked any more");
+    assert_eq!(site.sandbox.requests().len(), 0, "nobody is asked any more");
     assert_eq!(site.texts("SELECT state FROM renewals WHERE order_number = 'WAITS-1'"), ["dropped"]);
 }
 
 #[test]
 fn dead_messages_are_listed_and_sent_again_by_retry() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Status(422)));
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
-    let start = sandbox.now();
+    let site = Site::new();
+    site.receiver.answer(Answer::Status(422));
+    site.renewed("A");
+    let start = site.now();
     let mut work = site.work();
     work.pass(start);
     assert!((0..60).any(|days| work.relay(start + days * DAY + HOUR).dead == 1));
     drop(work);
     let dead = json_of(&site, &["queue", "dead"]);
     let id = dead["items"][0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(id, receiver.messages()[0].id);
-    receiver.answer(Answer::Status(200));
+    assert_eq!(id, site.messages()[0].id);
+    site.receiver.answer(Answer::Status(200));
     site.command(&["queue", "retry", &id]).expect_code(0);
     site.catch_up();
-    assert_eq!(receiver.messages().pop().unwrap().id, id);
+    assert_eq!(site.messages().pop().unwrap().id, id);
     assert_eq!(json_of(&site, &["queue", "dead"])["items"], json!([]));
 }
 
 #[test]
 fn a_name_that_is_not_unique_is_answered_with_the_candidates() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
+    let site = Site::without_sink();
     site.track("PAIR", 11);
     site.track("PAIR", 12);
     let finished = site.command(&["explain", "PAIR"]).expect_code(65);
@@ -350,9 +315,9 @@ fn a_name_that_is_not_unique_is_answered_with_the_candidates() {
 
 #[test]
 fn the_demo_tells_of_a_happy_end() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let finished = site.command(&["demo", "--dir", "demo", "--json"]).expect_code(0);
-    let summary: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let summary = finished.json();
     assert_eq!(summary["ok"], true, "{summary}");
 }
 
@@ -367,7 +332,7 @@ fn an_unknown_kind_of_provider_is_answered_with_the_known_ones() {
 
 #[test]
 fn tracking_again_tells_what_is_stored_and_what_of_it_differs() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let track = ["track", "A", "7", "--territory"];
     site.command(&[&track[..], &["eu", "--generation", "1"]].concat()).expect_code(0);
     let again = [&track[..], &["us", "--generation", "3", "--metadata", "{\"a\": 1}", "--json"]].concat();
@@ -389,7 +354,7 @@ fn tracking_again_tells_what_is_stored_and_what_of_it_differs() {
 
 #[test]
 fn an_import_counts_the_tracked_that_differ() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let import = |rows: &[&str], more: &[&str]| {
         let header = "partner_order_number,subscription_id,generation,territory,metadata.a";
         fs::write(site.path("all.csv"), [&[header], rows].concat().join("\n")).unwrap();
@@ -406,7 +371,7 @@ fn an_import_counts_the_tracked_that_differ() {
 
 #[test]
 fn an_update_needs_no_generation_and_changes_none() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let update = ["track", "A", "7", "--territory", "us", "--update"];
     let refused = site.command(&update).expect_code(64);
     assert!(refused.stderr.contains("never guessed") && !site.database().exists(), "{refused:?}");
@@ -424,9 +389,7 @@ fn an_update_needs_no_generation_and_changes_none() {
 
 #[test]
 fn what_is_written_wrong_is_told_what_is_right() {
-    let mut setup = Setup::new(&sandbox());
-    setup.territories.truncate(1);
-    let site = setup.install();
+    let site = Site::without_sink_and(Setup::one_territory);
     let told = |line: &[&str], code, part: &str| {
         let finished = site.command(line).expect_code(code);
         assert!(finished.stderr.contains(part), "{line:?}: {finished:?}");
@@ -445,7 +408,7 @@ fn what_is_written_wrong_is_told_what_is_right() {
 
 #[test]
 fn a_list_without_rows_says_why() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let told = |arguments: &[&str]| {
         let finished = site.command(arguments).expect_code(0);
         assert_eq!(finished.stdout, "", "no lone header");

@@ -4,14 +4,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use renewald::sandbox::nexway_connect::Sandbox;
 use renewald::vault::Vault;
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Daemon, PATIENCE, Setup, Site, eventually, keys, keys_of, numbers, order, sandbox};
+use crate::harness::{Daemon, Installation, PATIENCE, Setup, Site, eventually, keys, keys_of};
 use crate::http::{Endpoint, free_port};
 
 /// One as base64, one as hex.
@@ -19,30 +17,33 @@ const KEY: &str = "q5j0wZVQ8kN2r7mUoXyPq0C1d3HsLb9eTgYfKiAvJzE=";
 const OTHER: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const CURRENT: &str = "encryption_key_file = \"payloads\"";
 
-fn encrypting(setup: Setup) -> Setup {
-    setup.with(|setup| setup.store = CURRENT.to_owned())
-}
-
-fn give(site: &Site, name: &str, key: &str) {
+fn give(site: &Installation, name: &str, key: &str) {
     fs::write(site.path("secrets").join(name), format!("{key}\n")).unwrap();
 }
 
-/// An installation that encrypts, with its key.
-fn install(setup: Setup) -> Site {
-    let site = encrypting(setup).install();
-    give(&site, "payloads", KEY);
-    site
+/// From now on it encrypts, and has its key.
+fn encrypt(site: &Installation) {
+    site.change(|setup| setup.store = CURRENT.to_owned());
+    give(site, "payloads", KEY);
+}
+
+/// A site that encrypts and listens, with its endpoint.
+fn listening(token: &str) -> (Site, Endpoint) {
+    let (site, port) = (Site::without_sink(), free_port());
+    encrypt(&site);
+    site.change(|setup| setup.admin = format!("listen = \"127.0.0.1:{port}\"\ntoken = \"{token}\"\nreveal = true"));
+    (site, Endpoint::at(port).with_token(token))
 }
 
 /// Orders that were renewed once, or as often as it says, tracked.
-fn renewed(sandbox: &Sandbox, site: &Site, orders: &[(&str, u32)]) {
+fn renewed(site: &Site, orders: &[(&str, u32)]) {
     for (number, times) in orders {
-        site.track(number, order(sandbox, number));
-        sandbox.renew_times(number, None, *times).unwrap();
+        site.order(number);
+        site.sandbox.renew_times(number, None, *times).unwrap();
     }
 }
 
-fn id_of(site: &Site, number: &str, generation: i64) -> String {
+fn id_of(site: &Installation, number: &str, generation: i64) -> String {
     site.value(&format!(
         "SELECT m.id FROM messages m JOIN subscriptions s ON s.id = m.subscription
          WHERE s.partner_order_number = '{number}' AND m.generation = {generation}"
@@ -54,14 +55,14 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
 }
 
 /// Database, log and a backup.
-fn files(site: &Site, backup: &str) -> Vec<u8> {
+fn files(site: &Installation, backup: &str) -> Vec<u8> {
     let copy = site.path(backup);
     site.command(&["backup", copy.to_str().unwrap(), "--verify"]).expect_code(0);
     let files = [site.database(), site.path("renewald.db-wal"), copy];
     files.iter().flat_map(|file| fs::read(file).unwrap_or_default()).collect()
 }
 
-fn change_body(site: &Site, id: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn change_body(site: &Installation, id: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let db = Connection::open(site.database()).unwrap();
     let before: Vec<u8> = db.query_row("SELECT body FROM messages WHERE id = ?1", [id], |row| row.get(0)).unwrap();
     let mut body = before.clone();
@@ -72,33 +73,28 @@ fn change_body(site: &Site, id: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<
 
 #[test]
 fn files_hold_no_key_and_receivers_get_the_same_bytes() {
-    let (sandbox, open, sealed) = (sandbox(), FakeReceiver::start(), FakeReceiver::start());
-    let plain = Setup::new(&sandbox).webhook(&open).install();
-    renewed(&sandbox, &plain, &[("A", 2), ("B", 1)]);
-    let site = install(Setup::new(&sandbox).webhook(&sealed));
-    let ids = ["A", "B"].map(|number| {
-        plain
-            .value::<i64>(&format!("SELECT subscription_id FROM subscriptions WHERE partner_order_number = '{number}'"))
-    });
-    site.track("A", ids[0]);
-    site.track("B", ids[1]);
-    let now = sandbox.now();
+    let plain = Site::new();
+    renewed(&plain, &[("A", 2), ("B", 1)]);
+    let site = Site::at(plain.sandbox.clone(), Setup::webhook);
+    encrypt(&site);
+    ["A", "B"].iter().for_each(|number| site.track(number, plain.id_of(number)));
+    let now = site.now();
     let works = [&plain, &site].map(|site| {
         let mut work = site.work();
         work.pass(now);
         work.relay(now);
         work
     });
-    let bodies = |receiver: &FakeReceiver| {
-        let mut bodies: Vec<_> = receiver.messages().into_iter().map(|message| (message.id, message.body)).collect();
+    let bodies = |site: &Site| {
+        let mut bodies: Vec<_> = site.messages().into_iter().map(|message| (message.id, message.body)).collect();
         bodies.sort();
         bodies
     };
-    assert_eq!(bodies(&open).len(), 3);
-    assert_eq!(bodies(&open), bodies(&sealed));
+    assert_eq!(bodies(&plain).len(), 3);
+    assert_eq!(bodies(&plain), bodies(&site));
     // While both work: the logs hold everything that was written.
     let (plain_bytes, bytes) = (files(&plain, "copy.db"), files(&site, "copy.db"));
-    for key in open.messages().iter().flat_map(keys) {
+    for key in plain.messages().iter().flat_map(keys) {
         assert!(contains(&plain_bytes, &key), "what is not encrypted is found");
         assert!(!contains(&bytes, &key), "{key}");
     }
@@ -115,11 +111,11 @@ fn files_hold_no_key_and_receivers_get_the_same_bytes() {
 
 #[test]
 fn messages_wait_for_the_right_key_and_keep_their_id() {
-    let (sandbox, receiver, port) = (sandbox(), FakeReceiver::start(), free_port());
-    let setup = Setup::new(&sandbox).webhook(&receiver);
-    let site = install(setup.with(|setup| setup.admin = format!("listen = \"127.0.0.1:{port}\"")));
-    renewed(&sandbox, &site, &[("A", 1)]);
-    site.work().sweep(sandbox.now());
+    let port = free_port();
+    let site = Site::with(|setup| setup.listen(format_args!("127.0.0.1:{port}")));
+    encrypt(&site);
+    renewed(&site, &[("A", 1)]);
+    site.work().sweep(site.now());
     let id = id_of(&site, "A", 1);
     let endpoint = Endpoint::at(port);
     let not_ready = |part: &str| {
@@ -134,22 +130,20 @@ fn messages_wait_for_the_right_key_and_keep_their_id() {
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("alert: 1 message waits: encrypted with key");
     not_ready(&format!("encrypted with key {key_id}"));
-    daemon.terminate();
-    let log = daemon.wait().expect_code(0).stderr;
+    let log = daemon.drain().stderr;
     assert_eq!(log.matches("ERROR").count(), 1, "{log}");
 
     fs::remove_file(site.path("secrets/payloads")).unwrap();
-    let asked = sandbox.request_count();
+    let asked = site.sandbox.request_count();
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("admin endpoint is open");
     not_ready("store.encryption_key_file: there is no file");
-    daemon.terminate();
-    daemon.wait().expect_code(0);
-    assert_eq!(sandbox.request_count(), asked, "what it learned could not be stored");
+    daemon.drain();
+    assert_eq!(site.sandbox.request_count(), asked, "what it learned could not be stored");
     let refused = site.command(&["once"]).expect_code(78);
     assert!(refused.stderr.contains("there is no file"), "{refused:?}");
     let dispatch = "SELECT count(*) FROM dispatches WHERE state = 'pending' AND attempts = 0 AND last_error IS NULL";
-    assert_eq!((receiver.messages().len(), site.value::<i64>(dispatch)), (0, 1));
+    assert_eq!((site.messages().len(), site.value::<i64>(dispatch)), (0, 1));
     site.command(&["queue", "show", &id]).expect_code(0);
     site.command(&["list"]).expect_code(0);
     site.command(&["explain", "A"]).expect_code(0);
@@ -157,17 +151,17 @@ fn messages_wait_for_the_right_key_and_keep_their_id() {
 
     give(&site, "payloads", KEY);
     let daemon = Daemon::spawn(&site);
-    assert_eq!(receiver.next_message().id, id);
+    assert_eq!(site.next_message().id, id);
     daemon.wait_for_log("the alert is over");
     eventually("it is ready", || (endpoint.get("/readyz").status == 200).then_some(()));
 }
 
 #[test]
 fn exchanged_and_damaged_rows_are_named_and_hold_up_nobody() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = install(Setup::new(&sandbox).webhook(&receiver));
-    renewed(&sandbox, &site, &[("A", 2), ("B", 1), ("C", 1), ("D", 1), ("E", 1)]);
-    site.work().sweep(sandbox.now());
+    let site = Site::new();
+    encrypt(&site);
+    renewed(&site, &[("A", 2), ("B", 1), ("C", 1), ("D", 1), ("E", 1)]);
+    site.work().sweep(site.now());
     let [a, b, c, d] = ["A", "B", "C", "D"].map(|number| id_of(&site, number, 1));
     let of_a = change_body(&site, &a, |_| {});
     let of_b = change_body(&site, &b, |body| *body = of_a.clone());
@@ -175,9 +169,7 @@ fn exchanged_and_damaged_rows_are_named_and_hold_up_nobody() {
     let of_c = change_body(&site, &c, |body| *body.last_mut().unwrap() ^= 1);
     let of_d = change_body(&site, &d, |body| body.truncate(body.len() - 16));
     let finished = site.catch_up();
-    let mut delivered = numbers(&receiver.messages());
-    delivered.sort();
-    assert_eq!(delivered, ["A-2", "E-1"]);
+    assert_eq!(site.sorted_numbers(), ["A-2", "E-1"]);
     for id in [&a, &b, &c, &d] {
         let line = finished.stderr.lines().find(|line| line.contains("ERROR") && line.contains(id.as_str()));
         assert!(line.is_some_and(|line| line.contains("is damaged")), "{}", finished.stderr);
@@ -196,15 +188,13 @@ fn exchanged_and_damaged_rows_are_named_and_hold_up_nobody() {
     site.command(&["refetch", "D", "--generation", "1"]).expect_code(0);
     site.command(&["queue", "purge", &d, "--undelivered", "--yes"]).expect_code(0);
     let finished = site.catch_up();
-    let mut delivered = numbers(&receiver.messages());
-    delivered.sort();
-    assert_eq!(delivered, ["A-1", "A-2", "B-1", "C-1", "D-1", "E-1"]);
-    assert!(receiver.messages().iter().any(|message| message.id == a));
+    assert_eq!(site.sorted_numbers(), ["A-1", "A-2", "B-1", "C-1", "D-1", "E-1"]);
+    assert!(site.messages().iter().any(|message| message.id == a));
     assert_eq!(finished.stderr.matches("the alert is over").count(), 4, "{}", finished.stderr);
 }
 
 /// So many more messages with the body of the one that is there.
-fn copy_message(site: &Site, count: u64) {
+fn copy_message(site: &Installation, count: u64) {
     let mut db = Connection::open(site.database()).unwrap();
     let body: Vec<u8> = db.query_row("SELECT body FROM messages", [], |row| row.get(0)).unwrap();
     let (vault, copying) = (Vault::without_key(), db.transaction().unwrap());
@@ -222,15 +212,12 @@ fn copy_message(site: &Site, count: u64) {
 #[test]
 fn a_rotation_that_was_killed_is_finished_by_the_next() {
     const MESSAGES: i64 = 3000;
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let setup = Setup::new(&sandbox).webhook(&receiver);
-    let site = setup.clone().install();
-    renewed(&sandbox, &site, &[("A", 1)]);
-    site.work().sweep(sandbox.now());
+    let site = Site::new();
+    renewed(&site, &[("A", 1)]);
+    site.work().sweep(site.now());
     copy_message(&site, MESSAGES as u64 - 1);
     site.command(&["keys", "rotate"]).expect_code(78);
-    site.configure(&encrypting(setup.clone()));
-    give(&site, "payloads", KEY);
+    encrypt(&site);
     let rotating = site.start(&["keys", "rotate"]);
     let is_sealed = "SELECT count(*) FROM messages WHERE key_id IS NOT NULL";
     eventually("it has begun", || (site.value::<i64>(is_sealed) > 0).then_some(()));
@@ -241,8 +228,7 @@ fn a_rotation_that_was_killed_is_finished_by_the_next() {
     drop(db);
     let sealed: i64 = site.value(is_sealed);
     assert!((1..MESSAGES).contains(&sealed), "{sealed}");
-    let rotated: Value =
-        serde_json::from_str(&site.command(&["keys", "rotate", "--json"]).expect_code(0).stdout).unwrap();
+    let rotated = site.command(&["keys", "rotate", "--json"]).expect_code(0).json();
     assert_eq!((rotated["rotated"].as_i64(), &rotated["file_clean"]), (Some(MESSAGES - sealed), &json!(true)));
     let bytes = files(&site, "copy.db");
 
@@ -251,10 +237,10 @@ fn a_rotation_that_was_killed_is_finished_by_the_next() {
     give(&site, "payloads", OTHER);
     give(&site, "previous", KEY);
     let both = format!("{CURRENT}\nencryption_key_previous_file = \"previous\"");
-    site.configure(&setup.with(|setup| setup.store = both));
+    site.change(|setup| setup.store = both);
     assert!(site.command(&["check"]).expect_code(0).stdout.contains("3000 payloads are not encrypted with key"));
     site.catch_up();
-    let key = keys(&receiver.next_message()).remove(0);
+    let key = keys(&site.next_message()).remove(0);
     assert!(!contains(&bytes, &key), "{key}");
     site.command(&["keys", "rotate"]).expect_code(0);
     assert_eq!(site.value::<i64>(&format!("SELECT count(*) FROM messages WHERE key_id = '{first}'")), 0);
@@ -269,27 +255,19 @@ fn a_rotation_that_was_killed_is_finished_by_the_next() {
 
 #[test]
 fn consumers_of_the_queue_get_it_open() {
-    const TOKEN: &str = "a-token-of-some-length";
-    let (sandbox, port) = (sandbox(), free_port());
-    let admin = format!("listen = \"127.0.0.1:{port}\"\ntoken = \"{TOKEN}\"\nreveal = true");
-    let site = install(Setup::new(&sandbox).with(|setup| setup.admin = admin));
-    renewed(&sandbox, &site, &[("A", 1), ("B", 1)]);
-    site.work().sweep(sandbox.now());
+    let (site, endpoint) = listening("a-token-of-some-length");
+    renewed(&site, &[("A", 1), ("B", 1)]);
+    site.work().sweep(site.now());
     give(&site, "payloads", OTHER);
     let refused = site.command(&["queue", "pull"]).expect_code(78);
     assert!(refused.stdout.is_empty() && refused.stderr.contains("2 messages wait"), "{refused:?}");
     give(&site, "payloads", KEY);
     let pulled = site.command(&["queue", "pull", "--max", "1"]).expect_code(0).stdout;
     let key = keys_of(&serde_json::from_str(&pulled).unwrap()).remove(0);
-    assert!(
-        sandbox
-            .expected_keys("A-1", site.value("SELECT subscription_id FROM subscriptions WHERE id = 1"))
-            .contains(&key)
-    );
+    assert!(site.sandbox.expected_keys("A-1", site.id_of("A")).contains(&key));
     let _daemon = Daemon::spawn(&site);
-    let endpoint = Endpoint::at(port).with_token(TOKEN);
     let claimed = eventually("the endpoint is open", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        std::net::TcpStream::connect(("127.0.0.1", endpoint.port)).ok()?;
         Some(endpoint.send("/v1/queue:claim", json!({})).expect(200).json())
     });
     let message = &claimed["messages"][0];
@@ -300,7 +278,7 @@ fn consumers_of_the_queue_get_it_open() {
 
 #[test]
 fn a_generated_key_is_for_its_owner_alone_and_replaces_none() {
-    let site = encrypting(Setup::new(&sandbox())).install();
+    let site = Site::without_sink_and(|setup| setup.store = CURRENT.to_owned());
     let file = site.path("secrets/payloads");
     let generate = ["keys", "generate", file.to_str().unwrap()];
     let told = site.command(&generate).expect_code(0).stdout;
@@ -321,16 +299,12 @@ fn a_generated_key_is_for_its_owner_alone_and_replaces_none() {
 /// What pulls from the built-in queue gets what can be opened; what cannot is named, and waits for the right key.
 #[test]
 fn the_api_names_what_it_cannot_open_and_hands_out_the_rest() {
-    const TOKEN: &str = "a-token-of-some-length";
-    let (sandbox, port) = (sandbox(), free_port());
-    let admin = format!("listen = \"127.0.0.1:{port}\"\ntoken = \"{TOKEN}\"\nreveal = true");
-    let site = install(Setup::new(&sandbox).with(|setup| setup.admin = admin));
-    renewed(&sandbox, &site, &[("A", 1), ("B", 1), ("C", 1)]);
-    site.work().sweep(sandbox.now());
+    let (site, endpoint) = listening("a-token-of-some-length");
+    renewed(&site, &[("A", 1), ("B", 1), ("C", 1)]);
+    site.work().sweep(site.now());
     let [a, b, c] = ["A", "B", "C"].map(|number| id_of(&site, number, 1));
     let of_a = change_body(&site, &a, |_| {});
     change_body(&site, &b, |body| *body = of_a);
-    let endpoint = Endpoint::at(port).with_token(TOKEN);
     let reveal = |id: &str| endpoint.get(&format!("/v1/messages/{id}?reveal=true"));
 
     give(&site, "payloads", OTHER);
@@ -343,8 +317,7 @@ fn the_api_names_what_it_cannot_open_and_hands_out_the_rest() {
     assert_eq!(endpoint.send("/v1/queue:claim", json!({})).expect(200).json(), json!({"messages": []}), "they wait");
     let ready = endpoint.get("/readyz").expect(503).body;
     assert!(ready.contains("encrypted with key"), "{ready}");
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     let waiting = "SELECT count(*) FROM dispatches WHERE state = 'pending' AND attempts = 0";
     assert_eq!(site.value::<i64>(waiting), 3, "they lost no attempt");
 

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use renewald::clock::Timestamp;
 use renewald::delivery::Message;
-use renewald::sandbox::nexway_connect::Sandbox;
 use renewald::sink::exec::{Exec, ExecConfig};
 use renewald::sink::{Failure, Sink};
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, HOUR, Setup, Site, Track, eventually, keys_of, order, sandbox};
-use crate::queued::{assert_complete, delivered, documented_example, thousand, wait_for_delivered};
+use crate::harness::{Daemon, HOUR, Installation, Site, Track, eventually, keys_of};
+use crate::queued::{assert_complete, documented_example, thousand, wait_for_delivered};
 
 const CUSTOMER: &str = "CANARY-customer";
 
@@ -27,30 +26,27 @@ fn script(path: &Path, text: &str) {
 }
 
 /// A site whose sink runs `deliver` in its directory with these arguments.
-fn site(sandbox: &Sandbox, text: &str, more: &str) -> (Site, PathBuf) {
-    let setup = |command: &Path| {
-        let mut setup = Setup::new(sandbox).with(|setup| setup.log_level = "trace");
-        setup.sink_timeout = "10s";
-        setup.sink("shop", &format!("kind = \"exec\"\ncommand = [{command:?}]\n{more}"))
-    };
-    let site = setup(Path::new("/nowhere")).install();
+fn site(text: &str, more: &str) -> (Site, PathBuf) {
+    let site = Site::without_sink();
     let program = site.path("deliver");
-    site.configure(&setup(&program));
+    site.change(|setup| {
+        (setup.log_level, setup.sink_timeout) = ("trace", "10s");
+        setup.set_sink("shop", &format!("kind = \"exec\"\ncommand = [{program:?}]\n{more}"));
+    });
     script(&program, &text.replace("DIR", &site.path("").display().to_string()));
     (site, program)
 }
 
-fn renewed(sandbox: &Sandbox, site: &Site, count: usize) {
+fn renewed(site: &Site, count: usize) {
     for n in 0..count {
         let number = format!("A{n}");
         let metadata = format!("{{\"customer\": \"{CUSTOMER}\"}}");
-        let id = order(sandbox, &number);
-        site.track_all([Track { metadata: &metadata, ..Track::new(&number, id) }]);
-        sandbox.renew(&number, None).unwrap();
+        site.order_as(&number, |track| Track { metadata: &metadata, ..track });
+        site.renew(&number);
     }
 }
 
-fn states(site: &Site) -> Vec<String> {
+fn states(site: &Installation) -> Vec<String> {
     let query =
         "SELECT state || ' ' || attempts || ' ' || coalesce(last_error, '') FROM dispatches ORDER BY subscription, id";
     site.texts(query)
@@ -63,15 +59,11 @@ fn lines(path: &Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn the_readmes_example_gives_a_command_the_message_and_little_else() {
-    let sandbox = sandbox();
-    let (site, program) =
-        site(&sandbox, "cat > DIR/message; env > DIR/environment; echo $# \"$@\"; echo out; echo err >&2", "");
+    let (site, program) = site("cat > DIR/message; env > DIR/environment; echo $# \"$@\"; echo out; echo err >&2", "");
     let program = program.display().to_string();
     let example = documented_example("exec").replace("/usr/local/bin/deliver", &program);
-    let mut setup = Setup::new(&sandbox).sink("shop", &example);
-    setup.log_level = "trace";
-    site.configure(&setup);
-    renewed(&sandbox, &site, 1);
+    site.change(|setup| setup.set_sink("shop", &example));
+    renewed(&site, 1);
     let daemon = site.start_through(
         &["env", "CREDENTIALS_DIRECTORY=/run/CANARY", "RENEWALD__POLL__EVERY=4h", "CANARY=1"],
         &["once", "-vvv"],
@@ -99,27 +91,24 @@ fn the_readmes_example_gives_a_command_the_message_and_little_else() {
         "{}",
         finished.stderr
     );
-    let id = sandbox.subscriptions()[0].subscription_id;
-    for canary in sandbox.expected_keys("A0-1", id).iter().map(String::as_str).chain([CUSTOMER]) {
+    for canary in site.sandbox.expected_keys("A0-1", site.id_of("A0")).iter().map(String::as_str).chain([CUSTOMER]) {
         assert!(text.contains(canary) && !finished.stderr.contains(canary), "{canary}: {}", finished.stderr);
     }
 }
 
 #[test]
 fn a_program_that_is_gone_among_a_thousand_messages_loses_none() {
-    let sandbox = sandbox();
-    let (site, program) = site(&sandbox, "cat >> DIR/arrived", "");
-    thousand(&sandbox, &site);
+    let (site, program) = site("cat >> DIR/arrived", "");
+    thousand(&site);
     let daemon = Daemon::spawn(&site);
     eventually("some have arrived", || (lines_of(&site.path("arrived")) >= 50).then_some(()));
     fs::rename(&program, site.path("away")).unwrap();
     daemon.wait_for_log("sink is in trouble");
     assert!(daemon.stderr().contains("could not start: No such file"), "{}", daemon.stderr());
-    assert!(delivered(&site) < 1000, "it was taken away among them");
+    assert!(site.delivered() < 1000, "it was taken away among them");
     fs::rename(site.path("away"), &program).unwrap();
     wait_for_delivered(&site, 1000);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     let arrived = lines(&site.path("arrived"));
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let arrived: Vec<_> = arrived.iter().map(|m| (text(&m["id"]), text(&m["data"]["partner_order_number"]))).collect();
@@ -132,11 +121,10 @@ fn lines_of(path: &Path) -> usize {
 
 #[test]
 fn each_end_is_somebodys_fault() {
-    let sandbox = sandbox();
     let ends = "read -r line; case \"$line\" in *A0-1*) exit 65;; *A1-1*) exit 100;; *A2-1*) exit 1;; *A3-1*) kill -9 $$;; esac";
-    let (site, program) = site(&sandbox, &format!("{ends}; echo \"$line\" >> DIR/arrived"), "");
-    renewed(&sandbox, &site, 6);
-    let (_, report) = site.work().pass(sandbox.now());
+    let (site, program) = site(&format!("{ends}; echo \"$line\" >> DIR/arrived"), "");
+    renewed(&site, 6);
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.delivered, report.dead, report.blocked), (2, 2, false), "{:?}", states(&site));
     let expected =
         ["dead 1 exit status 65", "dead 1 exit status 100", "pending 1 exit status 1", "pending 1 ended by signal 9"];
@@ -147,24 +135,23 @@ fn each_end_is_somebodys_fault() {
     script(&program, "exit 75");
     let mut work = site.work();
     for hours in 1..4 {
-        let report = work.relay(sandbox.now() + hours * HOUR);
+        let report = work.relay(site.now() + hours * HOUR);
         assert_eq!((report.delivered, report.dead, report.blocked), (0, 0, true));
     }
     assert!(states(&site)[2..4].iter().all(|state| state.starts_with("pending 1 ")), "{:?}", states(&site));
     script(&program, "cat > /dev/null");
-    assert_eq!(work.relay(sandbox.now() + 9 * HOUR).delivered, 2);
+    assert_eq!(work.relay(site.now() + 9 * HOUR).delivered, 2);
 }
 
 #[test]
 fn what_cannot_be_started_is_told_by_a_check() {
-    let sandbox = sandbox();
-    let (site, program) = site(&sandbox, "exit 0", "");
-    renewed(&sandbox, &site, 1);
+    let (site, program) = site("exit 0", "");
+    renewed(&site, 1);
     site.command(&["check"]).expect_code(0);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
     let checked = site.command(&["check"]).expect_code(1);
     assert!(checked.stdout.contains("is not executable; run: chmod +x"), "{checked:?}");
-    let (_, report) = site.work().pass(sandbox.now());
+    let (_, report) = site.work().pass(site.now());
     assert!(report.blocked);
     assert_eq!(
         site.value::<String>("SELECT last_error FROM sinks"),
@@ -178,7 +165,7 @@ fn what_cannot_be_started_is_told_by_a_check() {
 
 #[test]
 fn mistakes_in_its_settings_are_named() {
-    let sandbox = sandbox();
+    let site = Site::without_sink();
     for (table, part) in [
         ("", "command: missing; give the program and its arguments"),
         ("command = []", "command: missing; give the program and its arguments"),
@@ -186,7 +173,7 @@ fn mistakes_in_its_settings_are_named() {
         ("command = [\"deliver\"]", "command: must begin with the program's absolute path"),
         ("command = [\"/bin/true\"]\ncomand = []", "comand: unknown key; did you mean \"command\"?"),
     ] {
-        let site = Setup::new(&sandbox).sink("shop", &format!("kind = \"exec\"\n{table}")).install();
+        site.change(|setup| setup.set_sink("shop", &format!("kind = \"exec\"\n{table}")));
         let finished = site.command(&["check"]).expect_code(78);
         assert!(finished.stderr.contains(&format!("sinks.shop.{part}")), "{table}: {}", finished.stderr);
     }
@@ -277,15 +264,12 @@ async fn a_child_may_leave_its_input_and_its_output_alone() {
 
 #[test]
 fn keys_reach_the_command_whole() {
-    let sandbox = sandbox();
-    let (site, _) = site(&sandbox, "cat >> DIR/arrived", "");
-    renewed(&sandbox, &site, 3);
+    let (site, _) = site("cat >> DIR/arrived", "");
+    renewed(&site, 3);
     site.catch_up();
     let arrived = lines(&site.path("arrived"));
     for message in &arrived {
-        let number = message["data"]["partner_order_number"].as_str().unwrap();
-        let id = message["data"]["subscription"]["subscription_id"].as_i64().unwrap();
-        assert_eq!(keys_of(message), sandbox.expected_keys(number, id));
+        assert_eq!(keys_of(message), site.expected_keys(message));
     }
     assert_eq!(arrived.len(), 3);
 }

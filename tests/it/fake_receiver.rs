@@ -115,7 +115,7 @@ impl Shared {
 pub struct FakeReceiver {
     address: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl FakeReceiver {
@@ -142,7 +142,7 @@ impl FakeReceiver {
             let shared = shared.clone();
             move || accept(listener, &shared)
         });
-        Self { address, shared, accepting: Some(accepting) }
+        Self { address, shared, accepting: Mutex::new(Some(accepting)) }
     }
 
     pub fn url(&self) -> String {
@@ -204,14 +204,9 @@ impl FakeReceiver {
         self.shared.lock().received.clone()
     }
 
-    /// Closes its connections and its port.
-    pub fn stop(self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for FakeReceiver {
-    fn drop(&mut self) {
+    /// Closes its connections and its port. What it received is still known.
+    pub fn stop(&self) -> SocketAddr {
+        let Some(accepting) = self.accepting.lock().expect("nobody panics with it").take() else { return self.address };
         let mut state = self.shared.lock();
         state.stopped = true;
         for connection in state.connections.drain(..) {
@@ -220,9 +215,14 @@ impl Drop for FakeReceiver {
         drop(state);
         self.shared.changed.notify_all();
         drop(TcpStream::connect(self.address)); // wakes `accept`, which then gives up the port
-        if let Some(accepting) = self.accepting.take() {
-            drop(accepting.join()); // its panic has been printed
-        }
+        drop(accepting.join()); // its panic has been printed
+        self.address
+    }
+}
+
+impl Drop for FakeReceiver {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

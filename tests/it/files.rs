@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Setup, Site, number, order, sandbox};
+use crate::harness::{Installation, Site, number};
+use crate::nexway_connect::order;
 
 /// As released; never to be changed from then on.
 const VERSION_1: &str = include_str!("../data/schema-v1.sql");
@@ -53,11 +53,10 @@ fn pragmas(path: &Path) -> Vec<i64> {
 
 #[test]
 fn a_file_of_version_1_becomes_what_a_new_one_is_and_works_on() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let id = order(&sandbox, "PARTNER689");
-    sandbox.renew("PARTNER689", None).unwrap();
-    let setup = Setup::new(&sandbox).webhook(&receiver);
-    let (old, new) = (setup.install(), setup.install());
+    let old = Site::new();
+    let new = old.again();
+    let id = order(&old.sandbox, "PARTNER689");
+    old.renew("PARTNER689");
     version_1(&old.database(), id);
     old.catch_up();
     new.catch_up();
@@ -67,13 +66,13 @@ fn a_file_of_version_1_becomes_what_a_new_one_is_and_works_on() {
     }
     assert_eq!(upgraded.len(), created.len());
     assert_eq!(pragmas(&old.database()), pragmas(&new.database()));
-    let message = receiver.next_message();
+    let message = old.next_message();
     assert_eq!(number(&message), "PARTNER689-1");
     assert_eq!(message.data()["subscription"]["metadata"]["customer"], "C-17");
 }
 
 /// Every command that opens the database ends with this code and leaves the file as it is.
-fn is_refused_untouched(site: &Site, code: i32) {
+fn is_refused_untouched(site: &Installation, code: i32) {
     let before = fs::read(site.database()).unwrap();
     fs::set_permissions(site.database(), Permissions::from_mode(0o644)).unwrap();
     for arguments in [&["run"][..], &["once"], &["once", "--cron"], &["once", "--dry-run"], &["list"]] {
@@ -89,14 +88,14 @@ fn is_refused_untouched(site: &Site, code: i32) {
 }
 
 /// As [`is_refused_untouched`], and no lock of ours is left beside it but the one of an instance.
-fn is_refused_as_foreign(site: &Site) {
+fn is_refused_as_foreign(site: &Installation) {
     is_refused_untouched(site, 78);
     assert!(!site.path("renewald.db.setup.lock").exists());
 }
 
 #[test]
 fn a_newer_file_is_refused_untouched() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     version_1(&site.database(), 1);
     Connection::open(site.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     is_refused_untouched(&site, 78);
@@ -104,7 +103,7 @@ fn a_newer_file_is_refused_untouched() {
 
 #[test]
 fn somebody_elses_database_is_refused_untouched() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let db = Connection::open(site.database()).unwrap();
     db.execute_batch("CREATE TABLE accounts (id INTEGER); INSERT INTO accounts VALUES (1); PRAGMA user_version = 1")
         .unwrap();
@@ -115,7 +114,7 @@ fn somebody_elses_database_is_refused_untouched() {
 #[test]
 fn a_file_that_is_no_database_is_refused_untouched() {
     for content in [&b"Dear diary,\n"[..], &[0; 4096], b"SQLite format 3\0", b"x"] {
-        let site = Setup::new(&sandbox()).install();
+        let site = Site::without_sink();
         fs::write(site.database(), content).unwrap();
         is_refused_as_foreign(&site);
     }
@@ -124,7 +123,7 @@ fn a_file_that_is_no_database_is_refused_untouched() {
 /// The header of a file may be older than what its write-ahead log holds.
 #[test]
 fn a_newer_version_that_stands_in_the_log_only_is_refused() {
-    let (site, elsewhere) = (Setup::new(&sandbox()).install(), tempfile::tempdir().unwrap());
+    let (site, elsewhere) = (Site::without_sink(), tempfile::tempdir().unwrap());
     let path = elsewhere.path().join("db");
     version_1(&path, 1);
     let open = Connection::open(&path).unwrap();
@@ -140,7 +139,7 @@ fn a_newer_version_that_stands_in_the_log_only_is_refused() {
 
 #[test]
 fn only_the_owner_reads_a_database_and_what_sqlite_puts_beside_it() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     version_1(&site.database(), 1);
     // Open here, so that the other files stay.
     let open = Connection::open(site.database()).unwrap();
@@ -154,7 +153,7 @@ fn only_the_owner_reads_a_database_and_what_sqlite_puts_beside_it() {
 
 #[test]
 fn a_creation_that_was_killed_is_begun_anew() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     fs::write(site.database(), b"").unwrap();
     site.catch_up();
     assert_eq!(site.value::<i64>("PRAGMA user_version"), 1);
@@ -162,8 +161,7 @@ fn a_creation_that_was_killed_is_begun_anew() {
 
 #[test]
 fn a_directory_that_is_missing_cannot_be_created_in() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
+    let site = Site::without_sink();
     let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
     fs::write(site.path("renewald.toml"), settings.replace("renewald.db", "missing/renewald.db")).unwrap();
     site.command(&["once"]).expect_code(73);
@@ -172,7 +170,7 @@ fn a_directory_that_is_missing_cannot_be_created_in() {
 /// A mistake in `store.path` must not look like a copy of nothing, and must leave nothing behind.
 #[test]
 fn what_works_on_a_database_creates_none() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let id = "00000000-0000-4000-8000-000000000000";
     let commands: [&[&str]; 13] = [
         &["backup", "copy.db"],
@@ -201,7 +199,7 @@ fn what_works_on_a_database_creates_none() {
 /// Scripts look before anything is tracked.
 #[test]
 fn what_lists_finds_nothing_where_there_is_no_database_and_says_so() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let commands: [&[&str]; 6] =
         [&["status"], &["status", "--renewals"], &["list"], &["queue", "list"], &["queue", "dead"], &["queue", "pull"]];
     for command in commands {

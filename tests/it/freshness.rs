@@ -1,7 +1,5 @@
 //! Polls go on whatever a provider does: stalls, storms of 429, a change of the rate, seven neighbours in the same process.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +15,13 @@ use renewald::store::{Access, Store};
 use renewald::sweep::{Account, Bells, Scope, Sweeper};
 use serde_json::Value;
 
-use crate::harness::{Daemon, PATIENCE, Setup, Site, Track, eventually, order, sandbox, sandbox_with};
+use crate::harness::{Daemon, Installation, PATIENCE, Provider, Site, Track, eventually};
+use crate::nexway_connect::{order, sandbox};
 
 /// `count` subscriptions named `prefix` and a number.
-fn track_many(site: &Site, sandbox: &Sandbox, prefix: &str, count: usize) {
+fn track_many(site: &Site, prefix: &str, count: usize) {
     let numbers: Vec<_> = (0..count).map(|n| format!("{prefix}{n}")).collect();
-    let ids: Vec<_> = numbers.iter().map(|number| order(sandbox, number)).collect();
-    site.track_all(numbers.iter().zip(ids).map(|(number, id)| Track::new(number, id)));
+    site.order_all(&numbers);
 }
 
 /// Polls that were answered as they should be.
@@ -32,17 +30,16 @@ fn answered(sandbox: &Sandbox) -> usize {
     sandbox.requests().iter().filter(polls).count()
 }
 
-fn account(site: &Site, provider: &str) -> Value {
+fn account(site: &Installation, provider: &str) -> Value {
     let told = site.command(&["status", "--json"]).expect_code(0).stdout;
     serde_json::from_str::<Value>(&told).expect("one object")["providers"][provider].take()
 }
 
 #[test]
 fn a_provider_that_stalls_every_request_is_shown_asked_one_by_one_and_caught_up_with() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).with(|setup| setup.timeout = "1s").install();
-    track_many(&site, &sandbox, "N", 40);
-    sandbox.fault(Fault::new(FaultKind::Stall));
+    let site = Site::without_sink_and(|setup| setup.timeout = "1s");
+    track_many(&site, "N", 40);
+    site.sandbox.fault(Fault::new(FaultKind::Stall));
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("provider does not answer");
     let breaker =
@@ -56,53 +53,52 @@ fn a_provider_that_stalls_every_request_is_shown_asked_one_by_one_and_caught_up_
     // A process that dies leaves it open in the store; the next one begins afresh.
     daemon.kill();
     assert!(account(&site, "nexway")["breaker"].is_object());
-    sandbox.clear_faults();
+    site.sandbox.clear_faults();
     let _daemon = Daemon::spawn(&site);
-    eventually("every poll answered", || (answered(&sandbox) >= 40).then_some(()));
+    eventually("every poll answered", || (answered(&site.sandbox) >= 40).then_some(()));
     eventually("a closed breaker", || account(&site, "nexway")["breaker"].is_null().then_some(()));
 }
 
 #[test]
 fn a_breaker_that_closes_is_no_longer_shown() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    track_many(&site, &sandbox, "N", 20);
-    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    let site = Site::without_sink();
+    track_many(&site, "N", 20);
+    site.sandbox.fault(Fault::new(FaultKind::CutBefore));
     let daemon = Daemon::spawn(&site);
     eventually("an open breaker", || account(&site, "nexway")["breaker"].is_object().then_some(()));
-    sandbox.clear_faults();
+    site.sandbox.clear_faults();
     daemon.wait_for_log("provider answers again");
     eventually("a closed breaker", || account(&site, "nexway")["breaker"].is_null().then_some(()));
-    eventually("every poll answered", || (answered(&sandbox) >= 20).then_some(()));
+    eventually("every poll answered", || (answered(&site.sandbox) >= 20).then_some(()));
 }
 
 #[test]
 fn a_storm_of_429_is_shown_and_weathered() {
     // It takes a quarter of what the settings say.
-    let sandbox = sandbox_with(|switches| switches.rate_limit = 5);
-    let site = Setup::new(&sandbox).with(|setup| setup.requests_per_second = 20.0).install();
-    track_many(&site, &sandbox, "N", 30);
+    let site = Site::without_sink_and(|setup| setup.requests_per_second = 20.0);
+    site.sandbox.switch(|switches| switches.rate_limit = 5);
+    track_many(&site, "N", 30);
     let _daemon = Daemon::spawn(&site);
     let refused = |request: &Request| request.status == Some(429);
-    sandbox.wait_for(refused, PATIENCE).expect("it is too much");
+    site.sandbox.wait_for(refused, PATIENCE).expect("it is too much");
     let slowed =
         eventually("a lower rate", || Some(account(&site, "nexway")["slowed"].take()).filter(Value::is_object));
     assert!(slowed["requests_per_second"].as_f64().is_some_and(|rate| rate < 20.0), "{slowed}");
     let text = site.command(&["status"]).expect_code(0).stdout;
     assert!(text.contains("answered 429") && text.contains("of 20 requests a second"), "{text}");
-    eventually("every poll answered", || (answered(&sandbox) >= 30).then_some(()));
-    let storm = sandbox.requests().iter().filter(|request| refused(request)).count();
+    eventually("every poll answered", || (answered(&site.sandbox) >= 30).then_some(()));
+    let storm = site.sandbox.requests().iter().filter(|request| refused(request)).count();
     assert!(storm < 15, "429 came {storm} times");
 }
 
 /// What a reload calls on a sweeper that works.
 #[test]
 fn a_change_of_the_rate_takes_effect_at_once_and_never_exceeds_either() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    track_many(&site, &sandbox, "N", 120);
+    let site = Site::without_sink();
+    track_many(&site, "N", 120);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let arrived = |count: u64| sandbox.wait_for(|request| request.seq + 1 >= count, PATIENCE).expect("requests go on");
+    let arrived =
+        |count: u64| site.sandbox.wait_for(|request| request.seq + 1 >= count, PATIENCE).expect("requests go on");
     let (budget, shutdown) = (Budget::new(4.0), Shutdown::manual());
     let (mut sweeper, end) = (runtime.block_on(async { sweeper(&site, budget.clone()) }), shutdown.clone());
     std::thread::scope(|scope| {
@@ -116,7 +112,7 @@ fn a_change_of_the_rate_takes_effect_at_once_and_never_exceeds_either() {
         budget.set_rate(4.0);
         arrived(fast + 12);
         shutdown.request();
-        let requests = sandbox.requests();
+        let requests = site.sandbox.requests();
         let busiest = |from: u64, to: u64| {
             let times: Vec<_> = requests[from as usize..to as usize].iter().map(|request| request.at).collect();
             let within = |at: usize| times[at..].partition_point(|time| *time < times[at] + Duration::from_secs(1));
@@ -130,7 +126,7 @@ fn a_change_of_the_rate_takes_effect_at_once_and_never_exceeds_either() {
     });
 }
 
-fn sweeper(site: &Site, budget: Budget) -> Sweeper<renewald::provider::Configured> {
+fn sweeper(site: &Installation, budget: Budget) -> Sweeper<renewald::provider::Configured> {
     let settings =
         Arc::new(Settings::load(Some(&site.path("renewald.toml"))).expect("the settings are right").settings);
     let store = Store::open(&site.database(), Access::Command).expect("the store opens");
@@ -145,20 +141,18 @@ fn sweeper(site: &Site, budget: Budget) -> Sweeper<renewald::provider::Configure
 #[test]
 fn eight_providers_in_one_process_do_not_disturb_each_other() {
     const RATE: f64 = 10.0;
-    let sandboxes: Vec<Sandbox> = (0..8).map(|_| sandbox()).collect();
-    let site = Setup::new(&sandboxes[0]).with(|setup| setup.requests_per_second = RATE).install();
-    let mut settings = OpenOptions::new().append(true).open(site.path("renewald.toml")).expect("the settings");
+    let sandboxes: Vec<_> = (0..8).map(|_| Arc::new(sandbox())).collect();
+    let site = Site::at(sandboxes[0].clone(), |mut setup, _| {
+        setup.requests_per_second = RATE;
+        let others = sandboxes.iter().enumerate().skip(1);
+        setup.accounts.extend(others.map(|(n, sandbox)| sandbox.account(&format!("p{n}"))));
+        setup
+    });
     for (n, sandbox) in sandboxes.iter().enumerate() {
-        track_many(&site, sandbox, &format!("P{n}-"), 25);
+        let numbers: Vec<_> = (0..25).map(|order| format!("P{n}-{order}")).collect();
+        let ids: Vec<_> = numbers.iter().map(|number| order(sandbox, number)).collect();
+        site.track_all(numbers.iter().zip(ids).map(|(number, id)| Track::new(number, id)));
         if n > 0 {
-            let (api, iam) = (sandbox.api_url(), sandbox.iam_url());
-            writeln!(
-                settings,
-                "[providers.p{n}]\nkind = \"nexway-connect\"\napi_url = \"{api}\"\niam_url = \"{iam}\"\n\
-                 realm = \"sandbox\"\nclient_secret_file = \"client\"\nrequests_per_second = {RATE:?}\n\
-                 [providers.p{n}.territories.eu]\nsecret_file = \"eu\""
-            )
-            .expect("written");
             site.execute(&format!(
                 "UPDATE subscriptions SET provider = 'p{n}' WHERE partner_order_number LIKE 'P{n}-%'"
             ));

@@ -1,10 +1,13 @@
-//! One installation of renewald as a test has it: a directory with settings, secrets and a database, the real binary, and
-//! the worker with its clock as an argument.
+//! One site as a test has it: a provider, a receiver, and an installation of renewald, which is a directory with settings,
+//! secrets and a database, the real binary, and the worker with its clock as an argument.
 //!
 //! Nothing here sleeps but [`eventually`], which looks again and again for what only a file or a process can tell.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::{self, File};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -12,16 +15,19 @@ use std::time::{Duration, Instant};
 
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::nexway_connect::{Account, NewOrder, Options, Sandbox, Switches};
+use renewald::sandbox::nexway_connect::Sandbox;
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Metadata, NewSubscription, Store};
 use renewald::{relay, sweep};
 use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::fake_receiver::{FakeReceiver, Received};
 
+/// What the account is called in every test's settings.
+pub const ACCOUNT: &str = "nexway";
 /// Far longer than anything waited for takes: reaching it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -42,36 +48,12 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A provider without rate limit whose clock stands still at the present.
-pub fn sandbox() -> Sandbox {
-    sandbox_with(|_| {})
-}
-
-pub fn sandbox_with(change: impl FnOnce(&mut Switches)) -> Sandbox {
-    let mut switches = Switches { rate_limit: 0, ..Switches::default() };
-    change(&mut switches);
-    let account = Account { switches, ..Account::default() };
-    Sandbox::start(Options { speed: 0.0, account, ..Options::default() }).expect("free ports")
-}
-
-/// An order with one subscription; its id, whatever the order's variant shows of it.
-pub fn order(sandbox: &Sandbox, number: &str) -> i64 {
-    new_order(sandbox, NewOrder::new(number))[0]
-}
-
-pub fn new_order(sandbox: &Sandbox, order: NewOrder) -> Vec<i64> {
-    let number = order.partner_order_number.clone();
-    sandbox.create_order(order).expect("a new order");
-    let states = sandbox.subscriptions().into_iter().filter(|state| state.partner_order_number == number);
-    states.map(|state| state.subscription_id).collect()
-}
-
 /// The serials of a message, as sent.
 pub fn keys(message: &Received) -> Vec<String> {
     keys_of(&message.json())
 }
 
-pub fn keys_of(event: &serde_json::Value) -> Vec<String> {
+pub fn keys_of(event: &Value) -> Vec<String> {
     let lines = event["data"]["lines"].as_array().into_iter().flatten();
     let serials = lines.flat_map(|line| line["serials"].as_array().into_iter().flatten());
     serials.map(|serial| serial["data"].as_str().expect("data is text").to_owned()).collect()
@@ -86,16 +68,58 @@ pub fn number(message: &Received) -> String {
     message.data()["partner_order_number"].as_str().unwrap_or_default().to_owned()
 }
 
+/// So many numbers of orders: `prefix` and a number from 0.
+pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{prefix}{n}")).collect()
+}
+
+/// The id of the subscription that an event is about.
+pub fn id_of(event: &Value) -> String {
+    match &event["data"]["subscription"]["subscription_id"] {
+        Value::String(id) => id.clone(),
+        id => id.to_string(),
+    }
+}
+
+/// Those that are about this subscription, in their order.
+pub fn about(messages: &[Received], id: impl ToString) -> Vec<Received> {
+    messages.iter().filter(|message| id_of(&message.json()) == id.to_string()).cloned().collect()
+}
+
+/// An id as messages, the API and `--json` show it.
+pub fn shown(id: i64) -> Value {
+    id.into()
+}
+
+/// A provider of a test's own, at which an account can be opened.
+pub trait Provider {
+    /// The keys and secrets of an account there that is called so.
+    fn account(&self, name: &str) -> Account;
+}
+
+/// An account at a provider: what the settings say of this one alone.
+#[derive(Clone)]
+pub struct Account {
+    pub name: String,
+    pub kind: &'static str,
+    /// The keys that only this kind has, a line each.
+    pub keys: String,
+    /// Those it has a table for; the file with the secret is called the same.
+    pub territories: Vec<String>,
+    /// What is written into the files of `secrets/`.
+    pub secrets: BTreeMap<String, String>,
+}
+
 /// What a settings file says; the defaults make for quick tests.
 #[derive(Clone)]
 pub struct Setup {
-    api_url: String,
-    iam_url: String,
+    /// The first is what a test tracks with.
+    pub accounts: Vec<Account>,
     /// `[poll] every`
     pub every: &'static str,
     /// `[order_data] retry_first`; `retry_max` is the default.
     pub retry_first: &'static str,
-    /// Of the provider.
+    /// Of every account.
     pub timeout: &'static str,
     pub concurrency: usize,
     /// 0 = no limit.
@@ -103,8 +127,6 @@ pub struct Setup {
     /// Of every sink.
     pub sink_timeout: &'static str,
     pub log_level: &'static str,
-    pub territories: Vec<(String, String)>,
-    pub client_secret: String,
     /// What stands in `[store]` too.
     pub store: String,
     /// What stands in `[admin]`.
@@ -113,20 +135,15 @@ pub struct Setup {
     pub more: String,
     /// Of the site's directory.
     pub database: &'static str,
-    sinks: Vec<String>,
+    /// Name and table.
+    sinks: Vec<(String, String)>,
 }
 
 impl Setup {
     /// Without any sink: the built-in queue takes the messages.
-    pub fn new(sandbox: &Sandbox) -> Self {
-        Self::at(&sandbox.api_url(), &sandbox.iam_url())
-    }
-
-    pub fn at(api_url: &str, iam_url: &str) -> Self {
-        let of_sandbox = Account::default();
+    pub fn new(provider: &impl Provider) -> Self {
         Self {
-            api_url: api_url.to_owned(),
-            iam_url: iam_url.to_owned(),
+            accounts: vec![provider.account(ACCOUNT)],
             every: "4h",
             retry_first: "1s",
             timeout: "20s",
@@ -134,8 +151,6 @@ impl Setup {
             requests_per_second: 0.0,
             sink_timeout: "15s",
             log_level: "debug",
-            territories: of_sandbox.territories.into_iter().collect(),
-            client_secret: of_sandbox.client_secret,
             store: String::new(),
             admin: "listen = \"\"".to_owned(),
             more: String::new(),
@@ -144,23 +159,40 @@ impl Setup {
         }
     }
 
+    /// Its first territory alone, which then needs no naming.
+    pub fn one_territory(&mut self) {
+        self.accounts[0].territories.truncate(1);
+    }
+
+    /// Another secret of the first account.
+    pub fn secret(&mut self, file: &str, secret: &str) {
+        self.accounts[0].secrets.insert(file.to_owned(), secret.to_owned());
+    }
+
+    /// Where the admin endpoint takes connections.
+    pub fn listen(&mut self, address: impl Display) {
+        self.admin = format!("listen = \"{address}\"");
+    }
+
+    /// The sink `shop`, which gets all messages.
     pub fn webhook(self, receiver: &FakeReceiver) -> Self {
-        self.webhook_named("shop", receiver, "")
+        self.with(|setup| setup.set_webhook("shop", receiver, ""))
     }
 
-    pub fn webhook_named(self, name: &str, receiver: &FakeReceiver, more: &str) -> Self {
+    /// The same under a name, with further keys.
+    pub fn set_webhook(&mut self, name: &str, receiver: &FakeReceiver, more: &str) {
         let url = receiver.url();
-        self.sink(name, &format!("kind = \"webhook\"\nurl = \"{url}\"\nsigning_secret_file = \"signing\"\n{more}"))
+        self.set_sink(name, &format!("kind = \"webhook\"\nurl = \"{url}\"\nsigning_secret_file = \"signing\"\n{more}"));
     }
 
-    /// A table `[sinks.NAME]`.
-    pub fn sink(mut self, name: &str, table: &str) -> Self {
-        self.sinks.push(format!("[sinks.{name}]\ntimeout = \"{}\"\n{table}\n", self.sink_timeout));
-        self
+    /// A table `[sinks.NAME]`, in place of the one that is called so already.
+    pub fn set_sink(&mut self, name: &str, table: &str) {
+        self.drop_sink(name);
+        self.sinks.push((name.to_owned(), table.to_owned()));
     }
 
-    pub fn every(self, every: &'static str) -> Self {
-        Self { every, ..self }
+    pub fn drop_sink(&mut self, name: &str) {
+        self.sinks.retain(|(known, _)| known != name);
     }
 
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -169,107 +201,169 @@ impl Setup {
     }
 
     fn toml(&self) -> String {
-        let Self {
-            api_url,
-            iam_url,
-            every,
-            retry_first,
-            timeout,
-            concurrency,
-            requests_per_second,
-            log_level,
-            store,
-            admin,
-            database,
-            ..
-        } = self;
+        let Self { every, retry_first, timeout, concurrency, requests_per_second, sink_timeout, .. } = self;
+        let Self { log_level, store, admin, database, .. } = self;
         let mut text = format!(
             "[store]\npath = \"{database}\"\n{store}\n\
              [poll]\nevery = \"{every}\"\n\
              [order_data]\nretry_first = \"{retry_first}\"\n\
-             [providers.nexway]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\n\
-             realm = \"sandbox\"\nclient_secret_file = \"client\"\nrequests_per_second = {requests_per_second:?}\n\
-             concurrency = {concurrency}\ntimeout = \"{timeout}\"\nconnect_timeout = \"1s\"\n\
              [admin]\n{admin}\n\
              [log]\nlevel = \"{log_level}\"\nformat = \"text\"\n"
         );
-        for (territory, _) in &self.territories {
-            text.push_str(&format!("[providers.nexway.territories.{territory}]\nsecret_file = \"{territory}\"\n"));
+        for Account { name, kind, keys, territories, .. } in &self.accounts {
+            text.push_str(&format!(
+                "[providers.{name}]\nkind = \"{kind}\"\n{keys}\
+                 requests_per_second = {requests_per_second:?}\nconcurrency = {concurrency}\n\
+                 timeout = \"{timeout}\"\nconnect_timeout = \"1s\"\n"
+            ));
+            let table =
+                |territory| format!("[providers.{name}.territories.{territory}]\nsecret_file = \"{territory}\"\n");
+            text.extend(territories.iter().map(table));
         }
-        self.sinks.iter().for_each(|sink| text.push_str(sink));
-        text.push_str(&self.more);
-        text
+        let table =
+            |(name, table): &(String, String)| format!("[sinks.{name}]\ntimeout = \"{sink_timeout}\"\n{table}\n");
+        text.extend(self.sinks.iter().map(table));
+        text + &self.more
     }
 
     /// Writes it into a new directory.
-    pub fn install(&self) -> Site {
+    pub fn install(&self) -> Installation {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let site = Site { dir, database: self.database, started: Cell::new(0) };
-        site.configure(self);
-        site
+        let installation = Installation { dir, setup: RefCell::new(self.clone()), started: Cell::new(0) };
+        installation.configure(self);
+        installation
     }
 }
 
 /// What is to be tracked; the rest has a default.
 pub struct Track<'a> {
     pub number: &'a str,
-    pub id: i64,
+    pub id: String,
     pub territory: &'a str,
     pub generation: Option<i64>,
+    pub expires_at: Option<Timestamp>,
     pub metadata: &'a str,
 }
 
 impl<'a> Track<'a> {
-    pub fn new(number: &'a str, id: i64) -> Self {
-        Self { number, id, territory: "eu", generation: Some(0), metadata: "{}" }
+    /// In territory `eu`, its first purchase delivered.
+    pub fn new(number: &'a str, id: impl ToString) -> Self {
+        Self { number, id: id.to_string(), territory: "eu", generation: Some(0), expires_at: None, metadata: "{}" }
+    }
+
+    /// As a command hands it to the store.
+    pub fn subscription(self) -> NewSubscription {
+        NewSubscription {
+            provider: ACCOUNT.to_owned(),
+            territory: self.territory.to_owned(),
+            partner_order_number: self.number.to_owned(),
+            subscription_id: self.id.parse().expect("a number"),
+            generation: self.generation,
+            expires_at: self.expires_at,
+            metadata: Some(Metadata::parse(self.metadata).expect("a JSON object")),
+            tracked_by: "track",
+        }
+    }
+}
+
+/// An installation with its provider and the receiver of its messages, the sink `shop`.
+pub struct Site<P = Sandbox> {
+    pub sandbox: Arc<P>,
+    pub receiver: Arc<FakeReceiver>,
+    installation: Installation,
+}
+
+impl<P> Deref for Site<P> {
+    type Target = Installation;
+
+    fn deref(&self) -> &Installation {
+        &self.installation
+    }
+}
+
+impl<P: Provider> Site<P> {
+    /// At this provider, which others may use too. `setup` gets settings without a sink.
+    pub fn at(sandbox: Arc<P>, setup: impl FnOnce(Setup, &FakeReceiver) -> Setup) -> Self {
+        let receiver = Arc::new(FakeReceiver::start());
+        let installation = setup(Setup::new(&*sandbox), &receiver).install();
+        Self { sandbox, receiver, installation }
+    }
+
+    /// Another installation with the same settings, at the same provider and with the same receiver.
+    pub fn again(&self) -> Self {
+        let (sandbox, receiver) = (self.sandbox.clone(), self.receiver.clone());
+        Self { sandbox, receiver, installation: self.setup().install() }
+    }
+
+    /// The next message not handed out yet.
+    pub fn next_message(&self) -> Received {
+        self.receiver.next_message()
+    }
+
+    /// Everything that the receiver got so far.
+    pub fn messages(&self) -> Vec<Received> {
+        self.receiver.messages()
+    }
+
+    /// What these messages are about, in their order.
+    pub fn numbers(&self) -> Vec<String> {
+        numbers(&self.messages())
+    }
+
+    /// The same in the order of the alphabet, for where it is nobody's promise.
+    pub fn sorted_numbers(&self) -> Vec<String> {
+        let mut numbers = self.numbers();
+        numbers.sort();
+        numbers
     }
 }
 
 /// A directory with one installation. When a test fails, what its processes wrote to stderr is shown.
-pub struct Site {
+pub struct Installation {
     dir: TempDir,
-    database: &'static str,
+    setup: RefCell<Setup>,
     started: Cell<usize>,
 }
 
-impl Site {
+impl Installation {
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     pub fn database(&self) -> PathBuf {
-        self.path(self.database)
+        self.path(self.setup.borrow().database)
+    }
+
+    /// What was configured last.
+    pub fn setup(&self) -> Setup {
+        self.setup.borrow().clone()
     }
 
     /// Writes settings and secrets, over those that are there.
     pub fn configure(&self, setup: &Setup) {
+        self.setup.replace(setup.clone());
         fs::create_dir_all(self.path("secrets")).expect("secrets/ can be made");
         let secret = |name: &str, secret: &str| {
             fs::write(self.path("secrets").join(name), format!("{secret}\n")).expect("a secret is written");
         };
-        secret("client", &setup.client_secret);
         secret("signing", SIGNING_SECRET);
-        setup.territories.iter().for_each(|(territory, value)| secret(territory, value));
+        let secrets = setup.accounts.iter().flat_map(|account| &account.secrets);
+        secrets.for_each(|(name, value)| secret(name, value));
         fs::write(self.path("renewald.toml"), setup.toml()).expect("the settings are written");
     }
 
-    /// Tracks a subscription of territory `eu` whose first purchase was delivered.
-    pub fn track(&self, number: &str, id: i64) {
+    /// The same with something changed.
+    pub fn change(&self, change: impl FnOnce(&mut Setup)) {
+        self.configure(&self.setup().with(change));
+    }
+
+    /// Tracks a subscription as [`Track::new`] has it.
+    pub fn track(&self, number: &str, id: impl ToString) {
         self.track_all([Track::new(number, id)]);
     }
 
     pub fn track_all<'a>(&self, tracks: impl IntoIterator<Item = Track<'a>>) {
-        let new = tracks.into_iter().map(|track| NewSubscription {
-            provider: "nexway".to_owned(),
-            territory: track.territory.to_owned(),
-            partner_order_number: track.number.to_owned(),
-            subscription_id: track.id,
-            generation: track.generation,
-            expires_at: None,
-            metadata: Some(Metadata::parse(track.metadata).expect("a JSON object")),
-            tracked_by: "track",
-        });
-        let new = new.collect();
+        let new = tracks.into_iter().map(Track::subscription).collect();
         // Long ago, so that it is due whatever a test calls now.
         let then = Timestamp::from_unix(1_577_836_800);
         let runtime = runtime();
@@ -350,6 +444,16 @@ impl Site {
         self.connect().query_row(query, [], |row| row.get(0)).expect("one row")
     }
 
+    /// How many messages have been delivered to a sink.
+    pub fn delivered(&self) -> i64 {
+        self.value("SELECT count(*) FROM dispatches WHERE state = 'delivered'")
+    }
+
+    /// Waits until it is so many.
+    pub fn wait_until_delivered(&self, count: i64) {
+        eventually(&format!("{count} are delivered"), || (self.delivered() == count).then_some(()));
+    }
+
     /// All values of a query with one text column.
     pub fn texts(&self, query: &str) -> Vec<String> {
         let db = self.connect();
@@ -371,7 +475,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for Installation {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
@@ -440,7 +544,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// `renewald run`
-    pub fn spawn(site: &Site) -> Self {
+    pub fn spawn(site: &Installation) -> Self {
         site.start(&["run"])
     }
 
@@ -469,6 +573,12 @@ impl Daemon {
         let before: usize = told().iter().sum();
         self.signal("HUP", 1);
         eventually("the settings are read", || (told().iter().sum::<usize>() > before).then_some(()));
+    }
+
+    /// SIGTERM, and the end that is to follow.
+    pub fn drain(self) -> Finished {
+        self.terminate();
+        self.wait().expect_code(0)
     }
 
     /// Sends a signal, so many times.
@@ -519,6 +629,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// What it printed, which is one value.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self

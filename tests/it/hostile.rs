@@ -3,12 +3,11 @@
 
 use std::fs;
 
-use renewald::sandbox::nexway_connect::{Sandbox, Script};
+use renewald::sandbox::nexway_connect::Script;
 use renewald::text::is_unsafe;
 use serde_json::{Value, json};
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{HOUR, Setup, Site, new_order, order, sandbox};
+use crate::harness::{HOUR, Site};
 use crate::servers::nats::Nats;
 use crate::servers::rabbitmq;
 use crate::servers::redis::Redis;
@@ -23,13 +22,10 @@ fn megabyte() -> String {
 }
 
 /// One subscription for each place where the provider can put a text.
-fn with_hostile_texts(sandbox: &Sandbox, site: &Site) {
-    for number in ["CODE", "FOREIGN", "STATUS", "WAITING", "GIVEN-UP", "READY"] {
-        site.track(number, order(sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
+fn with_hostile_texts(site: &Site) {
+    site.renewed_all(&["CODE", "FOREIGN", "STATUS", "WAITING", "GIVEN-UP", "READY"]);
     let text = megabyte();
-    let status = |number: &str, answer: Value| sandbox.script(number, Script::status_body(answer.to_string()));
+    let status = |number: &str, answer: Value| site.sandbox.script(number, Script::status_body(answer.to_string()));
     status("CODE", json!({"code": 71, "message": text}));
     status("FOREIGN", json!({"partnerOrderNumber": text, "generation": 1, "code": 0}));
     status(
@@ -37,7 +33,7 @@ fn with_hostile_texts(sandbox: &Sandbox, site: &Site) {
         json!({"partnerOrderNumber": "STATUS", "generation": 0, "technicalStatus": HOSTILE,
                             "period": text, "code": 0}),
     );
-    let order = |number: &str, answer: Value| sandbox.script(number, Script::order_body(answer.to_string()));
+    let order = |number: &str, answer: Value| site.sandbox.script(number, Script::order_body(answer.to_string()));
     order("WAITING-1", json!({"responseCode": 1051, "responseMessage": text}));
     order("GIVEN-UP-1", json!({"responseCode": 1062, "responseMessage": text}));
     order("READY-1", ready("READY-1", &text));
@@ -65,14 +61,12 @@ fn assert_clean(text: &str, place: &str) {
 
 /// Lets the daemon meet all of it at `trace`, with its stderr of this form; its log.
 fn logged(format: &str, starter: &[&str]) -> String {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let setup = Setup::new(&sandbox).webhook(&receiver).with(|setup| setup.log_level = "trace");
-    let site = setup.install();
-    with_hostile_texts(&sandbox, &site);
+    let site = Site::with(|setup| setup.log_level = "trace");
+    with_hostile_texts(&site);
     let format = format!("RENEWALD__LOG__FORMAT={format}");
     let starter = [&["env", &format], starter].concat();
     let log = site.start_through(&starter, &["once", "-vvv", "--max-time", "3s"]).wait().stderr;
-    assert!(receiver.messages().iter().any(|message| message.body.contains("KEY-4711")), "{log}");
+    assert!(site.messages().iter().any(|message| message.body.contains("KEY-4711")), "{log}");
     assert!(log.contains("owned") && log.contains("TRACE"), "it was told: {log}");
     log
 }
@@ -93,18 +87,12 @@ fn no_form_of_log_shows_it_raw() {
 
 #[test]
 fn neither_tables_nor_json_nor_exports_show_it_raw() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    with_hostile_texts(&sandbox, &site);
+    let site = Site::new();
+    with_hostile_texts(&site);
     site.command(&["once", "--max-time", "3s"]);
     site.let_pass(5 * HOUR);
-    let id = receiver
-        .messages()
-        .iter()
-        .find(|message| message.body.contains("KEY-4711"))
-        .expect("it is delivered")
-        .id
-        .clone();
+    let id =
+        site.messages().iter().find(|message| message.body.contains("KEY-4711")).expect("it is delivered").id.clone();
     for arguments in [
         &["list"][..],
         &["status"],
@@ -130,11 +118,9 @@ fn neither_tables_nor_json_nor_exports_show_it_raw() {
 }
 
 /// Renewed once, its order data hostile.
-fn renewed(sandbox: &Sandbox, site: &Site) {
-    let ids = new_order(sandbox, renewald::sandbox::nexway_connect::NewOrder::new("A"));
-    site.track("A", ids[0]);
-    sandbox.renew("A", None).unwrap();
-    sandbox.script("A-1", Script::order_body(ready("A-1", HOSTILE).to_string()));
+fn renewed(site: &Site) {
+    site.renewed("A");
+    site.sandbox.script("A-1", Script::order_body(ready("A-1", HOSTILE).to_string()));
 }
 
 fn assert_delivered(body: &Value) {
@@ -147,14 +133,13 @@ fn an_amqp_message_has_no_property_of_it() {
     let Some(server) = rabbitmq::shared() else { return };
     let vhost = server.vhost("hostile");
     vhost.exchange_with_queue("renewals", "all");
-    let sandbox = sandbox();
     let table = format!(
         "kind = \"amqp\"\nurl = \"{}\"\nvhost = \"{}\"\nexchange = \"renewals\"\nrouting_key = \"{{territory}}.{{type}}\"",
         server.url(),
         vhost.name()
     );
-    let site = Setup::new(&sandbox).sink("shop", &table).install();
-    renewed(&sandbox, &site);
+    let site = Site::with_sink("shop", &table);
+    renewed(&site);
     site.catch_up();
     let [message] = &vhost.messages("all")[..] else { panic!("one message") };
     assert_delivered(&message.json());
@@ -169,13 +154,12 @@ fn a_nats_message_has_neither_header_nor_subject_of_it() {
     let Some(server) = Nats::new() else { return };
     let mut client = server.client();
     client.create_stream("S", &["renewals.>"]);
-    let sandbox = sandbox();
     let table = format!(
         "kind = \"nats\"\nurl = \"{}\"\nsubject = \"renewals.{{territory}}.{{provider}}.{{type}}\"",
         server.url()
     );
-    let site = Setup::new(&sandbox).sink("shop", &table).install();
-    renewed(&sandbox, &site);
+    let site = Site::with_sink("shop", &table);
+    renewed(&site);
     site.catch_up();
     let [message] = &client.messages("S")[..] else { panic!("one message") };
     assert_delivered(&message.json());
@@ -192,10 +176,9 @@ fn a_nats_message_has_neither_header_nor_subject_of_it() {
 #[test]
 fn a_redis_entry_has_no_field_of_it() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
     let table = format!("kind = \"redis\"\nurl = \"{}\"\nstream = \"r:{{territory}}:{{type}}\"", redis.url());
-    let site = Setup::new(&sandbox).sink("shop", &table).install();
-    renewed(&sandbox, &site);
+    let site = Site::with_sink("shop", &table);
+    renewed(&site);
     site.catch_up();
     let [entry] = &redis.entries("r:eu:renewald.renewal.ready.v1")[..] else { panic!("one entry") };
     assert_delivered(&entry.body());
@@ -206,13 +189,12 @@ fn a_redis_entry_has_no_field_of_it() {
 
 #[test]
 fn a_command_finds_nothing_of_it_in_its_environment() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
+    let site = Site::without_sink();
     let (body, environment) = (site.path("body"), site.path("environment"));
     let line = format!("cat > {}; env -0 > {}", body.display(), environment.display());
     let table = format!("kind = \"exec\"\ncommand = [\"/bin/sh\", \"-c\", {line:?}]");
-    site.configure(&Setup::new(&sandbox).sink("shop", &table));
-    renewed(&sandbox, &site);
+    site.change(|setup| setup.set_sink("shop", &table));
+    renewed(&site);
     site.catch_up();
     assert_delivered(&serde_json::from_str(&fs::read_to_string(body).unwrap()).unwrap());
     let variables = fs::read_to_string(environment).unwrap();

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, PATIENCE, Setup, Site};
+use crate::harness::{Daemon, Installation, PATIENCE};
 
 /// A port of 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
@@ -57,13 +57,12 @@ impl Answer {
 
 impl Endpoint {
     /// Starts a daemon that listens on a free port of this machine; `more` stands in `[admin]` too.
-    pub fn start(setup: Setup, more: &str) -> (Site, Daemon, Self) {
+    pub fn start(site: &Installation, more: &str) -> (Daemon, Self) {
         let port = free_port();
-        let setup = setup.with(|setup| setup.admin = format!("listen = \"127.0.0.1:{port}\"\n{more}"));
-        let site = setup.install();
-        let daemon = Daemon::spawn(&site);
+        site.change(|setup| setup.admin = format!("listen = \"127.0.0.1:{port}\"\n{more}"));
+        let daemon = Daemon::spawn(site);
         daemon.wait_for_log("admin endpoint is open");
-        (site, daemon, Self { port, token: None })
+        (daemon, Self { port, token: None })
     }
 
     pub fn at(port: u16) -> Self {

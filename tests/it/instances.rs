@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use renewald::sandbox::nexway_connect::{Endpoint, Fault, FaultKind};
 
 use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{Daemon, PATIENCE, Setup, eventually, number, numbers, order, sandbox};
+use crate::harness::{Daemon, HOUR, PATIENCE, Site, eventually, number};
+use crate::nexway_connect::order;
 
 #[test]
 fn once_beside_a_running_daemon_is_for_later() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::new();
+    site.order("A");
     let daemon = Daemon::spawn(&site);
-    sandbox.wait_for(|request| request.status == Some(200), PATIENCE).expect("the daemon works");
+    site.sandbox.wait_for(|request| request.status == Some(200), PATIENCE).expect("the daemon works");
 
     let finished = site.command(&["once"]).expect_code(75);
     assert!(finished.stderr.contains("another renewald works on"), "{finished:?}");
@@ -22,26 +22,23 @@ fn once_beside_a_running_daemon_is_for_later() {
     site.command(&["run"]).expect_code(75);
     site.command(&["once", "--dry-run"]).expect_code(0); // reads only
 
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     site.catch_up();
 }
 
 #[test]
 fn a_killed_daemon_holds_no_lock() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::without_sink();
+    site.order("A");
     let daemon = Daemon::spawn(&site);
-    sandbox.wait_for(|request| request.status == Some(200), PATIENCE).expect("the daemon works");
+    site.sandbox.wait_for(|request| request.status == Some(200), PATIENCE).expect("the daemon works");
     daemon.kill();
     site.catch_up();
 }
 
 #[test]
 fn of_five_started_at_once_on_an_empty_directory_one_works() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).every("1s").webhook(&receiver).install();
+    let site = Site::with(|setup| setup.every = "1s");
     let mut running: Vec<_> = (0..5).map(|_| Daemon::spawn(&site)).collect();
     let mut codes = Vec::new();
     eventually("four have ended", || {
@@ -56,19 +53,18 @@ fn of_five_started_at_once_on_an_empty_directory_one_works() {
     });
     assert_eq!(codes, [Some(75); 4]);
     // The one that is left works.
-    let id = order(&sandbox, "A");
+    let id = order(&site.sandbox, "A");
     site.track("A", id);
-    sandbox.renew("A", None).unwrap();
-    assert_eq!(number(&receiver.next_message()), "A-1");
+    site.renew("A");
+    assert_eq!(number(&site.next_message()), "A-1");
     assert_eq!(site.value::<String>("PRAGMA integrity_check"), "ok");
     let daemon = running.remove(0);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
 }
 
 #[test]
 fn commands_started_at_once_on_an_empty_directory_all_find_a_database() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     std::fs::write(site.path("none.jsonl"), "").unwrap();
     let running: Vec<_> = (0..5).map(|_| site.start(&["import", "none.jsonl"])).collect();
     running.into_iter().for_each(|daemon| drop(daemon.wait().expect_code(0)));
@@ -78,7 +74,7 @@ fn commands_started_at_once_on_an_empty_directory_all_find_a_database() {
 #[test]
 fn the_database_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     site.command(&["once"]);
     for name in ["renewald.db", "renewald.db.lock"] {
         let mode = site.path(name).metadata().unwrap().permissions().mode();
@@ -90,53 +86,48 @@ fn the_database_is_readable_by_its_owner_only() {
 fn a_signal_ends_hanging_requests_within_two_seconds() {
     for endpoint in [Endpoint::Token, Endpoint::Status, Endpoint::Order] {
         for fault in [FaultKind::Hold, FaultKind::Stall] {
-            let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-            let site = Setup::new(&sandbox).webhook(&receiver).install();
-            site.track("A", order(&sandbox, "A"));
-            sandbox.renew("A", None).unwrap();
-            sandbox.fault(Fault::new(fault).at(endpoint));
+            let site = Site::new();
+            site.renewed("A");
+            site.sandbox.fault(Fault::new(fault).at(endpoint));
             let daemon = Daemon::spawn(&site);
-            sandbox.wait_for(|request| request.endpoint == endpoint, PATIENCE).expect("it is asked");
+            site.sandbox.wait_for(|request| request.endpoint == endpoint, PATIENCE).expect("it is asked");
             let signalled = Instant::now();
-            daemon.terminate();
-            daemon.wait().expect_code(0);
+            daemon.drain();
             let took = signalled.elapsed();
             assert!(took < Duration::from_secs(2), "{endpoint:?}: {took:?}");
             // Nothing is lost by it.
-            sandbox.clear_faults();
-            sandbox.release();
-            site.let_pass(crate::harness::HOUR * 5);
+            site.sandbox.clear_faults();
+            site.sandbox.release();
+            site.let_pass(HOUR * 5);
             site.catch_up();
-            assert_eq!(numbers(&receiver.messages()), ["A-1"]);
+            assert_eq!(site.numbers(), ["A-1"]);
         }
     }
 }
 
 #[test]
 fn a_signal_waits_for_the_answer_to_a_publish_in_hand() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::Held(200)));
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::new();
+    site.receiver.answer(Answer::Held(200));
+    site.renewed("A");
     let mut daemon = Daemon::spawn(&site);
-    receiver.next_message();
+    site.next_message();
     daemon.terminate();
     daemon.wait_for_log("finishing what is in hand");
     assert!(daemon.status().is_none(), "the answer is still to come");
-    receiver.release();
+    site.receiver.release();
     daemon.wait().expect_code(0);
     assert_eq!(site.texts("SELECT state FROM dispatches"), ["delivered"]);
-    assert_eq!(receiver.messages().len(), 1);
+    assert_eq!(site.messages().len(), 1);
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_never_answers());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::new();
+    site.receiver.answer(Answer::Never);
+    site.renewed("A");
     let daemon = Daemon::spawn(&site);
-    receiver.next_message();
+    site.next_message();
     daemon.terminate();
     daemon.wait_for_log("finishing what is in hand");
     let signalled = Instant::now();
@@ -147,44 +138,41 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_publish_that_a_drain_cuts_off_makes_an_unclean_end() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_never_answers());
-    let site = Setup::new(&sandbox).with(|setup| setup.sink_timeout = "60s").webhook(&receiver).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.renew("A", None).unwrap();
+    let site = Site::with(|setup| setup.sink_timeout = "60s");
+    site.receiver.answer(Answer::Never);
+    site.renewed("A");
     let daemon = Daemon::spawn(&site);
-    let first = receiver.next_message();
+    let first = site.next_message();
     daemon.terminate();
     daemon.wait().expect_code(1); // 15 s later
-    let receiver = FakeReceiver::start_at(receiver.stop());
-    site.let_pass(crate::harness::HOUR);
+    let receiver = FakeReceiver::start_at(site.receiver.stop());
+    site.let_pass(HOUR);
     site.catch_up();
     assert_eq!(receiver.next_message().id, first.id);
 }
 
 #[test]
 fn catching_up_within_a_time_says_that_work_is_left() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
+    let site = Site::without_sink();
+    site.order("A");
+    site.sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
     site.command(&["once", "--max-time", "1s"]).expect_code(75);
-    sandbox.clear_faults();
-    sandbox.release();
+    site.sandbox.clear_faults();
+    site.sandbox.release();
     site.catch_up();
 }
 
 #[test]
 fn a_provider_that_never_answers_is_69() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.fault(Fault::new(FaultKind::CutBefore));
+    let site = Site::without_sink();
+    site.order("A");
+    site.sandbox.fault(Fault::new(FaultKind::CutBefore));
     site.command(&["once"]).expect_code(69);
 }
 
 #[test]
 fn catching_up_with_nothing_to_do_is_done() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     site.catch_up();
 }
 
@@ -196,10 +184,9 @@ fn as_root_a_command_becomes_the_owner_of_the_databases_directory() {
         return eprintln!("skipped: needs root");
     }
     const NOBODY: u32 = 65534;
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
+    let site = Site::without_sink();
     chown(site.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
-    let id = order(&sandbox, "A").to_string();
+    let id = order(&site.sandbox, "A").to_string();
     site.command(&["track", "A", &id, "--territory", "eu", "--generation", "0"]).expect_code(0);
     site.catch_up();
     for name in ["renewald.db", "renewald.db.lock", "renewald.db.setup.lock"] {
@@ -217,25 +204,23 @@ fn as_root_a_command_becomes_the_owner_of_the_databases_directory() {
 
 #[test]
 fn a_random_wait_before_a_pass_holds_the_lock_and_ends_by_a_signal() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
+    let site = Site::without_sink();
+    site.order("A");
     let waiting = site.start(&["once", "--jitter", "1000d"]);
     waiting.wait_for_log("waiting for");
     site.command(&["once", "--cron"]).expect_code(75);
     waiting.terminate();
     waiting.wait().expect_code(75);
-    assert_eq!(sandbox.request_count(), 0);
+    assert_eq!(site.sandbox.request_count(), 0);
     site.catch_up();
 }
 
 /// What a slow pass leads to under cron. The provider holds its answer, so the first is at work for as long as we like.
 #[test]
 fn of_a_hundred_started_by_cron_at_once_one_works_and_the_others_leave_silently() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).install();
-    site.track("A", order(&sandbox, "A"));
-    sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
+    let site = Site::without_sink();
+    site.order("A");
+    site.sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Status));
     let mut running: Vec<_> = (0..100).map(|_| site.start(&["once", "--cron", "--max-time", "3h"])).collect();
     let mut ended = Vec::new();
     eventually("99 have ended", || {
@@ -246,10 +231,10 @@ fn of_a_hundred_started_by_cron_at_once_one_works_and_the_others_leave_silently(
         let finished = one.wait().expect_code(75);
         assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""), "cron would mail it");
     }
-    sandbox.wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE).expect("the last one works");
+    site.sandbox.wait_for(|request| request.endpoint == Endpoint::Status, PATIENCE).expect("the last one works");
     let last = running.pop().expect("one is left");
-    sandbox.clear_faults();
-    sandbox.release();
+    site.sandbox.clear_faults();
+    site.sandbox.release();
     let finished = last.wait().expect_code(0);
     assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""));
     assert_eq!(site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_answer_at IS NOT NULL"), 1);

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::Value;
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Setup, Site, eventually, order, sandbox};
+use crate::harness::{Installation, Site, eventually};
 use crate::http::Endpoint;
+use crate::nexway_connect::order;
 
 type Keys = BTreeSet<String>;
 
@@ -39,7 +38,7 @@ fn documented() -> BTreeMap<String, Keys> {
 
 /// One site with everything that the commands need, and what they have printed so far.
 struct Tried<'a> {
-    site: &'a Site,
+    site: &'a Installation,
     printed: BTreeMap<String, Keys>,
 }
 
@@ -59,21 +58,21 @@ impl Tried<'_> {
 }
 
 /// Every command there is, with those below it: `queue list`.
-fn commands(site: &Site) -> Keys {
+fn commands(site: &Installation) -> Keys {
     site.command(&["man", "--dir", "."]).expect_code(0);
     let files = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names = files.filter_map(|file| Some(file.strip_prefix("renewald-")?.strip_suffix(".1")?.replace('-', " ")));
     names.filter(|name| !["queue", "keys"].contains(&name.as_str())).collect()
 }
 
-fn try_subscriptions(tried: &mut Tried, sandbox: &Sandbox) {
-    let [a, b, c] = ["A", "B", "C"].map(|number| order(sandbox, number).to_string());
+fn try_subscriptions(tried: &mut Tried, site: &Site) {
+    let [a, b, c] = ["A", "B", "C"].map(|number| order(&site.sandbox, number).to_string());
     tried.run("track", &["track", "A", &a, "--generation", "0"]);
     let csv = format!("partner_order_number,subscription_id,generation\nB,{b},0\nC,{c},0\n");
     fs::write(tried.site.path("some.csv"), csv).unwrap();
     tried.run("import", &["import", "some.csv"]);
     tried.run("once --dry-run", &["once", "--dry-run"]);
-    ["A", "C"].iter().for_each(|number| sandbox.renew(number, None).unwrap());
+    ["A", "C"].iter().for_each(|number| site.renew(number));
     tried.run("once", &["once"]);
     tried.run("pause", &["pause", "B"]);
     tried.run("resume", &["resume", "B"]);
@@ -118,28 +117,30 @@ fn try_the_installation(tried: &mut Tried) {
     tried.note("sandbox", &told);
 }
 
-fn try_beside_a_daemon(tried: &mut Tried, sandbox: &Sandbox) {
-    let (site, daemon, _) = Endpoint::start(Setup::new(sandbox), "");
+fn try_beside_a_daemon(tried: &mut Tried) {
+    let site = Site::without_sink();
+    let (daemon, _) = Endpoint::start(&site, "");
     let ready = || Some(site.command(&["healthcheck", "--json"])).filter(|finished| finished.code == Some(0));
     tried.note("healthcheck", &eventually("it is ready", ready).stdout);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
 }
 
 #[test]
 fn every_command_prints_the_object_that_is_documented() {
-    let (sandbox, shop) = (sandbox(), FakeReceiver::start());
-    let mut setup = Setup::new(&sandbox).webhook(&shop).sink("pulled", "kind = \"queue\"");
-    setup.territories.truncate(1);
-    setup.store = "encryption_key_file = \"payloads\"".to_owned();
-    let site = setup.clone().sink("gone", "kind = \"queue\"").install();
+    let site = Site::with(|setup| {
+        setup.one_territory();
+        setup.store = "encryption_key_file = \"payloads\"".to_owned();
+        setup.set_sink("pulled", "kind = \"queue\"");
+    });
+    let setup = site.setup();
+    site.change(|setup| setup.set_sink("gone", "kind = \"queue\""));
     let mut tried = Tried { site: &site, printed: BTreeMap::new() };
     tried.run("keys generate", &["keys", "generate", "secrets/payloads"]);
-    try_subscriptions(&mut tried, &sandbox);
+    try_subscriptions(&mut tried, &site);
     site.configure(&setup); // messages wait for the sink that is gone
     try_messages(&mut tried);
     try_the_installation(&mut tried);
-    try_beside_a_daemon(&mut tried, &sandbox);
+    try_beside_a_daemon(&mut tried);
 
     let documented = documented();
     for (name, keys) in &tried.printed {
@@ -155,10 +156,8 @@ fn every_command_prints_the_object_that_is_documented() {
 
 #[test]
 fn what_cannot_be_looked_at_or_asked_is_told_as_json_too() {
-    let site = Setup::new(&sandbox()).with(|setup| setup.admin = "listen = \"127.0.0.1:9\"".to_owned()).install();
-    let told = |command: &str, code| -> Value {
-        serde_json::from_str(&site.command(&[command, "--json"]).expect_code(code).stdout).unwrap()
-    };
+    let site = Site::without_sink_and(|setup| setup.listen("127.0.0.1:9"));
+    let told = |command: &str, code| -> Value { site.command(&[command, "--json"]).expect_code(code).json() };
     let down = told("healthcheck", 1);
     assert_eq!(down["ready"], false);
     assert!(down["reasons"][0].as_str().unwrap().contains("127.0.0.1:9"), "{down}");

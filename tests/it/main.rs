@@ -24,6 +24,7 @@ mod instances;
 mod json;
 mod metrics;
 mod nats;
+mod nexway_connect;
 mod notify;
 mod numbers;
 mod once;

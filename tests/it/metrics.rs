@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::{Value, json};
 
 use crate::admin::test_python;
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Setup, eventually, order, sandbox};
+use crate::harness::{Provider, Site, eventually};
 use crate::http::Endpoint;
+use crate::nexway_connect::order;
 
 /// Reads OpenMetrics from stdin, prints `[[name, {label: value}, value], …]`.
 const PARSE: &str = "
@@ -34,30 +33,29 @@ fn parsed(text: &str) -> Option<Vec<(String, Value, f64)>> {
 }
 
 /// Three providers at one sandbox, five sinks that push: a pulled one has fewer series.
-fn large(sandbox: &Sandbox, receiver: &FakeReceiver) -> Setup {
-    let mut setup = Setup::new(sandbox).webhook(receiver);
-    for n in 1..5 {
-        setup = setup.sink(&format!("file{n}"), &format!("kind = \"file\"\npath = \"file{n}.jsonl\""));
-    }
-    let (api_url, iam_url) = (sandbox.api_url(), sandbox.iam_url());
-    let mut more = String::new();
-    for name in ["second", "third"] {
-        more.push_str(&format!(
-            "[providers.{name}]\nkind = \"nexway-connect\"\napi_url = \"{api_url}\"\niam_url = \"{iam_url}\"\nrealm = \"{name}\"\n\
-             client_secret = \"s\"\n[providers.{name}.territories.eu]\nsecret = \"s\"\n"
-        ));
-    }
-    setup.with(|setup| setup.more = more)
+fn large() -> Site {
+    let site = Site::new();
+    site.change(|setup| {
+        for n in 1..5 {
+            setup.set_sink(&format!("file{n}"), &format!("kind = \"file\"\npath = \"file{n}.jsonl\""));
+        }
+        for name in ["second", "third"] {
+            let mut account = site.sandbox.account(name);
+            account.keys = account.keys.replace("sandbox", name); // no two accounts may be the same one
+            setup.accounts.push(account);
+        }
+    });
+    site
 }
 
 #[test]
 fn another_parser_reads_every_documented_metric_and_no_customer() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let (site, daemon, endpoint) = Endpoint::start(large(&sandbox, &receiver), "");
-    let id = order(&sandbox, "CUSTOMER-7");
-    sandbox.renew("CUSTOMER-7", None).unwrap();
+    let site = large();
+    let (daemon, endpoint) = Endpoint::start(&site, "");
+    let id = order(&site.sandbox, "CUSTOMER-7");
+    site.renew("CUSTOMER-7");
     site.track("CUSTOMER-7", id);
-    receiver.next_message();
+    site.next_message();
     let text = eventually("the delivery is counted", || {
         let answer = endpoint.get("/metrics").expect(200);
         assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
@@ -65,8 +63,7 @@ fn another_parser_reads_every_documented_metric_and_no_customer() {
         ["shop", "file1", "file2", "file3", "file4"].into_iter().all(is_done).then_some(answer.body)
     });
     assert!(!text.contains("CUSTOMER") && !text.contains(&id.to_string()), "{text}");
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
 
     let Some(samples) = parsed(&text) else { return };
     assert!(samples.len() <= 200, "{} series", samples.len());
@@ -121,11 +118,10 @@ fn names(query: &str) -> (Vec<&str>, Vec<&str>) {
 
 #[test]
 fn every_query_of_the_alerts_and_the_dashboard_finds_its_series() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let (_site, daemon, endpoint) = Endpoint::start(Setup::new(&sandbox).webhook(&receiver), "");
+    let site = Site::new();
+    let (daemon, endpoint) = Endpoint::start(&site, "");
     let text = endpoint.get("/metrics").expect(200).body;
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     let queries = queries();
     assert!(queries.len() > 20, "{queries:?}");
     for query in &queries {

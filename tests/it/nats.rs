@@ -3,22 +3,24 @@
 use std::fs;
 use std::process::Command;
 
-use renewald::sandbox::nexway_connect::Sandbox;
 use serde_json::{Value, json};
 
 use crate::admin::test_python;
 use crate::brokers::{
     assert_complete, assert_waiting, check, example, last_error, relay_all, renewed, renewed_with, through_an_outage,
 };
-use crate::harness::{HOUR, Setup, Site, sandbox};
+use crate::harness::{HOUR, Site};
 use crate::servers::authority::Authority;
 use crate::servers::nats::Nats;
 use crate::servers::operator::Operator;
 
 /// To subjects `renewals.TERRITORY`, with further keys.
-fn site(sandbox: &Sandbox, url: &str, more: &str) -> Site {
+fn site(url: &str, more: &str) -> Site {
     let table = format!("kind = \"nats\"\nurl = \"{url}\"\nsubject = \"renewals.{{territory}}\"\n{more}");
-    Setup::new(sandbox).with(|setup| setup.sink_timeout = "10s").sink("shop", &table).install()
+    Site::without_sink_and(|setup| {
+        setup.sink_timeout = "10s";
+        setup.set_sink("shop", &table);
+    })
 }
 
 fn bodies(server: &Nats, stream: &str) -> Vec<Value> {
@@ -42,15 +44,14 @@ fn the_readmes_example_delivers_over_tls() {
     let directory = tempfile::tempdir().unwrap();
     let Some((server, authority)) = tls_server(directory.path()) else { return };
     let url = server.url().replace("nats://", "tls://");
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).sink("shop", &example("nats", &url)).install();
+    let site = Site::with_sink("shop", &example("nats", &url));
     fs::write(site.path("secrets/nats-password"), "pass with spaces\n").unwrap();
     let given =
         [("nats-ca.pem", "authority.pem"), ("renewald.pem", "client.pem"), ("secrets/renewald.key", "client.key")];
     for (to, from) in given {
         fs::copy(authority.file(from), site.path(to)).unwrap();
     }
-    renewed(&sandbox, &site, 2, 1);
+    renewed(&site, 2, 1);
     let said = check(&site, 1);
     assert!(said.contains("stream RENEWALS does not take the subject renewals.*; that take it: none"), "{said}");
 
@@ -75,10 +76,9 @@ fn the_readmes_example_delivers_over_tls() {
 fn tls_needs_the_right_authority_and_a_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let Some((server, authority)) = tls_server(directory.path()) else { return };
-    let sandbox = sandbox();
     let url = server.url().replace("nats://", "tls://");
     let account = "user = \"renewald\"\npassword = \"pass with spaces\"\n";
-    let said = |more: &str| check(&site(&sandbox, &url, &format!("{account}{more}")), 1);
+    let said = |more: &str| check(&site(&url, &format!("{account}{more}")), 1);
     assert!(said("").contains("UnknownIssuer"), "{}", said(""));
     let refused = said(&format!("ca_file = \"{}\"", authority.file("authority.pem")));
     assert!(refused.contains("could not connect"), "{refused}");
@@ -88,9 +88,8 @@ fn tls_needs_the_right_authority_and_a_certificate() {
 fn a_server_killed_among_a_thousand_messages_loses_none() {
     let Some(mut server) = Nats::new() else { return };
     server.client().create_stream("S", &["renewals.*"]);
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "concurrency = 32");
-    through_an_outage(&sandbox, &site, &mut server);
+    let site = site(&server.url(), "concurrency = 32");
+    through_an_outage(&site, &mut server);
     assert_complete(&bodies(&server, "S"));
 }
 
@@ -99,18 +98,17 @@ fn wrong_credentials_are_the_sinks_trouble_and_are_not_shown() {
     let Some(server) = Nats::with("authorization { token: right }") else { return };
     let mut admin = server.client_as(&json!({"auth_token": "right"}));
     admin.create_stream("S", &["renewals.*"]);
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "token_file = \"nats\"");
+    let site = site(&server.url(), "token_file = \"nats\"");
     fs::write(site.path("secrets/nats"), "hush-wrong").unwrap();
-    renewed(&sandbox, &site, 3, 1);
+    renewed(&site, 3, 1);
     let said = check(&site, 1);
     assert!(said.contains("could not connect: the server does not accept our credentials"), "{said}");
-    assert!(site.work().pass(sandbox.now()).1.blocked);
+    assert!(site.work().pass(site.now()).1.blocked);
     assert_waiting(&site, 3);
     assert!(!last_error(&site).contains("hush"), "{}", last_error(&site));
 
     fs::write(site.path("secrets/nats"), "right").unwrap();
-    relay_all(&mut site.work(), &site, sandbox.now() + HOUR);
+    relay_all(&mut site.work(), &site, site.now() + HOUR);
     assert_eq!(admin.messages("S").len(), 3);
 }
 
@@ -121,9 +119,8 @@ fn a_credentials_file_proves_who_we_are() {
     let Some(server) = Nats::with(&operator.configuration) else { return };
     let mut admin = server.client_of(&operator.user(&[]));
     admin.create_stream("S", &["renewals.*"]);
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "credentials_file = \"nats.creds\"");
-    renewed(&sandbox, &site, 2, 1);
+    let site = site(&server.url(), "credentials_file = \"nats.creds\"");
+    renewed(&site, 2, 1);
     let give = |text: &str| fs::write(site.path("secrets/nats.creds"), text).unwrap();
 
     give("not one of ours: hush-seed");
@@ -135,7 +132,7 @@ fn a_credentials_file_proves_who_we_are() {
     assert!(said.contains("the server does not accept our credentials"), "{said}");
     // Known here, and without the right to publish.
     give(&operator.user(&["other.>", "$JS.API.>"]).credentials());
-    assert!(site.work().pass(sandbox.now()).1.blocked);
+    assert!(site.work().pass(site.now()).1.blocked);
     assert!(
         last_error(&site).contains("Permissions Violation for Publish to \"renewals.eu\""),
         "{}",
@@ -144,7 +141,7 @@ fn a_credentials_file_proves_who_we_are() {
 
     give(&operator.user(&["renewals.*", "$JS.API.>"]).credentials());
     assert!(check(&site, 0).contains("would take messages"));
-    relay_all(&mut site.work(), &site, sandbox.now() + HOUR);
+    relay_all(&mut site.work(), &site, site.now() + HOUR);
     assert_eq!(admin.messages("S").len(), 2);
 }
 
@@ -157,18 +154,17 @@ fn a_user_without_permission_is_told_so_at_once() {
     let Some(server) = Nats::with(configuration) else { return };
     let mut admin = server.client_as(&json!({"user": "admin", "pass": "admin"}));
     admin.create_stream("S", &["renewals.*"]);
-    let sandbox = sandbox();
-    let site = |user: &str| site(&sandbox, &server.url(), &format!("user = \"{user}\"\npassword = \"{user}\""));
+    let site = |user: &str| site(&server.url(), &format!("user = \"{user}\"\npassword = \"{user}\""));
     let shop = site("shop");
-    renewed(&sandbox, &shop, 1, 1);
-    assert!(shop.work().pass(sandbox.now()).1.blocked);
+    renewed(&shop, 1, 1);
+    assert!(shop.work().pass(shop.now()).1.blocked);
     let reason = last_error(&shop);
     assert!(reason.contains("Permissions Violation for Publish to \"renewals.eu\""), "{reason}");
     let table = format!(
         "kind = \"nats\"\nurl = \"{}\"\nsubject = \"renewals.eu\"\nuser = \"shop\"\npassword = \"shop\"",
         server.url()
     );
-    let said = check(&Setup::new(&sandbox).sink("shop", &table).install(), 1);
+    let said = check(&Site::with_sink("shop", &table), 1);
     assert!(said.contains("Permissions Violation for Publish to \"renewals.eu\""), "{said}");
     let said = check(&site("mute"), 1);
     assert!(said.contains("cannot ask JetStream for its streams") && said.contains("Permissions Violation"), "{said}");
@@ -179,9 +175,8 @@ fn a_check_looks_for_every_event_and_stores_nothing() {
     let Some(server) = Nats::new() else { return };
     let mut client = server.client();
     client.create_stream("S", &["renewald.renewal.ready.v1"]);
-    let sandbox = sandbox();
     let table = format!("kind = \"nats\"\nurl = \"{}\"\nsubject = \"{{type}}\"", server.url());
-    let site = Setup::new(&sandbox).sink("shop", &table).install();
+    let site = Site::with_sink("shop", &table);
     assert!(check(&site, 1).contains("no stream takes the subject renewald.renewal.failed.v1"));
     client.create_stream("T", &["renewald.renewal.failed.v1"]);
     assert!(check(&site, 0).contains("would take messages"));
@@ -206,9 +201,8 @@ fn another_client_reads_a_message_and_its_replay_under_a_deduplication_id_of_its
     let Some(python) = test_python("python") else { return };
     let Some(server) = Nats::new() else { return };
     server.client().create_stream("S", &["renewals.*"]);
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "");
-    renewed(&sandbox, &site, 1, 1);
+    let site = site(&server.url(), "");
+    renewed(&site, 1, 1);
     site.catch_up();
     site.command(&["queue", "replay", "--sink", "shop", "--since", "1h"]).expect_code(0);
     site.catch_up();
@@ -223,11 +217,10 @@ fn another_client_reads_a_message_and_its_replay_under_a_deduplication_id_of_its
 #[test]
 fn a_missing_stream_is_named_and_messages_wait_for_it() {
     let Some(server) = Nats::new() else { return };
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "stream = \"S\"");
-    renewed(&sandbox, &site, 10, 1);
+    let site = site(&server.url(), "stream = \"S\"");
+    renewed(&site, 10, 1);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     assert!(work.pass(start).1.blocked);
     assert!(last_error(&site).contains("no stream takes the subject renewals.eu"), "{}", last_error(&site));
 
@@ -252,10 +245,9 @@ fn messages_too_large_for_ever_hold_up_no_other() {
     ] {
         let Some(server) = Nats::with(configuration) else { return };
         server.client().stream("CREATE", "S", &["renewals.*"], stream);
-        let sandbox = sandbox();
-        let site = site(&sandbox, &server.url(), "");
-        renewed_with(&sandbox, &site, 30, 1, &json!({"note": "x".repeat(40 * 1024)}).to_string());
-        let (_, report) = site.work().pass(sandbox.now());
+        let site = site(&server.url(), "");
+        renewed_with(&site, 30, 1, &json!({"note": "x".repeat(40 * 1024)}).to_string());
+        let (_, report) = site.work().pass(site.now());
         assert_eq!((report.delivered, report.blocked), (29, false), "{}", last_error(&site));
         assert_eq!(bodies(&server, "S").len(), 29);
         let reasons = site.texts("SELECT last_error FROM dispatches WHERE last_error IS NOT NULL");
@@ -268,11 +260,10 @@ fn a_full_stream_that_discards_new_blocks_the_sink_until_there_is_room() {
     let Some(server) = Nats::new() else { return };
     let mut client = server.client();
     client.stream("CREATE", "S", &["renewals.*"], json!({"max_msgs": 4, "discard": "new"}));
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "");
-    renewed(&sandbox, &site, 10, 1);
+    let site = site(&server.url(), "");
+    renewed(&site, 10, 1);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     let (_, report) = work.pass(start);
     assert!(report.blocked && report.delivered == 4, "{report:?}");
     assert!(last_error(&site).contains("maximum messages exceeded"), "{}", last_error(&site));
@@ -288,13 +279,12 @@ fn a_duplicate_counts_as_delivered_and_is_stored_once() {
     let Some(server) = Nats::new() else { return };
     let mut client = server.client();
     client.create_stream("S", &["renewals.*"]);
-    let sandbox = sandbox();
-    let site = site(&sandbox, &server.url(), "");
-    renewed(&sandbox, &site, 1, 1);
+    let site = site(&server.url(), "");
+    renewed(&site, 1, 1);
     let mut work = site.work();
-    assert_eq!(work.pass(sandbox.now()).1.delivered, 1);
+    assert_eq!(work.pass(site.now()).1.delivered, 1);
     // As if we had been killed before its acknowledgement came.
     site.execute("UPDATE dispatches SET state = 'pending', delivered_at = NULL, next_attempt_at = 0");
-    assert_eq!(work.relay(sandbox.now()).delivered, 1);
+    assert_eq!(work.relay(site.now()).delivered, 1);
     assert_eq!(client.messages("S").len(), 1);
 }

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{PATIENCE, Setup, sandbox};
+use crate::harness::{PATIENCE, Site};
 
 /// The other side of `NOTIFY_SOCKET`.
 struct Manager {
@@ -37,7 +37,7 @@ impl Manager {
 
 #[test]
 fn systemd_is_told_of_the_start_the_state_progress_a_reload_and_the_end() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let socket = site.path("notify");
     let manager = Manager::listen(&socket);
     let environment = ["env", &format!("NOTIFY_SOCKET={}", socket.display()), "WATCHDOG_USEC=1000000"];
@@ -58,10 +58,9 @@ fn systemd_is_told_of_the_start_the_state_progress_a_reload_and_the_end() {
 
 #[test]
 fn a_manager_that_went_away_is_missed_by_nobody() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let gone = format!("NOTIFY_SOCKET={}", site.path("nobody").display());
     let daemon = site.start_through(&["env", &gone, "WATCHDOG_USEC=1000000"], &["run"]);
     daemon.wait_for_log("started");
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
 }

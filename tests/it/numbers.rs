@@ -1,7 +1,6 @@
 //! Partner order numbers are data: whatever they hold, they are asked for and delivered byte for byte.
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{Setup, Track, keys, number, order, sandbox};
+use crate::harness::{Site, about, keys, number};
 
 #[test]
 fn any_number_works_from_end_to_end() {
@@ -39,20 +38,17 @@ fn any_number_works_from_end_to_end() {
         &longest,
         &utf8,
     ];
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    let ids: Vec<_> = numbers.iter().map(|number| order(&sandbox, number)).collect();
-    site.track_all(numbers.iter().zip(&ids).map(|(number, id)| Track::new(number, *id)));
-    numbers.iter().for_each(|number| sandbox.renew(number, None).unwrap());
+    let site = Site::new();
+    let ids = site.renewed_all(&numbers);
     site.catch_up();
-    let mut messages = receiver.messages();
-    messages.sort_by_key(|message| message.data()["subscription"]["subscription_id"].as_i64());
+    let messages = site.messages();
     assert_eq!(messages.len(), numbers.len());
-    for ((message, original), id) in messages.iter().zip(numbers).zip(ids) {
+    for (original, id) in numbers.iter().zip(ids) {
+        let [message] = &about(&messages, id)[..] else { panic!("one message about {original:?}") };
         let expected = format!("{original}-1");
         assert_eq!(number(message), expected);
-        assert_eq!(message.data()["subscription"]["partner_order_number"], original);
+        assert_eq!(message.data()["subscription"]["partner_order_number"], *original);
         assert_eq!(message.json()["subject"], format!("{original}/{id}"));
-        assert_eq!(keys(message), sandbox.expected_keys(&expected, id), "{original:?}");
+        assert_eq!(keys(message), site.sandbox.expected_keys(&expected, id), "{original:?}");
     }
 }

@@ -5,23 +5,19 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, Daemon, Setup, Site, Track, eventually, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{DAY, Daemon, Installation, Setup, Site, Track};
+use crate::nexway_connect::order;
 
-fn exported(site: &Site) -> Vec<Value> {
+fn exported(site: &Installation) -> Vec<Value> {
     let text = site.command(&["export"]).expect_code(0).stdout;
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn one_territory(sandbox: &renewald::sandbox::nexway_connect::Sandbox) -> Setup {
-    Setup::new(sandbox).with(|setup| setup.territories.truncate(1))
-}
-
 #[test]
 fn an_export_is_restored_exactly() {
-    let sandbox = sandbox();
-    let site = one_territory(&sandbox).install();
-    let ids = ["A-2024-1", "B", "C", "D"].map(|number| order(&sandbox, number));
+    let site = Site::without_sink_and(Setup::one_territory);
+    let ids = ["A-2024-1", "B", "C", "D"].map(|number| order(&site.sandbox, number));
     site.track_all([
         Track { metadata: r#"{"z": [1, 2.50], "a": "\u202e<b>"}"#, ..Track::new("A-2024-1", ids[0]) },
         Track { generation: Some(3), ..Track::new("B", ids[1]) },
@@ -40,7 +36,7 @@ fn an_export_is_restored_exactly() {
     assert_eq!(fs::metadata(site.path("all.jsonl")).unwrap().permissions().mode() & 0o777, 0o600);
     site.command(&["export", "--output", "all.jsonl"]).expect_code(73);
 
-    let restored = one_territory(&sandbox).install();
+    let restored = site.again();
     fs::copy(site.path("all.jsonl"), restored.path("all.jsonl")).unwrap();
     restored.command(&["import", "all.jsonl"]).expect_code(0);
     assert_eq!(exported(&restored), before);
@@ -48,9 +44,8 @@ fn an_export_is_restored_exactly() {
 
 #[test]
 fn metadata_comes_back_as_it_was_written() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = one_territory(&sandbox).webhook(&receiver).install();
-    let id = order(&sandbox, "A").to_string();
+    let site = Site::with(Setup::one_territory);
+    let id = order(&site.sandbox, "A").to_string();
     let track = |metadata| site.command(&["track", "A", &id, "--generation", "0", "--metadata", metadata]);
     let refused = track(r#"{"n": 1, "n": 2}"#).expect_code(65).stderr;
     assert!(refused.contains("the same key twice"), "{refused}");
@@ -59,21 +54,20 @@ fn metadata_comes_back_as_it_was_written() {
     let first = site.command(&["export"]).expect_code(0).stdout;
     assert!(first.contains(kept), "{first}");
 
-    let restored = one_territory(&sandbox).webhook(&receiver).install();
+    let restored = site.again();
     fs::write(restored.path("all.jsonl"), &first).unwrap();
     restored.command(&["import", "all.jsonl"]).expect_code(0);
     assert_eq!(restored.command(&["export"]).expect_code(0).stdout, first);
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     restored.catch_up();
-    let message = receiver.messages().remove(0);
+    let message = site.messages().remove(0);
     assert!(message.body.contains(kept), "{}", message.body);
 }
 
 #[test]
 fn one_that_cannot_be_paused_keeps_the_others_as_they_are() {
-    let sandbox = sandbox();
-    let site = one_territory(&sandbox).install();
-    ["A", "B"].iter().for_each(|number| site.track(number, order(&sandbox, number)));
+    let site = Site::without_sink_and(Setup::one_territory);
+    site.order_all(&["A", "B"]);
     site.command(&["untrack", "B"]).expect_code(0);
     let said = site.command(&["pause", "A", "B"]).expect_code(65).stderr;
     assert!(said.contains("is untracked: there is nothing to pause"), "{said}");
@@ -83,38 +77,32 @@ fn one_that_cannot_be_paused_keeps_the_others_as_they_are() {
 /// Who restores an export has none of the messages that waited: those renewals must be found again.
 #[test]
 fn what_was_not_handed_over_is_found_again_after_a_restore() {
-    let (sandbox, silent, receiver) = (sandbox(), FakeReceiver::start(), FakeReceiver::start());
-    silent.answer(Answer::Status(503));
-    let site = one_territory(&sandbox).webhook(&silent).install();
-    site.track("PARTNER689", order(&sandbox, "PARTNER689"));
-    sandbox.renew("PARTNER689", None).unwrap();
+    let site = Site::with(Setup::one_territory);
+    site.receiver.answer(Answer::Status(503));
+    site.renewed("PARTNER689");
     let mut work = site.work();
     work.pass(renewald::clock::Timestamp::now());
     drop(work);
     assert_eq!(site.value::<i64>("SELECT generation FROM subscriptions"), 1);
     site.command(&["export", "--output", "all.jsonl"]).expect_code(0);
 
-    let restored = one_territory(&sandbox).webhook(&receiver).install();
+    let restored = Site::at(site.sandbox.clone(), |setup, shop| setup.webhook(shop).with(Setup::one_territory));
     fs::copy(site.path("all.jsonl"), restored.path("all.jsonl")).unwrap();
     restored.command(&["import", "all.jsonl"]).expect_code(0);
     restored.catch_up();
-    assert_eq!(receiver.messages().len(), 1);
-    assert_eq!(receiver.messages()[0].id, silent.messages()[0].id, "the same message for whoever has it already");
+    assert_eq!(restored.messages().len(), 1);
+    assert_eq!(restored.messages()[0].id, site.messages()[0].id, "the same message for whoever has it already");
 }
 
 #[test]
 fn a_backup_is_made_beside_the_daemon_and_can_be_worked_with() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = one_territory(&sandbox).webhook(&receiver).install();
-    site.track("PARTNER689", order(&sandbox, "PARTNER689"));
-    sandbox.renew("PARTNER689", None).unwrap();
+    let site = Site::with(Setup::one_territory);
+    site.renewed("PARTNER689");
     let daemon = Daemon::spawn(&site);
-    receiver.next_message();
-    eventually("the delivery is noted", || {
-        (site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'delivered'") == 1).then_some(())
-    });
+    site.next_message();
+    site.wait_until_delivered(1);
     let finished = site.command(&["backup", "copy.db", "--verify", "--json"]).expect_code(0);
-    let answer: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let answer = finished.json();
     assert_eq!(answer["verified"]["subscriptions"], 1);
     assert_eq!(answer["verified"]["dispatches"], 1);
     let copy = site.path("copy.db");
@@ -131,15 +119,15 @@ fn a_backup_is_made_beside_the_daemon_and_can_be_worked_with() {
         fs::remove_file(site.path(name)).ok();
     }
     fs::rename(copy, site.database()).unwrap();
-    sandbox.renew("PARTNER689", None).unwrap();
+    site.renew("PARTNER689");
     site.let_pass(DAY);
     site.catch_up();
-    assert_eq!(receiver.messages().len(), 2, "-1 is not sent again, -2 is new");
+    assert_eq!(site.messages().len(), 2, "-1 is not sent again, -2 is new");
 }
 
 #[test]
 fn a_damaged_copy_is_not_called_whole() {
-    let site = one_territory(&sandbox()).install();
+    let site = Site::without_sink_and(Setup::one_territory);
     site.track_all((1..2_000).map(|id| Track::new("PARTNER", id)));
     site.command(&["backup", "copy.db", "--verify"]).expect_code(0);
     let mut bytes = fs::read(site.path("copy.db")).unwrap();
@@ -151,13 +139,8 @@ fn a_damaged_copy_is_not_called_whole() {
 
 #[test]
 fn old_payloads_are_wiped_at_the_start_and_only_under_a_clock_that_can_be_right() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let setup = one_territory(&sandbox).with(|setup| setup.store = "retention = \"2d\"".to_owned());
-    let site = setup.webhook(&receiver).install();
-    for number in ["OLD", "YOUNG"] {
-        site.track(number, order(&sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
+    let site = Site::with(|setup| setup.store = "retention = \"2d\"".to_owned());
+    site.renewed_all(&["OLD", "YOUNG"]);
     site.catch_up();
     let age = |number: &str| {
         let of = format!("(SELECT id FROM subscriptions WHERE partner_order_number = '{number}')");
@@ -176,8 +159,7 @@ fn old_payloads_are_wiped_at_the_start_and_only_under_a_clock_that_can_be_right(
     let run_until = |line: &str| {
         let daemon = Daemon::spawn(&site);
         daemon.wait_for_log(line);
-        daemon.terminate();
-        daemon.wait().expect_code(0);
+        daemon.drain();
     };
     age("OLD");
     for wrong in ["+ 3600", "- 8 * 86400"] {
@@ -199,21 +181,20 @@ fn old_payloads_are_wiped_at_the_start_and_only_under_a_clock_that_can_be_right(
 
 #[test]
 fn a_paused_subscription_is_not_asked_until_it_is_resumed() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = one_territory(&sandbox).webhook(&receiver).install();
-    site.track("PARTNER689", order(&sandbox, "PARTNER689"));
+    let site = Site::with(Setup::one_territory);
+    site.order("PARTNER689");
     site.command(&["pause", "PARTNER689"]).expect_code(0);
     site.command(&["pause", "PARTNER689"]).expect_code(0); // was paused already
-    sandbox.renew("PARTNER689", None).unwrap();
+    site.renew("PARTNER689");
     site.command(&["poll", "PARTNER689"]).expect_code(65);
     site.catch_up();
-    assert_eq!(receiver.messages().len(), 0);
+    assert_eq!(site.messages().len(), 0);
     // The daemon acts on what another process has written.
     let _daemon = Daemon::spawn(&site);
     let answer = site.command(&["resume", "PARTNER689-1", "--json"]).expect_code(0);
-    let answer: Value = serde_json::from_str(&answer.stdout).unwrap();
+    let answer = answer.json();
     assert_eq!(answer["subscriptions"][0]["outcome"], "resumed");
-    receiver.next_message();
+    site.next_message();
     site.command(&["untrack", "PARTNER689"]).expect_code(0);
     site.command(&["resume", "PARTNER689"]).expect_code(65);
 }
@@ -222,7 +203,10 @@ fn a_paused_subscription_is_not_asked_until_it_is_resumed() {
 #[test]
 fn a_missing_api_token_is_a_mistake_in_the_settings_as_every_missing_secret_is() {
     let admin = "listen = \"127.0.0.1:0\"\ntoken_file = \"api-token\"".to_owned();
-    let site = one_territory(&sandbox()).with(|setup| setup.admin = admin).install();
+    let site = Site::without_sink_and(|setup| {
+        setup.one_territory();
+        setup.admin = admin;
+    });
     let finished = site.command(&["run"]).expect_code(78);
     assert!(finished.stderr.contains("admin.token_file: there is no file"), "{finished:?}");
     assert!(!finished.stderr.contains("started"), "{finished:?}");
@@ -230,7 +214,7 @@ fn a_missing_api_token_is_a_mistake_in_the_settings_as_every_missing_secret_is()
 
 #[test]
 fn pages_and_completions_name_every_command() {
-    let site = one_territory(&sandbox()).install();
+    let site = Site::without_sink_and(Setup::one_territory);
     fs::create_dir(site.path("man")).unwrap();
     site.command(&["man", "--dir", "man"]).expect_code(0);
     let pages: Vec<_> = fs::read_dir(site.path("man")).unwrap().map(|entry| entry.unwrap().file_name()).collect();

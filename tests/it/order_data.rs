@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::nexway_connect::{NewOrder, Sandbox, Script, Step, Variant};
+use renewald::sandbox::nexway_connect::{NewOrder, Script, Step, Variant};
 use serde_json::{Value, json};
 
-use crate::fake_receiver::{FakeReceiver, Received};
-use crate::harness::{DAY, HOUR, Setup, Site, Work, keys, new_order, number, order, sandbox};
+use crate::fake_receiver::Received;
+use crate::harness::{DAY, HOUR, Site, Work, about, keys, number};
 
 /// One subscription, `A`, whose generation 1 is there.
 struct Renewed {
-    sandbox: Sandbox,
-    receiver: FakeReceiver,
     work: Work,
     site: Site,
     id: i64,
@@ -20,25 +18,23 @@ struct Renewed {
 
 impl Renewed {
     fn new(variant: Variant) -> Self {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let id = new_order(&sandbox, NewOrder { variant, subscription_ids: vec![501], ..NewOrder::new("A") })[0];
-        sandbox.renew("A", None).unwrap();
-        let site = Setup::new(&sandbox).webhook(&receiver).install();
-        site.track("A", id);
-        Self { work: site.work(), sandbox, receiver, site, id }
+        let site = Site::new();
+        let id = site.place(NewOrder { variant, subscription_ids: vec![501], ..NewOrder::new("A") })[0];
+        site.renew("A");
+        Self { work: site.work(), site, id }
     }
 
     fn scripted(script: Script) -> Self {
         let renewed = Self::new(Variant::PlainKey);
-        renewed.sandbox.script("A-1", script);
+        renewed.site.sandbox.script("A-1", script);
         renewed
     }
 
     /// Passes, a step apart, until there is a message; how long that took.
     fn until_message(&mut self, step: Duration, at_most: Duration) -> Duration {
-        let start = self.sandbox.now();
+        let start = self.site.now();
         let mut now = start;
-        while self.receiver.messages().is_empty() && now.since(start) <= at_most {
+        while self.site.messages().is_empty() && now.since(start) <= at_most {
             self.work.pass(now);
             now = now + step;
         }
@@ -46,7 +42,7 @@ impl Renewed {
     }
 
     fn messages(&self) -> Vec<Received> {
-        self.receiver.messages()
+        self.site.messages()
     }
 
     fn outcome(&self) -> String {
@@ -54,7 +50,7 @@ impl Renewed {
     }
 
     fn requests(&self) -> usize {
-        self.sandbox.requests().iter().filter(|r| r.partner_order_number.as_deref() == Some("A-1")).count()
+        self.site.sandbox.requests().iter().filter(|r| r.partner_order_number.as_deref() == Some("A-1")).count()
     }
 }
 
@@ -80,11 +76,11 @@ fn every_variant_arrives_as_the_provider_sent_it() {
         (NullIds, 1, json!(["lines_unmatched"])),
     ] {
         let mut renewed = Renewed::new(variant);
-        renewed.work.pass(renewed.sandbox.now());
-        let message = renewed.receiver.next_message();
+        renewed.work.pass(renewed.site.now());
+        let message = renewed.site.next_message();
         assert_eq!(event(&message), "renewald.renewal.ready.v1", "{variant:?}");
         assert_eq!(keys(&message).len(), serials, "{variant:?}");
-        assert_eq!(keys(&message), renewed.sandbox.expected_keys("A-1", renewed.id), "{variant:?}");
+        assert_eq!(keys(&message), renewed.site.sandbox.expected_keys("A-1", renewed.id), "{variant:?}");
         assert_eq!(message.data()["warnings"], warnings, "{variant:?}");
         check_content(variant, &message.data());
         assert_eq!(renewed.messages().len(), 1, "{variant:?}");
@@ -116,7 +112,7 @@ fn check_content(variant: Variant, data: &Value) {
 fn a_success_with_nothing_in_it_is_believed_the_fourth_time() {
     let mut renewed = Renewed::new(Variant::Empty);
     renewed.until_message(HOUR, 10 * HOUR);
-    let message = renewed.receiver.next_message();
+    let message = renewed.site.next_message();
     assert_eq!(message.data()["warnings"], json!(["empty"]));
     assert_eq!(renewed.requests(), 4);
 }
@@ -126,7 +122,7 @@ fn lines_of_other_subscriptions_only_are_given_up_after_two_days() {
     let mut renewed = Renewed::new(Variant::ForeignIds);
     let took = renewed.until_message(5 * HOUR, 30 * DAY);
     assert!((48 * HOUR..60 * HOUR).contains(&took), "{took:?}");
-    let message = renewed.receiver.next_message();
+    let message = renewed.site.next_message();
     assert_eq!(event(&message), "renewald.renewal.failed.v1");
     assert_eq!(message.data()["reason"], "not_found");
 }
@@ -135,7 +131,7 @@ fn lines_of_other_subscriptions_only_are_given_up_after_two_days() {
 fn the_usual_codes_before_the_order_data_only_delay_it() {
     let mut renewed = Renewed::scripted(Script::codes([1010, 1060, 1051]));
     let mut outcomes = Vec::new();
-    let mut now = renewed.sandbox.now();
+    let mut now = renewed.site.now();
     while renewed.messages().is_empty() {
         outcomes.push({
             renewed.work.pass(now);
@@ -146,22 +142,21 @@ fn the_usual_codes_before_the_order_data_only_delay_it() {
     }
     assert_eq!(outcomes[..3], ["not_found", "waiting", "waiting"]);
     assert_eq!(outcomes.len(), 4);
-    assert_eq!(keys(&renewed.messages()[0]), renewed.sandbox.expected_keys("A-1", renewed.id));
-    let polls = renewed.sandbox.requests().iter().filter(|r| r.partner_order_number.as_deref() == Some("A")).count();
+    assert_eq!(keys(&renewed.messages()[0]), renewed.site.sandbox.expected_keys("A-1", renewed.id));
+    let polls =
+        renewed.site.sandbox.requests().iter().filter(|r| r.partner_order_number.as_deref() == Some("A")).count();
     assert_eq!(polls, 1, "while order data is awaited the provider wants no polls");
 }
 
 /// Through the binary, which waits for what is due soon.
 #[test]
 fn one_catch_up_run_outlasts_short_delays() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let id = order(&sandbox, "A");
-    sandbox.script("A-1", Script::codes([1010, 1051]));
-    sandbox.renew("A", None).unwrap();
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    site.track("A", id);
+    let site = Site::new();
+    site.order("A");
+    site.sandbox.script("A-1", Script::codes([1010, 1051]));
+    site.renew("A");
     site.catch_up();
-    assert_eq!(number(&receiver.next_message()), "A-1");
+    assert_eq!(number(&site.next_message()), "A-1");
 }
 
 #[test]
@@ -170,9 +165,9 @@ fn transient_codes_of_any_level_pass() {
         for step in [Step::order(code), Step::line(code), Step::item(code)] {
             let mut renewed = Renewed::scripted(Script::steps([step.clone(), step.clone()]));
             renewed.until_message(HOUR, 4 * HOUR);
-            let message = renewed.receiver.next_message();
+            let message = renewed.site.next_message();
             assert_eq!(event(&message), "renewald.renewal.ready.v1", "{step:?}");
-            assert_eq!(keys(&message), renewed.sandbox.expected_keys("A-1", renewed.id), "{step:?}");
+            assert_eq!(keys(&message), renewed.site.sandbox.expected_keys("A-1", renewed.id), "{step:?}");
             assert_eq!(renewed.requests(), 3, "{step:?}");
         }
     }
@@ -183,12 +178,12 @@ fn permanent_codes_of_any_level_fail_at_once_and_once() {
     for code in [1062, 1064, 1020] {
         for step in [Step::order(code), Step::line(code), Step::item(code)] {
             let mut renewed = Renewed::scripted(Script::steps([step.clone().forever()]));
-            renewed.work.pass(renewed.sandbox.now());
-            let message = renewed.receiver.next_message();
+            renewed.work.pass(renewed.site.now());
+            let message = renewed.site.next_message();
             assert_eq!(event(&message), "renewald.renewal.failed.v1", "{step:?}");
             assert_eq!(message.data()["reason"], "refused", "{step:?}");
             assert_eq!(message.data()["code"], code, "{step:?}");
-            renewed.work.pass(renewed.sandbox.now() + 5 * HOUR);
+            renewed.work.pass(renewed.site.now() + 5 * HOUR);
             assert_eq!(renewed.messages().len(), 1, "{step:?}");
             assert_eq!(renewed.requests(), 1, "{step:?}");
         }
@@ -203,7 +198,7 @@ fn codes_that_never_pass_are_given_up_at_the_bound_of_their_class() {
         let mut renewed = Renewed::scripted(Script::steps([Step::order(code).forever()]));
         let took = renewed.until_message(5 * HOUR, 60 * DAY);
         assert!((bound..bound + 10 * HOUR).contains(&took), "{code}: {took:?}");
-        let message = renewed.receiver.next_message();
+        let message = renewed.site.next_message();
         assert_eq!(event(&message), "renewald.renewal.failed.v1");
         assert_eq!((&message.data()["reason"], &message.data()["code"]), (&json!(reason), &json!(code)));
         assert_eq!(renewed.site.texts("SELECT state FROM renewals"), ["abandoned"]);
@@ -213,9 +208,9 @@ fn codes_that_never_pass_are_given_up_at_the_bound_of_their_class() {
 #[test]
 fn a_subscription_whose_renewal_was_given_up_is_asked_again_and_delivers_the_next() {
     let mut renewed = Renewed::scripted(Script::codes([1062; 1]));
-    renewed.work.pass(renewed.sandbox.now());
-    renewed.sandbox.renew("A", None).unwrap();
-    renewed.work.pass(renewed.sandbox.now() + 5 * HOUR);
+    renewed.work.pass(renewed.site.now());
+    renewed.site.renew("A");
+    renewed.work.pass(renewed.site.now() + 5 * HOUR);
     let events: Vec<_> = renewed.messages().iter().map(|m| (event(m), number(m))).collect();
     assert_eq!(events[1], ("renewald.renewal.ready.v1".to_owned(), "A-2".to_owned()));
 }
@@ -226,38 +221,35 @@ fn configuration_codes_never_give_up_a_renewal() {
         let mut renewed = Renewed::scripted(Script::steps(std::iter::repeat_n(Step::order(code), 40)));
         let took = renewed.until_message(25 * HOUR, 90 * DAY);
         assert!(took > 30 * DAY, "{took:?}");
-        assert_eq!(event(&renewed.receiver.next_message()), "renewald.renewal.ready.v1", "{code}");
+        assert_eq!(event(&renewed.site.next_message()), "renewald.renewal.ready.v1", "{code}");
     }
 }
 
 #[test]
 fn a_renewal_that_is_not_ready_holds_up_no_later_one() {
     let mut renewed = Renewed::scripted(Script::steps([Step::order(1051).forever()]));
-    renewed.sandbox.renew("A", None).unwrap();
-    renewed.work.pass(renewed.sandbox.now());
-    assert_eq!(number(&renewed.receiver.next_message()), "A-2");
+    renewed.site.renew("A");
+    renewed.work.pass(renewed.site.now());
+    assert_eq!(number(&renewed.site.next_message()), "A-2");
 }
 
 #[test]
 fn of_two_subscriptions_the_ready_one_does_not_wait_for_the_other() {
     for (code, others) in [(1051, "renewald.renewal.ready.v1"), (1062, "renewald.renewal.failed.v1")] {
-        let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-        let ids = new_order(&sandbox, NewOrder { subscriptions: 2, ..NewOrder::new("PAIR") });
+        let site = Site::new();
+        let ids = site.place(NewOrder { subscriptions: 2, ..NewOrder::new("PAIR") });
         // One answer may serve both, or each its own request.
         let step = Step::item_of(ids[1], code);
-        sandbox.script("PAIR-1", Script::steps([step.clone(), step]));
-        sandbox.renew("PAIR", None).unwrap();
-        let site = Setup::new(&sandbox).webhook(&receiver).install();
-        ids.iter().for_each(|id| site.track("PAIR", *id));
+        site.sandbox.script("PAIR-1", Script::steps([step.clone(), step]));
+        site.renew("PAIR");
         let mut work = site.work();
-        work.pass(sandbox.now());
+        work.pass(site.now());
         let of = |id: i64| {
-            let theirs =
-                receiver.messages().into_iter().filter(move |m| m.data()["subscription"]["subscription_id"] == id);
-            theirs.map(|m| event(&m)).collect::<Vec<_>>()
+            let theirs = about(&site.messages(), id);
+            theirs.iter().map(event).collect::<Vec<_>>()
         };
         assert_eq!(of(ids[0]), ["renewald.renewal.ready.v1"], "{code}");
-        (1..4).for_each(|hours| drop(work.pass(sandbox.now() + hours * HOUR)));
+        (1..4).for_each(|hours| drop(work.pass(site.now() + hours * HOUR)));
         assert_eq!(of(ids[0]).len(), 1, "{code}");
         assert_eq!(of(ids[1]), [others], "{code}");
     }
@@ -282,13 +274,13 @@ fn two_lines(first: i64, second: i64) -> String {
 #[test]
 fn a_line_that_is_refused_for_ever_does_not_withhold_the_others() {
     let mut renewed = Renewed::scripted(Script::order_body(two_lines(0, 1062)));
-    renewed.work.pass(renewed.sandbox.now());
-    let (ready, failed) = (renewed.receiver.next_message(), renewed.receiver.next_message());
+    renewed.work.pass(renewed.site.now());
+    let (ready, failed) = (renewed.site.next_message(), renewed.site.next_message());
     assert_eq!(keys(&ready), ["KEY-1"]);
     assert_eq!(ready.data()["warnings"], json!(["partial"]));
     assert_eq!(event(&failed), "renewald.renewal.failed.v1");
     assert_eq!((&failed.data()["reason"], &failed.data()["code"]), (&json!("partial"), &json!(1062)));
-    renewed.work.pass(renewed.sandbox.now() + 5 * HOUR);
+    renewed.work.pass(renewed.site.now() + 5 * HOUR);
     assert_eq!(renewed.messages().len(), 2);
 }
 
@@ -297,7 +289,7 @@ fn a_line_that_never_becomes_ready_is_left_out_at_the_bound() {
     let mut renewed = Renewed::scripted(Script::order_body(two_lines(1052, 0)));
     let took = renewed.until_message(5 * HOUR, 10 * DAY);
     assert!(took >= 72 * HOUR, "{took:?}");
-    let (ready, failed) = (renewed.receiver.next_message(), renewed.receiver.next_message());
+    let (ready, failed) = (renewed.site.next_message(), renewed.site.next_message());
     assert_eq!(keys(&ready), ["KEY-2"]);
     assert_eq!(failed.data()["reason"], "partial");
 }
@@ -307,14 +299,14 @@ fn an_outage_of_months_gives_nothing_up() {
     use renewald::sandbox::nexway_connect::{ErrorBody, Fault, FaultKind};
     let mut renewed = Renewed::new(Variant::PlainKey);
     let down = FaultKind::Status { status: 503, body: ErrorBody::Html, retry_after: None };
-    renewed.sandbox.fault(Fault::new(down).number("A-1"));
-    let start: Timestamp = renewed.sandbox.now();
+    renewed.site.sandbox.fault(Fault::new(down).number("A-1"));
+    let start: Timestamp = renewed.site.now();
     (0..25u32).for_each(|n| drop(renewed.work.pass(start + n * 10 * DAY)));
     assert_eq!(renewed.messages().len(), 0);
     let (unanswered, breakers) =
         (renewed.site.value("SELECT unanswered FROM renewals"), "SELECT count(*) FROM providers");
     assert_eq!((unanswered, renewed.site.value(breakers)), (25, 0), "one order is not the provider");
-    renewed.sandbox.clear_faults();
+    renewed.site.sandbox.clear_faults();
     renewed.work.pass(start + 250 * DAY);
-    assert_eq!(event(&renewed.receiver.next_message()), "renewald.renewal.ready.v1");
+    assert_eq!(event(&renewed.site.next_message()), "renewald.renewal.ready.v1");
 }

@@ -2,36 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use renewald::sandbox::nexway_connect::Sandbox;
-
-use crate::harness::{Site, Track, eventually, order};
+use crate::harness::{Installation, Site, Track, eventually};
+use crate::nexway_connect::order;
 
 /// So many subscriptions, and so many renewals of each.
 pub const SUBSCRIPTIONS: u32 = 250;
 pub const RENEWALS: u32 = 4;
 
 /// Tracks them, with an address each, and queues a message for every renewal. Nothing is sent.
-pub fn thousand(sandbox: &Sandbox, site: &Site) {
+pub fn thousand(site: &Site) {
     let tracks = (0..SUBSCRIPTIONS).map(|n| (format!("A{n}"), format!("{{\"email\": \"a{n}@example.com\"}}")));
-    let tracks: Vec<_> = tracks.map(|(number, metadata)| (order(sandbox, &number), number, metadata)).collect();
-    site.track_all(tracks.iter().map(|(id, number, metadata)| Track { metadata, ..Track::new(number, *id) }));
+    let tracks: Vec<_> = tracks.map(|(number, metadata)| (order(&site.sandbox, &number), number, metadata)).collect();
+    site.track_all(tracks.iter().map(|(id, number, metadata)| Track { metadata, ..Track::new(number, id) }));
     for (_, number, _) in &tracks {
-        sandbox.renew_times(number, None, RENEWALS).expect("an order of ours");
+        site.renew_times(number, RENEWALS);
     }
-    site.work().sweep(sandbox.now());
+    site.work().sweep(site.now());
     assert_eq!(site.value::<u32>("SELECT count(*) FROM dispatches WHERE state = 'pending'"), SUBSCRIPTIONS * RENEWALS);
 }
 
 /// Waits until so many are marked as delivered, as long as there are more and more.
-pub fn wait_for_delivered(site: &Site, count: u32) {
-    let mut known = delivered(site);
+pub fn wait_for_delivered(site: &Installation, count: i64) {
+    let mut known = site.delivered();
     while known < count {
-        known = eventually("more than before are delivered", || Some(delivered(site)).filter(|now| *now > known));
+        known = eventually("more than before are delivered", || Some(site.delivered()).filter(|now| *now > known));
     }
-}
-
-pub fn delivered(site: &Site) -> u32 {
-    site.value("SELECT count(*) FROM dispatches WHERE state = 'delivered'")
 }
 
 /// What arrived, by message id and number, in its order: nothing is missing, each subscription's renewals came one after the

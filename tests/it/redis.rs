@@ -5,20 +5,26 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::nexway_connect::{NewOrder, Sandbox};
+use renewald::sandbox::nexway_connect::NewOrder;
 
-use crate::harness::{DAY, Daemon, Finished, HOUR, Setup, Site, Track, eventually, keys_of, new_order, order, sandbox};
-use crate::queued::{assert_complete, delivered, documented_example, thousand, wait_for_delivered};
+use crate::harness::{DAY, Daemon, Finished, HOUR, Installation, Setup, Site, Track, eventually, keys_of};
+use crate::nexway_connect::new_order;
+use crate::queued::{assert_complete, documented_example, thousand, wait_for_delivered};
 use crate::servers::authority::Authority;
 use crate::servers::redis::{Entry, Redis};
 
 const PASSWORD: &str = "CANARY-redis-password";
 const CUSTOMER: &str = "CANARY-customer";
 
-fn setup(sandbox: &Sandbox, table: &str) -> Setup {
-    let mut setup = Setup::new(sandbox).sink("stream", &format!("kind = \"redis\"\n{table}"));
-    setup.log_level = "trace";
-    setup
+fn site(table: &str) -> Site {
+    Site::without_sink_and(|setup| {
+        setup.log_level = "trace";
+        set(setup, table);
+    })
+}
+
+fn set(setup: &mut Setup, table: &str) {
+    setup.set_sink("stream", &format!("kind = \"redis\"\n{table}"));
 }
 
 fn at(redis: &Redis, more: &str) -> String {
@@ -26,15 +32,14 @@ fn at(redis: &Redis, more: &str) -> String {
 }
 
 /// One renewed subscription, `A`.
-fn renewed(sandbox: &Sandbox, site: &Site) -> i64 {
-    let id = order(sandbox, "A");
+fn renewed(site: &Site) -> i64 {
     let metadata = format!("{{\"customer\": \"{CUSTOMER}\"}}");
-    site.track_all([Track { metadata: &metadata, ..Track::new("A", id) }]);
-    sandbox.renew("A", None).unwrap();
+    let id = site.order_as("A", |track| Track { metadata: &metadata, ..track });
+    site.renew("A");
     id
 }
 
-fn secret(site: &Site, name: &str, secret: &str) {
+fn secret(site: &Installation, name: &str, secret: &str) {
     fs::write(site.path("secrets").join(name), secret).unwrap();
 }
 
@@ -43,16 +48,16 @@ fn numbers(entries: &[Entry]) -> Vec<(String, String)> {
     entries.iter().map(|entry| (entry.field("id").to_owned(), number(entry))).collect()
 }
 
-fn last_error(site: &Site) -> String {
+fn last_error(site: &Installation) -> String {
     site.value("SELECT coalesce(last_error, '') FROM sinks")
 }
 
-fn attempts(site: &Site) -> i64 {
+fn attempts(site: &Installation) -> i64 {
     site.value("SELECT sum(attempts) FROM dispatches")
 }
 
 /// Those that counted against the messages of one order.
-fn attempts_of(site: &Site, number: &str) -> i64 {
+fn attempts_of(site: &Installation, number: &str) -> i64 {
     site.value(&format!(
         "SELECT max(attempts) FROM dispatches d JOIN subscriptions s ON s.id = d.subscription
          WHERE s.partner_order_number = '{number}' AND d.state = 'pending'"
@@ -69,11 +74,10 @@ fn assert_no_canary(finished: &Finished, keys: &[String]) {
 fn the_readmes_example_puts_a_renewal_into_the_stream() {
     let Some(redis) = Redis::new() else { return };
     redis.cli(&["ACL", "SETUSER", "renewald", "on", &format!(">{PASSWORD}"), "~renewals", "+xadd"]);
-    let sandbox = sandbox();
     let example = documented_example("redis").replace("rediss://redis.example:6379", &redis.url());
-    let site = setup(&sandbox, &example.replace("kind = \"redis\"\n", "")).install();
+    let site = site(&example.replace("kind = \"redis\"\n", ""));
     secret(&site, "redis-password", PASSWORD);
-    let id = renewed(&sandbox, &site);
+    let id = renewed(&site);
     let checked = site.command(&["check", "--online"]).expect_code(0);
     assert!(checked.stdout.contains("sink stream: would take messages"), "{checked:?}");
     assert_eq!(redis.length("renewals"), 0, "a check adds nothing");
@@ -85,7 +89,7 @@ fn the_readmes_example_puts_a_renewal_into_the_stream() {
     assert_eq!(entries[0].field("type"), "renewald.renewal.ready.v1");
     assert_eq!(entries[0].field("id"), entries[0].body()["id"]);
     assert!(entries[0].field("body").contains(CUSTOMER), "where it belongs");
-    let keys = sandbox.expected_keys("A-1", id);
+    let keys = site.sandbox.expected_keys("A-1", id);
     assert_eq!(keys_of(&entries[0].body()), keys);
     assert_eq!(site.texts("SELECT CAST(body AS TEXT) FROM messages"), [entries[0].field("body")], "byte for byte");
     assert_no_canary(&finished, &keys);
@@ -95,27 +99,25 @@ fn the_readmes_example_puts_a_renewal_into_the_stream() {
 #[test]
 fn a_server_killed_among_a_thousand_messages_loses_none() {
     let Some(mut redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "concurrency = 2")).with(|setup| setup.log_level = "info").install();
-    thousand(&sandbox, &site);
+    let site = site(&at(&redis, "concurrency = 2"));
+    site.change(|setup| setup.log_level = "info");
+    thousand(&site);
     let daemon = Daemon::spawn(&site);
     eventually("some have arrived", || (redis.length("renewald") >= 50).then_some(()));
     redis.stop();
     daemon.wait_for_log("sink is in trouble");
-    assert!(delivered(&site) < 1000, "it was killed among them");
+    assert!(site.delivered() < 1000, "it was killed among them");
     redis.start();
     wait_for_delivered(&site, 1000);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     assert_complete(&numbers(&redis.entries("renewald")));
 }
 
 #[test]
 fn the_stream_may_be_named_by_what_a_message_is_about() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "stream = \"r:{provider}:{territory}:{type}\"\nmax_len = 1000")).install();
-    renewed(&sandbox, &site);
+    let site = site(&at(&redis, "stream = \"r:{provider}:{territory}:{type}\"\nmax_len = 1000"));
+    renewed(&site);
     let checked = site.command(&["check", "--online"]).expect_code(0);
     assert!(checked.stdout.contains("max_len: Redis trims the oldest entries, read or not"), "{checked:?}");
     site.catch_up();
@@ -126,13 +128,12 @@ fn the_stream_may_be_named_by_what_a_message_is_about() {
 #[test]
 fn a_connection_closed_while_it_was_idle_delays_nothing() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "")).install();
-    renewed(&sandbox, &site);
-    let (mut work, begin) = (site.work(), sandbox.now());
+    let site = site(&at(&redis, ""));
+    renewed(&site);
+    let (mut work, begin) = (site.work(), site.now());
     assert_eq!(work.pass(begin).1.delivered, 1);
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-    sandbox.renew("A", None).unwrap();
+    site.renew("A");
     let (_, report) = work.pass(begin + DAY);
     assert_eq!((report.delivered, report.blocked), (1, false), "{}", last_error(&site));
     assert_eq!(redis.length("renewald"), 2);
@@ -142,18 +143,17 @@ fn a_connection_closed_while_it_was_idle_delays_nothing() {
 #[test]
 fn a_message_that_is_never_taken_holds_up_no_other() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "stream = \"renewals.{territory}\"")).install();
+    let site = site(&at(&redis, "stream = \"renewals.{territory}\""));
     redis.cli(&["SET", "renewals.us", "by another"]);
     let order = NewOrder { territory: "us".to_owned(), ..NewOrder::new("U") };
-    let id = new_order(&sandbox, order)[0];
+    let id = new_order(&site.sandbox, order)[0];
     site.track_all([Track { territory: "us", ..Track::new("U", id) }]);
-    renewed(&sandbox, &site);
-    sandbox.renew("U", None).unwrap();
-    let (mut work, begin) = (site.work(), sandbox.now());
+    renewed(&site);
+    site.renew("U");
+    let (mut work, begin) = (site.work(), site.now());
     work.pass(begin);
     for day in 1..=6 {
-        sandbox.renew("A", None).unwrap();
+        site.renew("A");
         let now = begin + day * DAY;
         work.pass(now);
         // A probe that met the one that is not taken is made again soon.
@@ -174,18 +174,18 @@ fn a_socket_and_another_database_will_do() {
     let socket = dir.path().join("redis.sock").display().to_string();
     let arguments = |port: u16| ["--port", &port.to_string(), "--unixsocket", &socket].map(str::to_owned).to_vec();
     let Some(redis) = Redis::with(arguments) else { return };
-    let sandbox = sandbox();
     let by_number = format!("kind = \"redis\"\nurl = \"{}/3\"", redis.url());
     let by_socket = format!("url = \"unix://{socket}\"");
-    let site = setup(&sandbox, &by_socket).sink("other", &by_number).install();
-    renewed(&sandbox, &site);
+    let site = site(&by_socket);
+    site.change(|setup| setup.set_sink("other", &by_number));
+    renewed(&site);
     site.catch_up();
     assert_eq!(redis.length("renewald"), 1);
     assert_eq!(redis.cli(&["-n", "3", "XLEN", "renewald"]), "1");
 }
 
 /// Relays once; the sink must be blocked for this reason, and the message lose no attempt.
-fn assert_blocked(site: &Site, now: Timestamp, reason: &str) {
+fn assert_blocked(site: &Installation, now: Timestamp, reason: &str) {
     let (_, report) = site.work().pass(now);
     assert_eq!((report.delivered, report.dead, report.blocked), (0, 0, true));
     let error = last_error(site);
@@ -199,77 +199,68 @@ fn assert_blocked(site: &Site, now: Timestamp, reason: &str) {
 #[test]
 fn a_server_that_takes_no_writes_is_the_sinks_trouble() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "")).install();
-    renewed(&sandbox, &site);
+    let site = site(&at(&redis, ""));
+    renewed(&site);
     redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_blocked(&site, sandbox.now(), "answered OOM: its memory is full");
+    assert_blocked(&site, site.now(), "answered OOM: its memory is full");
     redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
-    assert_eq!(site.work().relay(sandbox.now() + HOUR).delivered, 0);
+    assert_eq!(site.work().relay(site.now() + HOUR).delivered, 0);
     assert!(last_error(&site).contains("answered READONLY: it is a replica"), "{}", last_error(&site));
     redis.cli(&["REPLICAOF", "NO", "ONE"]);
-    assert_eq!(site.work().relay(sandbox.now() + 2 * HOUR).delivered, 1, "the same process needs no restart either");
+    assert_eq!(site.work().relay(site.now() + 2 * HOUR).delivered, 1, "the same process needs no restart either");
     assert_eq!(redis.length("renewald"), 1);
 }
 
 #[test]
 fn a_key_of_another_type_is_the_sinks_trouble() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "stream = \"taken\"")).install();
-    renewed(&sandbox, &site);
+    let site = site(&at(&redis, "stream = \"taken\""));
+    renewed(&site);
     redis.cli(&["SET", "taken", "by another"]);
-    let (_, report) = site.work().pass(sandbox.now());
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.delivered, report.blocked, attempts(&site)), (0, true, 0));
     assert!(last_error(&site).contains("WRONGTYPE"), "{}", last_error(&site));
     let checked = site.command(&["check", "--online"]).expect_code(1);
     assert!(checked.stdout.contains("the key \"taken\" holds a \"string\", not a stream"), "{checked:?}");
     redis.cli(&["DEL", "taken"]);
-    assert_eq!(site.work().relay(sandbox.now() + HOUR).delivered, 1);
+    assert_eq!(site.work().relay(site.now() + HOUR).delivered, 1);
 }
 
 #[test]
 fn credentials_and_permissions_are_the_sinks_trouble() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
     let account = "user = \"shop\"\npassword_file = \"redis\"";
-    let site = setup(&sandbox, &at(&redis, account)).install();
+    let site = site(&at(&redis, account));
     secret(&site, "redis", PASSWORD);
-    renewed(&sandbox, &site);
-    assert_blocked(&site, sandbox.now(), "does not accept user and password");
+    renewed(&site);
+    assert_blocked(&site, site.now(), "does not accept user and password");
     let set = |rights: &[&str]| {
         redis.cli(&[&["ACL", "SETUSER", "shop", "reset", "on", &format!(">{PASSWORD}")], rights].concat());
     };
     for (rights, hours) in [(&["~*", "+ping"][..], 1), (&["~other", "+xadd"], 2)] {
         set(rights);
-        assert_blocked(&site, sandbox.now() + hours * HOUR, "answered NOPERM");
+        assert_blocked(&site, site.now() + hours * HOUR, "answered NOPERM");
     }
     set(&["~renewald", "+xadd"]);
-    assert_eq!(site.work().relay(sandbox.now() + 3 * HOUR).delivered, 1);
+    assert_eq!(site.work().relay(site.now() + 3 * HOUR).delivered, 1);
     redis.cli(&["CONFIG", "SET", "requirepass", PASSWORD]);
-    let anonymous = setup(&sandbox, &at(&redis, "")).install();
-    renewed_again(&sandbox, &anonymous);
-    assert_blocked(&anonymous, sandbox.now(), "answered NOAUTH: it wants a password");
-}
-
-fn renewed_again(sandbox: &Sandbox, site: &Site) {
-    site.track("B", order(sandbox, "B"));
-    sandbox.renew("B", None).unwrap();
+    let anonymous = self::site(&at(&redis, ""));
+    anonymous.renewed("B");
+    assert_blocked(&anonymous, anonymous.now(), "answered NOAUTH: it wants a password");
 }
 
 #[test]
 fn replicas_are_waited_for() {
     let Some(redis) = Redis::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &at(&redis, "wait_replicas = 1\nwait_timeout = \"1s\"")).install();
-    renewed(&sandbox, &site);
-    assert_blocked(&site, sandbox.now(), "0 of 1 replicas have it");
+    let site = site(&at(&redis, "wait_replicas = 1\nwait_timeout = \"1s\""));
+    renewed(&site);
+    assert_blocked(&site, site.now(), "0 of 1 replicas have it");
     let port = redis.port().to_string();
     let of = |own: u16| ["--port", &own.to_string(), "--replicaof", "127.0.0.1", &port].map(str::to_owned).to_vec();
     let Some(replica) = Redis::with(of) else { return };
     eventually("the replica follows", || redis.cli(&["INFO", "replication"]).contains("state=online").then_some(()));
-    assert_eq!(site.work().relay(sandbox.now() + HOUR).delivered, 1);
+    assert_eq!(site.work().relay(site.now() + HOUR).delivered, 1);
     let entries = replica.entries("renewald");
     assert!(entries.len() >= 2 && entries.iter().all(|entry| *entry == entries[0]), "the same id: {entries:?}");
     let checked = site.command(&["check", "--online"]).expect_code(0);
@@ -292,7 +283,6 @@ fn an_encrypted_connection_shows_and_wants_certificates() {
     let words =
         ["--tls", "--cacert", &file("authority.pem"), "--cert", &file("client.pem"), "--key", &file("client.key")];
     redis.client_arguments = words.map(str::to_owned).to_vec();
-    let sandbox = sandbox();
     let url = format!("url = \"rediss://localhost:{}\"\n", redis.port());
     let ca = format!("{url}ca_file = \"{}\"\n", file("authority.pem"));
     let client = format!(
@@ -300,24 +290,24 @@ fn an_encrypted_connection_shows_and_wants_certificates() {
         file("client.pem"),
         file("client.key")
     );
-    let site = setup(&sandbox, &url).install();
-    renewed(&sandbox, &site);
-    assert_blocked(&site, sandbox.now(), "UnknownIssuer");
-    site.configure(&setup(&sandbox, &ca));
-    assert_eq!(site.work().relay(sandbox.now() + HOUR).delivered, 0, "a client certificate is wanted");
-    site.configure(&setup(&sandbox, &client));
-    assert_eq!(site.work().relay(sandbox.now() + 2 * HOUR).delivered, 1);
+    let site = site(&url);
+    renewed(&site);
+    assert_blocked(&site, site.now(), "UnknownIssuer");
+    site.change(|setup| set(setup, &ca));
+    assert_eq!(site.work().relay(site.now() + HOUR).delivered, 0, "a client certificate is wanted");
+    site.change(|setup| set(setup, &client));
+    assert_eq!(site.work().relay(site.now() + 2 * HOUR).delivered, 1);
     assert_eq!(redis.length("renewald"), 1);
 }
 
 #[test]
 fn a_server_that_never_answers_costs_the_timeout() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(); // the kernel connects, and nobody reads
-    let sandbox = sandbox();
     let table = format!("kind = \"redis\"\nurl = \"redis://{}\"", silent.local_addr().unwrap());
-    let site = Setup::new(&sandbox).with(|setup| setup.sink_timeout = "1s").sink("stream", &table).install();
-    renewed(&sandbox, &site);
-    let (_, report) = site.work().pass(sandbox.now());
+    let site = Site::with_sink("stream", &table);
+    site.change(|setup| setup.sink_timeout = "1s");
+    renewed(&site);
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.delivered, report.blocked, attempts(&site)), (0, true, 0));
     assert!(
         last_error(&site).contains(&format!("no answer within {:?}", Duration::from_secs(1))),
@@ -328,8 +318,7 @@ fn a_server_that_never_answers_costs_the_timeout() {
 
 #[test]
 fn mistakes_in_its_settings_are_named() {
-    let sandbox = sandbox();
-    let refused = |table: &str| setup(&sandbox, table).install().command(&["check"]).expect_code(78).stderr;
+    let refused = |table: &str| site(table).command(&["check"]).expect_code(78).stderr;
     for (table, part) in [
         ("", "url: missing; give the server's address"),
         ("url = \"http://h\"", "url: must begin with rediss://, redis:// or unix://"),
@@ -352,7 +341,7 @@ fn mistakes_in_its_settings_are_named() {
         assert!(stderr.contains(&format!("sinks.stream.{part}")), "{table}: {stderr}");
         assert!(!stderr.contains("CANARY"), "{stderr}");
     }
-    let site = setup(&sandbox, "url = \"redis://redis.example\"\nwait_replicas = 1\nwait_timeout = \"15s\"").install();
+    let site = site("url = \"redis://redis.example\"\nwait_replicas = 1\nwait_timeout = \"15s\"");
     let checked = site.command(&["check"]).expect_code(1);
     assert!(checked.stdout.contains("url: redis:// sends the password and licence keys in plain text"), "{checked:?}");
     assert!(checked.stdout.contains("wait_timeout must be shorter than timeout"), "{checked:?}");

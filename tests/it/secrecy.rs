@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use renewald::sandbox::nexway_connect::{
-    Account, Endpoint, ErrorBody, Fault, FaultKind, Options, Sandbox, Script, Switches, Variant,
+    Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Options, Sandbox, Script, Switches, Variant,
 };
 use serde_json::json;
 
-use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{Daemon, HOUR, PATIENCE, SIGNING_SECRET, Setup, Site, Track, order, sandbox};
+use crate::fake_receiver::Answer;
+use crate::harness::{Daemon, HOUR, PATIENCE, SIGNING_SECRET, Setup, Site, Track, eventually};
 
 const CLIENT_SECRET: &str = "CANARY-client-secret-4711";
 const TERRITORY_SECRET: &str = "CANARY-territory-secret-4711";
@@ -17,12 +18,12 @@ const CUSTOMER: &str = "CANARY-customer-4711";
 const REMARK: &str = "CANARY-remark-4711";
 
 /// A provider with secrets of its own and a subscription with customer data, renewed; the key in its order data.
-pub fn with_canaries(receiver: &FakeReceiver) -> (Sandbox, Site, Vec<String>) {
-    with_canaries_and(receiver, |_| {})
+pub fn with_canaries() -> (Site, Vec<String>) {
+    with_canaries_and(|_| {})
 }
 
 /// The same with other settings besides.
-pub fn with_canaries_and(receiver: &FakeReceiver, more: impl FnOnce(&mut Setup)) -> (Sandbox, Site, Vec<String>) {
+pub fn with_canaries_and(more: impl FnOnce(&mut Setup)) -> (Site, Vec<String>) {
     let switches = Switches { rate_limit: 0, ..Switches::default() };
     let sandbox = Sandbox::start(Options {
         speed: 0.0,
@@ -35,21 +36,22 @@ pub fn with_canaries_and(receiver: &FakeReceiver, more: impl FnOnce(&mut Setup))
         ..Options::default()
     })
     .unwrap();
-    let mut setup = Setup::new(&sandbox).every("1s").webhook(receiver);
-    setup.log_level = "trace";
-    setup.client_secret = CLIENT_SECRET.to_owned();
-    setup.territories = vec![("eu".to_owned(), TERRITORY_SECRET.to_owned())];
-    more(&mut setup);
-    let site = setup.install();
-    let id = order(&sandbox, "A");
-    sandbox.renew("A", None).unwrap();
+    let site = Site::at(Arc::new(sandbox), Setup::webhook);
+    site.change(|setup| {
+        (setup.every, setup.log_level) = ("1s", "trace");
+        setup.one_territory();
+        setup.secret("client", CLIENT_SECRET);
+        setup.secret("eu", TERRITORY_SECRET);
+        more(setup);
+    });
     let metadata = json!({"email": CUSTOMER, CUSTOMER: 1}).to_string();
-    site.track_all([Track { metadata: &metadata, ..Track::new("A", id) }]);
+    let id = site.order_as("A", |track| Track { metadata: &metadata, ..track });
+    site.renew("A");
     let canaries =
         [CLIENT_SECRET, TERRITORY_SECRET, CUSTOMER, REMARK, SIGNING_SECRET, &SIGNING_SECRET["whsec_".len()..]];
     let mut canaries: Vec<_> = canaries.map(str::to_owned).to_vec();
-    canaries.extend(sandbox.expected_keys("A-1", id));
-    (sandbox, site, canaries)
+    canaries.extend(site.sandbox.expected_keys("A-1", id));
+    (site, canaries)
 }
 
 pub fn assert_none(canaries: &[String], text: &str, place: &str) {
@@ -61,10 +63,9 @@ pub fn assert_none(canaries: &[String], text: &str, place: &str) {
 
 #[test]
 fn logs_and_the_process_list_hold_no_secret_key_or_customer() {
-    let receiver = FakeReceiver::start();
-    let (sandbox, site, canaries) = with_canaries(&receiver);
+    let (site, canaries) = with_canaries();
     let daemon = site.start(&["run", "-vvv"]);
-    let delivered = receiver.next_message();
+    let delivered = site.next_message();
     assert!(delivered.body.contains(CUSTOMER), "where it belongs");
     let process = format!("/proc/{}", daemon.id());
     for place in ["cmdline", "environ", "comm"] {
@@ -76,7 +77,7 @@ fn logs_and_the_process_list_hold_no_secret_key_or_customer() {
         assert_none(&canaries, &String::from_utf8_lossy(&text), place);
     }
     // Everything that may go wrong with the answers that hold keys, and with the receiver that quotes them.
-    receiver.answer(Answer::Status(400));
+    site.receiver.answer(Answer::Status(400));
     for fault in [
         FaultKind::TruncatedJson,
         FaultKind::WrongTypes,
@@ -84,18 +85,18 @@ fn logs_and_the_process_list_hold_no_secret_key_or_customer() {
         FaultKind::DuplicateKeys,
         FaultKind::Status { status: 500, body: ErrorBody::Html, retry_after: None },
     ] {
-        sandbox.fault(Fault::new(fault).at(Endpoint::Order).times(1));
+        site.sandbox.fault(Fault::new(fault).at(Endpoint::Order).times(1));
     }
-    sandbox.renew("A", None).unwrap();
-    sandbox
+    site.renew("A");
+    site.sandbox
         .wait_for(|r| r.endpoint == Endpoint::Order && r.partner_order_number.as_deref() == Some("A-2"), PATIENCE)
         .unwrap();
     for fault in [FaultKind::TruncatedJson, FaultKind::WrongTypes, FaultKind::Html] {
-        sandbox.fault(Fault::new(fault).at(Endpoint::Token).times(1));
+        site.sandbox.fault(Fault::new(fault).at(Endpoint::Token).times(1));
     }
-    sandbox.expire_tokens(true);
-    let asked = sandbox.request_count();
-    sandbox.wait_for(|r| r.seq >= asked && r.endpoint == Endpoint::Token, PATIENCE).unwrap();
+    site.sandbox.expire_tokens(true);
+    let asked = site.sandbox.request_count();
+    site.sandbox.wait_for(|r| r.seq >= asked && r.endpoint == Endpoint::Token, PATIENCE).unwrap();
     daemon.terminate();
     let finished = daemon.wait().expect_code(0);
     assert!(finished.stderr.contains("TRACE renewald"), "the log is as talkative as can be");
@@ -127,23 +128,21 @@ fn logs_and_the_process_list_hold_no_secret_key_or_customer() {
 /// The key where the provider puts it into a text of its own: codes' messages are shown, remarks are not.
 #[test]
 fn remarks_stay_out_of_the_log() {
-    let receiver = FakeReceiver::start();
-    let (sandbox, site, canaries) = with_canaries(&receiver);
+    let (site, canaries) = with_canaries();
     let item = json!({"subscriptionId": 5_618_577, "responseCode": 0, "serials": []});
     let line = json!({"productRef": 1, "remark": REMARK, "digitalLockerLink": format!("https://locker.example/{REMARK}"),
                       "responseCode": 0, "lineItems": [item],
                       "files": [{"label": "x", "type": "install", "url": format!("https://dl.example/{REMARK}"), "size": 1}]});
     let body = json!({"partnerOrderNumber": "A-1", "orderNumber": 1, "orderLines": [line], "responseCode": 0});
-    sandbox.script("A-1", Script::order_body(body.to_string()));
+    site.sandbox.script("A-1", Script::order_body(body.to_string()));
     let finished = site.command(&["once", "-vvv"]).expect_code(0);
-    assert!(receiver.next_message().body.contains(REMARK));
+    assert!(site.next_message().body.contains(REMARK));
     assert_none(&canaries, &finished.stderr, "the log");
 }
 
 #[test]
 fn settings_and_messages_show_nothing_by_debug() {
-    let receiver = FakeReceiver::start();
-    let (_sandbox, site, canaries) = with_canaries(&receiver);
+    let (site, canaries) = with_canaries();
     let settings = renewald::settings::Settings::load(Some(&site.path("renewald.toml"))).unwrap();
     assert_none(&canaries, &format!("{settings:?} {settings:#?}"), "the settings");
     let secret = settings.settings.providers["nexway"].kind.secrets()[0].read().unwrap();
@@ -172,7 +171,7 @@ fn settings_and_messages_show_nothing_by_debug() {
 /// A settings file that holds its secrets, with a mistake in it: the mistake is told, the secret is not.
 #[test]
 fn mistakes_in_settings_do_not_quote_secrets() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
     let wrong = settings
         .replace("client_secret_file = \"client\"", &format!("client_secret = \"{CLIENT_SECRET}\"\nrealmm = 3"));
@@ -196,35 +195,29 @@ fn assert_clean(text: &str, place: &str) {
 
 #[test]
 fn hostile_text_reaches_no_terminal_raw() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let mut setup = Setup::new(&sandbox).webhook(&receiver);
-    setup.log_level = "trace";
-    let site = setup.install();
-    for number in ["CODE", "FOREIGN", "STATUS", "ORDER", "GAVE-UP", "\u{202e}NUMBER"] {
-        site.track(number, order(&sandbox, number));
-        sandbox.renew(number, None).unwrap();
-    }
+    let site = Site::with(|setup| setup.log_level = "trace");
+    site.renewed_all(&["CODE", "FOREIGN", "STATUS", "ORDER", "GAVE-UP", "\u{202e}NUMBER"]);
     let refused = json!({"code": 71, "message": HOSTILE}).to_string();
-    sandbox.script("CODE", Script::status_body(refused));
-    sandbox.script(
+    site.sandbox.script("CODE", Script::status_body(refused));
+    site.sandbox.script(
         "FOREIGN",
         Script::status_body(json!({"partnerOrderNumber": HOSTILE, "generation": 1, "code": 0}).to_string()),
     );
     let strange = json!({"partnerOrderNumber": "STATUS", "generation": 0, "technicalStatus": HOSTILE, "period": HOSTILE,
                          "expiration_datetime": HOSTILE, "code": 0});
-    sandbox.script("STATUS", Script::status_body(strange.to_string()));
-    sandbox
+    site.sandbox.script("STATUS", Script::status_body(strange.to_string()));
+    site.sandbox
         .script("ORDER-1", Script::order_body(json!({"responseCode": 1051, "responseMessage": HOSTILE}).to_string()));
-    sandbox
+    site.sandbox
         .script("GAVE-UP-1", Script::order_body(json!({"responseCode": 1062, "responseMessage": HOSTILE}).to_string()));
     let daemon = Daemon::spawn(&site);
-    let failed = [receiver.next_message(), receiver.next_message()]
+    let failed = [site.next_message(), site.next_message()]
         .into_iter()
         .find(|message| message.data()["reason"] == "refused")
         .expect("one of them is given up");
     let told = failed.data()["provider_message"].as_str().unwrap().to_owned();
     assert!(!told.contains(char::is_control), "{told:?}");
-    crate::harness::eventually("all are asked", || {
+    eventually("all are asked", || {
         (site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_asked_at IS NOT NULL") == 6).then_some(())
     });
     daemon.terminate();
@@ -259,26 +252,16 @@ fn hostile_text_reaches_no_terminal_raw() {
 #[test]
 fn no_variant_leaks_its_keys() {
     use Variant::*;
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let mut setup = Setup::new(&sandbox).webhook(&receiver);
-    setup.log_level = "trace";
-    let site = setup.install();
+    let site = Site::with(|setup| setup.log_level = "trace");
     let mut keys = Vec::new();
     for variant in [PlainKey, SeveralSerials, Steam, KeyFile, UnknownEncoding, SeveralLines, NoIds, ForeignIds] {
         let number = format!("V-{variant:?}");
-        let ids = crate::harness::new_order(
-            &sandbox,
-            renewald::sandbox::nexway_connect::NewOrder {
-                variant,
-                ..renewald::sandbox::nexway_connect::NewOrder::new(&*number)
-            },
-        );
-        site.track(&number, ids[0]);
-        sandbox.renew(&number, None).unwrap();
-        keys.extend(sandbox.expected_keys(&format!("{number}-1"), ids[0]));
+        let ids = site.place(NewOrder { variant, ..NewOrder::new(&*number) });
+        site.renew(&number);
+        keys.extend(site.sandbox.expected_keys(&format!("{number}-1"), ids[0]));
     }
     assert!(keys.len() >= 8);
     let finished = site.start(&["once", "-vvv", "--max-time", "3s"]).wait();
-    assert_eq!(receiver.messages().len(), 7, "{}", finished.stderr);
+    assert_eq!(site.messages().len(), 7, "{}", finished.stderr);
     assert_none(&keys, &finished.stderr, "the log");
 }

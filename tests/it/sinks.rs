@@ -4,32 +4,26 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
-use crate::harness::{DAY, HOUR, Setup, Site, eventually, keys_of, numbers, order, sandbox};
-use renewald::sandbox::nexway_connect::Sandbox;
+use crate::harness::{DAY, Daemon, HOUR, Installation, Site, Work, eventually, keys_of, number, numbered, numbers};
 
 /// So many subscriptions `A0`, `A1`, …, each renewed once, tracked.
-fn renewed(sandbox: &Sandbox, site: &Site, count: usize) {
-    for n in 0..count {
-        let number = format!("A{n}");
-        site.track(&number, order(sandbox, &number));
-        sandbox.renew(&number, None).unwrap();
-    }
+fn renewed(site: &Site, count: usize) {
+    site.renewed_all(&numbered("A", count));
 }
 
-fn attempts(site: &Site) -> Vec<i64> {
+fn attempts(site: &Installation) -> Vec<i64> {
     let list: String = site.value("SELECT group_concat(attempts) FROM (SELECT attempts FROM dispatches ORDER BY id)");
     list.split(',').map(|n| n.parse().unwrap()).collect()
 }
 
 #[test]
 fn while_a_receiver_is_down_messages_wait_and_lose_no_attempt() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    renewed(&sandbox, &site, 2);
-    sandbox.renew("A0", None).unwrap();
-    let address = receiver.stop();
+    let site = Site::new();
+    renewed(&site, 2);
+    site.renew("A0");
+    let address = site.receiver.stop();
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     work.sweep(start);
     for days in 0..100 {
         let report = work.relay(start + days * DAY);
@@ -48,46 +42,43 @@ fn while_a_receiver_is_down_messages_wait_and_lose_no_attempt() {
 
 #[test]
 fn a_daemon_delivers_by_itself_once_the_receiver_is_back() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    renewed(&sandbox, &site, 2);
-    let address = receiver.stop();
-    let daemon = crate::harness::Daemon::spawn(&site);
+    let site = Site::new();
+    renewed(&site, 2);
+    let address = site.receiver.stop();
+    let daemon = Daemon::spawn(&site);
     eventually("the sink is seen to be down", || (site.value::<i64>("SELECT count(*) FROM sinks") > 0).then_some(()));
     let receiver = FakeReceiver::start_at(address);
-    let mut arrived = [receiver.next_message(), receiver.next_message()].map(|m| crate::harness::number(&m));
+    let mut arrived = [receiver.next_message(), receiver.next_message()].map(|m| number(&m));
     arrived.sort();
     assert_eq!(arrived, ["A0-1", "A1-1"]);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
 }
 
 #[test]
 fn a_receiver_that_asks_for_time_is_given_it() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::that_answers(Answer::RetryAfter(429, "7200".to_owned())));
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    renewed(&sandbox, &site, 1);
+    let site = Site::new();
+    site.receiver.answer(Answer::RetryAfter(429, "7200".to_owned()));
+    renewed(&site, 1);
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     work.pass(start);
-    assert_eq!(receiver.messages().len(), 1);
+    assert_eq!(site.messages().len(), 1);
     work.relay(start + HOUR);
-    assert_eq!(receiver.messages().len(), 1, "too early");
-    receiver.answer(Answer::Status(200));
+    assert_eq!(site.messages().len(), 1, "too early");
+    site.receiver.answer(Answer::Status(200));
     work.relay(start + 3 * HOUR);
-    assert_eq!(receiver.messages().len(), 2);
-    assert_eq!(receiver.messages()[0].body, receiver.messages()[1].body, "byte for byte the same");
+    assert_eq!(site.messages().len(), 2);
+    assert_eq!(site.messages()[0].body, site.messages()[1].body, "byte for byte the same");
 }
 
 #[test]
 fn a_message_refused_for_ever_holds_up_no_other_subscription() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    receiver.answer_to("A1-1", Answer::Status(400));
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    renewed(&sandbox, &site, 4);
-    sandbox.renew("A1", None).unwrap();
+    let site = Site::new();
+    site.receiver.answer_to("A1-1", Answer::Status(400));
+    renewed(&site, 4);
+    site.renew("A1");
     let mut work = site.work();
-    let start = sandbox.now();
+    let start = site.now();
     let (_, report) = work.pass(start);
     assert_eq!(report.delivered, 3);
     assert!(!report.blocked, "it is the message's trouble");
@@ -96,23 +87,22 @@ fn a_message_refused_for_ever_holds_up_no_other_subscription() {
     while work.relay(start + days * DAY).dead == 0 {
         days += 1;
         assert!(days < 200, "it is given up some day");
-        assert!(!numbers(&receiver.messages()).contains(&"A1-2".to_owned()), "the later one waits for the earlier");
+        assert!(!site.numbers().contains(&"A1-2".to_owned()), "the later one waits for the earlier");
     }
     assert!(days >= 30, "given up after {days} days");
     work.relay(start + days * DAY);
-    assert!(numbers(&receiver.messages()).contains(&"A1-2".to_owned()), "the dead hold up nobody");
-    assert_eq!(site.value::<i64>("SELECT count(*) FROM dispatches WHERE state = 'delivered'"), 4);
+    assert!(site.numbers().contains(&"A1-2".to_owned()), "the dead hold up nobody");
+    assert_eq!(site.delivered(), 4);
 }
 
 #[test]
 fn one_message_that_breaks_the_receiver_does_not_block_the_sink_for_ever() {
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    receiver.answer_to("A1-1", Answer::Status(500));
-    let site = Setup::new(&sandbox).webhook(&receiver).install();
-    renewed(&sandbox, &site, 12);
+    let site = Site::new();
+    site.receiver.answer_to("A1-1", Answer::Status(500));
+    renewed(&site, 12);
     let mut work = site.work();
-    let start = sandbox.now();
-    let minutes = |work: &mut crate::harness::Work, from, count| {
+    let start = site.now();
+    let minutes = |work: &mut Work, from, count| {
         (0..count)
             .map(|n| work.relay(from + n * HOUR / 60))
             .fold((0, 0), |sum, r| (sum.0 + r.delivered, sum.1 + r.dead))
@@ -121,31 +111,28 @@ fn one_message_that_breaks_the_receiver_does_not_block_the_sink_for_ever() {
     assert_eq!(minutes(&mut work, start, 20), (11, 0));
     // What comes later is not held up either; its success shows that the trouble is the message's.
     for day in 1..10 {
-        sandbox.renew("A5", None).unwrap();
+        site.renew("A5");
         work.sweep(start + day * DAY);
         assert_eq!(minutes(&mut work, start + day * DAY, 8), (1, 0), "day {day}");
     }
     let counted = *attempts(&site).iter().max().unwrap();
     assert!(counted >= 5, "{counted} attempts against the message");
-    receiver.answer_to("A1-1", Answer::Status(200));
+    site.receiver.answer_to("A1-1", Answer::Status(200));
     assert_eq!(minutes(&mut work, start + 11 * DAY, 8), (1, 0));
 }
 
 #[test]
 fn a_dead_sink_holds_up_no_other_sink() {
-    let (sandbox, alive) = (sandbox(), FakeReceiver::start());
     let dead = FakeReceiver::that_never_answers();
-    let site = Setup::new(&sandbox)
-        .with(|setup| setup.sink_timeout = "1s")
-        .webhook_named("alive", &alive, "")
-        .webhook_named("dead", &dead, "")
-        .install();
-    renewed(&sandbox, &site, 2);
-    let daemon = crate::harness::Daemon::spawn(&site);
-    alive.next_message();
-    alive.next_message();
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    let site = Site::with(|setup| {
+        setup.sink_timeout = "1s";
+        setup.set_webhook("dead", &dead, "");
+    });
+    renewed(&site, 2);
+    let daemon = Daemon::spawn(&site);
+    site.next_message();
+    site.next_message();
+    daemon.drain();
     // And at another day the other one gets the same messages.
     let back = FakeReceiver::start_at(dead.stop());
     site.let_pass(DAY);
@@ -155,20 +142,17 @@ fn a_dead_sink_holds_up_no_other_sink() {
         ids.sort();
         ids
     };
-    assert_eq!(ids(&back), ids(&alive));
+    assert_eq!(ids(&back), ids(&site.receiver));
 }
 
 #[test]
 fn a_sink_gets_its_territories_and_events_only() {
-    let (sandbox, receiver, failures) = (sandbox(), FakeReceiver::start(), FakeReceiver::start());
-    let site = Setup::new(&sandbox)
-        .webhook(&receiver)
-        .webhook_named("failures", &failures, "events = [\"renewal.failed\"]")
-        .install();
-    renewed(&sandbox, &site, 2);
-    sandbox.script("A1-1", renewald::sandbox::nexway_connect::Script::codes([1062]));
-    site.work().pass(sandbox.now());
-    assert_eq!(receiver.messages().len(), 2);
+    let failures = FakeReceiver::start();
+    let site = Site::with(|setup| setup.set_webhook("failures", &failures, "events = [\"renewal.failed\"]"));
+    renewed(&site, 2);
+    site.sandbox.script("A1-1", renewald::sandbox::nexway_connect::Script::codes([1062]));
+    site.work().pass(site.now());
+    assert_eq!(site.messages().len(), 2);
     assert_eq!(numbers(&failures.messages()), ["A1-1"]);
 }
 
@@ -178,15 +162,13 @@ fn lines(path: &std::path::Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn the_file_sink_appends_through_rotation_and_after_a_torn_line() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).sink("archive", "kind = \"file\"\npath = \"renewals.jsonl\"").install();
-    let id = order(&sandbox, "A");
-    site.track("A", id);
+    let site = Site::with_sink("archive", "kind = \"file\"\npath = \"renewals.jsonl\"");
+    let id = site.order("A");
     let path = site.path("renewals.jsonl");
-    let start = sandbox.now();
+    let start = site.now();
     let mut work = site.work();
     let mut renew = |n: u32| {
-        sandbox.renew("A", None).unwrap();
+        site.renew("A");
         work.pass(start + n * 5 * HOUR);
     };
     renew(1);
@@ -211,15 +193,14 @@ fn the_file_sink_appends_through_rotation_and_after_a_torn_line() {
     assert_eq!(all.len(), 3, "{text}");
     assert_eq!(all[1], "{\"torn");
     let last: serde_json::Value = serde_json::from_str(all[2]).unwrap();
-    assert_eq!(keys_of(&last), sandbox.expected_keys("A-5", id));
+    assert_eq!(keys_of(&last), site.sandbox.expected_keys("A-5", id));
     assert!(text.ends_with('\n'));
 }
 
 #[test]
 fn stdout_gets_a_line_per_message_and_stderr_the_words() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).sink("out", "kind = \"stdout\"").install();
-    renewed(&sandbox, &site, 3);
+    let site = Site::with_sink("out", "kind = \"stdout\"");
+    renewed(&site, 3);
     let finished = site.catch_up();
     let messages: Vec<serde_json::Value> =
         finished.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

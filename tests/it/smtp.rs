@@ -3,11 +3,12 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
-use renewald::sandbox::nexway_connect::{NewOrder, Sandbox, Script, Variant};
+use renewald::sandbox::nexway_connect::{NewOrder, Script, Variant};
 use serde_json::json;
 
-use crate::harness::{Daemon, Finished, HOUR, Setup, Site, Track, eventually, new_order, order, sandbox};
-use crate::queued::{assert_complete, delivered, documented_example, thousand, wait_for_delivered};
+use crate::harness::{Daemon, Finished, HOUR, Installation, Setup, Site, Track, eventually};
+use crate::nexway_connect::new_order;
+use crate::queued::{assert_complete, documented_example, thousand, wait_for_delivered};
 use crate::servers::authority::Authority;
 use crate::servers::smtp::{Mail, Smtp};
 
@@ -15,10 +16,15 @@ const PASSWORD: &str = "CANARY-smtp-password";
 const FROM: &str = "from = \"Acme <licences@acme.example>\"\n";
 const TO: &str = "to = \"{metadata.email}\"\n";
 
-fn setup(sandbox: &Sandbox, table: &str) -> Setup {
-    let mut setup = Setup::new(sandbox).sink("mail", &format!("kind = \"smtp\"\n{table}"));
-    setup.log_level = "trace";
-    setup
+fn site(table: &str) -> Site {
+    Site::without_sink_and(|setup| {
+        setup.log_level = "trace";
+        set(setup, table);
+    })
+}
+
+fn set(setup: &mut Setup, table: &str) {
+    setup.set_sink("mail", &format!("kind = \"smtp\"\n{table}"));
 }
 
 /// In plain text, to the address in the metadata.
@@ -27,10 +33,10 @@ fn plain(server: &Smtp, more: &str) -> String {
 }
 
 /// Tracks a subscription that was renewed once.
-fn renewed(sandbox: &Sandbox, site: &Site, number: &str, metadata: &str) -> i64 {
-    let id = order(sandbox, number);
-    site.track_all([Track { metadata, ..Track::new(number, id) }]);
-    sandbox.renew(number, None).unwrap();
+fn renewed(site: &Site, number: &str, metadata: &str) -> i64 {
+    let id = site.order_as(number, |track| Track { metadata, ..track });
+
+    site.renew(number);
     id
 }
 
@@ -38,16 +44,16 @@ fn to(address: &str) -> String {
     json!({"email": address}).to_string()
 }
 
-fn secret(site: &Site, name: &str, secret: &str) {
+fn secret(site: &Installation, name: &str, secret: &str) {
     fs::write(site.path("secrets").join(name), secret).unwrap();
 }
 
-fn last_error(site: &Site) -> String {
+fn last_error(site: &Installation) -> String {
     site.value("SELECT coalesce((SELECT last_error FROM sinks), '')")
 }
 
 /// `state attempts error` of each subscription's dispatch.
-fn states(site: &Site) -> Vec<String> {
+fn states(site: &Installation) -> Vec<String> {
     site.texts(
         "SELECT partner_order_number || ' ' || d.state || ' ' || d.attempts || ' ' || coalesce(d.last_error, '')
          FROM dispatches d JOIN subscriptions s ON s.id = d.subscription ORDER BY partner_order_number, d.id",
@@ -71,12 +77,11 @@ fn the_readmes_example_mails_the_keys() {
     let options = json!({"user": "licences@acme.example", "password": PASSWORD,
                          "certificate": authority.file("server.pem"), "key": authority.file("server.key")});
     let Some(server) = Smtp::with(options) else { return };
-    let sandbox = sandbox();
     let example = documented_example("smtp").replace("mail.acme.example", "localhost");
     let addresses = format!("port = {}\nca_file = \"{}\"\n", server.port(), authority.file("authority.pem"));
-    let site = setup(&sandbox, &(example.replace("kind = \"smtp\"\n", "") + &addresses)).install();
+    let site = site(&(example.replace("kind = \"smtp\"\n", "") + &addresses));
     secret(&site, "smtp-password", PASSWORD);
-    let id = renewed(&sandbox, &site, "A", &to("customer@example.com"));
+    let id = renewed(&site, "A", &to("customer@example.com"));
     let checked = site.command(&["check", "--online"]).expect_code(0);
     assert!(checked.stdout.contains("sink mail: would take messages"), "{checked:?}");
     let finished = site.catch_up();
@@ -105,7 +110,7 @@ fn the_readmes_example_mails_the_keys() {
     assert_eq!(mail.header("Subject"), "Your renewal A-1");
     assert_eq!(site.texts("SELECT id FROM messages").len(), 1);
     assert!(site.texts("SELECT CAST(body AS TEXT) FROM messages")[0].contains(mail.id()), "{mail:?}");
-    let keys = sandbox.expected_keys("A-1", id);
+    let keys = site.sandbox.expected_keys("A-1", id);
     let text = mail.text.as_deref().unwrap();
     assert!(keys.iter().all(|key| text.contains(key)), "{text}");
     let mut canaries: Vec<_> = keys.iter().map(String::as_str).collect();
@@ -117,20 +122,19 @@ fn the_readmes_example_mails_the_keys() {
 #[test]
 fn a_server_killed_among_a_thousand_messages_loses_none() {
     let Some(mut server) = Smtp::new() else { return };
-    let sandbox = sandbox();
     let text = "subject = \"{{ id }} {{ data.partner_order_number }}\"\ntext = \"{{ data.lines[0].serials[0].data }}\"";
     let table = plain(&server, &format!("{text}\nevents = [\"renewal.ready\"]"));
-    let site = setup(&sandbox, &table).with(|setup| setup.log_level = "info").install();
-    thousand(&sandbox, &site);
+    let site = site(&table);
+    site.change(|setup| setup.log_level = "info");
+    thousand(&site);
     let daemon = Daemon::spawn(&site);
     eventually("some have arrived", || (server.count() >= 50).then_some(()));
     server.stop();
     daemon.wait_for_log("sink is in trouble");
-    assert!(delivered(&site) < 1000, "it was killed among them");
+    assert!(site.delivered() < 1000, "it was killed among them");
     server.start();
     wait_for_delivered(&site, 1000);
-    daemon.terminate();
-    daemon.wait().expect_code(0);
+    daemon.drain();
     let mails = server.mails();
     let arrived: Vec<_> = mails.iter().map(|mail| mail.header("Subject").split_once(' ').unwrap()).collect();
     assert!(mails.iter().all(|mail| mail.header("Subject").starts_with(mail.id())));
@@ -140,15 +144,14 @@ fn a_server_killed_among_a_thousand_messages_loses_none() {
 #[test]
 fn a_refused_recipient_is_final_and_holds_up_nobody() {
     let Some(server) = Smtp::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &plain(&server, "")).install();
-    renewed(&sandbox, &site, "A", &to("nobody@example.com"));
-    renewed(&sandbox, &site, "B", &to("spam@example.com"));
-    renewed(&sandbox, &site, "C", "{}");
-    renewed(&sandbox, &site, "D", &to("no address"));
-    renewed(&sandbox, &site, "E", &to("a@example.com,b@example.com"));
-    let id = renewed(&sandbox, &site, "F", &to("customer@example.com"));
-    sandbox.renew("A", None).unwrap();
+    let site = site(&plain(&server, ""));
+    renewed(&site, "A", &to("nobody@example.com"));
+    renewed(&site, "B", &to("spam@example.com"));
+    renewed(&site, "C", "{}");
+    renewed(&site, "D", &to("no address"));
+    renewed(&site, "E", &to("a@example.com,b@example.com"));
+    let id = renewed(&site, "F", &to("customer@example.com"));
+    site.renew("A");
     let finished = site.start(&["once", "-vvv"]).wait().expect_code(1);
     assert_eq!(
         states(&site),
@@ -163,7 +166,7 @@ fn a_refused_recipient_is_final_and_holds_up_nobody() {
         ]
     );
     assert_eq!(server.count(), 1);
-    let keys = sandbox.expected_keys("F-1", id);
+    let keys = site.sandbox.expected_keys("F-1", id);
     let mut canaries = vec!["nobody@example.com", "spam@example", "no address", "b@example.com", "customer@"];
     canaries.extend(keys.iter().map(String::as_str));
     assert_none(&canaries, &finished);
@@ -173,20 +176,19 @@ fn a_refused_recipient_is_final_and_holds_up_nobody() {
 #[test]
 fn other_refusals_are_the_sinks_trouble() {
     let Some(server) = Smtp::new() else { return };
-    let sandbox = sandbox();
     for (recipient, reason) in
         [("later@example.com", "refused RCPT: 450 4.2.0"), ("relay@example.com", "refused RCPT: 530 5.7.0")]
     {
-        let site = setup(&sandbox, &plain(&server, "")).install();
-        renewed(&sandbox, &site, recipient, &to(recipient));
-        let (_, report) = site.work().pass(sandbox.now());
+        let site = site(&plain(&server, ""));
+        renewed(&site, recipient, &to(recipient));
+        let (_, report) = site.work().pass(site.now());
         assert_eq!((report.dead, report.blocked, last_error(&site).as_str()), (0, true, reason));
         assert_eq!(site.value::<i64>("SELECT attempts FROM dispatches"), 0);
     }
     let Some(unwelcoming) = Smtp::with(json!({"no_sender": true})) else { return };
-    let site = setup(&sandbox, &plain(&unwelcoming, "")).install();
-    renewed(&sandbox, &site, "S", &to("customer@example.com"));
-    let (_, report) = site.work().pass(sandbox.now());
+    let site = site(&plain(&unwelcoming, ""));
+    renewed(&site, "S", &to("customer@example.com"));
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.dead, report.blocked), (0, true));
     let reason = "refused the sender (MAIL FROM): 550 5.7.1 sender <licences@acme.example> is not welcome";
     assert_eq!(last_error(&site), reason);
@@ -216,7 +218,6 @@ fn credentials_and_encryption_are_the_sinks_trouble() {
         )
     };
     let ca = format!("ca_file = \"{}\"\n", authority.file("authority.pem"));
-    let sandbox = sandbox();
     for (n, (server, more, password, reason)) in [
         (&starttls, "", PASSWORD, "no encryption (STARTTLS): invalid peer certificate"),
         (&starttls, ca.as_str(), "wrong", "does not accept user and password: 535 5.7.8"),
@@ -228,10 +229,10 @@ fn credentials_and_encryption_are_the_sinks_trouble() {
     .into_iter()
     .enumerate()
     {
-        let site = setup(&sandbox, &table(server, more)).install();
+        let site = site(&table(server, more));
         secret(&site, "smtp", password);
-        renewed(&sandbox, &site, &format!("N{n}"), &to("customer@example.com"));
-        let (_, report) = site.work().pass(sandbox.now());
+        renewed(&site, &format!("N{n}"), &to("customer@example.com"));
+        let (_, report) = site.work().pass(site.now());
         assert_eq!((report.delivered, report.dead), (u64::from(reason.is_empty()), 0), "{n}: {}", last_error(&site));
         assert!(last_error(&site).starts_with(reason), "{n}: {}", last_error(&site));
         let checked = site.command(&["check", "--online"]).expect_code(i32::from(!reason.is_empty()));
@@ -244,36 +245,35 @@ fn credentials_and_encryption_are_the_sinks_trouble() {
 #[test]
 fn a_server_that_is_down_gets_the_mail_when_it_is_back() {
     let Some(mut server) = Smtp::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &plain(&server, "")).install();
-    renewed(&sandbox, &site, "A", &to("a@example.com"));
+    let site = site(&plain(&server, ""));
+    renewed(&site, "A", &to("a@example.com"));
     let mut work = site.work();
-    assert_eq!(work.pass(sandbox.now()).1.delivered, 1);
+    assert_eq!(work.pass(site.now()).1.delivered, 1);
     // Restarted between two mails: the kept connection is dead, and nobody notices.
     server.stop();
     server.start();
-    sandbox.renew("A", None).unwrap();
-    let (_, report) = work.pass(sandbox.now() + 5 * HOUR);
+    site.renew("A");
+    let (_, report) = work.pass(site.now() + 5 * HOUR);
     assert_eq!((report.delivered, report.blocked), (1, false), "{}", last_error(&site));
     server.stop();
-    sandbox.renew("A", None).unwrap();
-    let (_, report) = work.pass(sandbox.now() + 10 * HOUR);
+    site.renew("A");
+    let (_, report) = work.pass(site.now() + 10 * HOUR);
     assert_eq!((report.delivered, report.blocked), (0, true));
     assert!(last_error(&site).starts_with("could not connect: "), "{}", last_error(&site));
     server.start();
-    assert_eq!(work.relay(sandbox.now() + 11 * HOUR).delivered, 1);
+    assert_eq!(work.relay(site.now() + 11 * HOUR).delivered, 1);
     assert_eq!(server.count(), 3);
 }
 
 #[test]
 fn a_server_that_never_answers_costs_the_timeout() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(); // the kernel connects, and nobody reads
-    let sandbox = sandbox();
     let port = silent.local_addr().unwrap().port();
     let table = format!("kind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\n{FROM}{TO}");
-    let site = Setup::new(&sandbox).with(|setup| setup.sink_timeout = "1s").sink("mail", &table).install();
-    renewed(&sandbox, &site, "A", &to("a@example.com"));
-    let (_, report) = site.work().pass(sandbox.now());
+    let site = Site::with_sink("mail", &table);
+    site.change(|setup| setup.sink_timeout = "1s");
+    renewed(&site, "A", &to("a@example.com"));
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.dead, report.blocked, last_error(&site).as_str()), (0, true, "no answer within 1s"));
     assert_eq!(site.value::<i64>("SELECT attempts FROM dispatches"), 0);
 }
@@ -284,26 +284,25 @@ const HOSTILE: &str =
 #[test]
 fn hostile_text_adds_no_header_and_no_recipient() {
     let Some(server) = Smtp::new() else { return };
-    let sandbox = sandbox();
     let texts = r#"
 subject = "For {{ metadata.name }}: {{ data.lines[0].remark }}"
 text = "{{ metadata.name }}|{{ data.lines[0].remark }}|{{ data.lines[0].serials[0].data }}"
 html = "<p>{{ data.lines[0].remark }}</p>"
 events = ["renewal.ready"]"#;
-    let site = setup(&sandbox, &plain(&server, texts)).install();
-    let id = renewed(&sandbox, &site, "A", &json!({"email": "bob@example.com", "name": HOSTILE}).to_string());
+    let site = site(&plain(&server, texts));
+    let id = renewed(&site, "A", &json!({"email": "bob@example.com", "name": HOSTILE}).to_string());
     let item = json!({"subscriptionId": id, "responseCode": 0, "serials": [{"data": "KEY-1", "encoding": "text", "charset": "utf-8"},
         {"data": "QUFB", "encoding": "base64", "fileName": "../a\r\nX-Evil: 2\".key"}]});
     let line = json!({"productRef": 1, "remark": format!("<script>{HOSTILE}"), "responseCode": 0, "lineItems": [item]});
     let body = json!({"partnerOrderNumber": "A-1", "orderNumber": 1, "orderLines": [line], "responseCode": 0});
-    sandbox.script("A-1", Script::order_body(body.to_string()));
+    site.sandbox.script("A-1", Script::order_body(body.to_string()));
     // Addresses that would say more than an address.
     for (number, email) in
         [("B", "bob@example.com\r\nRCPT TO:<eve@evil.example>"), ("C", "bob@example.com> SIZE=1 <x@example.com")]
     {
-        renewed(&sandbox, &site, number, &to(email));
+        renewed(&site, number, &to(email));
     }
-    let (_, report) = site.work().pass(sandbox.now());
+    let (_, report) = site.work().pass(site.now());
     assert_eq!((report.delivered, report.dead), (1, 2), "{:?}", states(&site));
 
     let [mail] = &server.mails()[..] else { panic!("one mail: {:?}", server.mails()) };
@@ -325,11 +324,10 @@ events = ["renewal.ready"]"#;
 #[test]
 fn licence_files_are_attached() {
     let Some(server) = Smtp::new() else { return };
-    let sandbox = sandbox();
-    let site = setup(&sandbox, &plain(&server, "")).install();
-    let ids = new_order(&sandbox, NewOrder { variant: Variant::KeyFile, ..NewOrder::new("K") });
+    let site = site(&plain(&server, ""));
+    let ids = new_order(&site.sandbox, NewOrder { variant: Variant::KeyFile, ..NewOrder::new("K") });
     site.track_all([Track { metadata: &to("customer@example.com"), ..Track::new("K", ids[0]) }]);
-    sandbox.renew("K", None).unwrap();
+    site.renew("K");
     site.catch_up();
     let mails = server.mails();
     assert_eq!(mails[0].attachments.len(), 1, "{mails:?}");
@@ -338,9 +336,8 @@ fn licence_files_are_attached() {
 
 #[test]
 fn mistakes_in_its_settings_are_named() {
-    let sandbox = sandbox();
+    let site = Site::without_sink();
     let least = format!("host = \"localhost\"\n{FROM}{TO}");
-    let site = Setup::new(&sandbox).install();
     fs::write(site.path("mail.txt"), "Hello\n{% for line in data.lines %}\n{{ line.remark }\n").unwrap();
     for (table, part) in [
         (format!("{FROM}{TO}"), "host: missing; give the mail server's name"),
@@ -359,7 +356,7 @@ fn mistakes_in_its_settings_are_named() {
         (format!("{least}text = \"x\"\ntext_file = \"mail.txt\""), "text: given twice: text and text_file; keep one"),
         (format!("{least}html_file = \"none.html\""), "html_file: "),
     ] {
-        site.configure(&setup(&sandbox, &table));
+        site.change(|setup| set(setup, &table));
         let finished = site.command(&["check"]).expect_code(78);
         assert!(finished.stderr.contains(&format!("sinks.mail.{part}")), "{table}: {}", finished.stderr);
         assert!(
@@ -369,7 +366,7 @@ fn mistakes_in_its_settings_are_named() {
         );
     }
     // Right by itself, but not for every message that comes.
-    site.configure(&setup(&sandbox, &format!("{least}text = \"\"\"one\n{{{{ data.lines[0].remark }}}}\"\"\"")));
+    site.change(|setup| set(setup, &format!("{least}text = \"\"\"one\n{{{{ data.lines[0].remark }}}}\"\"\"")));
     let checked = site.command(&["check"]).expect_code(1);
     assert!(
         checked.stdout.contains("template text:2: ") && checked.stdout.contains("tried on a renewal.failed"),
@@ -377,7 +374,7 @@ fn mistakes_in_its_settings_are_named() {
     );
     site.command(&["once"]).expect_code(78);
     let plain = format!("host = \"mail.example\"\ntls = \"none\"\n{FROM}{TO}");
-    site.configure(&setup(&sandbox, &plain));
+    site.change(|setup| set(setup, &plain));
     let checked = site.command(&["check"]).expect_code(0);
     assert!(checked.stdout.contains("tls: \"none\" sends the password and licence keys in plain text"), "{checked:?}");
 }

@@ -3,18 +3,15 @@
 use renewald::sandbox::nexway_connect::Script;
 use serde_json::{Value, json};
 
-use crate::harness::{DAY, Setup, Track, order, sandbox};
+use crate::harness::{DAY, Site, Track, numbered};
 
 #[test]
 fn status_counts_what_there_is_and_what_is_late() {
-    let sandbox = sandbox();
-    let site = Setup::new(&sandbox).with(|setup| setup.requests_per_second = 5.0).install();
-    for number in ["A", "B", "C"] {
-        site.track(number, order(&sandbox, number));
-    }
-    sandbox.renew("A", None).unwrap();
-    sandbox.renew("B", None).unwrap();
-    sandbox.script("B-1", Script::codes([1051; 4]));
+    let site = Site::without_sink_and(|setup| setup.requests_per_second = 5.0);
+    site.order_all(&["A", "B", "C"]);
+    site.renew("A");
+    site.renew("B");
+    site.sandbox.script("B-1", Script::codes([1051; 4]));
     site.command(&["once", "--max-time", "5s"]);
     site.command(&["untrack", "C"]).expect_code(0);
 
@@ -40,10 +37,9 @@ fn status_counts_what_there_is_and_what_is_late() {
 
 #[test]
 fn beyond_the_budget_those_far_from_their_expiry_are_delayed_not_overdue() {
-    let sandbox = sandbox();
+    let site = Site::without_sink_and(|setup| setup.requests_per_second = 0.001);
     // 86 requests a day, and 50 subscriptions that need 300: each is asked about every 14 hours.
-    let site = Setup::new(&sandbox).with(|setup| setup.requests_per_second = 0.001).install();
-    let numbers: Vec<_> = (0..50).map(|n| format!("N{n}")).collect();
+    let numbers = numbered("N", 50);
     site.track_all(numbers.iter().zip(1..).map(|(number, id)| Track::new(number, id)));
     site.execute(
         "UPDATE subscriptions SET last_asked_at = unixepoch() - 10 * 3600, last_answer_at = unixepoch() - 10 * 3600,
@@ -51,12 +47,12 @@ fn beyond_the_budget_those_far_from_their_expiry_are_delayed_not_overdue() {
          UPDATE subscriptions SET failures = 3 WHERE id = 1;
          UPDATE subscriptions SET last_answer_at = unixepoch() - 20 * 3600 WHERE id = 2",
     );
-    let told: Value = serde_json::from_str(&site.command(&["status", "--json"]).expect_code(0).stdout).unwrap();
+    let told = site.command(&["status", "--json"]).expect_code(0).json();
     let account = &told["providers"]["nexway"];
     assert_eq!((&account["delayed"], &account["overdue"]), (&json!(48), &json!(2)), "{account}");
     assert_eq!(account["load"], "others_wait");
     let listed = |arguments: &[&str]| -> Vec<(String, bool, Option<u64>)> {
-        let page: Value = serde_json::from_str(&site.command(arguments).expect_code(0).stdout).unwrap();
+        let page = site.command(arguments).expect_code(0).json();
         let row = |item: &Value| {
             let number = item["partner_order_number"].as_str().unwrap_or_default().to_owned();
             (number, item["overdue"] == true, item["expected_wait_seconds"].as_u64())

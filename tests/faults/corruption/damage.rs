@@ -6,7 +6,7 @@ use fastrand::Rng;
 use rusqlite::Connection;
 
 use super::Original;
-use crate::harness::Site;
+use crate::harness::Installation;
 
 /// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Damage {
     }
 
     /// Puts the database there, with what has become of it.
-    pub fn inflict(&self, original: &Original, site: &Site) {
+    pub fn inflict(&self, original: &Original, site: &Installation) {
         let (mut database, mut log) = (original.database.clone(), original.log.clone());
         match self {
             Self::Flips(flips) => flips.iter().for_each(|(place, bit)| flip(&mut database, *place, *bit)),

@@ -12,8 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::fake_receiver::FakeReceiver;
-use crate::harness::{DAY, PATIENCE, Setup, Site, order, sandbox};
+use crate::harness::{ACCOUNT, DAY, Installation, PATIENCE, Site, numbered};
 use crate::it::servers::authority::Authority;
 use crate::proxy::Proxy;
 use crate::{Round, Tally, Trial, oracle};
@@ -113,38 +112,35 @@ fn broken(dir: &Path) -> Option<Vec<Broken>> {
 fn run(_: &mut Round) -> Tally {
     let dir = tempfile::tempdir().expect("a directory");
     let Some(broken) = broken(dir.path()) else { return Tally::of(0) };
-    let (sandbox, receiver) = (sandbox(), FakeReceiver::start());
-    let setup = Setup::new(&sandbox).webhook(&receiver);
     let names: Vec<_> = broken.iter().map(|one| one.name).collect();
     let ca = dir.path().join("ours/authority.pem").display().to_string();
-    let site =
-        setup.clone().with(|setup| setup.more = broken.iter().map(|one| table(one, &ca, None)).collect()).install();
-    track(&sandbox, &site, "nexway");
-    names.iter().for_each(|name| track(&sandbox, &site, name));
+    let site = Site::with(|setup| setup.more = broken.iter().map(|one| table(one, &ca, None)).collect());
+    track(&site, ACCOUNT);
+    names.iter().for_each(|name| track(&site, name));
     let resolver = dir.path().join("resolv.conf").display().to_string();
     std::fs::write(&resolver, "nameserver 127.53.53.53\noptions timeout:1 attempts:1\n").expect("a file");
     for run in 1..=RUNS {
         let starter = ["unshare", "--mount", "sh", "-c", WITHOUT_RESOLVER, &resolver];
         let finished = site.start_through(&starter, &["once"]).wait().expect_code(0);
         assert!(!finished.stderr.contains("panicked"), "{finished:?}");
-        assert_eq!(receiver.messages().len(), run * SUBSCRIPTIONS, "those of the one that is well are delivered");
-        (0..SUBSCRIPTIONS).for_each(|n| sandbox.renew(&format!("nexway-{n}"), None).expect("an order"));
+        assert_eq!(site.messages().len(), run * SUBSCRIPTIONS, "those of the one that is well are delivered");
+        (0..SUBSCRIPTIONS).for_each(|n| site.renew(&format!("{ACCOUNT}-{n}")));
         site.let_pass(DAY);
     }
     let cases: usize = broken.iter().map(|one| judge(one, &site)).sum();
     // No two accounts may have the same address.
-    let api = sandbox.api_url().replace("http://", "").replace("/connect", "").parse().expect("an address");
+    let api = site.sandbox.api_url().replace("http://", "").replace("/connect", "").parse().expect("an address");
     let ways: Vec<_> = broken.iter().map(|_| Proxy::to(api)).collect();
-    let mended = broken.iter().zip(&ways).map(|(one, way)| table(one, &ca, Some((way, &sandbox))));
+    let mended = broken.iter().zip(&ways).map(|(one, way)| table(one, &ca, Some((way, &*site.sandbox))));
     let mended = mended.collect();
-    site.configure(&setup.with(|setup| setup.more = mended));
+    site.change(|setup| setup.more = mended);
     oracle::finish(&site);
-    let held = oracle::judge(&sandbox, &site, &receiver.messages());
+    let held = oracle::judge(&site, &site.messages());
     Tally::of(cases as u64).count("renewals", held.renewals)
 }
 
 /// It was tried often enough, in vain, and the store says why.
-fn judge(broken: &Broken, site: &Site) -> usize {
+fn judge(broken: &Broken, site: &Installation) -> usize {
     let Broken { name, says, front, .. } = broken;
     let of = format!("FROM subscriptions WHERE provider = '{name}'");
     let told = site.texts(&format!("SELECT last_outcome || ': ' || last_detail {of}"));
@@ -159,12 +155,8 @@ fn judge(broken: &Broken, site: &Site) -> usize {
     failures as usize
 }
 
-fn track(sandbox: &Sandbox, site: &Site, provider: &str) {
-    for n in 0..SUBSCRIPTIONS {
-        let number = format!("{provider}-{n}");
-        site.track(&number, order(sandbox, &number));
-        sandbox.renew(&number, None).expect("an order");
-    }
+fn track(site: &Site, provider: &str) {
+    site.renewed_all(&numbered(&format!("{provider}-"), SUBSCRIPTIONS));
     site.execute(&format!(
         "UPDATE subscriptions SET provider = '{provider}' WHERE partner_order_number LIKE '{provider}-%'"
     ));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{TIMEOUT, Trouble};
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
-use crate::harness::{Setup, Site};
+use crate::harness::{Installation, Setup};
 use crate::it::servers::authority::Authority;
 use crate::it::servers::nats::Nats;
 use crate::it::servers::rabbitmq::{self, RabbitMq, Vhost};
@@ -138,10 +138,10 @@ impl Stand {
     }
 
     /// The tables of all sinks.
-    pub fn sinks(&self, setup: Setup, trouble: Option<Trouble>) -> Setup {
+    pub fn set_sinks(&self, setup: &mut Setup, trouble: Option<Trouble>) {
         let is = |wanted| trouble == Some(wanted);
         let password = if is(Trouble::Unauthorized) { "wrong" } else { "right" };
-        self.kinds().fold(setup, |setup, kind| {
+        for kind in self.kinds() {
             let address = self.proxy(kind).map(|proxy| proxy.address().to_string()).unwrap_or_default();
             let table = match kind {
                 Kind::Webhook => format!("url = \"http://{address}/hooks\"\nsigning_secret_file = \"signing\""),
@@ -157,15 +157,17 @@ impl Stand {
                      subject = \"renewals.{{territory}}\""
                 ),
                 Kind::Redis => {
-                    format!("url = \"redis://{address}\"\npassword_file = \"{password}\"\nstream = \"renewals:{{territory}}\"")
+                    format!(
+                        "url = \"redis://{address}\"\npassword_file = \"{password}\"\nstream = \"renewals:{{territory}}\""
+                    )
                 }
                 Kind::Smtp => self.mail(&address, trouble),
                 Kind::Exec => "command = [\"DIR/deliver\"]".to_owned(),
                 Kind::File if is(Trouble::Down) => "path = \"DIR/missing/messages.jsonl\"".to_owned(),
                 Kind::File => "path = \"DIR/messages.jsonl\"".to_owned(),
             };
-            setup.sink(kind.name(), &format!("kind = \"{}\"\n{table}", kind.name()))
-        })
+            setup.set_sink(kind.name(), &format!("kind = \"{}\"\n{table}", kind.name()));
+        }
     }
 
     fn mail(&self, address: &str, trouble: Option<Trouble>) -> String {
@@ -186,7 +188,7 @@ impl Stand {
 
     /// Secrets and the command, and absolute paths in the settings. A process of its own writes the command: what a thread
     /// of ours starts meanwhile would hold the file open for writing, and the kernel starts no such file.
-    pub fn equip(&self, site: &Site) {
+    pub fn equip(&self, site: &Installation) {
         let dir = site.path("").display().to_string();
         let dir = dir.trim_end_matches('/');
         let settings = fs::read_to_string(site.path("renewald.toml")).expect("settings");
@@ -201,12 +203,12 @@ impl Stand {
         }
     }
 
-    fn mode(&self, site: &Site, mode: &str) {
+    fn mode(&self, site: &Installation, mode: &str) {
         fs::write(site.path("mode"), mode).expect("a file");
         fs::write(site.path("struck"), "").expect("a file");
     }
 
-    pub fn begin(&self, trouble: Trouble, site: &Site) {
+    pub fn begin(&self, trouble: Trouble, site: &Installation) {
         let late = TIMEOUT + Duration::from_millis(500);
         for (kind, proxy) in &self.proxies {
             proxy.set(match trouble {
@@ -237,7 +239,7 @@ impl Stand {
         }
     }
 
-    pub fn end(&self, trouble: Trouble, site: &Site) {
+    pub fn end(&self, trouble: Trouble, site: &Installation) {
         self.mode(site, "well");
         self.proxies.iter().for_each(|(_, proxy)| {
             proxy.set(Way::Closed); // nothing of the trouble stays
@@ -257,7 +259,7 @@ impl Stand {
     }
 
     /// How often it has suffered, as far as anybody can tell.
-    pub fn struck(&self, kind: Kind, site: &Site) -> usize {
+    pub fn struck(&self, kind: Kind, site: &Installation) -> usize {
         let sink = kind.name();
         let told: i64 = site.value(&format!(
             "SELECT (SELECT count(*) FROM sinks WHERE sink = '{sink}' AND failures > 0)
@@ -303,7 +305,7 @@ fn lines(path: &Path) -> Vec<String> {
 
 impl Stand {
     /// Everything that this sink has got, in its order. `whole` has the messages themselves, for who keeps less of them.
-    pub fn received(&self, kind: Kind, site: &Site, whole: &[Received]) -> Vec<Received> {
+    pub fn received(&self, kind: Kind, site: &Installation, whole: &[Received]) -> Vec<Received> {
         let of_body = |body: &str| {
             let event: Value = serde_json::from_str(body).expect("a message is JSON");
             received(event["id"].as_str().expect("an id"), body)
