@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use renewald::choice::{Choice, Lane, Waiting, Want};
 use renewald::clock::Clock;
-use renewald::provider::nexway_connect::convention::CONVENTION;
+use renewald::provider::Kind;
 use renewald::renewal::poll::{self, Look};
 use renewald::renewal::{Rules, Subscription};
 use renewald::store::{Access, DuePage, DueRenewal, PollRecord, Settled, Settlement, Store};
@@ -102,7 +102,7 @@ struct Simulation<'a> {
     random: Random,
     truths: Vec<Truth>,
     choice: Choice,
-    lanes: [Queue<Subscription>; 3],
+    lanes: [Queue<Subscription>; Lane::ALL.len()],
     renewals: Queue<DueRenewal>,
     unwritten: Vec<PollRecord>,
     page: usize,
@@ -181,10 +181,12 @@ impl<'a> Simulation<'a> {
                 order_data: !self.renewals.rows.is_empty(),
                 urgent: waits(Lane::Urgent),
                 other: waits(Lane::Other),
+                ..Waiting::default()
             };
             match self.choice.next(waiting) {
                 Some(Want::Poll(lane)) => self.poll(lane),
                 Some(Want::OrderData) => self.order_data().await,
+                Some(Want::Shop | Want::Feed) => unreachable!("nobody waits for these"),
                 None => {
                     self.now = look_again;
                     continue;
@@ -250,8 +252,14 @@ impl<'a> Simulation<'a> {
         let truth = &self.truths[at];
         let (answer, now) = (Ok(truth.sighting()), timestamp(self.now));
         let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
-        let decision = poll::decide(look, &self.rules, &CONVENTION);
-        let record = PollRecord { before, after: decision.after, renewals: decision.renewals, messages: Vec::new() };
+        let decision = poll::decide(look, &self.rules, Kind::NexwayConnect.convention());
+        let record = PollRecord {
+            before,
+            after: decision.after,
+            renewals: decision.renewals,
+            had: Vec::new(),
+            messages: Vec::new(),
+        };
         self.unwritten.push(record);
     }
 

@@ -26,6 +26,11 @@ pub fn messages(count: usize) -> Vec<Message> {
     (1..=count).map(|id| message(id as i64)).collect()
 }
 
+/// The rows are counted as the subscriptions are.
+fn id(subscription_id: &str) -> i64 {
+    subscription_id.parse().expect("a number")
+}
+
 fn order_number(id: i64) -> String {
     format!("PARTNER{id}")
 }
@@ -154,11 +159,11 @@ async fn queue(store: &Store, messages: &[Message]) {
     let about: Vec<_> = messages.iter().map(|message| message.about().expect("a subscription")).collect();
     let new = about
         .iter()
-        .map(|about| tracked::subscription(about.partner_order_number.clone(), about.subscription_id, None));
+        .map(|about| tracked::subscription(about.partner_order_number.clone(), id(&about.subscription_id), None));
     let now = Timestamp::now();
     store.track(new.collect(), false, now).await.expect("tracked");
     // In a new file rows are numbered as they are added, like the subscriptions of the messages.
-    let filter = ListFilter { after: about[0].subscription_id - 1, limit: PAGE, ..ListFilter::default() };
+    let filter = ListFilter { after: id(&about[0].subscription_id) - 1, limit: PAGE, ..ListFilter::default() };
     let rows = store.list(filter, now).await.expect("a page").items;
     let records = rows.into_iter().zip(messages).map(|(row, message)| {
         let before = row.subscription;
@@ -167,10 +172,11 @@ async fn queue(store: &Store, messages: &[Message]) {
             subscription: before.row,
             territory: before.territory.clone(),
             generation: 1,
-            keys_hash: keys_hash(&delivery(before.subscription_id)),
+            reference: String::new(),
+            keys_hash: keys_hash(&delivery(id(&before.subscription_id))),
             sinks: vec![SINK.to_owned()],
         };
-        PollRecord { after: before.clone(), before, renewals: vec![], messages: vec![new] }
+        PollRecord { after: before.clone(), before, renewals: vec![], had: vec![], messages: vec![new] }
     });
     store.record_polls(records.collect(), now).await.expect("queued");
 }

@@ -323,7 +323,7 @@ fn the_demo_tells_of_a_happy_end() {
 
 #[test]
 fn an_unknown_kind_of_provider_is_answered_with_the_known_ones() {
-    let site = Setup::new(&sandbox()).install();
+    let site = Site::without_sink();
     for command in ["demo", "sandbox"] {
         let finished = site.command(&[command, "--kind", "nexway"]).expect_code(64);
         assert!(finished.stderr.contains("nexway-connect"), "{finished:?}");

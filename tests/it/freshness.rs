@@ -6,7 +6,6 @@ use std::time::Duration;
 use renewald::budget::Budget;
 use renewald::clock::Timestamp;
 use renewald::daemon;
-use renewald::provider::nexway_connect::convention::CONVENTION;
 use renewald::renewal::Rules;
 use renewald::sandbox::nexway_connect::{Endpoint, ErrorBody, Fault, FaultKind, Request, Sandbox};
 use renewald::settings::Settings;
@@ -133,8 +132,12 @@ fn sweeper(site: &Installation, budget: Budget) -> Sweeper<renewald::provider::C
     let provider = &settings.providers["nexway"];
     let client = daemon::client("nexway", provider, budget.clone()).expect("a client");
     let rules = Rules::from_settings(&settings);
-    let account =
-        Account { name: "nexway".to_owned(), concurrency: provider.concurrency, rules, convention: &CONVENTION };
+    let account = Account {
+        name: "nexway".to_owned(),
+        concurrency: provider.concurrency,
+        rules,
+        convention: provider.kind.convention(),
+    };
     Sweeper::new(store, client, budget, account, settings, Bells::default())
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
+use renewald::provider::Kind;
 use renewald::sandbox::nexway_connect::Sandbox;
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Metadata, NewSubscription, Store};
@@ -88,7 +89,7 @@ pub fn about(messages: &[Received], id: impl ToString) -> Vec<Received> {
 
 /// An id as messages, the API and `--json` show it.
 pub fn shown(id: i64) -> Value {
-    id.into()
+    id.to_string().into()
 }
 
 /// A provider of a test's own, at which an account can be opened.
@@ -255,10 +256,12 @@ impl<'a> Track<'a> {
     pub fn subscription(self) -> NewSubscription {
         NewSubscription {
             provider: ACCOUNT.to_owned(),
+            convention: Kind::NexwayConnect.convention(),
             territory: self.territory.to_owned(),
             partner_order_number: self.number.to_owned(),
-            subscription_id: self.id.parse().expect("a number"),
+            subscription_id: self.id,
             generation: self.generation,
+            known: Vec::new(),
             expires_at: self.expires_at,
             metadata: Some(Metadata::parse(self.metadata).expect("a JSON object")),
             tracked_by: "track",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use renewald::clock::Timestamp;
-use renewald::sandbox::{NewOrder, Options, Sandbox, Switches};
+use renewald::sandbox::nexway_connect::{self as fake, NewOrder, Options, Sandbox, Switches};
 use serde_json::Value;
 
 use crate::harness::{Account, Provider, Setup, Site, Track, id_of};
@@ -11,12 +11,13 @@ use crate::harness::{Account, Provider, Setup, Site, Track, id_of};
 /// A provider without rate limit whose clock stands still at the present.
 pub fn sandbox() -> Sandbox {
     let switches = Switches { rate_limit: 0, ..Switches::default() };
-    Sandbox::start(Options { speed: 0.0, switches, ..Options::default() }).expect("free ports")
+    let account = fake::Account { switches, ..fake::Account::default() };
+    Sandbox::start(Options { speed: 0.0, account, ..Options::default() }).expect("free ports")
 }
 
 /// An account where the API and the token service are at these addresses.
 pub fn account(name: &str, api_url: &str, iam_url: &str) -> Account {
-    let Options { client_secret, territories, .. } = Options::default();
+    let fake::Account { client_secret, territories, .. } = fake::Account::default();
     let names = territories.keys().cloned().collect();
     let client = ("client".to_owned(), client_secret);
     Account {

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use renewald::sandbox::nexway_connect::{
-    Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Options, Sandbox, Script, Switches, Variant,
+    Account, Endpoint, ErrorBody, Fault, FaultKind, NewOrder, Options, Sandbox, Script, Switches, Variant,
 };
 use serde_json::json;
 
@@ -151,15 +151,7 @@ fn settings_and_messages_show_nothing_by_debug() {
     let store = renewald::store::Store::open(&site.database(), renewald::store::Access::Command).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let shown = runtime.block_on(async {
-        let found = store
-            .find(renewald::store::Named {
-                name: "A".to_owned(),
-                subscription_id: None,
-                provider: None,
-                territory: None,
-            })
-            .await
-            .unwrap();
+        let found = store.find(renewald::store::Named::new("A", [])).await.unwrap();
         let dispatches =
             store.dispatches(renewald::store::QueueFilter { limit: 10, ..Default::default() }).await.unwrap();
         format!("{found:?} {dispatches:?}")
