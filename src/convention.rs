@@ -18,6 +18,9 @@ pub struct Convention {
     pub reference: Option<fn(original: &str, generation: i64) -> String>,
     /// 0, the first purchase; -1 where there may be a trial before it.
     pub lowest_generation: i64,
+    /// Reads the provider's answer to a created order, where that names subscriptions; the error says why it does not.
+    pub created: Option<fn(&str) -> Result<Created, String>>,
+    pub advice: Advice,
     /// While order data is awaited the provider wants no polls of that subscription.
     pub rests_while_waiting: bool,
 }
@@ -31,6 +34,25 @@ pub struct Numbers {
     pub generation_in: fn(original: &str, number: &str) -> Option<i64>,
     /// The only number that this one, by its looks, may be a renewal's of.
     pub original_of: fn(number: &str) -> Option<&str>,
+}
+
+/// An order that was just created.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Created {
+    pub partner_order_number: String,
+    /// Each once, never empty.
+    pub subscription_ids: Vec<String>,
+}
+
+/// What a person is told to look at. Each is part of a sentence.
+#[derive(Debug)]
+pub struct Advice {
+    /// A subscription is refused: `wrong territory?`.
+    pub refused: &'static str,
+    /// All that may be the reason for it: `wrong territory, secret or address`.
+    pub reasons: &'static str,
+    /// A whole territory is refused: `check its secret and ...`.
+    pub territory: &'static str,
 }
 
 impl Convention {

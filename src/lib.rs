@@ -34,7 +34,7 @@
 //! | [`sink`] | the trait, and webhook, amqp, nats, redis, smtp, exec, file, stdout |
 //! | [`store`] | the SQLite file; every SQL statement |
 //! | [`vault`] | payloads at rest: sealing and opening them |
-//! | [`convention`] | how a kind of provider names subscriptions and deliveries |
+//! | [`convention`], [`life`] | how a kind of provider names subscriptions and deliveries; what their states mean |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |
 //! | [`delivery`] | what the customer gets, the message and its id |
 //! | [`retry`] | when to try again |
@@ -72,6 +72,7 @@ pub mod forecast;
 pub mod fuzzing;
 pub mod heartbeat;
 pub mod json;
+pub mod life;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

@@ -16,7 +16,7 @@ pub use kinds::{Configured, Kind, KindSettings};
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, Occasion};
-use crate::renewal::life::Life;
+use crate::life::Life;
 
 /// A provider's API, as far as renewald needs it.
 ///
@@ -214,10 +214,12 @@ pub enum Error {
     Rejected { status: u16 },
     /// The token service refused us. Concerns the whole provider; an API that refuses a fresh token may have one territory in
     /// mind, so that is a [`Verdict`] of class [`Class::Configuration`] with code 401.
-    #[error(
-        "provider does not accept our credentials ({reason}); check realm, client_secret_file and whether this server's address is allowed"
-    )]
-    Unauthorized { reason: String },
+    #[error("provider does not accept our credentials ({reason}); check {look_at}")]
+    Unauthorized {
+        reason: String,
+        /// The settings and circumstances that decide about it.
+        look_at: &'static str,
+    },
 }
 
 impl Error {

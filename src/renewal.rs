@@ -2,11 +2,10 @@
 //! decision.
 //!
 //! [`news`] tells which deliveries of an answer are new, [`poll`] what a look changes, [`order`] what an answer with order data
-//! does, [`life`] whether it may renew again, [`moved`] what another interval means for who was asked before.
+//! does, [`moved`] what another interval means for who was asked before.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
-pub mod life;
 pub mod moved;
 pub mod news;
 pub mod order;
@@ -18,8 +17,8 @@ use std::time::Duration;
 
 use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::life::Life;
 use crate::text::forms::text_forms;
-use life::Life;
 
 /// One hour, one day: for the constants of the rules below.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);

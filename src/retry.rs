@@ -37,7 +37,7 @@ const SINK_MAX: Duration = Duration::from_secs(5 * 60);
 const POLL: [Duration; 4] =
     [Duration::from_secs(10), MINUTE, Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
 
-/// A subscription, or its order data, refused with 70, 71, 401 or 403; the last one repeats.
+/// A subscription, or its order data, refused; the last one repeats.
 const REFUSED: [Duration; 3] = [HOUR, Duration::from_secs(4 * 3600), DAY];
 
 /// One request this often to a territory that refuses every subscription.
@@ -45,11 +45,11 @@ pub const TERRITORY_PROBE: Duration = MINUTE;
 
 /// Order data is given up only after at least this many answers of its class, and the time below since the first of them.
 pub const ORDER_DATA_MIN_ANSWERS: u32 = 8;
-/// Codes 1010 and 404.
+/// The provider does not know the delivery.
 pub const NOT_FOUND_GIVE_UP: Duration = Duration::from_secs(48 * 3600);
-/// Codes 1051, 1060 and 1061.
+/// Payment, fraud check or stock.
 pub const WAITING_GIVE_UP: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Codes 1051, 1060 and 1061 are logged as a warning after this.
+/// They are logged as a warning after this.
 pub const WAITING_WARNING: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Order data that got no answer is asked for at least this often: as soon as there is one, somebody gets a key.
 pub const UNANSWERED_MAX: Duration = HOUR;
@@ -57,7 +57,7 @@ pub const UNANSWERED_MAX: Duration = HOUR;
 pub const UNANSWERED_WARNING: u32 = 14;
 /// As many refusals of order data in a row are worth an alert: it has been asked for since five hours, and daily from now on.
 pub const REFUSED_WARNING: u32 = 3;
-/// Other transient codes.
+/// Other trouble that passes.
 pub const TRANSIENT_GIVE_UP: Duration = Duration::from_secs(72 * 3600);
 
 /// A longer `Retry-After` is a mistake or an attack, and not obeyed.
@@ -112,7 +112,7 @@ pub fn table() -> String {
     let rows = [
         ("A subscription: no usable answer", format!("{}, then its interval", list(&POLL)), "never".to_owned()),
         (
-            "A subscription or order data: refused (70, 71, 401, 403)",
+            "A subscription or order data: refused",
             format!("{}, then every {}", list(&REFUSED[..2]), shown(REFUSED[2])),
             format!("never; for order data an alert after {REFUSED_WARNING} in a row"),
         ),
@@ -121,13 +121,13 @@ pub fn table() -> String {
             format!("{} between single requests", shown(TERRITORY_PROBE)),
             "never; the first success opens it".to_owned(),
         ),
-        ("Order data: not found (1010, 404)", ORDER_DATA_DELAYS.to_owned(), given_up(NOT_FOUND_GIVE_UP)),
+        ("Order data: not found", ORDER_DATA_DELAYS.to_owned(), given_up(NOT_FOUND_GIVE_UP)),
         (
-            "Order data: payment, check or stock (1051, 1060, 1061)",
+            "Order data: payment, check or stock",
             ORDER_DATA_DELAYS.to_owned(),
             format!("{}, warning after {}", given_up(WAITING_GIVE_UP), shown(WAITING_WARNING)),
         ),
-        ("Order data: other passing codes", ORDER_DATA_DELAYS.to_owned(), given_up(TRANSIENT_GIVE_UP)),
+        ("Order data: other trouble that passes", ORDER_DATA_DELAYS.to_owned(), given_up(TRANSIENT_GIVE_UP)),
         (
             "Order data: no answer, 429, 5xx",
             format!("{ORDER_DATA_DELAYS}, at most {}", shown(UNANSWERED_MAX)),

@@ -1,8 +1,8 @@
 //! What happens at the provider: when each subscription really renews. Nothing here knows how renewald asks.
 
 use renewald::clock::Timestamp;
+use renewald::life::Life;
 use renewald::provider::{Seen, Sighting, Verdict};
-use renewald::renewal::life::Life;
 
 pub const DAY: f64 = 86_400.0;
 pub const YEAR: f64 = 365.0 * DAY;

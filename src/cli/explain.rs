@@ -27,7 +27,7 @@ pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     if context.global.json {
         context.print_json(&known.into_story(&rules, now))?;
     } else {
-        context.print(&story::tell(&known, &rules, now))?;
+        context.print(&story::tell(&known, &rules, settings.advice(&known.row.provider), now))?;
     }
     Ok(Exit::Done)
 }

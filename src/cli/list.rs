@@ -43,12 +43,13 @@ pub struct ListArgs {
 }
 
 /// What a person should look at, shortest first; empty when all is well.
-fn note(item: &Item) -> String {
+fn note(item: &Item, settings: &Settings) -> String {
     let delayed = item.expected_wait_seconds.map(Duration::from_secs);
     let delayed = delayed.map(|wait| format!("delayed by the budget: asked about every {}", roughly(wait)));
+    let refused = settings.advice(&item.provider).map(|advice| format!("refused: {}", advice.refused));
     let mut notes = Vec::new();
     match item.last_outcome {
-        Some(Outcome::Refused) => notes.push("refused: wrong territory?"),
+        Some(Outcome::Refused) => notes.push(refused.as_deref().unwrap_or("refused")),
         Some(Outcome::NotFound) => notes.push("unknown to the provider"),
         Some(Outcome::Ok) | None => {}
         Some(other) => notes.push(other.as_str()),
@@ -113,7 +114,7 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
         });
         return Ok(Exit::Done);
     }
-    context.print(&table(&items, now).to_text())?;
+    context.print(&table(&items, &settings, now).to_text())?;
     if let Some(cursor) = next_cursor {
         context.remark(&format!("there are more: --cursor {cursor}"));
     }
@@ -136,7 +137,7 @@ fn cursor(text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_| Error::usage("--cursor takes the next_cursor of a page"))
 }
 
-fn table(items: &[Item], now: Timestamp) -> Table {
+fn table(items: &[Item], settings: &Settings, now: Timestamp) -> Table {
     let ago = |at: Option<Timestamp>, none: &str| at.map_or(none.to_owned(), |at| relative(at, now));
     let mut table = Table::new(&[
         "number",
@@ -159,7 +160,7 @@ fn table(items: &[Item], now: Timestamp) -> Table {
             item.expires_at.map_or(String::new(), |at| at.to_string()[..10].to_owned()),
             ago(item.last_answer_at, "never"),
             item.next_poll_at.map_or("-".to_owned(), |at| if at <= now { "due".to_owned() } else { relative(at, now) }),
-            note(item),
+            note(item, settings),
         ]);
     }
     table

@@ -34,7 +34,7 @@ pub async fn run(args: StatusArgs, context: &Context) -> Result<Exit, Error> {
     }
     match context.global.json {
         true => context.print_json(&status)?,
-        false => context.print(&text::of(&status))?,
+        false => context.print(&text::of(&status, &settings))?,
     }
     Ok(Exit::Done)
 }

@@ -167,14 +167,14 @@ mod tests {
     fn no_word_is_broken() {
         let of_width = |width| {
             let mut table = Table::of_width(&["subscription", "note"], Some(width));
-            table.row(["0189f7ea-ae2c-7809-8aeb-b819cf5e9e7f".to_owned(), "refused: wrong territory?".to_owned()]);
+            table.row(["0189f7ea-ae2c-7809-8aeb-b819cf5e9e7f".to_owned(), "answered too late?".to_owned()]);
             table.to_text()
         };
         let id = "0189f7ea-ae2c-7809-8aeb-b819cf5e9e7f";
-        let whole = format!("subscription                          note\n{id}  refused: wrong territory?\n");
+        let whole = format!("subscription                          note\n{id}  answered too late?\n");
         assert_eq!(of_width(100), whole);
         let indent = " ".repeat(38);
-        let folded = format!("{id}  refused: wrong\n{indent}territory?\n");
+        let folded = format!("{id}  answered too\n{indent}late?\n");
         assert_eq!(of_width(55), format!("subscription                          note\n{folded}"));
         assert_eq!(of_width(40), whole, "the terminal folds it");
     }

@@ -5,13 +5,13 @@ mod differences;
 mod order;
 
 use std::num::IntErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
-use crate::convention::Convention;
+use crate::convention::{Convention, Created};
 use crate::renewal::State;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, Store, SubscriptionRow, Tracked};
@@ -87,7 +87,7 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
         return Err(generation_is_missing());
     }
     let new = match &args.from_order {
-        Some(path) => of_order(&args, order::read(path)?, &settings),
+        Some(path) => of_order(&args, path, &settings)?,
         None => one(&args, &settings).map(|new| vec![new]),
     };
     let mut new = new.map_err(Error::bad_input)?;
@@ -163,8 +163,22 @@ fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String>
 }
 
 /// One for each subscription of an order that was just created.
-fn of_order(args: &TrackArgs, order: order::Order, settings: &Settings) -> Result<Vec<NewSubscription>, String> {
-    let (provider, territory) = settings.place(args.provider.as_deref(), args.territory.as_deref())?;
+///
+/// # Errors
+/// When the file cannot be read; inside, what is wrong with what was given beside it.
+fn of_order(args: &TrackArgs, file: &Path, settings: &Settings) -> Result<Result<Vec<NewSubscription>, String>, Error> {
+    let place = settings.place(args.provider.as_deref(), args.territory.as_deref());
+    let (provider, territory) = place.map_err(Error::bad_input)?;
+    let order = order::read(file, settings.convention(&provider))?;
+    Ok(of_created(args, order, (provider, territory), settings))
+}
+
+fn of_created(
+    args: &TrackArgs,
+    order: Created,
+    (provider, territory): (String, String),
+    settings: &Settings,
+) -> Result<Vec<NewSubscription>, String> {
     let convention = settings.convention(&provider);
     let template = NewSubscription {
         provider,

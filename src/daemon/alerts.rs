@@ -198,7 +198,8 @@ async fn provider(
         found.alerts.push(Alert::new("overdue", name, &text));
     }
     if late.refused_for_long > 0 {
-        let text = format!("{} refused for long: wrong territory?", subscriptions(late.refused_for_long));
+        let advice = settings.advice(name).map(|advice| format!(": {}", advice.refused)).unwrap_or_default();
+        let text = format!("{} refused for long{advice}", subscriptions(late.refused_for_long));
         found.alerts.push(Alert::new("refused", name, &text));
     }
     let odd = store.count_odd(name, now - alert_after).await?;

@@ -6,6 +6,7 @@
 pub(crate) mod answers;
 mod check;
 pub mod convention;
+mod created;
 mod http;
 mod lenient;
 mod number;

@@ -207,7 +207,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     /// Everything that is told of an attempt says whom it is about.
     fn span(&self, attempt: &Attempt) -> Span {
         tracing::info_span!("publish", sink = %self.parts.route.name, message.id = %attempt.message.id,
-            order = %visible(&attempt.order_number), subscription = attempt.subscription_id)
+            order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id))
     }
 
     async fn published(&mut self, (attempt, outcome, took): Published) -> Result<(), store::Error> {
@@ -218,7 +218,7 @@ impl<'a, S: Sink> Pass<'a, S> {
                 self.report.delivered += 1;
                 self.parts.meter.delivered(took);
                 tracing::info!(sink = %self.parts.route.name, message.id = %attempt.message.id,
-                    order = %visible(&attempt.order_number), subscription = attempt.subscription_id,
+                    order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id),
                     attempt = attempt.number, "delivered");
                 self.settled.push(Mark::delivered(attempt.dispatch, now));
                 self.sink_works(now).await?;
@@ -264,7 +264,7 @@ impl<'a, S: Sink> Pass<'a, S> {
         }
         let delay = retry::with_retry_after(retry::dispatch(attempt.number, route.max_attempts), retry_after);
         tracing::warn!(sink = %route.name, message.id = %attempt.message.id, order = %visible(&attempt.order_number),
-            subscription = attempt.subscription_id, attempt = attempt.number, %reason,
+            subscription = %visible(&attempt.subscription_id), attempt = attempt.number, %reason,
             "not delivered; tried again at {}", now + delay);
         self.settled.push(Mark::failed(attempt.dispatch, reason, failing_seconds, now, now + delay));
     }
@@ -272,7 +272,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
         self.report.dead += 1;
         tracing::warn!(sink = %self.parts.route.name, message.id = %attempt.message.id,
-            order = %visible(&attempt.order_number), subscription = attempt.subscription_id, attempt = attempt.number,
+            order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id), attempt = attempt.number,
             %reason, "given up: nobody receives this message unless `renewald queue retry` sends it again");
         self.settled.push(Mark::dead(attempt.dispatch, reason, now));
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::life::Life;
 use super::{DAY, HOUR, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::Timestamp;
-use crate::convention::{Convention, as_given};
+use crate::convention::{Advice, Convention, Numbers, as_given};
+use crate::life::Life;
 
 /// Those of settings that say nothing else.
 pub(crate) fn rules() -> Rules {
@@ -21,12 +21,26 @@ pub(crate) fn rules() -> Rules {
     }
 }
 
+/// A number as it is written.
+fn count(digits: &str) -> Option<i64> {
+    digits.parse().ok().filter(|count: &i64| count.to_string() == digits)
+}
+
 /// A kind whose renewals are named like `PARTNER689-1`.
 pub(crate) static COUNTS: Convention = Convention {
     canonical: as_given,
-    numbers: None,
+    numbers: Some(Numbers {
+        refused: |_| None,
+        generation_in: |original, number| match number.strip_prefix(original)? {
+            "" => Some(0),
+            suffix => count(suffix.strip_prefix('-')?),
+        },
+        original_of: |number| number.rsplit_once('-').and_then(|(before, digits)| count(digits).map(|_| before)),
+    }),
     reference: Some(|original, generation| format!("{original}-{generation}")),
     lowest_generation: 0,
+    created: None,
+    advice: Advice { refused: "", reasons: "", territory: "" },
     rests_while_waiting: true,
 };
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::life::Life;
 use super::news::{self, News};
 use super::{DAY, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::{Clock, Timestamp};
 use crate::convention::Convention;
 use crate::delivery::{EndReason, Event};
+use crate::life::Life;
 use crate::provider::{Class, Error, Sighting, Verdict};
 use crate::retry;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Provider, Settings, SinkKind};
-use crate::convention::Convention;
+use crate::convention::{Advice, Convention};
 use crate::text::visible;
 
 impl Settings {
@@ -26,6 +26,11 @@ impl Settings {
     pub fn convention_meant(&self, provider: Option<&str>) -> Option<&'static Convention> {
         let (_, provider): (_, &Provider) = pick("provider", provider, &self.providers).ok()?;
         Some(provider.kind.convention())
+    }
+
+    /// What to look at where this provider refuses something; `None` where the settings do not have it any more.
+    pub fn advice(&self, provider: &str) -> Option<&'static Advice> {
+        self.providers.get(provider).map(|provider| &provider.kind.convention().advice)
     }
 
     /// How they name things, as far as these settings know providers.

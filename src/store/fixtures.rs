@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::{Access, NewSubscription, Store};
-use crate::provider::nexway_connect::convention::CONVENTION;
+use crate::renewal::fixtures::COUNTS;
 
 /// The directory is gone with the second.
 pub fn opened() -> (Store, TempDir) {
@@ -15,7 +15,7 @@ pub fn opened() -> (Store, TempDir) {
 pub fn subscription(number: &str, subscription_id: i64) -> NewSubscription {
     NewSubscription {
         provider: "nexway".to_owned(),
-        convention: &CONVENTION,
+        convention: &COUNTS,
         territory: "eu".to_owned(),
         partner_order_number: number.to_owned(),
         subscription_id: subscription_id.to_string(),

@@ -6,7 +6,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::delivery::Occasion;
-use crate::renewal::life::Life;
+use crate::life::Life;
 use crate::renewal::{Outcome, Pace, State};
 
 /// As the names that `text_forms!` gives them.

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::budget::Slot;
-use crate::provider::nexway_connect::convention::CONVENTION;
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Seen, Sighting, Subject, Verdict};
+use crate::renewal::fixtures::COUNTS;
 use crate::renewal::news::KnownDelivery;
 use crate::store::{Access, NewSubscription};
 
@@ -174,7 +174,7 @@ impl<P: Provider> Fixture<P> {
         let all = (1..=subscriptions).map(|subscription_id| subscription(subscription_id, "eu")).collect();
         store.track(all, false, T0).await.unwrap();
         let rules = Rules::from_settings(&settings);
-        let account = Account { name: "nexway".to_owned(), concurrency: 16, rules, convention: &CONVENTION };
+        let account = Account { name: "nexway".to_owned(), concurrency: 16, rules, convention: &COUNTS };
         let sweeper = Sweeper::new(store, provider, Budget::new(0.0), account, settings, Bells::default());
         Self { sweeper, dir }
     }

@@ -90,7 +90,7 @@ fn any_status_answer_has_a_typed_outcome_and_loses_nothing() {
 #[test]
 fn any_order_data_answer_has_a_typed_outcome_and_loses_nothing() {
     for (fault, expected) in faults() {
-        let query = "SELECT last_outcome FROM renewals WHERE order_number = 'BAD-1'";
+        let query = "SELECT last_outcome FROM renewals WHERE reference = 'BAD-1'";
         let expected = match expected {
             "unreadable" | "rejected" => "failed",
             other => other,

@@ -277,7 +277,7 @@ fn untrack_drops_what_waits_and_leaves_what_is_queued() {
     let last = site.messages().pop().unwrap();
     assert_eq!(number(&last), "QUEUED-1");
     assert_eq!(site.sandbox.requests().len(), 0, "nobody is asked any more");
-    assert_eq!(site.texts("SELECT state FROM renewals WHERE order_number = 'WAITS-1'"), ["dropped"]);
+    assert_eq!(site.texts("SELECT state FROM renewals WHERE reference = 'WAITS-1'"), ["dropped"]);
 }
 
 #[test]

@@ -200,9 +200,9 @@ fn copy_message(site: &Installation, count: u64) {
     let (vault, copying) = (Vault::without_key(), db.transaction().unwrap());
     for id in (1..=count).map(|n| Uuid::from_u64_pair(1, n)) {
         let checksum = vault.seal(id, &body).unwrap().checksum;
-        let insert = "INSERT INTO messages (id, subscription, type, territory, generation, queued_at, checksum, body,
+        let insert = "INSERT INTO messages (id, subscription, type, territory, generation, reference, queued_at, checksum, body,
                                             body_bytes, keys_hash)
-                      SELECT ?1, subscription, type, territory, generation, queued_at, ?2, body, body_bytes, keys_hash
+                      SELECT ?1, subscription, type, territory, generation, reference, queued_at, ?2, body, body_bytes, keys_hash
                       FROM messages WHERE seq = 1";
         copying.execute(insert, (id.to_string(), checksum)).unwrap();
     }

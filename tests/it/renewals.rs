@@ -21,7 +21,7 @@ fn both_renewals_of_partner689_arrive_signed() {
         assert_eq!(number(&message), expected);
         assert_eq!(keys(&message), site.sandbox.expected_keys(&expected, id));
         assert_eq!(message.data()["generation"], generation);
-        assert_eq!(message.data()["order_number"], renewal.order_number);
+        assert_eq!(message.data()["order_number"], renewal.order_number.to_string());
         assert_eq!(message.data()["subscription"]["subscription_id"], shown(id));
         assert_eq!(message.data()["subscription"]["metadata"]["customer"], "C-17");
         assert_eq!(message.json()["id"], message.id);

@@ -21,10 +21,12 @@ const NEVER: [(&str, &[&str]); 9] = [
 ];
 
 /// Who imports these, and nothing else of ours.
-const NOTHING_BUT: [(&str, &[&str]); 9] = [
+const NOTHING_BUT: [(&str, &[&str]); 11] = [
     ("choice", &["text", "clock"]),
     ("retry", &["clock"]),
-    ("delivery", &["clock", "json"]),
+    ("delivery", &["clock", "json", "text"]),
+    ("convention", &[]),
+    ("life", &["delivery", "text"]),
     ("clock", &[]),
     ("text", &[]),
     ("json", &[]),
@@ -64,13 +66,17 @@ const OF_ONE_KIND: [&str; 8] = ["1010", "1051", "1060", "1061", "1062", "1064", 
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
 const ITS_OWN: [&str; 3] = ["provider/nexway_connect", "sandbox/", "cli/demo/"];
-const ENUM_AND_EXAMPLES: [(&str, &str); 6] = [
+const ENUM_AND_EXAMPLES: [(&str, &str); 10] = [
     ("provider.rs", "//! ([`nexway_connect`]); what follows from an answer is decided in [`crate::renewal`]."),
     ("provider.rs", "pub mod nexway_connect;"),
     ("provider/kinds.rs", "NexwayConnect = \"nexway-connect\" in nexway_connect,"),
     ("provider/kinds.rs", "pub(crate) use super::nexway_connect::{read_order, read_status, read_token};"),
-    ("sandbox.rs", "//! sandbox.script(\"PARTNER689-1\", Script::codes([1010, 1060])); // then success"),
-    ("sink/smtp/sample.rs", "code: Some(1062),"),
+    ("sandbox.rs", "pub mod nexway_connect;"),
+    ("sandbox.rs", "NexwayConnect,"),
+    ("sandbox.rs", "Self::NexwayConnect => nexway_connect::offer(options),"),
+    ("cli/demo.rs", "mod nexway_connect;"),
+    ("cli/demo.rs", "Kind::NexwayConnect => Arc::new(nexway_connect::NexwayConnect::start(start)?),"),
+    ("cli/demo.rs", "let stage = stage(Kind::NexwayConnect).unwrap();"),
 ];
 
 /// A module by its names from the crate's root down.

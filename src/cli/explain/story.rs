@@ -5,14 +5,15 @@ use std::fmt::Write;
 use super::super::naming::label;
 use super::super::table::{bold, folded, roughly, when};
 use crate::clock::Timestamp;
+use crate::convention::Advice;
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow};
 use crate::text::visible;
 use crate::view::{Known, is_overdue, next};
 
 /// Tells what happened to a subscription so far and what comes next. Safe to show.
-pub fn tell(known: &Known, rules: &Rules, now: Timestamp) -> String {
-    let mut story = Story { text: String::new(), known, now };
+pub fn tell(known: &Known, rules: &Rules, advice: Option<&Advice>, now: Timestamp) -> String {
+    let mut story = Story { text: String::new(), known, advice, now };
     story.beginning();
     for renewal in &known.renewals {
         story.generation(renewal);
@@ -26,6 +27,7 @@ pub fn tell(known: &Known, rules: &Rules, now: Timestamp) -> String {
 struct Story<'a> {
     text: String,
     known: &'a Known,
+    advice: Option<&'a Advice>,
     now: Timestamp,
 }
 
@@ -91,7 +93,9 @@ impl Story<'_> {
         let outcome = match subscription.last_outcome {
             Some(Outcome::Ok) | None => "answered".to_owned(),
             Some(Outcome::NotFound) => "unknown to the provider".to_owned(),
-            Some(Outcome::Refused) => "refused (wrong territory?)".to_owned(),
+            Some(Outcome::Refused) => {
+                self.advice.map_or("refused".to_owned(), |advice| format!("refused ({})", advice.refused))
+            }
             Some(other) => other.to_string(),
         };
         let detail = subscription.last_detail.as_ref().map_or(String::new(), |detail| format!(", {detail}"));

@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use crate::cli::table::{bold, folded, relative, roughly};
 use crate::clock::Timestamp;
+use crate::convention::Advice;
+use crate::settings::Settings;
 use crate::store::counted;
 use crate::text::{number_of, size, visible};
 use crate::view::{Account, Receiver, Status};
 
-pub fn of(status: &Status) -> String {
+pub fn of(status: &Status, settings: &Settings) -> String {
     let mut text = String::new();
     let database = &status.database;
     let running = if status.running { "running" } else { "not running: nobody asks and nothing is delivered" };
@@ -20,7 +22,7 @@ pub fn of(status: &Status) -> String {
     }
     for (name, account) in &status.providers {
         text.push_str(&format!("\n{}\n", bold(&format!("provider {}", visible(name)))));
-        describe(&mut text, account, status.at);
+        describe(&mut text, account, settings.advice(name), status.at);
         trouble(&mut text, account, status);
     }
     text.push_str(&format!("\n{}\n", bold("sinks")));
@@ -30,7 +32,7 @@ pub fn of(status: &Status) -> String {
     text
 }
 
-fn describe(text: &mut String, account: &Account, now: Timestamp) {
+fn describe(text: &mut String, account: &Account, advice: Option<&Advice>, now: Timestamp) {
     let states: Vec<_> = account.subscriptions.iter().filter(|(_, count)| **count > 0).collect();
     let states: Vec<_> = states.into_iter().rev().map(|(state, count)| format!("{count} {state}")).collect();
     line(text, "subscriptions", if states.is_empty() { "none".to_owned() } else { states.join(", ") }.as_str());
@@ -47,8 +49,8 @@ fn describe(text: &mut String, account: &Account, now: Timestamp) {
         line(text, "failing", &format!("{} {what}", counted(late.failing)));
     }
     if late.refused > 0 {
-        let what = "wrong territory, secret or address: see `renewald list --refused`";
-        line(text, "refused", &format!("{}: {what}", counted(late.refused)));
+        let reasons = advice.map(|advice| format!("{}: ", advice.reasons)).unwrap_or_default();
+        line(text, "refused", &format!("{}: {reasons}see `renewald list --refused`", counted(late.refused)));
     }
     if late.unknown > 0 {
         let what = "wrong number, id or territory: see `renewald list --unknown`";

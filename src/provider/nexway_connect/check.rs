@@ -114,7 +114,7 @@ fn refused_status(error: &Error) -> String {
 /// Its own advice is for a log line; ours is more exact.
 fn describe(error: &Error) -> String {
     match error {
-        Error::Unauthorized { reason } => format!("does not accept our credentials ({reason})"),
+        Error::Unauthorized { reason, .. } => format!("does not accept our credentials ({reason})"),
         other => crate::chain(other),
     }
 }

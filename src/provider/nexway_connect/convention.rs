@@ -2,8 +2,8 @@
 
 use std::num::IntErrorKind;
 
-use super::number;
-use crate::convention::{Convention, Numbers};
+use super::{created, number};
+use crate::convention::{Advice, Convention, Numbers};
 use crate::text::visible;
 
 /// Characters of a wrong id.
@@ -18,6 +18,12 @@ pub static CONVENTION: Convention = Convention {
     }),
     reference: Some(number::order_number),
     lowest_generation: 0,
+    created: Some(created::read),
+    advice: Advice {
+        refused: "wrong territory?",
+        reasons: "wrong territory, secret or address",
+        territory: "check its secret and whether this server's address is allowed",
+    },
     rests_while_waiting: true,
 };
 

@@ -2,8 +2,8 @@
 
 use super::answers::Status;
 use super::number::{self, Observed, Unusable};
+use crate::life::Life;
 use crate::provider::{Class, Seen, Sighting};
-use crate::renewal::life::Life;
 use crate::text::visible;
 
 /// Characters of a foreign number that are shown.

@@ -213,7 +213,7 @@ pub(super) fn interpret(answer: &Answer, asked_at: Instant, client_secret: &Secr
         return read(&answer.body, asked_at, client_secret);
     }
     match answer.status {
-        400 | 401 | 403 | 404 => Err(Error::Unauthorized { reason: refusal(answer, client_secret) }),
+        400 | 401 | 403 | 404 => Err(unauthorized(refusal(answer, client_secret))),
         _ => Err(answer.failure()),
     }
 }
@@ -222,7 +222,7 @@ fn read(body: &[u8], asked_at: Instant, client_secret: &SecretString) -> Result<
     let body: TokenBody<'_> = wire::parse(body)?;
     let Some(token) = body.access_token.text().or(body.access_token_camel.text()) else {
         return Err(match body.error.text() {
-            Some(_) => Error::Unauthorized { reason: reason(200, &body, client_secret) },
+            Some(_) => unauthorized(reason(200, &body, client_secret)),
             None => Error::Unreadable { reason: "no access token".to_owned() },
         });
     };
@@ -262,10 +262,8 @@ fn reason(status: u16, body: &TokenBody<'_>, client_secret: &SecretString) -> St
 /// Without a token nobody gets on, so an answer that makes no sense must not pass for one subscription's trouble.
 fn everybodys(error: Error) -> Error {
     match error {
-        Error::Unreadable { reason } => {
-            Error::Unauthorized { reason: format!("token service's answer cannot be used: {reason}") }
-        }
-        Error::Rejected { status } => Error::Unauthorized { reason: format!("token service answered {status}") },
+        Error::Unreadable { reason } => unauthorized(format!("token service's answer cannot be used: {reason}")),
+        Error::Rejected { status } => unauthorized(format!("token service answered {status}")),
         error => error,
     }
 }
@@ -317,4 +315,8 @@ struct TokenBody<'a> {
     message: Scalar<'a>,
     #[serde(borrow)]
     error_description: Scalar<'a>,
+}
+
+fn unauthorized(reason: String) -> Error {
+    Error::Unauthorized { reason, look_at: "realm, client_secret_file and whether this server's address is allowed" }
 }

@@ -10,6 +10,8 @@ const NOW: i64 = 1_795_291_200;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
+const ADVICE: Advice = Advice { refused: "wrong territory?", reasons: "", territory: "" };
+
 fn at(seconds_from_now: i64) -> Timestamp {
     Timestamp::from_unix(NOW + seconds_from_now)
 }
@@ -116,7 +118,7 @@ fn dispatch(sink: &str, state: &str) -> DispatchRow {
 }
 
 fn told(known: &Known) -> String {
-    tell(known, &rules(), at(0))
+    tell(known, &rules(), Some(&ADVICE), at(0))
 }
 
 #[test]
@@ -234,7 +236,7 @@ fn what_waits_for_somebody_else_has_no_attempts() {
     let waiting = |sink| DispatchRow { attempts: 0, ..dispatch(sink, "pending") };
     known.dispatches = vec![waiting("shop"), DispatchRow { last_error: None, ..waiting("queue") }];
     known.pulled = vec!["queue".to_owned()];
-    let story = tell(&known, &rules(), at(0));
+    let story = tell(&known, &rules(), Some(&ADVICE), at(0));
     assert!(story.contains("to shop       pending, no attempt counted; answered 422"), "{story}");
     assert!(story.contains("to queue      waits to be pulled\n"), "{story}");
 }
