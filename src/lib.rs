@@ -32,7 +32,7 @@
 //! | [`relay`] | publishes what is due for one sink |
 //! | [`provider`] | the trait, and Nexway Connect |
 //! | [`sink`] | the trait, and webhook, amqp, nats, redis, smtp, exec, file, stdout |
-//! | [`store`] | the SQLite file; every SQL statement |
+//! | [`store`] | what must survive a restart; every SQL statement, in three rooms |
 //! | [`vault`] | payloads at rest: sealing and opening them |
 //! | [`convention`], [`life`] | how a kind of provider names subscriptions and deliveries; what their states mean |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |

@@ -249,3 +249,37 @@ fn refusals_are_read_from_error_answers() {
         assert_eq!(read(status, body), None, "{status} {body}");
     }
 }
+
+/// Section 5.4 of the page about this provider: code or codes, meaning, class.
+#[test]
+fn the_documents_tell_the_class_of_each_code() {
+    let page = include_str!("../../../../docs/providers/nexway-connect.md");
+    let section = &page[page.find("### 5.4 ").expect("the section of codes")..];
+    let rows =
+        section.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
+    let mut documented = Vec::new();
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let class = match cells[3].split(',').next().unwrap_or_default() {
+            "success" => Class::Success,
+            "refused" => Class::Configuration,
+            "not found" => Class::NotFound,
+            "pending" => Class::Waiting,
+            "permanent" => Class::Permanent,
+            "passing" => Class::Transient,
+            other => panic!("{other} is no class"),
+        };
+        let codes: Vec<i64> = match cells[1].split_once(" to ") {
+            Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).collect(),
+            None if cells[1] == "other" => vec![4711],
+            None => cells[1].split(", ").map(|code| code.parse().unwrap()).collect(),
+        };
+        documented.extend(codes.into_iter().map(|code| (code, class)));
+    }
+    for (code, class) in &documented {
+        assert_eq!(OrderData::class(*code), *class, "{code}");
+    }
+    let undocumented = |code: &i64| documented.iter().all(|(known, _)| known != code);
+    let special = (1..=9999).filter(|code| OrderData::class(*code) != Class::Transient).filter(undocumented);
+    assert_eq!(special.collect::<Vec<_>>(), [403, 404], "these are HTTP's");
+}
