@@ -181,7 +181,13 @@ pub async fn poll(State(site): State<Arc<Site>>, identity: Identity, query: Quer
 
 impl Site {
     pub(super) async fn subscription(&self, identity: &Identity) -> Result<SubscriptionRow, Problem> {
-        self.store.subscription(identity).await?.ok_or_else(|| not_tracked(identity))
+        let mut stored = identity.clone();
+        // In whatever form it stands in the path: of a provider that the settings have no more, as it is.
+        let provider = self.live().settings.providers.get(&identity.provider).map(|one| one.kind.convention());
+        if let Some(Ok(id)) = provider.map(|convention| convention.subscription_id(&identity.subscription_id)) {
+            stored.subscription_id = id;
+        }
+        self.store.subscription(&stored).await?.ok_or_else(|| not_tracked(identity))
     }
 
     pub(super) fn items(&self, rows: &[SubscriptionRow]) -> Vec<Item> {

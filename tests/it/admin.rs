@@ -154,6 +154,10 @@ fn a_subscription_is_tracked_once_however_often_it_is_sent() {
         other[key] = value;
         endpoint.send("/v1/subscriptions", other)
     };
+    let as_number = with("subscription_id", json!(id)).expect(200).json();
+    assert_eq!(as_number["subscription"]["subscription_id"], shown(id));
+    endpoint.get(&format!("/v1/subscriptions/nexway/A%2F1/00{id}")).expect(200);
+    assert!(with("subscription_id", json!("x")).expect_problem(400).contains("not a whole number above 0"));
     for (key, value) in [("territory", json!("us")), ("metadata", json!({})), ("generation", json!(3))] {
         assert!(with(key, value).expect_problem(409).contains(key), "{key}");
     }
