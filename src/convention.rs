@@ -19,11 +19,14 @@ pub struct Convention {
     /// 0, the first purchase; -1 where there may be a trial before it.
     pub lowest_generation: i64,
     /// Reads the provider's answer to a created order, where that names subscriptions; the error says why it does not.
-    pub created: Option<fn(&str) -> Result<Created, String>>,
+    pub created: Option<ReadCreated>,
     pub advice: Advice,
     /// While order data is awaited the provider wants no polls of that subscription.
     pub rests_while_waiting: bool,
 }
+
+/// From JSON; the error is for people.
+pub type ReadCreated = fn(&str) -> Result<Created, String>;
 
 /// Partner order numbers that renewals are derived from.
 #[derive(Debug)]

@@ -154,7 +154,8 @@ impl fmt::Debug for Document {
 pub struct Delivery {
     pub order_number: Option<String>,
     pub period: Option<Period>,
-    pub charge: Option<Charge>,
+    /// Rare, and boxed so that it does not swell every delivery.
+    pub charge: Option<Box<Charge>>,
     pub documents: Vec<Document>,
     pub warnings: Vec<Warning>,
     pub lines: Vec<Line>,

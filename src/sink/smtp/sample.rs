@@ -79,13 +79,13 @@ fn delivery() -> Delivery {
     Delivery {
         order_number: Some("1".to_owned()),
         period: Some(Period { start: Some(THEN), end: Some(THEN) }),
-        charge: Some(Charge {
+        charge: Some(Box::new(Charge {
             amount: Some("29.99".to_owned()),
             currency: Some("EUR".to_owned()),
             state: Some("captured".to_owned()),
             attempts: Some(1),
             reference: Some("a payment".to_owned()),
-        }),
+        })),
         documents: vec![Document { label: "Invoice".to_owned(), url: link() }],
         warnings: vec![],
         lines: vec![line],

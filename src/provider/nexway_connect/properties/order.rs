@@ -233,7 +233,7 @@ proptest! {
         let (mut patience, mut model, mut now) = (Patience::default(), Model::default(), NOW);
         for (reply, gap) in replies.iter().zip(gaps) {
             let answer = answer(reply).map(|order| fetched(NUMBER, order).part(claim));
-            let step = decide(&patience, answer.as_ref().map(Clone::clone), &rules, now);
+            let step = decide(&patience, answer.as_ref().cloned(), &rules, now);
             let expected = expected(reply, original_of_another);
             let over = match &expected {
                 Expected::NotReady(class) => model.not_ready(*class, now.as_unix()),
