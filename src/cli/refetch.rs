@@ -13,15 +13,16 @@ use crate::store::RenewalRow;
 use crate::text::visible;
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("delivery").required(true).args(["generation", "reference"]))]
 pub struct RefetchArgs {
     /// Original or suffixed partner order number, or subscription id
     #[arg(value_name = "NAME")]
     pub name: String,
     /// 0 for the first purchase, N for the N-th renewal
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::any, required_unless_present = "reference")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::any)]
     pub generation: Option<i64>,
     /// The provider's own name of a delivery that is known, as `explain` shows it
-    #[arg(long, value_name = "REFERENCE", conflicts_with = "generation")]
+    #[arg(long, value_name = "REFERENCE")]
     pub reference: Option<String>,
     #[command(flatten)]
     pub narrow: Narrow,
