@@ -50,7 +50,7 @@ pub enum Want {
 
 /// What is waiting for a slot now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct Demand {
     pub shop: bool,
     pub asked_for: bool,
     pub hinted: bool,
@@ -79,25 +79,25 @@ impl Choice {
     /// What the next slot is for, or `None` when nothing waits: a call of the shop's at most every second one, polls that are asked
     /// for or hinted at every second of the rest, order data every second of what remains, pages of feeds every fourth, then those
     /// near their expiry and the others. Others get at least one slot in twenty whatever else waits.
-    pub fn next(&mut self, waiting: Waiting) -> Option<Want> {
-        let want = if waiting.other && self.since_other + 1 >= OTHERS_SHARE {
+    pub fn next(&mut self, demand: Demand) -> Option<Want> {
+        let want = if demand.other && self.since_other + 1 >= OTHERS_SHARE {
             Want::Poll(Lane::Other)
         } else {
-            self.shared(waiting)?
+            self.shared(demand)?
         };
-        self.since_other = if want == Want::Poll(Lane::Other) || !waiting.other { 0 } else { self.since_other + 1 };
+        self.since_other = if want == Want::Poll(Lane::Other) || !demand.other { 0 } else { self.since_other + 1 };
         Some(want)
     }
 
-    fn shared(&mut self, waiting: Waiting) -> Option<Want> {
-        let asked = if waiting.asked_for { Lane::AskedFor } else { Lane::Hinted };
+    fn shared(&mut self, demand: Demand) -> Option<Want> {
+        let asked = if demand.asked_for { Lane::AskedFor } else { Lane::Hinted };
         let shares = [
-            waiting.shop.then_some(Want::Shop),
-            (waiting.asked_for || waiting.hinted).then_some(Want::Poll(asked)),
-            waiting.order_data.then_some(Want::OrderData),
-            waiting.feed.then_some(Want::Feed),
+            demand.shop.then_some(Want::Shop),
+            (demand.asked_for || demand.hinted).then_some(Want::Poll(asked)),
+            demand.order_data.then_some(Want::OrderData),
+            demand.feed.then_some(Want::Feed),
         ];
-        let rest = match (waiting.urgent, waiting.other) {
+        let rest = match (demand.urgent, demand.other) {
             (true, _) => Some(Want::Poll(Lane::Urgent)),
             (false, true) => Some(Want::Poll(Lane::Other)),
             (false, false) => None,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::renewal::properties::config;
 
-    const POLLS: Waiting = Waiting {
+    const POLLS: Demand = Demand {
         shop: false,
         asked_for: false,
         hinted: false,
@@ -132,36 +132,36 @@ mod tests {
         other: true,
     };
 
-    fn share(waiting: Waiting, want: Want) -> usize {
+    fn share(demand: Demand, want: Want) -> usize {
         let mut choice = Choice::default();
-        (0..1000).filter(|_| choice.next(waiting) == Some(want)).count()
+        (0..1000).filter(|_| choice.next(demand) == Some(want)).count()
     }
 
     #[test]
     fn what_a_person_asked_for_comes_before_what_is_hinted_at_within_their_half() {
-        let both = Waiting { asked_for: true, hinted: true, ..POLLS };
+        let both = Demand { asked_for: true, hinted: true, ..POLLS };
         assert_eq!(Choice::default().next(both), Some(Want::Poll(Lane::AskedFor)));
         assert_eq!(share(both, Want::Poll(Lane::Hinted)), 0);
         assert_eq!(
             share(both, Want::Poll(Lane::AskedFor)),
-            share(Waiting { asked_for: false, ..both }, Want::Poll(Lane::Hinted))
+            share(Demand { asked_for: false, ..both }, Want::Poll(Lane::Hinted))
         );
     }
 
     #[test]
     fn order_data_takes_half_of_the_slots_while_polls_wait_and_all_otherwise() {
-        let busy = Waiting { order_data: true, ..POLLS };
+        let busy = Demand { order_data: true, ..POLLS };
         assert!((470..=500).contains(&share(busy, Want::OrderData)), "{}", share(busy, Want::OrderData));
-        assert_eq!(share(Waiting { order_data: true, ..Waiting::default() }, Want::OrderData), 1000);
+        assert_eq!(share(Demand { order_data: true, ..Demand::default() }, Want::OrderData), 1000);
     }
 
     #[test]
     fn nothing_waiting_takes_no_slot() {
-        assert_eq!(Choice::default().next(Waiting::default()), None);
+        assert_eq!(Choice::default().next(Demand::default()), None);
     }
 
-    fn waiting() -> impl Strategy<Value = Waiting> {
-        any::<[bool; 7]>().prop_map(|[shop, asked_for, hinted, order_data, feed, urgent, other]| Waiting {
+    fn demand() -> impl Strategy<Value = Demand> {
+        any::<[bool; 7]>().prop_map(|[shop, asked_for, hinted, order_data, feed, urgent, other]| Demand {
             shop,
             asked_for,
             hinted,
@@ -174,13 +174,13 @@ mod tests {
 
     /// From the top of the table down: what each of these may take at the most of the slots that are left to it, and whether it
     /// waits.
-    fn table(waiting: Waiting) -> [(bool, [Want; 2], f64); 4] {
+    fn table(demand: Demand) -> [(bool, [Want; 2], f64); 4] {
         let asked = [Want::Poll(Lane::AskedFor), Want::Poll(Lane::Hinted)];
         [
-            (waiting.shop, [Want::Shop; 2], 0.5),
-            (waiting.asked_for || waiting.hinted, asked, 0.5),
-            (waiting.order_data, [Want::OrderData; 2], 0.5),
-            (waiting.feed, [Want::Feed; 2], 0.25),
+            (demand.shop, [Want::Shop; 2], 0.5),
+            (demand.asked_for || demand.hinted, asked, 0.5),
+            (demand.order_data, [Want::OrderData; 2], 0.5),
+            (demand.feed, [Want::Feed; 2], 0.25),
         ]
     }
 
@@ -189,18 +189,18 @@ mod tests {
 
         /// Whatever waits all the time: nothing takes more than its share, none is wasted, and the others are not forgotten.
         #[test]
-        fn each_takes_its_share_of_what_is_left_to_it(waiting in waiting(), slots in 1..600_u32) {
+        fn each_takes_its_share_of_what_is_left_to_it(demand in demand(), slots in 1..600_u32) {
             let mut choice = Choice::default();
-            let taken: Vec<_> = (0..slots).map_while(|_| choice.next(waiting)).collect();
-            let nothing = waiting == Waiting::default();
+            let taken: Vec<_> = (0..slots).map_while(|_| choice.next(demand)).collect();
+            let nothing = demand == Demand::default();
             prop_assert_eq!(taken.len(), if nothing { 0 } else { slots as usize });
             let count = |wants: &[Want]| f64::from(taken.iter().filter(|want| wants.contains(want)).count() as u32);
             let others = count(&[Want::Poll(Lane::Other)]);
-            prop_assert!(!waiting.other || others >= f64::from(slots / OTHERS_SHARE));
+            prop_assert!(!demand.other || others >= f64::from(slots / OTHERS_SHARE));
             let mut left = f64::from(slots);
-            for (at, (waits, wants, most)) in table(waiting).into_iter().enumerate() {
+            for (at, (waits, wants, most)) in table(demand).into_iter().enumerate() {
                 let took = count(&wants);
-                let below = waiting.urgent || waiting.other || table(waiting)[at + 1..].iter().any(|(waits, ..)| *waits);
+                let below = demand.urgent || demand.other || table(demand)[at + 1..].iter().any(|(waits, ..)| *waits);
                 prop_assert!(waits || took == 0.0);
                 prop_assert!(nothing || !waits || !below || took <= (left * most).ceil(), "{:?} took {took} of {left}", wants);
                 prop_assert!(nothing || !waits || took >= (left * most).floor() - others - 1.0, "{:?} got {took} of {left}", wants);
@@ -210,21 +210,21 @@ mod tests {
 
         /// Whatever else comes and goes, who waits all the time is served in time.
         #[test]
-        fn nobody_starves(comings in prop::collection::vec(waiting(), 200), who in 0..6_usize) {
+        fn nobody_starves(comings in prop::collection::vec(demand(), 200), who in 0..6_usize) {
             let mut choice = Choice::default();
             let mut passed_over = 0;
             for coming in comings {
-                let mut waiting = coming;
+                let mut demand = coming;
                 let (waits, wants, most) = match who {
-                    0 => (&mut waiting.shop, Want::Shop, 3),
-                    1 => (&mut waiting.asked_for, Want::Poll(Lane::AskedFor), 5),
-                    2 => (&mut waiting.order_data, Want::OrderData, 9),
-                    3 => (&mut waiting.feed, Want::Feed, 34),
-                    4 => (&mut waiting.urgent, Want::Poll(Lane::Urgent), 15),
-                    _ => (&mut waiting.other, Want::Poll(Lane::Other), OTHERS_SHARE),
+                    0 => (&mut demand.shop, Want::Shop, 3),
+                    1 => (&mut demand.asked_for, Want::Poll(Lane::AskedFor), 5),
+                    2 => (&mut demand.order_data, Want::OrderData, 9),
+                    3 => (&mut demand.feed, Want::Feed, 34),
+                    4 => (&mut demand.urgent, Want::Poll(Lane::Urgent), 15),
+                    _ => (&mut demand.other, Want::Poll(Lane::Other), OTHERS_SHARE),
                 };
                 *waits = true;
-                passed_over = if choice.next(waiting) == Some(wants) { 0 } else { passed_over + 1 };
+                passed_over = if choice.next(demand) == Some(wants) { 0 } else { passed_over + 1 };
                 prop_assert!(passed_over < most, "{:?} was passed over {} times", wants, passed_over);
             }
         }

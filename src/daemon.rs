@@ -188,7 +188,7 @@ impl Worker {
                     crew.ring();
                 }
                 () = signals.reload.notified(), if reload.is_idle() => reload.begin(),
-                done = reload.progress() => reload.go_on(done, &mut crew),
+                done = reload.done() => reload.go_on(done, &mut crew),
             }
             reload.look_at(&crew);
         }

@@ -40,6 +40,7 @@
 //! | [`retry`] | when to try again |
 //! | [`clock`] | time; the only look at the system's clock |
 //! | [`metrics`], [`pulse`] | what the loops count, and whether they still turn |
+//! | `wait` | what the loops wait for beside their work |
 //! | [`view`] | the objects that `--json` and the API show |
 //! | [`tls`], [`text`], [`json`] | HTTP clients; making foreign text safe to show; JSON as it was written |
 //! | [`sandbox`] | fake providers, a folder for each kind, on one floor: clock, faults, log, control calls |
@@ -93,6 +94,7 @@ pub mod text;
 pub mod tls;
 pub mod vault;
 pub mod view;
+pub(crate) mod wait;
 
 /// An error with its causes, for one line of a log or a message: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {

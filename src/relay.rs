@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::metrics::{Metrics, RelayMeter};
-use crate::pulse::{LONGEST_WAIT, Pulse};
+use crate::pulse::Pulse;
 use crate::signals::Shutdown;
 use crate::sink::Sink;
 use crate::store::{self, Store};
@@ -79,8 +79,8 @@ impl<S: Sink> Relay<S> {
     }
 
     /// Counts there, and shows there that it lives. Without this nobody looks.
-    pub fn observed(self, meter: RelayMeter, pulse: Pulse) -> Self {
-        Self { meter, pulse, ..self }
+    pub fn observed(self, metrics: &Metrics, pulse: Pulse) -> Self {
+        Self { meter: metrics.relay(&self.route.name), pulse, ..self }
     }
 
     pub fn name(&self) -> &str {
@@ -97,21 +97,14 @@ impl<S: Sink> Relay<S> {
         self.total
     }
 
-    /// Passes, and says how long there is nothing to do. A message queued during the pass is remembered by `bell`, not missed.
+    /// Passes, and says when there is something to do again. A message queued during the pass is remembered by `bell`, not missed.
     ///
     /// # Errors
     /// The store's.
-    pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+    pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Option<Timestamp>, store::Error> {
         let report = self.pass(&Timestamp::now, Some(bell), shutdown).await?;
         self.total.add(report);
-        self.until_next_due(Timestamp::now()).await
-    }
-
-    /// How long until something is to be published or the sink is to be probed; at most [`LONGEST_WAIT`].
-    pub async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
-        let due = self.next_due().await?;
-        // Not less than a fifth of a second: due times are whole seconds, and `now` is rounded down.
-        Ok(due.map_or(LONGEST_WAIT, |due| due.since(now).max(Duration::from_millis(200)).min(LONGEST_WAIT)))
+        self.next_due().await
     }
 
     /// When the next dispatch is due, or the sink is next probed; `None` when nothing is pending.

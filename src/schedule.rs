@@ -44,12 +44,12 @@ impl Schedule {
 async fn supervise(ticks: &Notify, bells: &[Arc<Notify>], period: Duration) {
     let mut silent = false;
     loop {
-        let patience = if silent { period } else { 2 * period };
-        let heard = timeout(patience, ticks.notified()).await.is_ok();
+        let within = if silent { period } else { 2 * period };
+        let heard = timeout(within, ticks.notified()).await.is_ok();
         if heard && silent {
             tracing::info!("tokio-cron-scheduler ticks again");
         } else if !heard && !silent {
-            tracing::warn!("no tick from tokio-cron-scheduler for {patience:?}: ticking without it");
+            tracing::warn!("no tick from tokio-cron-scheduler for {within:?}: ticking without it");
         }
         silent = !heard;
         bells.iter().for_each(|bell| bell.notify_one());
@@ -75,14 +75,6 @@ async fn start_crate(ticks: Arc<Notify>, period: Duration) -> Result<JobSchedule
     scheduler.add(Job::new(every, move |_, _| ticks.notify_one())?).await?;
     scheduler.start().await?;
     Ok(scheduler)
-}
-
-/// The next ring of a bell, if there is one; else never.
-pub(crate) async fn rung(bell: Option<&Notify>) {
-    match bell {
-        Some(bell) => bell.notified().await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

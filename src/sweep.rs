@@ -23,7 +23,7 @@ use crate::clock::{Judge, StepDetector, Timestamp};
 use crate::convention::Convention;
 use crate::metrics::{Metrics, SweepMeter};
 use crate::provider::Provider;
-use crate::pulse::{LONGEST_WAIT, Pulse};
+use crate::pulse::Pulse;
 use crate::renewal::Rules;
 use crate::settings::{self, Settings};
 use crate::signals::Shutdown;
@@ -114,8 +114,8 @@ impl Report {
 /// Bells that are rung for the relays when something was queued for their sinks.
 pub type Bells = Arc<BTreeMap<String, Arc<Notify>>>;
 
-/// What a reload changes about a sweeper.
-pub struct Change<P> {
+/// What a sweeper goes on with after a reload.
+pub struct Reloaded<P> {
     /// `None`: the one it has is as good.
     pub provider: Option<P>,
     pub account: Account,
@@ -173,8 +173,8 @@ impl<P: Provider> Sweeper<P> {
     }
 
     /// Counts there, and shows there that it lives. Without this nobody looks.
-    pub fn observed(self, meter: SweepMeter, pulse: Pulse) -> Self {
-        Self { meter, pulse, ..self }
+    pub fn observed(self, metrics: &Metrics, pulse: Pulse) -> Self {
+        Self { meter: metrics.sweep(&self.account.name), pulse, ..self }
     }
 
     /// Believes the clock as long as this does. Without this it has a judge of its own.
@@ -190,15 +190,15 @@ impl<P: Provider> Sweeper<P> {
         &self.budget
     }
 
-    /// Prepares where that is called for, passes, and says how long there is nothing to do. `bell` makes a pass look again at
+    /// Prepares where that is called for, passes, and says when there is something to do again. `bell` makes a pass look again at
     /// once.
     ///
     /// # Errors
     /// The store's; everything else is logged and tried again.
-    pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
+    pub async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Option<Timestamp>, store::Error> {
         if !self.store.vault().can_seal() {
             // What it learned could not be stored. Alerts and readiness tell why.
-            return Ok(LONGEST_WAIT);
+            return Ok(None);
         }
         if self.clock.as_mut().is_some_and(|clock| clock.has_stepped(CLOCK_STEP)) {
             tracing::warn!(provider = %self.account.name, "the clock was stepped; due times are checked");
@@ -210,12 +210,12 @@ impl<P: Provider> Sweeper<P> {
             self.clock = Some(started);
         }
         self.pass(&Timestamp::now, Scope::Due, Some(bell), shutdown, &|_| {}).await?;
-        self.until_next_due(Timestamp::now()).await
+        self.next_due().await
     }
 
     /// Goes on with other settings. What it knows of its territories, and its pace, stay.
-    pub fn change(&mut self, change: Change<P>) {
-        let Change { provider, account, settings, bells } = change;
+    pub fn reload(&mut self, reloaded: Reloaded<P>) {
+        let Reloaded { provider, account, settings, bells } = reloaded;
         if let Some(provider) = provider {
             self.provider = provider;
         }
@@ -237,13 +237,11 @@ impl<P: Provider> Sweeper<P> {
         self.trouble.begin(&self.store, &self.account.name, &self.budget, now).await
     }
 
-    async fn until_next_due(&self, now: Timestamp) -> Result<Duration, store::Error> {
-        let name = &self.account.name;
-        let poll = self.store.next_poll_due(name, self.open(self.configured())).await?;
+    /// When the next poll is due, or the next waiting renewal is asked for its order data.
+    async fn next_due(&self) -> Result<Option<Timestamp>, store::Error> {
+        let poll = self.store.next_poll_due(&self.account.name, self.open(self.configured())).await?;
         let renewal = self.next_renewal_due().await?;
-        let due = poll.into_iter().chain(renewal).min();
-        // Rounded up: `now` may be nearly a second old, and due times are whole seconds.
-        Ok(due.map_or(LONGEST_WAIT, |due| due.since(now).max(Duration::from_millis(200)).min(LONGEST_WAIT)))
+        Ok(poll.into_iter().chain(renewal).min())
     }
 
     /// When the next waiting renewal is asked for its order data. Those of a stopped territory wait for its next probe, however

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use renewald::choice::{Choice, Lane, Waiting, Want};
+use renewald::choice::{Choice, Demand, Lane, Want};
 use renewald::clock::Clock;
 use renewald::provider::Kind;
 use renewald::renewal::poll::{self, Look};
@@ -176,14 +176,14 @@ impl<'a> Simulation<'a> {
             }
             self.fill().await;
             let waits = |lane: Lane| !self.lanes[lane as usize].rows.is_empty();
-            let waiting = Waiting {
+            let demand = Demand {
                 asked_for: waits(Lane::AskedFor),
                 order_data: !self.renewals.rows.is_empty(),
                 urgent: waits(Lane::Urgent),
                 other: waits(Lane::Other),
-                ..Waiting::default()
+                ..Demand::default()
             };
-            match self.choice.next(waiting) {
+            match self.choice.next(demand) {
                 Some(Want::Poll(lane)) => self.poll(lane),
                 Some(Want::OrderData) => self.order_data().await,
                 Some(Want::Shop | Want::Feed) => unreachable!("nobody waits for these"),

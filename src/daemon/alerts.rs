@@ -21,7 +21,7 @@ use crate::vault::Error::Damaged;
 /// How long nobody looks at the most. Bells ring more often.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A receiver that is restarted is back by then; four probes have failed.
-const SINK_PATIENCE: Duration = Duration::from_secs(60);
+const SINK_BACK_WITHIN: Duration = Duration::from_secs(60);
 /// A step of the clock, or a sleep of the machine, above this is an absence.
 const ABSENCE: Duration = Duration::from_secs(5 * 60);
 /// What catching up takes beside the requests themselves: connections, tokens, the first commits.
@@ -57,7 +57,7 @@ impl Watchman {
         let settings = self.settings.borrow_and_update().clone();
         let now = Timestamp::now();
         let until = self.catching_up(&settings, now).await?;
-        let found = look(&self.store, &settings, SINK_PATIENCE, now).await?;
+        let found = look(&self.store, &settings, SINK_BACK_WITHIN, now).await?;
         let is_well = !found.overdue && found.alerts.is_empty();
         tell(&record(&self.store, found, Instant::now() < until, now).await?);
         if is_well {

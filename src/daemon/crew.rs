@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::alerts::Watchman;
 use super::{Drained, Error};
+use crate::clock::Timestamp;
 use crate::metrics::Metrics;
 use crate::provider;
 use crate::pulse::{LONGEST_WAIT, Pulse, Pulses};
@@ -18,6 +19,7 @@ use crate::signals::Shutdown;
 use crate::sink::Configured;
 use crate::store::{self, PROBE_EVERY, Store};
 use crate::sweep::{self, Sweeper};
+use crate::wait::until_due;
 
 /// With no publish in hand a drain takes less than two seconds: this, and closing.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
@@ -42,7 +44,7 @@ pub(super) enum Next {
     Nobody,
     Part(Part),
     /// The same sweeper, with other settings.
-    Change(Box<sweep::Change<provider::Configured>>),
+    Reloaded(Box<sweep::Reloaded<provider::Configured>>),
 }
 
 /// A part that has come to its end, and whether something it had in hand was cut off.
@@ -124,25 +126,20 @@ impl Part {
     /// Counts there, and shows there that it lives.
     fn observed(self, metrics: &Metrics, pulse: &Pulse) -> Self {
         match self {
-            Self::Sweeper(sweeper) => {
-                let meter = metrics.sweep(&sweeper.account().name);
-                Self::Sweeper(Box::new(sweeper.observed(meter, pulse.clone())))
-            }
-            Self::Relay(relay) => {
-                let meter = metrics.relay(relay.name());
-                Self::Relay(Box::new(relay.observed(meter, pulse.clone())))
-            }
+            Self::Sweeper(sweeper) => Self::Sweeper(Box::new(sweeper.observed(metrics, pulse.clone()))),
+            Self::Relay(relay) => Self::Relay(Box::new(relay.observed(metrics, pulse.clone()))),
             Self::Watchman(watchman) => Self::Watchman(watchman),
         }
     }
 
     /// Says how long there is nothing to do.
     async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
-        match self {
-            Self::Sweeper(sweeper) => sweeper.turn(bell, shutdown).await,
-            Self::Relay(relay) => relay.turn(bell, shutdown).await,
-            Self::Watchman(watchman) => watchman.turn(shutdown).await,
-        }
+        let due = match self {
+            Self::Sweeper(sweeper) => sweeper.turn(bell, shutdown).await?,
+            Self::Relay(relay) => relay.turn(bell, shutdown).await?,
+            Self::Watchman(watchman) => return watchman.turn(shutdown).await,
+        };
+        Ok(until_due(due, Timestamp::now()))
     }
 }
 
@@ -255,13 +252,13 @@ impl Crew {
             return;
         };
         match (next, part) {
-            (Next::Change(change), Part::Sweeper(mut sweeper)) => {
-                sweeper.change(*change);
+            (Next::Reloaded(reloaded), Part::Sweeper(mut sweeper)) => {
+                sweeper.reload(*reloaded);
                 self.start(name, Part::Sweeper(sweeper), bell);
             }
             (Next::Part(part), _) => self.start(name, part, bell),
-            // Only sweepers are changed.
-            (Next::Nobody | Next::Change(_), _) => {}
+            // Only sweepers go on.
+            (Next::Nobody | Next::Reloaded(_), _) => {}
         }
     }
 

@@ -121,9 +121,9 @@ impl Plans {
     }
 
     /// What becomes of a sweeper that goes on. `client` is a new one, if it needs that.
-    pub fn change(&self, name: &str, client: Option<provider::Configured>) -> sweep::Change<provider::Configured> {
+    pub fn reloaded(&self, name: &str, client: Option<provider::Configured>) -> sweep::Reloaded<provider::Configured> {
         let (settings, bells) = (self.settings.clone(), self.bells.clone());
-        sweep::Change { provider: client, account: self.account(name), settings, bells }
+        sweep::Reloaded { provider: client, account: self.account(name), settings, bells }
     }
 
     /// Whether the client of `before` is as good as a new one.

@@ -107,7 +107,7 @@ impl Reload {
     }
 
     /// Waits for what is done beside the work. Cancel-safe.
-    pub async fn progress(&mut self) -> Done {
+    pub async fn done(&mut self) -> Done {
         match self.work.join_next().await {
             Some(Ok(done)) => done,
             Some(Err(error)) => Done::Built(Err(format!("reading the settings failed: {error}"))),
@@ -220,7 +220,7 @@ impl Reload {
             } else if !is_new && plans.has_account_of(before, &name) {
                 plans.budgets[&name].set_rate(now.providers[&name].requests_per_second);
                 if differs || all {
-                    crew.replace(&key, Next::Change(Box::new(plans.change(&name, client))));
+                    crew.replace(&key, Next::Reloaded(Box::new(plans.reloaded(&name, client))));
                 }
             } else if let Some(client) = client {
                 let part = Part::Sweeper(Box::new(plans.sweeper(&name, client, &self.store)));

@@ -19,11 +19,11 @@ use crate::clock::Timestamp;
 use crate::metrics::RelayMeter;
 use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::retry;
-use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::sink::{Failure, Sink};
 use crate::store::{self, Attempt, MOST_BODY_BYTES, Mark, Store};
 use crate::text::visible;
+use crate::wait::{at, ready, rung};
 
 /// What a publish in hand gets when we drain: as long as a sink's default timeout, so that an answer on its way is still
 /// recorded; with recording and closing shorter than `TimeoutStopSec` in the unit, so we close the store ourselves.
@@ -359,18 +359,4 @@ impl<'a, S: Sink> Pass<'a, S> {
 
 fn body_bytes(attempt: &Attempt) -> usize {
     attempt.message.body.len()
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What came of it, if anything is going on.
-async fn ready<T>(going_on: &mut Option<BoxFuture<'_, T>>) -> Option<T> {
-    let done = going_on.as_mut()?.await;
-    *going_on = None;
-    Some(done)
 }

@@ -22,7 +22,7 @@ pub struct Tally {
     pub seconds: i64,
 }
 
-/// What a renewal has been through.
+/// How much of our patience with a renewal is used up: what it has been through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patience {
     /// Attempts that brought an answer.

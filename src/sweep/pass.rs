@@ -1,7 +1,5 @@
 //! One pass: slots are handed to requests, answers become records, records are committed in groups.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,17 +17,17 @@ use super::told::Told;
 use super::trouble::Trouble;
 use super::{Account, Progress, Report};
 use crate::budget::Slot;
-use crate::choice::{Choice, Lane, Waiting, Want};
+use crate::choice::{Choice, Demand, Lane, Want};
 use crate::delivery::Event;
 use crate::provider::{Class, Error as ProviderError, Provider, Sighting};
 use crate::pulse::LONGEST_WAIT;
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::poll::{self, Look};
 use crate::renewal::{Outcome, Subscription};
-use crate::schedule::rung;
 use crate::signals::Shutdown;
 use crate::store::{self, PollRecord};
 use crate::text::visible;
+use crate::wait::{at, ready, rung};
 
 /// Results that share a commit at the least, while there is more to come.
 const BATCH: usize = 512;
@@ -45,12 +43,12 @@ const RECORD_GRACE: Duration = Duration::from_millis(800);
 const WIND_UP: Duration = Duration::from_secs(10);
 /// A breaker that is open for this long has seen several probes fail.
 pub(super) const STAYS_AWAY: Duration = Duration::from_secs(60);
-/// A one-shot run waits no longer for the end of a pause than for order data.
-pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
+/// A pause longer than this is not waited for by a one-shot run: no longer than order data.
+pub(super) const PAUSES_TOO_LONG: Duration = Duration::from_secs(120);
 /// How often a pass looks at everything again without being rung: what becomes urgent meanwhile must not wait for its end.
 const LOOK_AGAIN: Duration = LONGEST_WAIT;
 
-type Writing<'a> = Pin<Box<dyn Future<Output = Result<Written, store::Error>> + Send + 'a>>;
+type Writing<'a> = BoxFuture<'a, Result<Written, store::Error>>;
 
 pub(super) struct Pass<'a, P> {
     shared: Shared<'a, P>,
@@ -142,8 +140,8 @@ impl<'a, P: Provider> Pass<'a, P> {
             self.shared.pulse.turn();
             self.read_ahead();
             self.write_if_worthwhile();
-            let waiting = self.startable();
-            let may_start = waiting != Waiting::default();
+            let demand = self.startable();
+            let may_start = demand != Demand::default();
             if !may_start && self.is_done() {
                 return Ok(());
             }
@@ -169,7 +167,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                     }
                     self.wind_up_by = Some(Instant::now() + WIND_UP);
                 }
-                () = until(self.wind_up_by) => return self.drain().await,
+                () = at(self.wind_up_by) => return self.drain().await,
                 // Another part has noticed. What is asked now could not be written down.
                 () = store.fails() => return self.drain().await,
                 Some(done) = self.in_flight.next() => {
@@ -177,10 +175,10 @@ impl<'a, P: Provider> Pass<'a, P> {
                     self.tell_trouble().await?;
                     progress(self.earlier.polls + self.report.polls);
                 }
-                page = next(&mut self.reading) => self.queues.fill(page?),
-                written = next(&mut self.writing) => self.written(written?),
-                slot = self.shared.budget.slot(), if may_start => self.start(waiting, slot),
-                () = until(self.write_by), if self.writing.is_none() => self.write(),
+                Some(page) = ready(&mut self.reading) => self.queues.fill(page?),
+                Some(written) = ready(&mut self.writing) => self.written(written?),
+                slot = self.shared.budget.slot(), if may_start => self.start(demand, slot),
+                () = at(self.write_by), if self.writing.is_none() => self.write(),
                 () = rung(bell) => self.queues.reset(),
                 () = sleep_until(look_again) => {
                     look_again = Instant::now() + LOOK_AGAIN;
@@ -215,7 +213,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         }
         let until = self.shared.budget.state().paused_until?;
         let left = until.saturating_duration_since(Instant::now());
-        (left > LONGEST_PATIENCE).then_some(left)
+        (left > PAUSES_TOO_LONG).then_some(left)
     }
 
     async fn look_again(&mut self) -> Result<(), store::Error> {
@@ -238,27 +236,27 @@ impl<'a, P: Provider> Pass<'a, P> {
     }
 
     /// What waits and may take a connection now.
-    fn startable(&mut self) -> Waiting {
+    fn startable(&mut self) -> Demand {
         let concurrency = self.shared.account.concurrency;
         let may = self.wind_up_by.is_none() && !self.is_spent() && self.in_flight.len() < concurrency;
         if !may || self.unwritten.len() >= MOST_UNWRITTEN {
-            return Waiting::default();
+            return Demand::default();
         }
-        let waiting = self.queues.waiting(self.gate);
+        let demand = self.queues.demand(self.gate);
         let most = concurrency.saturating_sub(RESERVED).max(1);
         let (ordinary_may, order_data_may) = (self.ordinary < most, self.order_data < most);
-        Waiting {
-            hinted: waiting.hinted && ordinary_may,
-            order_data: waiting.order_data && order_data_may,
-            urgent: waiting.urgent && ordinary_may,
-            other: waiting.other && ordinary_may,
-            ..waiting
+        Demand {
+            hinted: demand.hinted && ordinary_may,
+            order_data: demand.order_data && order_data_may,
+            urgent: demand.urgent && ordinary_may,
+            other: demand.other && ordinary_may,
+            ..demand
         }
     }
 
-    fn start(&mut self, waiting: Waiting, slot: Slot) {
+    fn start(&mut self, demand: Demand, slot: Slot) {
         // Boxed one by one: a poll's future is a fraction of the size of one that also settles order data.
-        let request: BoxFuture<'a, Done> = match self.choice.next(waiting) {
+        let request: BoxFuture<'a, Done> = match self.choice.next(demand) {
             Some(Want::Poll(lane)) => {
                 let Some(subscription) = self.queues.pop_poll(lane, self.gate) else { return };
                 self.gate.sent(&subscription.territory);
@@ -447,24 +445,5 @@ impl<'a, P: Provider> Pass<'a, P> {
                 Err(store::Error::Commit("it did not take the last results in time".to_owned()))
             }
         }
-    }
-}
-
-/// The next value of a future that may not be there; then it never comes. The place is empty afterwards.
-async fn next<T>(place: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
-    match place {
-        Some(future) => {
-            let value = future.await;
-            *place = None;
-            value
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }

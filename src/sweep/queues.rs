@@ -1,11 +1,11 @@
 //! What is due, read from the store a page at a time: never all of it in memory.
 
 use std::collections::{HashSet, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
+
+use futures_util::future::BoxFuture;
 
 use super::gate::Gate;
-use crate::choice::{Lane, Waiting};
+use crate::choice::{Demand, Lane};
 use crate::clock::Timestamp;
 use crate::renewal::Subscription;
 use crate::store::{self, DuePage, DueRenewal, Order, Store};
@@ -45,7 +45,7 @@ struct TerritoryLane {
 }
 
 /// A page on its way from the store.
-pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Page, store::Error>> + Send>>;
+pub(super) type Reading = BoxFuture<'static, Result<Page, store::Error>>;
 
 pub(super) enum Page {
     Polls { at: usize, era: u64, rows: Vec<Subscription> },
@@ -184,18 +184,18 @@ impl Queues {
     }
 
     /// What waits for a slot, in territories that may be asked.
-    pub fn waiting(&mut self, gate: &Gate) -> Waiting {
+    pub fn demand(&mut self, gate: &Gate) -> Demand {
         self.skip_unsendable_renewals(gate);
         let any = |wanted: Lane| {
             self.lanes.iter().any(|l| l.lane == wanted && !l.queue.rows.is_empty() && gate.admits(&l.territory))
         };
-        Waiting {
+        Demand {
             asked_for: any(Lane::AskedFor),
             hinted: any(Lane::Hinted),
             order_data: !self.renewals.rows.is_empty(),
             urgent: any(Lane::Urgent),
             other: any(Lane::Other),
-            ..Waiting::default()
+            ..Demand::default()
         }
     }
 
@@ -226,7 +226,7 @@ impl Queues {
         Some(subscription)
     }
 
-    /// Takes the oldest waiting renewal that [`Queues::waiting`] left at the front.
+    /// Takes the oldest waiting renewal that [`Queues::demand`] left at the front.
     pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
         let renewal = self.renewals.rows.pop_front()?;
         self.in_hand_orders.insert(renewal.order());

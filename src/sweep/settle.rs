@@ -60,7 +60,7 @@ impl<P> Shared<'_, P> {
 
     fn settlement(&self, renewal: DueRenewal, step: Step, now: Timestamp) -> Settlement {
         let outcome = match step {
-            Step::AskAgain { at, patience, outcome, detail } => Settled::Waiting { at, patience, outcome, detail },
+            Step::AskAgain { at, patience, outcome, detail } => Settled::AskedAgain { at, patience, outcome, detail },
             Step::Deliver { delivery, partial } => {
                 let mut messages = vec![self.ready(&renewal, delivery, now)];
                 messages.extend(partial.map(|failed| self.failed(&renewal, failed, now)));
@@ -207,7 +207,7 @@ impl Note {
             sinks: Vec::new(),
         };
         match &settlement.outcome {
-            Settled::Waiting { patience, detail, .. } => {
+            Settled::AskedAgain { patience, detail, .. } => {
                 let line = WAITING_WARNING.as_secs() as i64;
                 let crossed = renewal.patience.waiting.seconds < line && patience.waiting.seconds >= line;
                 note.long_wait = crossed.then(|| detail.clone());

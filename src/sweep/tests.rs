@@ -71,7 +71,7 @@ impl<F: FnOnce() + Send + Sync> Provider for Meanwhile<F> {
 }
 
 /// Answers polls, has no order data ready (1051), and ends the pass after so many requests.
-struct Waiting {
+struct NotReady {
     asked: Mutex<Vec<(Kind, String)>>,
     enough: usize,
     shutdown: Shutdown,
@@ -83,7 +83,7 @@ enum Kind {
     OrderData,
 }
 
-impl Waiting {
+impl NotReady {
     fn note(&self, kind: Kind, number: &str) {
         let mut asked = self.asked.lock().unwrap();
         asked.push((kind, number.to_owned()));
@@ -93,7 +93,7 @@ impl Waiting {
     }
 }
 
-impl Provider for Waiting {
+impl Provider for NotReady {
     async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
         self.note(Kind::Poll, subject.partner_order_number);
         Ok(purchased())
@@ -273,7 +273,7 @@ const RENEWED: &str = "
 #[tokio::test]
 async fn a_hundred_thousand_renewals_that_wait_leave_every_other_request_to_polls() {
     let shutdown = Shutdown::manual();
-    let provider = Waiting { asked: Mutex::default(), enough: 1500, shutdown: shutdown.clone() };
+    let provider = NotReady { asked: Mutex::default(), enough: 1500, shutdown: shutdown.clone() };
     let mut fixture = Fixture::with(provider, 600).await;
     let db = rusqlite::Connection::open(fixture.dir.path().join("renewald.db")).unwrap();
     db.execute_batch(RENEWED).unwrap();
@@ -367,7 +367,7 @@ async fn a_pause_further_ahead_than_the_longest_was_stored_under_a_wrong_clock()
 #[tokio::test]
 async fn a_one_shot_pass_waits_for_no_long_pause_but_for_answers_in_hand() {
     let mut fixture = Fixture::new(20).await;
-    fixture.sweeper.budget.slow_down(Some(pass::LONGEST_PATIENCE + Duration::from_secs(5)));
+    fixture.sweeper.budget.slow_down(Some(pass::PAUSES_TOO_LONG + Duration::from_secs(5)));
     let report = tokio::time::timeout(Duration::from_secs(20), fixture.catch_up()).await.unwrap();
     assert!(report.given_up && report.calls == 0, "{report:?}");
 

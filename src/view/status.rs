@@ -59,7 +59,6 @@ pub struct Account {
 
 /// Renewals whose order data is awaited.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Waiting)]
 pub struct Awaited {
     pub renewals: i64,
     pub oldest_detected_at: Option<Timestamp>,

@@ -18,7 +18,7 @@ pub(super) enum Tone {
     /// Background, and what happens elsewhere.
     Quiet,
     Good,
-    Waiting,
+    NotYet,
     Bad,
     Strong,
 }
@@ -29,7 +29,7 @@ impl Tone {
             Self::Plain => "",
             Self::Quiet => "\x1b[2m",
             Self::Good => "\x1b[32m",
-            Self::Waiting => "\x1b[33m",
+            Self::NotYet => "\x1b[33m",
             Self::Bad => "\x1b[31m",
             Self::Strong => "\x1b[1m",
         }

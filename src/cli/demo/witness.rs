@@ -76,7 +76,7 @@ impl Witness {
                 let before = self.renewals.insert((subscription.row, renewal.generation), renewal.clone());
                 let label = self.label(&subscription.partner_order_number, &subscription.subscription_id);
                 let paid = self.paid(&subscription.partner_order_number, &subscription.subscription_id, &renewal);
-                told.extend(progress(before.as_ref(), &renewal, paid.as_ref(), label));
+                told.extend(happened(before.as_ref(), &renewal, paid.as_ref(), label));
             }
         }
         Ok(told)
@@ -138,7 +138,7 @@ impl Witness {
 }
 
 /// How a renewal went on since the last look.
-fn progress(before: Option<&RenewalRow>, after: &RenewalRow, paid: Option<&Paid>, label: String) -> Option<Happening> {
+fn happened(before: Option<&RenewalRow>, after: &RenewalRow, paid: Option<&Paid>, label: String) -> Option<Happening> {
     let seen = before.is_none().then(|| match paid {
         Some(paid) => format!("seen after {}", elapsed(after.detected_at.since(paid.renewed_at))),
         None => format!("{} seen, which the provider never renewed", visible(&after.reference)),
@@ -160,7 +160,7 @@ fn news(before: Option<&RenewalRow>, after: &RenewalRow) -> Option<(String, Tone
         "queued" if after.attempts <= 1 => ("order data fetched, queued".into(), Tone::Plain),
         "queued" => (format!("order data after {}, attempt {}; queued", waited(), after.attempts), Tone::Plain),
         "abandoned" => (format!("order data refused for ever, {detail}"), Tone::Bad),
-        _ => (format!("order data not ready, {detail}"), Tone::Waiting),
+        _ => (format!("order data not ready, {detail}"), Tone::NotYet),
     })
 }
 
@@ -175,7 +175,7 @@ fn arrival(message: &Value) -> (String, Tone) {
         }
         "subscription.status_changed" => (format!("shop told: {} became {}", text("from"), text("to")), Tone::Plain),
         "subscription.ended" => (format!("shop told: ended ({}); asked monthly now", text("reason")), Tone::Plain),
-        "subscription.not_renewed" => ("shop told: not renewed two weeks after its end".into(), Tone::Waiting),
+        "subscription.not_renewed" => ("shop told: not renewed two weeks after its end".into(), Tone::NotYet),
         other => (format!("shop told: {}", visible(other)), Tone::Plain),
     }
 }

@@ -59,7 +59,7 @@ pub async fn list(args: ListArgs, context: &Context) -> Result<Exit, Error> {
             subscription(row),
             row.generation.to_string(),
             row.sink.clone(),
-            progress(row, now, |at| relative(at, now)),
+            how_far(row, now, |at| relative(at, now)),
         ]
     })
 }
@@ -150,7 +150,7 @@ fn subscription(row: &Dispatch) -> String {
 }
 
 /// Its state, and since or until when; `tell` is how an instant of the past is told.
-pub(super) fn progress(row: &Dispatch, now: Timestamp, tell: impl Fn(Timestamp) -> String) -> String {
+pub(super) fn how_far(row: &Dispatch, now: Timestamp, tell: impl Fn(Timestamp) -> String) -> String {
     let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}", tell(at)));
     match row.state.as_str() {
         "pending" => match (row.leased_until, row.next_attempt_at) {

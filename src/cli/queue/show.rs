@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::list::progress;
+use super::list::how_far;
 use super::{parse_ids, select};
 use crate::cli::table::{Table, bold, when};
 use crate::cli::{Context, Error, Exit};
@@ -106,7 +106,7 @@ fn describe(message: &Message, dispatches: &[Dispatch], is_revealed: bool, now: 
     for row in dispatches {
         table.row([
             row.sink.clone(),
-            progress(row, now, |at| when(at, now)),
+            how_far(row, now, |at| when(at, now)),
             replays(row, now),
             row.attempts.to_string(),
             row.last_attempt_at.map_or_else(String::new, |at| when(at, now)),

@@ -22,7 +22,7 @@ pub struct Settlement {
 #[derive(Debug)]
 pub enum Settled {
     /// Asked again later.
-    Waiting { at: Timestamp, patience: Patience, outcome: &'static str, detail: String },
+    AskedAgain { at: Timestamp, patience: Patience, outcome: &'static str, detail: String },
     /// Handed over: `messages` are queued in the same transaction.
     Queued { messages: Vec<NewMessage> },
     /// Given up: `messages` tell of it.
@@ -48,7 +48,7 @@ fn confirm(db: &Connection, renewal: &DueRenewal) -> rusqlite::Result<usize> {
 fn settle(db: &Connection, vault: &Vault, settlement: &Settlement) -> Result<bool> {
     let Settlement { renewal, outcome, at, polls_resume_at } = settlement;
     let written = match outcome {
-        Settled::Waiting { at: next, patience, outcome, detail } => {
+        Settled::AskedAgain { at: next, patience, outcome, detail } => {
             ask_again(db, renewal, *at, *next, patience, outcome, detail)?
         }
         Settled::Queued { .. } => close(db, renewal, "queued", "ok", None, *at)?,
