@@ -4,12 +4,17 @@
 //! decided in [`crate::choice`] at the moment a slot of the budget is free, what an answer means in [`crate::renewal`]; this file
 //! only moves things between the provider and the store.
 
+mod flight;
 mod gate;
+mod line;
+mod mode;
 mod pass;
 mod queues;
 mod record;
+mod report;
 mod request;
 mod settle;
+mod telling;
 mod told;
 mod trouble;
 
@@ -30,10 +35,15 @@ use crate::signals::Shutdown;
 use crate::store::{self, Store};
 use tokio::sync::Notify;
 
+use flight::Flight;
 use gate::Gate;
+use mode::Mode;
+pub use mode::Scope;
 use pass::Pass;
 use queues::Queues;
+pub use report::Report;
 use request::Shared;
+use telling::Telling;
 use told::Told;
 use trouble::Trouble;
 
@@ -47,68 +57,6 @@ pub struct Account {
     pub concurrency: usize,
     pub rules: Rules,
     pub convention: &'static Convention,
-}
-
-/// Which subscriptions a pass asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// What is due by now.
-    Due,
-    /// What will be due soon as well, each subscription at most once: the one-shot run.
-    CatchUp,
-    /// Waiting order data, and polls that were not answered: what a one-shot run asks again before it ends. A probe makes one
-    /// request.
-    Again { is_probe: bool },
-}
-
-/// What a pass did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    pub polls: u64,
-    /// Calls that brought an answer of any kind, order data included.
-    pub answers: u64,
-    pub calls: u64,
-    pub renewals: u64,
-    pub queued: u64,
-    pub abandoned: u64,
-    pub failures: u64,
-    /// Polls that were refused.
-    pub refused: u64,
-    /// Polls of what the provider does not know.
-    pub unknown: u64,
-    pub surprises: u64,
-    /// Terms that ended without a renewal, told for the first time.
-    pub not_renewed: u64,
-    /// Territories that refuse every subscription, at the end of the pass.
-    pub stopped_territories: Vec<String>,
-    /// Shutdown was requested, or the time was up, with due work left.
-    pub interrupted: bool,
-    /// A one-shot run's provider stayed away, or wanted a pause, so long that the rest was left for the next run.
-    pub given_up: bool,
-}
-
-impl Report {
-    /// Adds up the passes of several providers, or several passes of one.
-    pub fn add(&mut self, other: &Report) {
-        self.polls += other.polls;
-        self.answers += other.answers;
-        self.calls += other.calls;
-        self.renewals += other.renewals;
-        self.queued += other.queued;
-        self.abandoned += other.abandoned;
-        self.failures += other.failures;
-        self.refused += other.refused;
-        self.unknown += other.unknown;
-        self.surprises += other.surprises;
-        self.not_renewed += other.not_renewed;
-        for territory in &other.stopped_territories {
-            if !self.stopped_territories.contains(territory) {
-                self.stopped_territories.push(territory.clone());
-            }
-        }
-        self.interrupted |= other.interrupted;
-        self.given_up |= other.given_up;
-    }
 }
 
 /// Bells that are rung for the relays when something was queued for their sinks.
@@ -283,12 +231,9 @@ impl<P: Provider> Sweeper<P> {
         // Without a request that ends them, a slow-down and a pause are over at some time.
         self.trouble.tell(&self.store, &self.account.name, &self.budget, now()).await?;
         self.store.promote_urgent(&self.account.name, &self.account.rules, now()).await?;
-        let horizon = match scope {
-            Scope::Due | Scope::Again { .. } => None,
-            Scope::CatchUp => Some(now() + self.account.rules.every / 8),
-        };
-        let mut queues = Queues::new(&self.store, &self.account.name, self.configured(), horizon);
-        queues.only_unanswered = matches!(scope, Scope::Again { .. });
+        let mode = Mode::new(scope, bell.is_some());
+        let horizon = mode.looks_ahead().then(|| now() + self.account.rules.every / 8);
+        let queues = Queues::new(&self.store, &self.account.name, self.configured(), mode, horizon);
         let shared = Shared {
             store: &self.store,
             provider: &self.provider,
@@ -296,18 +241,15 @@ impl<P: Provider> Sweeper<P> {
             account: &self.account,
             settings: &self.settings,
             bells: &self.bells,
-            meter: &self.meter,
             pulse: &self.pulse,
             now,
             judge: &self.judge,
         };
-        let Self { choice, gate, told, trouble, .. } = self;
-        let mut pass = Pass::new(shared, choice, gate, told, trouble, queues);
-        pass.gives_up = scope != Scope::Due;
-        pass.tells = bell.is_some();
-        pass.is_probe = scope == Scope::Again { is_probe: true };
-        pass.work(bell, shutdown, progress).await?;
-        Ok(pass.finish())
+        let flight = Flight::new(&mut self.choice, self.account.concurrency);
+        let telling = Telling::new(&self.account.name, &mut self.told, &self.meter, progress, mode.tells());
+        let mut pass = Pass::new(shared, mode, &mut self.gate, &mut self.trouble, queues, flight, telling);
+        pass.work(bell, shutdown).await?;
+        Ok(pass.end())
     }
 }
 

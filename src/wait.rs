@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Timestamp;
 use crate::pulse::LONGEST_WAIT;
 
-/// Due times are whole seconds and `now` is rounded down, by nearly a second: without this, what is just due is looked for in a circle.
+/// Due times are whole seconds, and `now` may be nearly a second old: without this, a loop turns as fast as it can meanwhile.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
 /// How long a loop has nothing to do; `due: None`: as long as it may.
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_waits_in_a_circle_for_what_is_due_nor_longer_than_a_loop_may() {
+    fn a_loop_neither_spins_until_something_is_due_nor_waits_longer_than_it_may() {
         let now = Timestamp::constant(1_795_291_200);
         let after = |seconds| until_due(Some(now + Duration::from_secs(seconds)), now);
         assert_eq!([after(0), after(5), after(86_400)], [SHORTEST_WAIT, Duration::from_secs(5), LONGEST_WAIT]);

@@ -27,9 +27,21 @@ struct Territory {
 #[derive(Debug, Default)]
 pub(super) struct Gate(HashMap<String, Territory>);
 
-/// What an answer changed about a territory.
+/// How a request of a territory was answered, whatever it asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub territory: &'a str,
+    /// Row of the subscription.
+    pub subscription: i64,
+    /// The same request, when it was made before.
+    pub was_refused: bool,
+    /// With what, when it was refused.
+    pub refusal: Option<&'a str>,
+}
+
+/// What follows from an answer for its territory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+enum Consequence {
     None,
     Stopped,
     StillStopped {
@@ -67,7 +79,48 @@ impl Gate {
         }
     }
 
-    pub fn refused(&mut self, territory: &str, subscription: i64) -> Change {
+    /// Writes and tells what follows from an answer. True when what was refused in its territory is due again.
+    pub async fn answered(
+        &mut self,
+        store: &Store,
+        provider: &str,
+        answer: Answer<'_>,
+        now: Timestamp,
+    ) -> Result<bool, store::Error> {
+        let Answer { territory, subscription, was_refused, refusal } = answer;
+        let consequence = match refusal {
+            Some(_) => self.refused(territory, subscription),
+            None => self.succeeded(territory, was_refused),
+        };
+        let reason = refusal.unwrap_or_default();
+        match consequence {
+            Consequence::None => return Ok(false),
+            Consequence::Stopped => {
+                tracing::warn!(%provider, territory, reason,
+                    "five subscriptions in a row were refused: territory stopped, one probe a minute; check its secret and whether this server's address is allowed");
+                store.stop_territory(stopped_record(provider, territory, reason, now)).await?;
+                return Ok(false);
+            }
+            Consequence::StillStopped { probes } => {
+                if probes.is_power_of_two() && probes > 4 {
+                    tracing::warn!(%provider, territory, reason, "territory still refuses everybody, {probes} probes later");
+                }
+                return Ok(false);
+            }
+            Consequence::Opened => {
+                tracing::info!(%provider, territory, "territory answers again");
+                store.open_territory(provider, territory).await?;
+            }
+            Consequence::Mended => {}
+        }
+        let again = store.ask_refused(provider, Some(territory), now).await?;
+        if again > 0 {
+            tracing::info!(%provider, territory, again, "what was refused there is asked for again now");
+        }
+        Ok(again > 0)
+    }
+
+    fn refused(&mut self, territory: &str, subscription: i64) -> Consequence {
         let known = match self.0.get_mut(territory) {
             Some(known) => known,
             None => self.0.entry(territory.to_owned()).or_default(),
@@ -75,24 +128,23 @@ impl Gate {
         known.mended = false;
         if known.next_probe.is_some() {
             known.probes = known.probes.saturating_add(1);
-            return Change::StillStopped { probes: known.probes };
+            return Consequence::StillStopped { probes: known.probes };
         }
         if !known.refused.contains(&subscription) {
             known.refused.push(subscription);
         }
         if known.refused.len() < REFUSALS {
-            return Change::None;
+            return Consequence::None;
         }
         known.next_probe = Some(Instant::now() + TERRITORY_PROBE);
-        Change::Stopped
+        Consequence::Stopped
     }
 
-    /// `was_refused`: the same request, when it was made before.
-    pub fn succeeded(&mut self, territory: &str, was_refused: bool) -> Change {
+    fn succeeded(&mut self, territory: &str, was_refused: bool) -> Consequence {
         let known = match self.0.get_mut(territory) {
             Some(known) => known,
             None if was_refused => self.0.entry(territory.to_owned()).or_default(),
-            None => return Change::None,
+            None => return Consequence::None,
         };
         known.refused.clear();
         known.probes = 0;
@@ -100,9 +152,9 @@ impl Gate {
         let is_news = was_refused && !known.mended;
         known.mended |= opened || was_refused;
         match (opened, is_news) {
-            (true, _) => Change::Opened,
-            (false, true) => Change::Mended,
-            (false, false) => Change::None,
+            (true, _) => Consequence::Opened,
+            (false, true) => Consequence::Mended,
+            (false, false) => Consequence::None,
         }
     }
 
@@ -115,7 +167,7 @@ impl Gate {
 }
 
 /// What is stored of a territory that stops.
-pub(super) fn stopped_record(provider: &str, territory: &str, reason: &str, now: Timestamp) -> StoppedTerritory {
+fn stopped_record(provider: &str, territory: &str, reason: &str, now: Timestamp) -> StoppedTerritory {
     StoppedTerritory {
         provider: provider.to_owned(),
         territory: territory.to_owned(),
@@ -132,29 +184,29 @@ mod tests {
     async fn five_different_subscriptions_stop_a_territory_and_one_success_opens_it() {
         let mut gate = Gate::default();
         for subscription in [1, 1, 1, 2, 3, 4] {
-            assert_eq!(gate.refused("eu", subscription), Change::None);
+            assert_eq!(gate.refused("eu", subscription), Consequence::None);
         }
-        assert_eq!(gate.refused("eu", 5), Change::Stopped);
+        assert_eq!(gate.refused("eu", 5), Consequence::Stopped);
         assert!(!gate.admits("eu"));
         assert!(gate.admits("us"));
         tokio::time::advance(TERRITORY_PROBE).await;
         assert!(gate.admits("eu"));
         gate.sent("eu");
         assert!(!gate.admits("eu"), "one probe a minute");
-        assert_eq!(gate.succeeded("eu", true), Change::Opened);
+        assert_eq!(gate.succeeded("eu", true), Consequence::Opened);
         assert!(gate.admits("eu"));
-        assert_eq!(gate.succeeded("eu", true), Change::None, "known already");
+        assert_eq!(gate.succeeded("eu", true), Consequence::None, "known already");
     }
 
     #[test]
     fn the_first_who_is_answered_after_a_refusal_speaks_for_the_others() {
         let mut gate = Gate::default();
-        assert_eq!(gate.succeeded("eu", false), Change::None);
-        assert_eq!(gate.succeeded("eu", true), Change::Mended, "refused before this process began");
-        assert_eq!(gate.succeeded("eu", true), Change::None, "known already");
-        assert_eq!(gate.refused("eu", 1), Change::None);
-        assert_eq!(gate.succeeded("eu", false), Change::None, "one may be filed under the wrong territory");
-        assert_eq!(gate.succeeded("eu", true), Change::Mended);
+        assert_eq!(gate.succeeded("eu", false), Consequence::None);
+        assert_eq!(gate.succeeded("eu", true), Consequence::Mended, "refused before this process began");
+        assert_eq!(gate.succeeded("eu", true), Consequence::None, "known already");
+        assert_eq!(gate.refused("eu", 1), Consequence::None);
+        assert_eq!(gate.succeeded("eu", false), Consequence::None, "one may be filed under the wrong territory");
+        assert_eq!(gate.succeeded("eu", true), Consequence::Mended);
     }
 
     #[test]
@@ -163,7 +215,7 @@ mod tests {
         for subscription in 1..5 {
             gate.refused("eu", subscription);
         }
-        assert_eq!(gate.succeeded("eu", false), Change::None);
-        assert_eq!(gate.refused("eu", 6), Change::None);
+        assert_eq!(gate.succeeded("eu", false), Consequence::None);
+        assert_eq!(gate.refused("eu", 6), Consequence::None);
     }
 }

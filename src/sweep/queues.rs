@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::future::BoxFuture;
 
 use super::gate::Gate;
+use super::mode::Mode;
 use crate::choice::{Demand, Lane};
 use crate::clock::Timestamp;
 use crate::renewal::Subscription;
@@ -59,8 +60,7 @@ pub(super) struct Queues {
     lanes: Vec<TerritoryLane>,
     /// Of these, whose order data is asked for.
     territories: Vec<String>,
-    /// Of polls, only those that were not answered when they were made last.
-    pub only_unanswered: bool,
+    mode: Mode,
     renewals: Queue<DueRenewal>,
     /// A one-shot run looks as far ahead as this, and asks nobody twice.
     horizon: Option<Timestamp>,
@@ -82,7 +82,13 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub fn new(store: &Store, provider: &str, territories: Vec<String>, horizon: Option<Timestamp>) -> Self {
+    pub fn new(
+        store: &Store,
+        provider: &str,
+        territories: Vec<String>,
+        mode: Mode,
+        horizon: Option<Timestamp>,
+    ) -> Self {
         let lanes = territories
             .iter()
             .flat_map(|territory| Lane::ALL.map(|lane| (territory.clone(), lane)))
@@ -93,7 +99,7 @@ impl Queues {
             provider: provider.to_owned(),
             lanes,
             territories,
-            only_unanswered: false,
+            mode,
             renewals: Queue::default(),
             horizon,
             asked: HashSet::new(),
@@ -161,7 +167,7 @@ impl Queues {
                     queue.after = (last.due_at.map_or(i64::MAX, Timestamp::as_unix), last.row);
                 }
                 let known = [&self.in_hand, &self.just_recorded, &self.asked];
-                let is_wanted = |s: &Subscription| !self.only_unanswered || s.failures > 0;
+                let is_wanted = |s: &Subscription| !self.mode.only_unanswered() || s.failures > 0;
                 let rows = rows.into_iter().filter(|s| is_wanted(s) && !known.iter().any(|rows| rows.contains(&s.row)));
                 queue.rows.extend(rows);
             }

@@ -1,11 +1,26 @@
-//! The results of polls on their way to the disk, and what is told of them once they are there.
+//! The results of polls on their way to the disk: how many share a commit, how long one waits for others, and what is told of
+//! them once they are there.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::line::Line;
 use super::request::Shared;
 use crate::clock::Timestamp;
-use crate::store::{self, PollRecord, Recorded};
-use crate::text::visible;
+use crate::store::{self, NewMessage, PollRecord, Recorded};
+use crate::wait::ready;
+
+/// Results that share a commit at the least, while there is more to come.
+const BATCH: usize = 512;
+/// Results held in memory at the most; then no new request is sent until a commit is through.
+const MOST_UNWRITTEN: usize = 2 * BATCH;
+/// A result does not wait longer than this for others to share its commit.
+const WRITE_WITHIN: Duration = Duration::from_millis(100);
+/// What recording gets when we drain: requests in hand are cancelled, the results so far are written.
+const RECORD_GRACE: Duration = Duration::from_millis(800);
 
 /// A commit that is through.
 pub(super) struct Written {
@@ -14,22 +29,96 @@ pub(super) struct Written {
     pub sinks: BTreeSet<String>,
 }
 
+/// The results of a pass that are not on disk yet.
+#[derive(Default)]
+pub(super) struct Records<'a> {
+    unwritten: Vec<PollRecord>,
+    /// When the oldest of them must be on its way.
+    write_by: Option<Instant>,
+    writing: Option<BoxFuture<'a, Result<Written, store::Error>>>,
+}
+
+impl<'a> Records<'a> {
+    /// What somebody waits for is written at once.
+    pub fn add(&mut self, record: PollRecord) {
+        if !record.renewals.is_empty() || !record.messages.is_empty() {
+            self.write_by = Some(Instant::now());
+        }
+        self.write_by.get_or_insert_with(|| Instant::now() + WRITE_WITHIN);
+        self.unwritten.push(record);
+    }
+
+    pub fn are_too_many(&self) -> bool {
+        self.unwritten.len() >= MOST_UNWRITTEN
+    }
+
+    pub fn are_written(&self) -> bool {
+        self.unwritten.is_empty() && self.writing.is_none()
+    }
+
+    /// When the next commit must begin; `None`: there is nothing for it, or the one before it is not through.
+    pub fn write_by(&self) -> Option<Instant> {
+        self.write_by.filter(|_| self.writing.is_none())
+    }
+
+    /// A commit is worth its fsync when enough share it, or nothing else is coming.
+    pub fn write_if_worthwhile<P: Sync>(&mut self, shared: Shared<'a, P>, more_is_coming: bool) {
+        if self.unwritten.len() >= BATCH || !more_is_coming {
+            self.write(shared);
+        }
+    }
+
+    pub fn write<P: Sync>(&mut self, shared: Shared<'a, P>) {
+        if self.writing.is_none() && !self.unwritten.is_empty() {
+            self.write_by = None;
+            let records = std::mem::replace(&mut self.unwritten, Vec::with_capacity(BATCH));
+            self.writing = Some(Box::pin(shared.record(records)));
+        }
+    }
+
+    /// The commit that is being made, if any. Cancel-safe.
+    pub async fn written(&mut self) -> Option<Result<Written, store::Error>> {
+        ready(&mut self.writing).await
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// The store's; one that does not take them in time counts as failed.
+    pub async fn drain<P>(&mut self, shared: Shared<'_, P>) -> Result<(), store::Error> {
+        let records = std::mem::take(&mut self.unwritten);
+        let last = async {
+            if let Some(written) = ready(&mut self.writing).await {
+                written?;
+            }
+            if !records.is_empty() {
+                shared.record(records).await?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(RECORD_GRACE, last).await {
+            Ok(done) => done,
+            Err(_) => {
+                tracing::warn!("the database did not take the last results in time; they are asked for again");
+                Err(store::Error::Commit("it did not take the last results in time".to_owned()))
+            }
+        }
+    }
+}
+
 impl<P> Shared<'_, P> {
     /// Writes records in key order: the rows one commit touches then lie side by side.
     pub async fn record(self, mut records: Vec<PollRecord>) -> Result<Written, store::Error> {
         // By cached key, so that each record moves once: they are large.
         records.sort_by_cached_key(|record| record.before.row);
         let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
-        let found: Vec<_> = records.iter().map(Found::of).collect();
+        let told: Vec<_> = records.iter().map(|record| (Line::seen(record), sinks_of(&record.messages))).collect();
         let written = self.store.record_polls(records, (self.now)()).await?;
         let mut result = Written { rows, renewals: 0, sinks: BTreeSet::new() };
-        for (found, _) in found.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
-            result.renewals += found.numbers.len() as u64;
-            for order in &found.numbers {
-                tracing::info!(order = %visible(order), subscription = %found.subscription_id,
-                    territory = %found.territory, "renewal seen");
-            }
-            result.sinks.extend(found.sinks);
+        for ((lines, sinks), _) in told.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
+            result.renewals += lines.len() as u64;
+            lines.iter().for_each(Line::tell);
+            result.sinks.extend(sinks);
         }
         Ok(result)
     }
@@ -41,25 +130,7 @@ impl<P> Shared<'_, P> {
     }
 }
 
-/// What a record will be logged and rung for, once it is on disk.
-#[derive(Default)]
-struct Found {
-    subscription_id: String,
-    territory: String,
-    numbers: Vec<String>,
-    sinks: Vec<String>,
-}
-
-impl Found {
-    fn of(record: &PollRecord) -> Self {
-        if record.renewals.is_empty() && record.messages.is_empty() {
-            return Self::default();
-        }
-        Self {
-            subscription_id: visible(&record.after.subscription_id),
-            territory: record.after.territory.clone(),
-            numbers: record.renewals.iter().map(|renewal| renewal.reference.clone()).collect(),
-            sinks: record.messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect(),
-        }
-    }
+/// Whom these messages are for.
+pub(super) fn sinks_of(messages: &[NewMessage]) -> Vec<String> {
+    messages.iter().flat_map(|message| message.sinks.iter().cloned()).collect()
 }

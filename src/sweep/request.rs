@@ -1,4 +1,4 @@
-//! One request to the provider: what a pass asks, and what the breaker hears of the answer.
+//! One request to the provider, and what came of it.
 
 use tokio::time::Instant;
 
@@ -6,7 +6,6 @@ use super::settle::Settling;
 use super::{Account, Bells};
 use crate::budget::{Budget, Slot};
 use crate::clock::{Judge, Timestamp};
-use crate::metrics::SweepMeter;
 use crate::provider::{Error as ProviderError, Fetched, Provider, Sighting, Subject};
 use crate::pulse::Pulse;
 use crate::renewal::Subscription;
@@ -22,7 +21,6 @@ pub(super) struct Shared<'a, P> {
     pub account: &'a Account,
     pub settings: &'a Settings,
     pub bells: &'a Bells,
-    pub meter: &'a SweepMeter,
     pub pulse: &'a Pulse,
     pub now: &'a (dyn Fn() -> Timestamp + Sync),
     pub judge: &'a Judge,
@@ -52,15 +50,6 @@ pub(super) enum Done {
         answer: Result<Fetched, ProviderError>,
         settling: Result<Settling, store::Error>,
     },
-}
-
-impl Done {
-    pub fn error(&self) -> Option<&ProviderError> {
-        match self {
-            Done::Poll { answer, .. } => answer.as_ref().err(),
-            Done::OrderData { answer, .. } => answer.as_ref().err(),
-        }
-    }
 }
 
 impl<P: Provider> Shared<'_, P> {
@@ -98,40 +87,5 @@ impl<P: Provider> Shared<'_, P> {
             memo: before.memo.as_deref(),
         };
         self.provider.look(subject, slot).await
-    }
-
-    /// `is_old`: the same was asked before in vain. It may be all that the provider fails on, and opens no breaker.
-    pub fn tell_breaker(&self, started: Instant, error: Option<&ProviderError>, is_old: bool) {
-        let provider = &self.account.name;
-        // Everything else, 429 included, is an answer.
-        let Some(error) = error.filter(|error| error.is_outage()) else {
-            if self.budget.report_success() {
-                tracing::info!(%provider, "provider answers again");
-            }
-            return;
-        };
-        let before = self.budget.state();
-        let opened = match error {
-            ProviderError::Unauthorized { .. } => self.budget.report_lockout(),
-            _ if is_old && before.breaker.is_none() => return,
-            _ => self.budget.report_outage(started),
-        };
-        let failures = self.budget.state().failures;
-        if opened {
-            let what = match error {
-                ProviderError::Unauthorized { .. } => {
-                    "provider refuses our credentials: one probe at a time until it takes them"
-                }
-                _ => "provider does not answer: one probe at a time until it does",
-            };
-            tracing::error!(%provider, error = %crate::chain(error), "{what}");
-        } else if let Some(open) = before.breaker
-            && failures > before.failures
-            && failures.is_power_of_two()
-        {
-            // At growing distance: an outage may last for days.
-            tracing::warn!(%provider, error = %crate::chain(error),
-                "provider still does not answer, {failures} times within {} s", open.since.elapsed().as_secs());
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! From an answer with order data to the messages it becomes, for every tracked subscription that waits for it.
 
+use super::line::{Line, Said};
+use super::record::sinks_of;
 use super::request::Shared;
 use crate::clock::Timestamp;
 use crate::delivery::{self, About, Delivery, Event, Message, Renewal, Warning};
-use crate::provider::{Claim, Class, Error as ProviderError, Fetched};
+use crate::provider::{Claim, Error as ProviderError, Fetched};
 use crate::renewal::order::{self, Failed, Step};
 use crate::renewal::poll;
-use crate::retry::WAITING_WARNING;
 use crate::store::{self, DueRenewal, NewMessage, Settled, Settlement};
 
 /// What one answer settled.
@@ -14,9 +15,6 @@ use crate::store::{self, DueRenewal, NewMessage, Settled, Settlement};
 pub(super) struct Settling {
     pub queued: u64,
     pub abandoned: u64,
-    /// The asked subscription's territory refused us.
-    pub refused: Option<String>,
-    pub succeeded: bool,
     pub sinks: Vec<String>,
 }
 
@@ -28,15 +26,8 @@ impl<P> Shared<'_, P> {
         answer: &Result<Fetched, ProviderError>,
     ) -> Result<Settling, store::Error> {
         let now = (self.now)();
-        let mut result = Settling::default();
-        if let Ok(fetched) = answer {
-            match fetched.verdict.class {
-                Class::Configuration => result.refused = Some(format!("code {}", fetched.verdict.code)),
-                _ => result.succeeded = true,
-            }
-        }
         let name = &self.account.name;
-        let (mut settlements, mut notes) = (Vec::new(), Vec::new());
+        let (mut settlements, mut told) = (Vec::new(), Vec::new());
         for renewal in self.store.waiting_with(name, asked).await? {
             let is_anothers = self.store.is_original_of_another(name, &renewal.reference, renewal.subscription).await?;
             let claim = Claim { subscription_id: &renewal.subscription_id, is_anothers };
@@ -45,15 +36,18 @@ impl<P> Shared<'_, P> {
             let is_empty =
                 matches!(&step, Step::Deliver { delivery, .. } if delivery.warnings.contains(&Warning::Empty));
             let settlement = self.settlement(renewal, step, now);
-            notes.push(Note { is_empty, ..Note::of(&settlement) });
+            told.push((Line::settled(&settlement, is_empty), sinks_of(settlement.outcome.messages())));
             settlements.push(settlement);
         }
         let written = self.store.settle_renewals(settlements).await?;
-        for (note, _) in notes.into_iter().zip(written).filter(|(_, written)| *written) {
-            note.log();
-            result.queued += u64::from(note.queued);
-            result.abandoned += u64::from(note.abandoned.is_some());
-            result.sinks.extend(note.sinks);
+        let mut result = Settling::default();
+        for ((line, sinks), _) in told.into_iter().zip(written).filter(|(_, written)| *written) {
+            if let Some(line) = line {
+                line.tell();
+                result.queued += u64::from(matches!(line.said, Said::Queued { .. }));
+                result.abandoned += u64::from(matches!(line.said, Said::Abandoned { .. }));
+            }
+            result.sinks.extend(sinks);
         }
         Ok(result)
     }
@@ -172,79 +166,6 @@ impl<P> Shared<'_, P> {
             partner_reference: None,
             metadata,
             is_numbered: self.account.convention.is_numbered(),
-        }
-    }
-}
-
-/// What is worth a log line about a settlement, once it is on disk.
-struct Note {
-    order_number: String,
-    territory: String,
-    subscription_id: String,
-    queued: bool,
-    abandoned: Option<String>,
-    partial: bool,
-    is_empty: bool,
-    /// Crossed the line after which a wait is worth a look: the detail to show.
-    long_wait: Option<String>,
-    ids: Vec<String>,
-    sinks: Vec<String>,
-}
-
-impl Note {
-    fn of(settlement: &Settlement) -> Self {
-        let renewal = &settlement.renewal;
-        let mut note = Self {
-            order_number: crate::text::visible(&renewal.reference),
-            territory: renewal.territory.clone(),
-            subscription_id: crate::text::visible(&renewal.subscription_id),
-            queued: false,
-            abandoned: None,
-            partial: false,
-            is_empty: false,
-            long_wait: None,
-            ids: Vec::new(),
-            sinks: Vec::new(),
-        };
-        match &settlement.outcome {
-            Settled::AskedAgain { patience, detail, .. } => {
-                let line = WAITING_WARNING.as_secs() as i64;
-                let crossed = renewal.patience.waiting.seconds < line && patience.waiting.seconds >= line;
-                note.long_wait = crossed.then(|| detail.clone());
-            }
-            Settled::Queued { messages } => {
-                note.queued = true;
-                note.partial = messages.len() > 1;
-                note.take(messages);
-            }
-            Settled::Abandoned { messages, detail } => {
-                note.abandoned = Some(detail.clone());
-                note.take(messages);
-            }
-        }
-        note
-    }
-
-    fn take(&mut self, messages: &[NewMessage]) {
-        self.ids = messages.iter().map(|m| m.message.id.to_string()).collect();
-        self.sinks = messages.iter().flat_map(|m| m.sinks.iter().cloned()).collect();
-    }
-
-    fn log(&self) {
-        let (order, subscription, territory) = (&self.order_number, &self.subscription_id, &self.territory);
-        let ids = self.ids.join(" ");
-        if let Some(reason) = &self.abandoned {
-            tracing::error!(%order, %subscription, %territory, message.id = %ids, %reason,
-                "renewal abandoned: the customer has no key; `renewald refetch` asks again");
-        } else if self.partial {
-            tracing::warn!(%order, %subscription, %territory, message.id = %ids, "renewal queued in part; a line was refused");
-        } else if self.is_empty {
-            tracing::warn!(%order, %subscription, %territory, message.id = %ids,
-                "renewal queued with a blank key, or without key, file, link and remark: the provider says that this is all");
-        } else if self.queued {
-            tracing::info!(%order, %subscription, %territory, message.id = %ids, "renewal queued");
-        } else if let Some(detail) = &self.long_wait {
-            tracing::warn!(%order, %subscription, %territory, %detail, "order data has been kept waiting for three days");
         }
     }
 }

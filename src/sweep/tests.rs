@@ -186,6 +186,14 @@ impl<P: Provider> Fixture<P> {
     }
 }
 
+/// Refuses five of a territory.
+async fn stop(gate: &mut Gate, store: &Store, territory: &str) {
+    for subscription in 1..=5 {
+        let answer = gate::Answer { territory, subscription, was_refused: false, refusal: Some("code 71") };
+        gate.answered(store, "nexway", answer, T0).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_pass_does_not_wait_for_a_stopped_territory_however_many_are_due_there() {
     let mut fixture = Fixture::new(1200).await;
@@ -199,9 +207,8 @@ async fn order_data_of_a_stopped_territory_is_nothing_to_wait_for() {
     let mut fixture = Fixture::new(20).await;
     fixture.sweeper.store.refetch(1, first_renewal("P1"), T0).await.unwrap();
     assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), Some(T0));
-    for subscription in 1..=5 {
-        fixture.sweeper.gate.refused("eu", subscription);
-    }
+    let Sweeper { gate, store, .. } = &mut fixture.sweeper;
+    stop(gate, store, "eu").await;
     assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), None);
 }
 
@@ -209,8 +216,7 @@ async fn order_data_of_a_stopped_territory_is_nothing_to_wait_for() {
 async fn a_stopped_territory_that_left_the_settings_is_forgotten() {
     let mut fixture = Fixture::new(0).await;
     for territory in ["eu", "gone"] {
-        let stopped = gate::stopped_record("nexway", territory, "code 71", T0);
-        fixture.sweeper.store.stop_territory(stopped).await.unwrap();
+        stop(&mut Gate::default(), &fixture.sweeper.store, territory).await;
     }
     assert_eq!(fixture.catch_up().await.stopped_territories, ["eu"]);
 }

@@ -1,16 +1,17 @@
 //! What a sweep tells the operator: one line for what changed, repeated failures summed up, and a summary every few minutes.
 //!
-//! What concerns a whole provider or territory is told where it is decided, in [`super::pass`].
+//! What concerns a whole provider or territory is told where it is decided, in [`super::trouble`] and [`super::gate`]; what
+//! became of a delivery in [`super::line`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Report;
+use super::line::{Whom, line};
 use crate::delivery::Event;
 use crate::provider::{Error, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
-use crate::text::visible;
 
 /// How often the passes are summed up, and the lines about single subscriptions counted anew.
 const SUM_UP_EVERY: Duration = Duration::from_secs(300);
@@ -49,13 +50,10 @@ impl Told {
     /// Only what changed is worth a line: an outage is the breaker's to tell, a renewal is told once it is recorded.
     pub fn polled(&mut self, before: &Subscription, decision: &poll::Decision) {
         let after = &decision.after;
-        // Nearly every poll tells nothing.
-        let order = || visible(&after.partner_order_number);
-        let (subscription, territory) = (|| visible(&after.subscription_id), &after.territory);
+        let whom = Whom::of(after);
         if decision.new_surprise {
             let surprise = after.surprise.as_deref().unwrap_or_default();
-            tracing::warn!(order = %order(), subscription = %subscription(), %territory, surprise,
-                "an answer outside the contract; nothing is delivered from it");
+            line!(warn, whom, surprise, "an answer outside the contract; nothing is delivered from it");
         }
         self.end_of_term(before, decision);
         let changed = after.last_outcome != before.last_outcome;
@@ -64,22 +62,20 @@ impl Told {
         let detail = after.last_detail.as_deref().unwrap_or_default();
         match after.last_outcome {
             Some(Outcome::NotFound) if changed && self.may_tell() => {
-                tracing::warn!(order = %order(), subscription = %subscription(), %territory, detail,
-                    "the provider does not know this subscription; it is asked daily");
+                line!(warn, whom, detail, "the provider does not know this subscription; it is asked daily");
             }
             Some(Outcome::Refused) if changed && self.may_tell() => {
-                tracing::warn!(order = %order(), subscription = %subscription(), %territory, detail, "refused: wrong territory?");
+                line!(warn, whom, detail, "refused: wrong territory?");
             }
             Some(Outcome::Ok) if recovered && self.may_tell() => {
-                tracing::info!(order = %order(), subscription = %subscription(), %territory, failures = before.failures, "answered for again");
+                line!(info, whom, failures = before.failures, "answered for again");
             }
             Some(outcome) if repeated && self.may_tell() => {
                 let since = after.last_answer_at.map_or("it was tracked".to_owned(), |at| at.to_string());
-                tracing::warn!(order = %order(), subscription = %subscription(), %territory, %outcome, detail,
-                    "still no usable answer, {} times since {since}", after.failures);
+                line!(warn, whom, %outcome, detail, "still no usable answer, {} times since {since}", after.failures);
             }
             Some(outcome) if changed && after.failures > 0 => {
-                tracing::debug!(order = %order(), subscription = %subscription(), %territory, %outcome, detail, "no usable answer");
+                line!(debug, whom, %outcome, detail, "no usable answer");
             }
             _ => {}
         }
@@ -88,17 +84,16 @@ impl Told {
     /// A customer who stays away needs a person, once per term.
     fn end_of_term(&self, before: &Subscription, decision: &poll::Decision) {
         let after = &decision.after;
-        let order = || visible(&after.partner_order_number);
-        let (subscription, territory) = (|| visible(&after.subscription_id), &after.territory);
+        let whom = Whom::of(after);
         if let Some(Event::NotRenewed { expires_at, .. }) =
             decision.events.iter().find(|event| matches!(event, Event::NotRenewed { .. }))
         {
-            tracing::error!(order = %order(), subscription = %subscription(), %territory, expired_at = %expires_at, "not renewed");
+            line!(error, whom, expired_at = %expires_at, "not renewed");
         } else if before.not_renewed_term.is_some()
             && before.not_renewed_term == before.expires_at
             && !decision.renewals.is_empty()
         {
-            tracing::info!(order = %order(), subscription = %subscription(), %territory, "renewed after all");
+            line!(info, whom, "renewed after all");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What the store is told of a provider's budget: its breaker, its slow-down and its pause, when they change and no oftener. And what a
-//! new budget is told of the pause.
+//! A provider's trouble: what its budget hears of answers and outages; what log and store are told of its breaker, its slow-down
+//! and its pause, when they change and no oftener; and what a new budget is told of the pause.
 
 use std::time::Duration;
 
@@ -56,10 +56,46 @@ impl Trouble {
         Ok(())
     }
 
-    /// A request ended like this.
-    pub fn heard(&mut self, error: &ProviderError) {
-        if error.is_outage() {
-            self.reason = crate::text::visible(&crate::chain(error));
+    /// A request that began at `started` ended like this. `is_old`: the same was asked before in vain. It may be all that the
+    /// provider fails on, and opens no breaker.
+    pub fn heard(
+        &mut self,
+        provider: &str,
+        budget: &Budget,
+        started: Instant,
+        error: Option<&ProviderError>,
+        is_old: bool,
+    ) {
+        // Everything else, 429 included, is an answer.
+        let Some(error) = error.filter(|error| error.is_outage()) else {
+            if budget.report_success() {
+                tracing::info!(%provider, "provider answers again");
+            }
+            return;
+        };
+        self.reason = crate::text::visible(&crate::chain(error));
+        let before = budget.state();
+        let opened = match error {
+            ProviderError::Unauthorized { .. } => budget.report_lockout(),
+            _ if is_old && before.breaker.is_none() => return,
+            _ => budget.report_outage(started),
+        };
+        let failures = budget.state().failures;
+        if opened {
+            let what = match error {
+                ProviderError::Unauthorized { .. } => {
+                    "provider refuses our credentials: one probe at a time until it takes them"
+                }
+                _ => "provider does not answer: one probe at a time until it does",
+            };
+            tracing::error!(%provider, error = %crate::chain(error), "{what}");
+        } else if let Some(open) = before.breaker
+            && failures > before.failures
+            && failures.is_power_of_two()
+        {
+            // At growing distance: an outage may last for days.
+            tracing::warn!(%provider, error = %crate::chain(error),
+                "provider still does not answer, {failures} times within {} s", open.since.elapsed().as_secs());
         }
     }
 

@@ -29,6 +29,16 @@ pub enum Settled {
     Abandoned { messages: Vec<NewMessage>, detail: String },
 }
 
+impl Settled {
+    /// What is queued with it.
+    pub fn messages(&self) -> &[NewMessage] {
+        match self {
+            Self::AskedAgain { .. } => &[],
+            Self::Queued { messages } | Self::Abandoned { messages, .. } => messages,
+        }
+    }
+}
+
 impl Store {
     /// Writes what an answer meant for the renewals it served: for each, state, messages and dispatches together or not at
     /// all. One that somebody settled or reopened meanwhile is left alone; the returned flags say which were written.

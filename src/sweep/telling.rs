@@ -1,0 +1,111 @@
+//! What a pass has done so far: counted for its report, and told to the log, the meter and whoever waits for it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::settle::Settling;
+use super::told::Told;
+use super::{Progress, Report};
+use crate::delivery::Event;
+use crate::metrics::SweepMeter;
+use crate::provider::{Error as ProviderError, Sighting};
+use crate::renewal::{Outcome, Subscription, poll};
+
+pub(super) struct Telling<'a> {
+    provider: &'a str,
+    told: &'a mut Told,
+    meter: &'a SweepMeter,
+    progress: Progress<'a>,
+    /// The log is told of sums, while the pass goes on too: beyond the budget it never ends.
+    sums_up: bool,
+    /// What was done since `told_at`, and before.
+    lately: Report,
+    earlier: Report,
+    told_at: Instant,
+}
+
+impl<'a> Telling<'a> {
+    pub fn new(
+        provider: &'a str,
+        told: &'a mut Told,
+        meter: &'a SweepMeter,
+        progress: Progress<'a>,
+        sums_up: bool,
+    ) -> Self {
+        let (lately, earlier) = (Report::default(), Report::default());
+        Self { provider, told, meter, progress, sums_up, lately, earlier, told_at: Instant::now() }
+    }
+
+    /// Requests made so far.
+    pub fn calls(&self) -> u64 {
+        self.earlier.calls + self.lately.calls
+    }
+
+    pub fn started(&mut self) {
+        self.lately.calls += 1;
+    }
+
+    /// A poll was answered, or was not, and this is what follows from it.
+    pub fn polled(
+        &mut self,
+        before: &Subscription,
+        answer: &Result<Sighting, ProviderError>,
+        decision: &poll::Decision,
+        took: Duration,
+    ) {
+        self.told.answered(self.provider, answer);
+        self.told.polled(before, decision);
+        let lately = &mut self.lately;
+        lately.polls += 1;
+        lately.answers += u64::from(answer.is_ok());
+        lately.failures += u64::from(answer.is_err());
+        lately.surprises += u64::from(decision.new_surprise);
+        let is_told = decision.events.iter().any(|event| matches!(event, Event::NotRenewed { .. }));
+        lately.not_renewed += u64::from(is_told);
+        if let Some(outcome) = decision.after.last_outcome {
+            lately.refused += u64::from(outcome == Outcome::Refused);
+            lately.unknown += u64::from(outcome == Outcome::NotFound);
+            self.meter.polled(outcome, took);
+        }
+        (self.progress)(self.earlier.polls + self.lately.polls);
+    }
+
+    /// A request for order data was answered, or was not.
+    pub fn settled(&mut self, is_answered: bool, settling: &Settling) {
+        self.lately.answers += u64::from(is_answered);
+        self.lately.failures += u64::from(!is_answered);
+        self.lately.queued += settling.queued;
+        self.lately.abandoned += settling.abandoned;
+    }
+
+    /// So many renewals that polls have seen are on disk.
+    pub fn renewed(&mut self, renewals: u64) {
+        self.lately.renewals += renewals;
+        self.meter.renewals(renewals);
+    }
+
+    /// Something due is left.
+    pub fn interrupted(&mut self) {
+        self.lately.interrupted = true;
+    }
+
+    /// The rest is left for the next run.
+    pub fn given_up(&mut self) {
+        self.lately.given_up = true;
+    }
+
+    pub fn sum_up(&mut self) {
+        let report = std::mem::take(&mut self.lately);
+        if self.sums_up {
+            self.told.passed(self.provider, &report, self.told_at.elapsed());
+        }
+        self.told_at = Instant::now();
+        self.earlier.add(&report);
+    }
+
+    pub fn end(mut self) -> Report {
+        self.sum_up();
+        self.earlier
+    }
+}
