@@ -246,7 +246,7 @@ impl<P: Provider> Sweeper<P> {
             judge: &self.judge,
         };
         let flight = Flight::new(&mut self.choice, self.account.concurrency);
-        let telling = Telling::new(&self.account.name, &mut self.told, &self.meter, progress, mode.tells());
+        let telling = Telling::new(&self.account, &mut self.told, &self.meter, progress, mode.tells());
         let mut pass = Pass::new(shared, mode, &mut self.gate, &mut self.trouble, queues, flight, telling);
         pass.work(bell, shutdown).await?;
         Ok(pass.end())

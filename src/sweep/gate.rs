@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
+use super::Account;
 use crate::clock::Timestamp;
 use crate::retry::TERRITORY_PROBE;
 use crate::store::{self, StoppedTerritory, Store};
@@ -83,7 +84,7 @@ impl Gate {
     pub async fn answered(
         &mut self,
         store: &Store,
-        provider: &str,
+        account: &Account,
         answer: Answer<'_>,
         now: Timestamp,
     ) -> Result<bool, store::Error> {
@@ -92,12 +93,13 @@ impl Gate {
             Some(_) => self.refused(territory, subscription),
             None => self.succeeded(territory, was_refused),
         };
-        let reason = refusal.unwrap_or_default();
+        let (provider, reason) = (&account.name, refusal.unwrap_or_default());
         match consequence {
             Consequence::None => return Ok(false),
             Consequence::Stopped => {
                 tracing::warn!(%provider, territory, reason,
-                    "five subscriptions in a row were refused: territory stopped, one probe a minute; check its secret and whether this server's address is allowed");
+                    "five subscriptions in a row were refused: territory stopped, one probe a minute; {}",
+                    account.convention.advice.territory);
                 store.stop_territory(stopped_record(provider, territory, reason, now)).await?;
                 return Ok(false);
             }

@@ -246,7 +246,7 @@ impl<'a, P: Provider> Pass<'a, P> {
 
     async fn answered(&mut self, answer: Answer<'_>, now: Timestamp) -> Result<(), store::Error> {
         let Shared { store, account, .. } = self.shared;
-        if self.gate.answered(store, &account.name, answer, now).await? {
+        if self.gate.answered(store, account, answer, now).await? {
             self.queues.reset();
         }
         Ok(())

@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use super::settle::Settling;
 use super::told::Told;
-use super::{Progress, Report};
+use super::{Account, Progress, Report};
 use crate::delivery::Event;
 use crate::metrics::SweepMeter;
 use crate::provider::{Error as ProviderError, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
 
 pub(super) struct Telling<'a> {
-    provider: &'a str,
+    account: &'a Account,
     told: &'a mut Told,
     meter: &'a SweepMeter,
     progress: Progress<'a>,
@@ -27,14 +27,14 @@ pub(super) struct Telling<'a> {
 
 impl<'a> Telling<'a> {
     pub fn new(
-        provider: &'a str,
+        account: &'a Account,
         told: &'a mut Told,
         meter: &'a SweepMeter,
         progress: Progress<'a>,
         sums_up: bool,
     ) -> Self {
         let (lately, earlier) = (Report::default(), Report::default());
-        Self { provider, told, meter, progress, sums_up, lately, earlier, told_at: Instant::now() }
+        Self { account, told, meter, progress, sums_up, lately, earlier, told_at: Instant::now() }
     }
 
     /// Requests made so far.
@@ -54,8 +54,8 @@ impl<'a> Telling<'a> {
         decision: &poll::Decision,
         took: Duration,
     ) {
-        self.told.answered(self.provider, answer);
-        self.told.polled(before, decision);
+        self.told.answered(&self.account.name, answer);
+        self.told.polled(before, decision, &self.account.convention.advice);
         let lately = &mut self.lately;
         lately.polls += 1;
         lately.answers += u64::from(answer.is_ok());
@@ -98,7 +98,7 @@ impl<'a> Telling<'a> {
     pub fn sum_up(&mut self) {
         let report = std::mem::take(&mut self.lately);
         if self.sums_up {
-            self.told.passed(self.provider, &report, self.told_at.elapsed());
+            self.told.passed(&self.account.name, &report, self.told_at.elapsed());
         }
         self.told_at = Instant::now();
         self.earlier.add(&report);

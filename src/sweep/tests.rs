@@ -187,10 +187,10 @@ impl<P: Provider> Fixture<P> {
 }
 
 /// Refuses five of a territory.
-async fn stop(gate: &mut Gate, store: &Store, territory: &str) {
+async fn stop(gate: &mut Gate, store: &Store, account: &Account, territory: &str) {
     for subscription in 1..=5 {
         let answer = gate::Answer { territory, subscription, was_refused: false, refusal: Some("code 71") };
-        gate.answered(store, "nexway", answer, T0).await.unwrap();
+        gate.answered(store, account, answer, T0).await.unwrap();
     }
 }
 
@@ -207,8 +207,8 @@ async fn order_data_of_a_stopped_territory_is_nothing_to_wait_for() {
     let mut fixture = Fixture::new(20).await;
     fixture.sweeper.store.refetch(1, first_renewal("P1"), T0).await.unwrap();
     assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), Some(T0));
-    let Sweeper { gate, store, .. } = &mut fixture.sweeper;
-    stop(gate, store, "eu").await;
+    let Sweeper { gate, store, account, .. } = &mut fixture.sweeper;
+    stop(gate, store, account, "eu").await;
     assert_eq!(fixture.sweeper.next_renewal_due().await.unwrap(), None);
 }
 
@@ -216,7 +216,7 @@ async fn order_data_of_a_stopped_territory_is_nothing_to_wait_for() {
 async fn a_stopped_territory_that_left_the_settings_is_forgotten() {
     let mut fixture = Fixture::new(0).await;
     for territory in ["eu", "gone"] {
-        stop(&mut Gate::default(), &fixture.sweeper.store, territory).await;
+        stop(&mut Gate::default(), &fixture.sweeper.store, &fixture.sweeper.account, territory).await;
     }
     assert_eq!(fixture.catch_up().await.stopped_territories, ["eu"]);
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Report;
 use super::line::{Whom, line};
+use crate::convention::Advice;
 use crate::delivery::Event;
 use crate::provider::{Error, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
@@ -48,7 +49,7 @@ impl Told {
     }
 
     /// Only what changed is worth a line: an outage is the breaker's to tell, a renewal is told once it is recorded.
-    pub fn polled(&mut self, before: &Subscription, decision: &poll::Decision) {
+    pub fn polled(&mut self, before: &Subscription, decision: &poll::Decision, advice: &Advice) {
         let after = &decision.after;
         let whom = Whom::of(after);
         if decision.new_surprise {
@@ -65,7 +66,7 @@ impl Told {
                 line!(warn, whom, detail, "the provider does not know this subscription; it is asked daily");
             }
             Some(Outcome::Refused) if changed && self.may_tell() => {
-                line!(warn, whom, detail, "refused: wrong territory?");
+                line!(warn, whom, detail, "refused: {}", advice.refused);
             }
             Some(Outcome::Ok) if recovered && self.may_tell() => {
                 line!(info, whom, failures = before.failures, "answered for again");
