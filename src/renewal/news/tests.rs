@@ -65,6 +65,15 @@ fn too_many_at_once_are_a_surprise() {
 }
 
 #[test]
+fn the_first_count_after_a_trial_is_its_conversion() {
+    let seen = Seen::Counted { generation: 1, contradicts: false, besides: vec![] };
+    let paid = news(&seen, &before(Some(-1), true), &[]).unwrap();
+    assert_eq!(names(&paid.renewals), [("PARTNER689-0", 0, false), ("PARTNER689-1", 1, false)]);
+    let occasions: Vec<_> = paid.renewals.iter().map(|one| one.occasion).collect();
+    assert_eq!(occasions, [Occasion::TrialConversion, Occasion::Renewal]);
+}
+
+#[test]
 fn what_comes_beside_the_count_bears_the_count_of_its_time() {
     let upgrade = Listed { occasion: Occasion::Upgrade, ..listed("u", 10) };
     let seen = Seen::Counted { generation: 2, contradicts: false, besides: vec![upgrade] };
