@@ -209,8 +209,11 @@ rows! {
         row = "s.id",
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
-        // The last one before any that is not through.
-        generation = "CASE WHEN s.generation IS NULL THEN NULL ELSE max(min(0, s.generation), min(s.generation,
+        // The last one before any that is not through: below the purchase only where a trial may have been that.
+        generation = "CASE WHEN s.generation IS NULL THEN NULL ELSE max(
+            CASE WHEN EXISTS (SELECT 1 FROM renewals r
+                              WHERE r.subscription = s.id AND r.occasion = 'trial_conversion')
+                 THEN -1 ELSE min(0, s.generation) END, min(s.generation,
             coalesce((SELECT min(r.generation) - 1 FROM renewals r
                       WHERE r.subscription = s.id AND r.state = 'awaiting_order_data'), s.generation),
             coalesce((SELECT min(m.generation) - 1 FROM dispatches d JOIN messages m ON m.seq = d.message
