@@ -174,7 +174,7 @@ fn revive_row(db: &Connection, row: i64, state: State, generation: Option<i64>, 
              pace = CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END,
              lane = CASE WHEN :generation IS NULL THEN 0 ELSE 3 END,
              generation = CASE WHEN :generation IS NULL THEN NULL
-                               ELSE max(coalesce(generation, 0), :generation) END
+                               ELSE max(coalesce(generation, :generation), :generation) END
          WHERE id = :id AND state = 'untracked'",
         named_params! { ":id": row, ":now": now, ":generation": generation, ":state": state },
     )?;
