@@ -152,7 +152,7 @@ impl Reader<'_> {
         if i64::try_from(new).is_ok_and(|new| new <= most) {
             return Ok(());
         }
-        Err(format!("{new} new deliveries at once, more than max_generation_jump = {most}; `refetch` accepts them"))
+        Err(format!("{new} new deliveries at once, more than max_generation_jump = {most}; raise it to accept them"))
     }
 }
 
