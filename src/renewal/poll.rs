@@ -141,7 +141,8 @@ impl Poll<'_> {
             self.surprise(format!("generation field and order number disagree; {generation} was taken"));
         }
         (self.renewals, self.had) = (renewals, had);
-        if self.look.before.generation.is_some_and(|known| generation > known) && !self.renewals.is_empty() {
+        let is_renewed = self.renewals.iter().any(|one| !one.late);
+        if self.look.before.generation.is_some_and(|known| generation > known) && is_renewed {
             self.new_term(expires_at);
         }
         self.after.generation = Some(generation);
@@ -150,8 +151,8 @@ impl Poll<'_> {
     /// `expires_at` is what this very answer tells: what was known before it is the end of a term that is over.
     fn new_term(&mut self, expires_at: Option<Timestamp>) {
         let late = self.look.before.expires_at.map(|end| self.look.now.as_unix() - end.as_unix());
-        if let Some(oldest) = self.renewals.first_mut() {
-            // Only the oldest was due at the expiry we knew.
+        if let Some(oldest) = self.renewals.iter_mut().find(|one| !one.late) {
+            // Only the oldest was due at the expiry we knew. Those that come late are of terms before it.
             oldest.seconds_after_expiry = late;
         }
         if let Some(newest) = self.renewals.last_mut() {
