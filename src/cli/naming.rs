@@ -30,15 +30,16 @@ pub async fn resolve(
     narrow: &Narrow,
 ) -> Result<SubscriptionRow, Error> {
     let mut named = Named::new(name, settings.conventions());
-    named.subscription_id = narrow.subscription_id.as_deref().map(|id| canonical(settings, id));
+    named.subscription_ids = narrow.subscription_id.as_deref().map_or(Vec::new(), |id| stored(settings, id));
     named.provider = narrow.provider.clone();
     named.territory = narrow.territory.clone();
     choose(name, narrow, store.find(named).await?).map_err(Error::bad_input)
 }
 
-/// As it is stored, if any provider's kind takes it for an id.
-fn canonical(settings: &Settings, id: &str) -> String {
-    settings.conventions().find_map(|convention| convention.subscription_id(id).ok()).unwrap_or_else(|| id.to_owned())
+/// As it is stored, by each provider's kind that takes it for an id.
+fn stored(settings: &Settings, id: &str) -> Vec<String> {
+    let by_kind = settings.conventions().filter_map(|convention| convention.subscription_id(id).ok());
+    std::iter::once(id.to_owned()).chain(by_kind).collect()
 }
 
 fn choose(name: &str, narrow: &Narrow, mut found: Vec<SubscriptionRow>) -> Result<SubscriptionRow, String> {

@@ -28,8 +28,8 @@ pub struct Named {
     numbers: Vec<String>,
     /// The subscription ids it may be.
     ids: Vec<String>,
-    /// Only this one.
-    pub subscription_id: Option<String>,
+    /// Only these; none: any.
+    pub subscription_ids: Vec<String>,
     pub provider: Option<String>,
     pub territory: Option<String>,
 }
@@ -57,13 +57,14 @@ impl Store {
                               UNION SELECT s.id FROM json_each(:numbers) n
                               JOIN subscriptions s ON s.partner_order_number = n.value)
                    AND (:provider IS NULL OR provider = :provider) AND (:territory IS NULL OR territory = :territory)
-                   AND (:subscription_id IS NULL OR subscription_id = :subscription_id)
+                   AND (:any_id OR subscription_id IN (SELECT value FROM json_each(:subscription_ids)))
                  ORDER BY id LIMIT 100",
                 named_params! {
                     ":ids": serde_json::Value::from(named.ids).to_string(),
                     ":numbers": serde_json::Value::from(named.numbers).to_string(),
                     ":provider": named.provider, ":territory": named.territory,
-                    ":subscription_id": named.subscription_id,
+                    ":any_id": named.subscription_ids.is_empty(),
+                    ":subscription_ids": serde_json::Value::from(named.subscription_ids).to_string(),
                 },
             )
         })
