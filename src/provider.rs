@@ -6,6 +6,12 @@
 pub mod connection;
 pub mod kinds;
 pub mod nexway_connect;
+#[cfg(test)]
+pub mod test_counter;
+#[cfg(test)]
+pub mod test_lister;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

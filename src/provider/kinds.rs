@@ -37,7 +37,7 @@ macro_rules! kinds {
 
         /// A provider of any kind, as the settings have it.
         pub enum Configured {
-            $($(#[$only])* $kind(super::$folder::$kind)),+
+            $($(#[$only])* $kind(Box<super::$folder::$kind>)),+
         }
 
         impl Kind {
@@ -105,7 +105,7 @@ macro_rules! kinds {
             /// The account's client, its secrets read. Nothing is asked yet.
             pub fn client(&self, connection: Connection, budget: Budget) -> Result<Configured, ConfigError> {
                 Ok(match self {
-                    $($(#[$only])* Self::$kind(one) => Configured::$kind(one.client(connection, budget)?)),+
+                    $($(#[$only])* Self::$kind(one) => Configured::$kind(Box::new(one.client(connection, budget)?))),+
                 })
             }
         }
@@ -135,6 +135,10 @@ macro_rules! kinds {
 
 kinds! {
     NexwayConnect = "nexway-connect" in nexway_connect,
+    #[cfg(test)]
+    TestCounter = "test-counter" in test_counter,
+    #[cfg(test)]
+    TestLister = "test-lister" in test_lister,
 }
 
 impl KindSettings {

@@ -1,0 +1,106 @@
+//! A kind that only tests have: it counts renewals from -1, a trial, and lists upgrades besides. Ids are any text, there are no
+//! territories, and licence keys are expected.
+//!
+//! `GET /counter/ID` tells how a subscription stands, `GET /counter/ID/keys/REFERENCE` the keys of one delivery.
+
+pub mod convention;
+pub mod settings;
+
+use serde::Deserialize;
+
+use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
+use crate::delivery::{Delivery, LicenceKey, Line, Occasion, Serial, Warning};
+use crate::life::Life;
+use crate::provider::tests::wire::{Answer, Wire};
+use crate::provider::{
+    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict,
+};
+
+pub struct TestCounter {
+    wire: Wire,
+}
+
+#[derive(Deserialize)]
+struct Stands {
+    id: String,
+    count: i64,
+    status: String,
+    ends: Option<i64>,
+    /// To be shown to the next look.
+    stamp: Option<String>,
+    #[serde(default)]
+    upgrades: Vec<Upgrade>,
+}
+
+#[derive(Deserialize)]
+struct Upgrade {
+    name: String,
+    done: i64,
+}
+
+#[derive(Clone, Deserialize)]
+struct Key {
+    id: Option<String>,
+    key: String,
+}
+
+impl Provider for TestCounter {
+    async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
+        let stamp = subject.memo.map(|memo| format!("stamp={memo}"));
+        let answer = self.wire.get(&["counter", subject.subscription_id], stamp).await?;
+        let Answer { verdict, body: Some(body) } = answer else { return Ok(Sighting::refused(answer.verdict)) };
+        let Stands { id, count, status, ends, stamp, upgrades } = body.read()?;
+        let upgrade = |Upgrade { name, done }| Listed {
+            reference: name,
+            occasion: Occasion::Upgrade,
+            completed_at: Timestamp::from_unix(done),
+        };
+        let seen = if id == subject.subscription_id {
+            let besides = upgrades.into_iter().map(upgrade).collect();
+            Seen::Counted { generation: count, contradicts: false, besides }
+        } else {
+            Seen::Foreign(format!("the answer is about {id:?}"))
+        };
+        let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
+        let expires_at = ends.map(Timestamp::from_unix);
+        Ok(Sighting { verdict, seen, words: Some(status), life, expires_at, memo: stamp })
+    }
+
+    async fn fetch(&self, subject: Subject<'_>, reference: &str, _: Slot) -> Result<Fetched, Error> {
+        let answer = self.wire.get(&["counter", subject.subscription_id, "keys", reference], None).await?;
+        let Some(body) = answer.body else { return Ok(Fetched::refused(answer.verdict)) };
+        let keys: Vec<Key> = body.read()?;
+        Ok(Fetched::new(Verdict::success(), move |claim| part(claim, &keys)))
+    }
+
+    async fn check(&self, known: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
+        self.wire.check(known, "counter").await
+    }
+}
+
+/// Rows that name the claimant, and no others: those that name nobody are dropped too.
+fn part(claim: Claim<'_>, keys: &[Key]) -> Part {
+    let ours = keys.iter().filter(|row| row.id.as_deref() == Some(claim.subscription_id));
+    let serials: Vec<_> = ours.map(|row| serial(&row.key)).collect();
+    if serials.is_empty() && !keys.is_empty() {
+        let message = "the answer holds another subscription's keys only".to_owned();
+        return Part { verdict: Verdict { class: Class::NotFound, code: 0, message }, delivery: None, dropped: None };
+    }
+    let warnings = if serials.is_empty() { vec![Warning::Empty] } else { Vec::new() };
+    let line = Line {
+        product_ref: Some("P-1".to_owned()),
+        remark: String::new(),
+        digital_locker_link: String::new(),
+        download_until: None,
+        serials,
+        files: Vec::new(),
+    };
+    let delivery = Delivery { lines: vec![line], warnings, ..Delivery::default() };
+    Part { verdict: Verdict::success(), delivery: Some(delivery), dropped: None }
+}
+
+fn serial(key: &str) -> Serial {
+    let (encoding, charset) = ("text".to_owned(), "utf-8".to_owned());
+    Serial { data: LicenceKey::new(key.to_owned()), encoding, charset, file_name: String::new() }
+}

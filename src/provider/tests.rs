@@ -1,0 +1,324 @@
+//! Two kinds that the core has never heard of, through all of it: settings, `import`, `track`, sweep, store, relay, `explain`,
+//! `list`, `refetch`, `export` and `check --online`.
+
+pub mod account;
+mod site;
+pub mod wire;
+
+use serde_json::{Value, json};
+
+use crate::cli::Exit;
+use site::{Site, message_id, told};
+
+const FIRST: &str = "Sub-ä/1";
+const SECOND: &str = "Sub-ä/2";
+const TRIAL: &str = "100 % \"Try\"";
+const LISTED: &str = "cycle-of-élan";
+/// 2033-05-18T03:33:20Z
+const ENDS: i64 = 2_000_000_000;
+
+impl Site {
+    fn counts(&self, id: &str, count: i64) {
+        self.account.says(&["counter", id], json!({"id": id, "count": count, "status": "live"}));
+    }
+
+    /// A key named after whom it is for, among those of others and of nobody.
+    fn has_keys(&self, id: &str, reference: &str) {
+        let ours = json!({"id": id, "key": format!("{id}#{reference}")});
+        let rows = json!([{"id": "Sub-ä/other", "key": "OTHERS"}, ours, {"key": "NOBODYS"}]);
+        self.account.says(&["counter", id, "keys", reference], rows);
+    }
+
+    /// Its cycles with the second at which each was paid for.
+    fn lists(&self, id: &str, cycles: &[(&str, i64)]) {
+        let listed: Vec<_> = cycles.iter().map(|(id, paid)| json!({"id": id, "paid": paid})).collect();
+        self.account.says(&["lister", id], json!({"status": "live", "ends": ENDS, "cycles": listed}));
+        for (cycle, paid) in cycles {
+            let charge = json!({"id": id, "amount": "9.90", "from": paid, "to": paid + 2_592_000,
+                                "invoice": format!("https://bills.example/{cycle}")});
+            self.account.says(&["lister", id, "charges", cycle], charge);
+        }
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_whose_deliveries_have_the_same_name_are_each_fetched_and_served_alone() {
+    let mut site = Site::new().await;
+    let file = format!("subscription_id,generation,provider\n{FIRST},0,counts\n{SECOND},0,counts\n");
+    site.import("counted.csv", &file).await;
+    [FIRST, SECOND].iter().for_each(|id| site.counts(id, 0));
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    assert_eq!(site.account.asked(), ["/counter/Sub%2D%C3%A4%2F1", "/counter/Sub%2D%C3%A4%2F2"]);
+
+    for id in [FIRST, SECOND] {
+        site.counts(id, 1);
+        site.has_keys(id, "1");
+    }
+    let messages = site.turn().await;
+    let keys = |id: &str| json!([id, 1, "1", "renewal", false, [format!("{id}#1")]]);
+    assert_eq!(told(&messages), [keys(FIRST), keys(SECOND)]);
+    let fetched = ["/counter/Sub%2D%C3%A4%2F1/keys/1", "/counter/Sub%2D%C3%A4%2F2/keys/1"];
+    let asked = site.account.asked();
+    assert_eq!(
+        asked.iter().filter(|path| path.contains("keys")).collect::<Vec<_>>(),
+        fetched.iter().collect::<Vec<_>>()
+    );
+    let first = &messages[0];
+    assert_eq!(first["id"], message_id("counts", FIRST, "1", 0));
+    assert_eq!(first["source"], json!("/renewald/counts/default"));
+    assert_eq!(first["data"]["partner_order_number"], Value::Null);
+    assert_eq!(first["data"]["subscription"]["partner_order_number"], json!(FIRST), "left out, it is the id");
+    assert_eq!(site.turn().await, Vec::<Value>::new(), "once");
+}
+
+#[tokio::test]
+async fn one_that_is_not_ready_holds_up_no_other_of_the_same_name() {
+    let mut site = Site::new().await;
+    for id in [FIRST, SECOND] {
+        site.done(&["track", id, id, "--provider", "counts", "--generation", "0"]).await;
+        site.counts(id, 1);
+    }
+    site.account.refuses(&["counter", FIRST, "keys", "1"], 409);
+    site.has_keys(SECOND, "1");
+    assert_eq!(told(&site.turn().await), [json!([SECOND, 1, "1", "renewal", false, [format!("{SECOND}#1")]])]);
+    // Rows of others only are as good as none.
+    site.account.says(&["counter", FIRST, "keys", "1"], json!([{"id": SECOND, "key": "OTHERS"}]));
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    let story = site.story(FIRST).await;
+    assert_eq!(story["renewals"][0]["last_outcome"], json!("not_found"), "{story:#}");
+    site.has_keys(FIRST, "1");
+    assert_eq!(told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+}
+
+#[tokio::test]
+async fn the_first_term_after_a_trial_is_delivered() {
+    let mut site = Site::new().await;
+    site.done(&["track", TRIAL, TRIAL, "--provider", "counts", "--generation", "-1"]).await;
+    site.counts(TRIAL, -1);
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    site.counts(TRIAL, 1);
+    ["0", "1"].iter().for_each(|reference| site.has_keys(TRIAL, reference));
+    let delivered = |reference: &str, label: i64, occasion: &str| {
+        json!([TRIAL, label, reference, occasion, false, [format!("{TRIAL}#{reference}")]])
+    };
+    let messages = site.turn().await;
+    assert_eq!(told(&messages), [delivered("0", 0, "trial_conversion"), delivered("1", 1, "renewal")]);
+    site.done(&["explain", TRIAL]).await;
+    assert_eq!(site.story(TRIAL).await["subscription"]["generation"], json!(1));
+}
+
+#[tokio::test]
+async fn a_trial_that_is_tracked_again_is_still_one() {
+    let mut site = Site::new().await;
+    site.done(&["track", TRIAL, TRIAL, "--provider", "counts", "--adopt"]).await;
+    site.done(&["untrack", TRIAL]).await;
+    site.done(&["track", TRIAL, TRIAL, "--provider", "counts", "--generation", "-1"]).await;
+    site.counts(TRIAL, 0);
+    site.has_keys(TRIAL, "0");
+    let converted = json!([TRIAL, 0, "0", "trial_conversion", false, [format!("{TRIAL}#0")]]);
+    assert_eq!(told(&site.turn().await), [converted]);
+}
+
+#[tokio::test]
+async fn the_memo_of_one_look_is_shown_to_the_next() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    let stamped = json!({"id": FIRST, "count": 0, "status": "live", "stamp": "v7"});
+    site.account.says(&["counter", FIRST], stamped);
+    site.turn().await;
+    site.counts(FIRST, 0);
+    site.turn().await;
+    site.turn().await;
+    let path = "/counter/Sub%2D%C3%A4%2F1";
+    assert_eq!(site.account.asked(), [path.to_owned(), format!("{path}?stamp=v7"), format!("{path}?stamp=v7")]);
+}
+
+#[tokio::test]
+async fn an_upgrade_beside_the_count_is_fetched_by_its_own_name() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "1"]).await;
+    let upgraded = |names: &[&str]| {
+        let upgrades: Vec<_> = names.iter().map(|name| json!({"name": name, "done": 1_700_000_000})).collect();
+        json!({"id": FIRST, "count": 1, "status": "live", "upgrades": upgrades})
+    };
+    site.account.says(&["counter", FIRST], upgraded(&["U-old"]));
+    assert_eq!(site.turn().await, Vec::<Value>::new(), "known at tracking");
+    site.account.says(&["counter", FIRST], upgraded(&["U-old", "U/new"]));
+    site.has_keys(FIRST, "U/new");
+    let upgrade = [json!([FIRST, 1, "U/new", "upgrade", false, [format!("{FIRST}#U/new")]])];
+    assert_eq!(told(&site.turn().await), upgrade);
+
+    // The label is that of the first renewal too, which has a name of its own.
+    site.has_keys(FIRST, "1");
+    site.done(&["refetch", FIRST, "--generation", "1"]).await;
+    assert_eq!(told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+    site.done(&["refetch", FIRST, "--reference", "U/new"]).await;
+    let again = site.turn().await;
+    assert_eq!((&told(&again)[..], &again[0]["id"]), (&upgrade[..], &message_id("counts", FIRST, "U/new", 1)));
+}
+
+#[tokio::test]
+async fn what_an_adopted_one_has_is_not_delivered() {
+    let mut site = Site::new().await;
+    for (id, provider) in [(FIRST, "counts"), ("Cycle-of-ÉLAN", "lists")] {
+        site.done(&["track", id, id, "--provider", provider, "--adopt"]).await;
+    }
+    site.counts(FIRST, 7);
+    site.lists(LISTED, &[("a", 10), ("b", 20)]);
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    site.counts(FIRST, 8);
+    site.has_keys(FIRST, "8");
+    site.lists(LISTED, &[("a", 10), ("b", 20), ("c", 30)]);
+    let expected = [
+        json!([FIRST, 8, "8", "renewal", false, [format!("{FIRST}#8")]]),
+        json!([LISTED, 2, "c", "renewal", false, []]),
+    ];
+    assert_eq!(told(&site.turn().await), expected);
+    site.done(&["list", "--provider", "lists"]).await;
+}
+
+#[tokio::test]
+async fn more_at_once_than_is_believed_is_a_surprise() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    site.done(&["track", LISTED, LISTED, "--provider", "lists", "--generation", "0"]).await;
+    site.counts(FIRST, 9);
+    site.has_keys(FIRST, "9");
+    site.lists(LISTED, &[("a", 10), ("b", 20), ("c", 30), ("d", 40), ("e", 50)]);
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    for (id, accepted_by) in [(FIRST, "; `refetch` accepts it"), (LISTED, "; raise it to accept them")] {
+        let surprise = site.story(id).await["subscription"]["surprise"].take();
+        let text = format!("more than max_generation_jump = 3{accepted_by}");
+        assert!(surprise.as_str().is_some_and(|surprise| surprise.ends_with(&text)), "{surprise}");
+    }
+    site.done(&["refetch", FIRST, "--generation", "9"]).await;
+    assert_eq!(told(&site.turn().await), [json!([FIRST, 9, "9", "renewal", false, [format!("{FIRST}#9")]])]);
+}
+
+#[tokio::test]
+async fn what_nobody_has_seen_is_not_fetched_again() {
+    let mut site = Site::new().await;
+    site.done(&["track", LISTED, LISTED, "--provider", "lists", "--generation", "0"]).await;
+    site.lists(LISTED, &[("a", 10), ("b", 20)]);
+    assert_eq!(told(&site.turn().await), [json!([LISTED, 1, "b", "renewal", false, []])]);
+    let refused = async |words: &[&str]| site.run(&[&["refetch", LISTED], words].concat()).await.unwrap_err();
+    let unknown = refused(&["--reference", "x"]).await;
+    assert_eq!((unknown.exit, &*unknown.text), (Exit::BadInput, "no delivery \"x\" is known; `explain` lists them"));
+    let unknown = refused(&["--generation", "2"]).await;
+    let text = "no delivery with the label 2 is known; `explain` lists them";
+    assert_eq!((unknown.exit, &*unknown.text), (Exit::BadInput, text));
+    // What was had at tracking has a name, and may be wanted after all.
+    site.done(&["refetch", LISTED, "--generation", "0"]).await;
+    assert_eq!(told(&site.turn().await), [json!([LISTED, 0, "a", "renewal", false, []])]);
+}
+
+#[tokio::test]
+async fn deliveries_that_are_listed_have_labels_that_stay_and_may_come_late() {
+    let mut site = Site::new().await;
+    let known = json!([{"reference": "a", "generation": 0}, {"reference": "b", "generation": 1}]);
+    let row = json!({"subscription_id": "Cycle-of-ÉLAN", "generation": 1, "provider": "lists", "known": known,
+                     "partner_order_number": "Order 7", "metadata": {"shop": 1}});
+    site.import("listed.jsonl", &format!("{row}\n")).await;
+    site.lists(LISTED, &[("c", 30), ("a", 10), ("b", 20)]);
+    let messages = site.turn().await;
+    assert_eq!(told(&messages), [json!([LISTED, 2, "c", "renewal", false, []])]);
+    let message = &messages[0];
+    assert_eq!(message["id"], message_id("lists", LISTED, "c", 0));
+    let data = &message["data"];
+    assert_eq!(data["partner_order_number"], Value::Null);
+    assert_eq!(data["subscription"]["partner_order_number"], json!("Order 7"), "an attribute");
+    let charge = json!({"amount": "9.90", "currency": "EUR", "state": "captured", "attempts": 1, "reference": "c"});
+    assert_eq!((&data["charge"], &data["lines"], &data["warnings"]), (&charge, &json!([]), &json!([])));
+    assert_eq!(data["period"], json!({"start": "1970-01-01T00:00:30Z", "end": "1970-01-31T00:00:30Z"}));
+    assert_eq!(data["documents"], json!([{"label": "invoice", "url": "https://bills.example/c"}]));
+
+    site.lists(LISTED, &[("a", 10), ("late", 15), ("b", 20), ("c", 30)]);
+    assert_eq!(data["expires_at"], json!("2033-05-18T03:33:20Z"));
+    let messages = site.turn().await;
+    assert_eq!(told(&messages), [json!([LISTED, 3, "late", "renewal", true, []])]);
+    assert_eq!(messages[0]["data"]["expires_at"], Value::Null, "of a term that is over");
+    let (known, queued) = ("known".to_owned(), "queued".to_owned());
+    let labels = [(0, "a", &known), (1, "b", &known), (2, "c", &queued), (3, "late", &queued)];
+    let labels = labels.map(|(label, reference, state)| (label, reference.to_owned(), state.clone()));
+    assert_eq!(site.deliveries(LISTED).await, labels);
+    // As the other kind would store it, it is another id.
+    site.done(&["explain", "CYCLE-OF-ÉLAN", "--subscription-id", "CYCLE-OF-ÉLAN"]).await;
+}
+
+#[tokio::test]
+async fn what_is_taken_elsewhere_is_not_delivered_again() {
+    let mut site = Site::new().await;
+    site.done(&["track", LISTED, LISTED, "--provider", "lists", "--generation", "0"]).await;
+    site.done(&["track", TRIAL, TRIAL, "--provider", "counts", "--generation", "-1"]).await;
+    site.lists(LISTED, &[("a", 10), ("b", 20)]);
+    site.counts(TRIAL, 0);
+    site.account.refuses(&["counter", TRIAL, "keys", "0"], 409);
+    assert_eq!(told(&site.turn().await), [json!([LISTED, 1, "b", "renewal", false, []])]);
+
+    let mut other = site.another();
+    let file = other.path("export.jsonl");
+    site.done(&["export", "--output", file.to_str().unwrap()]).await;
+    other.done(&["import", file.to_str().unwrap()]).await;
+    let known = "known".to_owned();
+    let expected = [(0, "a".to_owned(), known.clone()), (1, "b".to_owned(), known)];
+    assert_eq!(other.deliveries(LISTED).await, expected);
+    site.lists(LISTED, &[("a", 10), ("b", 20), ("c", 30)]);
+    site.has_keys(TRIAL, "0");
+    // What was still awaited there is awaited here.
+    let expected = [
+        json!([TRIAL, 0, "0", "trial_conversion", false, [format!("{TRIAL}#0")]]),
+        json!([LISTED, 2, "c", "renewal", false, []]),
+    ];
+    assert_eq!(told(&other.turn().await), expected);
+}
+
+#[tokio::test]
+async fn a_check_asks_each_kind_in_its_own_way() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    site.done(&["track", LISTED, LISTED, "--provider", "lists", "--generation", "0"]).await;
+    site.counts(FIRST, 0);
+    site.lists(LISTED, &[("a", 10)]);
+    site.turn().await;
+    site.account.asked();
+    let checked = site.run(&["check", "--online"]).await.map_err(|error| error.text);
+    assert_eq!(site.account.asked(), ["/counter/Sub%2D%C3%A4%2F1", "/lister/cycle%2Dof%2D%C3%A9lan"]);
+    assert_eq!(checked, Ok(Exit::Done));
+    site.account.refuses(&["counter", FIRST], 403);
+    assert_ne!(site.run(&["check", "--online"]).await.map_err(|error| error.text), Ok(Exit::Done));
+}
+
+#[tokio::test]
+async fn one_answer_that_is_about_another_changes_nothing() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    site.account.says(&["counter", FIRST], json!({"id": SECOND, "count": 1, "status": "gone"}));
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    let subscription = site.story(FIRST).await["subscription"].take();
+    assert_eq!((&subscription["generation"], &subscription["state"]), (&json!(0), &json!("watching")));
+    assert!(subscription["surprise"].to_string().contains("is about"), "{subscription:#}");
+}
+
+#[tokio::test]
+async fn what_brings_nothing_is_told_too() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    site.counts(FIRST, 0);
+    site.turn().await;
+    site.account.says(&["counter", FIRST], json!({"id": FIRST, "count": 1, "status": "gone"}));
+    site.account.refuses(&["counter", FIRST, "keys", "1"], 410);
+    let mut messages = site.turn().await;
+    messages.sort_by_key(|message| message["type"].to_string());
+    let types: Vec<_> = messages.iter().map(|message| &message["type"]).collect();
+    assert_eq!(types, ["renewald.renewal.failed.v1", "renewald.subscription.status_changed.v1"]);
+    let failed = &messages[0]["data"];
+    assert_eq!(
+        (&failed["reference"], &failed["code"], &failed["reason"]),
+        (&json!("1"), &json!(410), &json!("refused"))
+    );
+    assert_eq!(failed["partner_order_number"], Value::Null);
+    // A key comes after all.
+    site.has_keys(FIRST, "1");
+    site.done(&["refetch", FIRST, "--reference", "1"]).await;
+    assert_eq!(told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+}

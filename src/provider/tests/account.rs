@@ -1,0 +1,57 @@
+//! The provider at the other end of the wire: what it says of each path, and who asked for which.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use serde_json::Value;
+
+use super::wire::path;
+
+#[derive(Clone, Default)]
+pub struct Account {
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Default)]
+struct World {
+    answers: BTreeMap<String, (u16, Value)>,
+    asked: Vec<String>,
+}
+
+impl Account {
+    /// Listens on loopback until the runtime ends; the second is its address.
+    pub async fn open() -> (Self, String) {
+        let account = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(account.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (account, url)
+    }
+
+    pub fn says(&self, segments: &[&str], answer: Value) {
+        self.world.lock().unwrap().answers.insert(path(segments), (200, answer));
+    }
+
+    pub fn refuses(&self, segments: &[&str], status: u16) {
+        self.world.lock().unwrap().answers.insert(path(segments), (status, Value::Null));
+    }
+
+    /// The requests since this was last asked, sorted: passes send them side by side.
+    pub fn asked(&self) -> Vec<String> {
+        let mut asked = std::mem::take(&mut self.world.lock().unwrap().asked);
+        asked.sort();
+        asked
+    }
+}
+
+/// 404 for what nothing was said about.
+async fn answer(State(account): State<Account>, uri: Uri) -> (StatusCode, String) {
+    let mut world = account.world.lock().unwrap();
+    world.asked.push(uri.to_string());
+    let (status, answer) = world.answers.get(uri.path()).cloned().unwrap_or((404, Value::Null));
+    (StatusCode::from_u16(status).unwrap(), answer.to_string())
+}

@@ -1,0 +1,174 @@
+//! An installation with an account of each kind of these tests: settings, a database, the command line and the worker.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::account::Account;
+use crate::cli::{self, Cli, Command, Context, Exit};
+use crate::clock::Timestamp;
+use crate::daemon::Worker;
+use crate::delivery::{NAMESPACE, json_schema};
+use crate::renewal::Rules;
+use crate::settings::Settings;
+use crate::store::{Access, Named, RenewalRow, Store};
+use crate::view::Known;
+
+/// Longer than the interval, so that everybody is asked each time.
+const TURN: Duration = Duration::from_secs(5 * 3600);
+
+pub struct Site {
+    pub account: Account,
+    url: String,
+    dir: TempDir,
+    now: Timestamp,
+    read: usize,
+}
+
+impl Site {
+    pub async fn new() -> Self {
+        let (account, url) = Account::open().await;
+        Self::at(account, url)
+    }
+
+    /// Another installation with the same accounts.
+    pub fn another(&self) -> Self {
+        Self { now: self.now, ..Self::at(self.account.clone(), self.url.clone()) }
+    }
+
+    fn at(account: Account, url: String) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = format!(
+            r#"
+[store]
+path = "renewald.db"
+[poll]
+max_generation_jump = 3
+[admin]
+listen = ""
+[providers.counts]
+kind = "test-counter"
+url = "{url}"
+requests_per_second = 0
+[providers.lists]
+kind = "test-lister"
+url = "{url}"
+requests_per_second = 0
+[sinks.out]
+kind = "file"
+path = "out.jsonl"
+events = ["*"]
+"#
+        );
+        fs::write(dir.path().join("renewald.toml"), settings).unwrap();
+        Self { account, url, dir, now: Timestamp::now(), read: 0 }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings::load(Some(&self.path("renewald.toml"))).unwrap().settings
+    }
+
+    /// Runs a command of the command line here.
+    pub async fn run(&self, words: &[&str]) -> Result<Exit, cli::Error> {
+        let config = self.path("renewald.toml");
+        let begin = ["renewald", "--quiet", "--config", config.to_str().unwrap()];
+        let Cli { global, command } = Cli::try_parse_from(begin.iter().chain(words)).unwrap();
+        let context = &Context::new(global);
+        match command {
+            Command::Check(args) => cli::check::run(args, context).await,
+            Command::Untrack(args) => cli::untrack::run(args, context).await,
+            Command::Track(args) => cli::track::run(args, context).await,
+            Command::Import(args) => cli::import::run(args, context).await,
+            Command::Export(args) => cli::export::run(args, context).await,
+            Command::Refetch(args) => cli::refetch::run(args, context).await,
+            Command::List(args) => cli::list::run(args, context).await,
+            Command::Explain(args) => cli::explain::run(args, context).await,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn done(&self, words: &[&str]) {
+        assert_eq!(self.run(words).await.map_err(|error| error.text), Ok(Exit::Done), "{words:?}");
+    }
+
+    pub async fn import(&self, name: &str, content: &str) {
+        fs::write(self.path(name), content).unwrap();
+        self.done(&["import", self.path(name).to_str().unwrap()]).await;
+    }
+
+    /// Lets hours pass, asks whoever is due, and hands over what there is: the messages that came of it, each held to the schema.
+    pub async fn turn(&mut self) -> Vec<Value> {
+        self.now = self.now + TURN;
+        let now = self.now;
+        let mut worker = Worker::new(Arc::new(self.settings()), self.store()).unwrap();
+        worker.sweep(&|| now).await.unwrap();
+        worker.relay(&|| now).await.unwrap();
+        worker.close().await;
+        let text = fs::read_to_string(self.path("out.jsonl")).unwrap_or_default();
+        let mut messages: Vec<Value> =
+            text.lines().skip(self.read).map(|line| serde_json::from_str(line).unwrap()).collect();
+        self.read += messages.len();
+        let schema: Value = serde_json::from_str(json_schema()).unwrap();
+        let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
+        for message in &messages {
+            let errors: Vec<_> = validator.iter_errors(message).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{errors:?}\n{message:#}");
+        }
+        messages.sort_by_key(|message| message["data"]["subscription"]["subscription_id"].to_string());
+        messages
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.path("renewald.db"), Access::Command).unwrap()
+    }
+
+    /// What `explain` tells from.
+    pub async fn known(&self, id: &str) -> Known {
+        let (settings, store) = (self.settings(), self.store());
+        let row = store.find(Named::new(id, settings.conventions())).await.unwrap().remove(0);
+        let known = Known::look_up(&store, &settings, row, self.now).await.unwrap();
+        store.close().await;
+        known
+    }
+
+    pub async fn story(&self, id: &str) -> Value {
+        let story = self.known(id).await.into_story(&Rules::from_settings(&self.settings()), self.now);
+        serde_json::to_value(story).unwrap()
+    }
+
+    /// Its deliveries: label, reference and state.
+    pub async fn deliveries(&self, id: &str) -> Vec<(i64, String, String)> {
+        let one = |row: RenewalRow| (row.generation, row.reference, row.state);
+        self.known(id).await.renewals.into_iter().map(one).collect()
+    }
+}
+
+/// The id that a delivery's message has where orders are not known by a number.
+pub fn message_id(provider: &str, subscription_id: &str, reference: &str, revision: u32) -> Value {
+    let ordinal = revision.to_string();
+    let name = json!([provider, subscription_id, subscription_id, reference, "renewald.renewal.ready", ordinal]);
+    json!(Uuid::new_v5(&NAMESPACE, name.to_string().as_bytes()).to_string())
+}
+
+/// What tells deliveries apart: subscription, label, reference, occasion, late, and the keys.
+pub fn told(messages: &[Value]) -> Vec<Value> {
+    let one = |message: &Value| {
+        let data = &message["data"];
+        let lines = data["lines"].as_array().into_iter().flatten();
+        let serials = lines.flat_map(|line| line["serials"].as_array().unwrap());
+        let keys: Vec<_> = serials.map(|serial| &serial["data"]).collect();
+        let id = &data["subscription"]["subscription_id"];
+        json!([id, data["generation"], data["reference"], data["occasion"], data["late"], keys])
+    };
+    messages.iter().map(one).collect()
+}
