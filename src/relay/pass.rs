@@ -44,6 +44,15 @@ const MANY_MARKS: usize = 64;
 /// The most that the time between two attempts counts towards giving up: a clock that jumped by a year does not.
 const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
 
+/// One line about an attempt: its level, the route, the attempt, what belongs to it beside that, and its text.
+macro_rules! line {
+    ($level:ident, $route:expr, $attempt:ident, $($rest:tt)+) => {
+        tracing::$level!(sink = %$route.name, message.id = %$attempt.message.id,
+            order = %visible(&$attempt.order_number), subscription = %visible(&$attempt.subscription_id),
+            attempt = $attempt.number, $($rest)+)
+    };
+}
+
 /// With how long it took.
 type Published = (Attempt, Result<(), Failure>, Duration);
 
@@ -217,9 +226,7 @@ impl<'a, S: Sink> Pass<'a, S> {
             Ok(()) => {
                 self.report.delivered += 1;
                 self.parts.meter.delivered(took);
-                tracing::info!(sink = %self.parts.route.name, message.id = %attempt.message.id,
-                    order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id),
-                    attempt = attempt.number, "delivered");
+                line!(info, self.parts.route, attempt, "delivered");
                 self.settled.push(Mark::delivered(attempt.dispatch, now));
                 self.sink_works(now).await?;
             }
@@ -263,17 +270,14 @@ impl<'a, S: Sink> Pass<'a, S> {
             return self.dead(attempt, reason, now);
         }
         let delay = retry::with_retry_after(retry::dispatch(attempt.number, route.max_attempts), retry_after);
-        tracing::warn!(sink = %route.name, message.id = %attempt.message.id, order = %visible(&attempt.order_number),
-            subscription = %visible(&attempt.subscription_id), attempt = attempt.number, %reason,
-            "not delivered; tried again at {}", now + delay);
+        line!(warn, route, attempt, %reason, "not delivered; tried again at {}", now + delay);
         self.settled.push(Mark::failed(attempt.dispatch, reason, failing_seconds, now, now + delay));
     }
 
     fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
         self.report.dead += 1;
-        tracing::warn!(sink = %self.parts.route.name, message.id = %attempt.message.id,
-            order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id), attempt = attempt.number,
-            %reason, "given up: nobody receives this message unless `renewald queue retry` sends it again");
+        line!(warn, self.parts.route, attempt, %reason,
+            "given up: nobody receives this message unless `renewald queue retry` sends it again");
         self.settled.push(Mark::dead(attempt.dispatch, reason, now));
     }
 
