@@ -113,8 +113,8 @@ pub enum Seen {
     /// The provider counts renewals: 0 after the first purchase, N after the N-th renewal.
     Counted {
         generation: i64,
-        /// Signs in the answer disagreed; `generation` is the one to believe.
-        contradicts: bool,
+        /// What is odd about it, where signs in the answer disagreed; `generation` is the one to believe.
+        doubt: Option<&'static str>,
         /// Deliveries beside the counted ones, such as upgrades.
         besides: Vec<Listed>,
     },

@@ -97,7 +97,7 @@ impl Truth {
 
     pub fn sighting(&self) -> Sighting {
         Sighting {
-            seen: Seen::Counted { generation: self.generation, contradicts: false, besides: Vec::new() },
+            seen: Seen::Counted { generation: self.generation, doubt: None, besides: Vec::new() },
             words: Some("ACTIVE".to_owned()),
             life: Some(Life::Running),
             expires_at: Some(timestamp(self.expires)),

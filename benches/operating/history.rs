@@ -11,7 +11,8 @@ pub fn years(database: &Path) {
     let db = Connection::open(database).expect("the database");
     let now = Timestamp::now().as_unix();
     db.execute(
-        "UPDATE subscriptions SET generation = 1, technical_status = 'ACTIVE', last_outcome = 'ok', expiry_reported = 1,
+        "UPDATE subscriptions SET generation = 1, technical_status = 'ACTIVE', life = 'running', last_outcome = 'ok',
+             expiry_reported = 1,
              expires_at = :now + id * 7919 % 365 * 86400, lane = CASE WHEN id * 7919 % 365 < 3 THEN 2 ELSE 3 END,
              due_at = :now - id / 5 + 14400, last_asked_at = :now - id / 5, last_answer_at = :now - id / 5",
         named_params! { ":now": now },
@@ -24,8 +25,10 @@ pub fn years(database: &Path) {
     )
     .expect("renewed");
     db.execute(
-        "INSERT INTO messages (id, subscription, type, territory, generation, reference, queued_at, body_bytes, keys_hash, wiped_at)
-         SELECT printf('00000000-0000-5000-8000-%012d', id), id, 'renewal.ready', 'eu', 1, partner_order_number || '-1', :now, 900, '', :now
+        "INSERT INTO messages (id, subscription, type, territory, generation, reference, queued_at, body_bytes,
+                               keys_hash, wiped_at)
+         SELECT printf('00000000-0000-5000-8000-%012d', id), id, 'renewal.ready', 'eu', 1,
+                partner_order_number || '-1', :now, 900, '', :now
          FROM subscriptions",
         named_params! { ":now": now },
     )

@@ -71,7 +71,8 @@ pub fn prepare(arguments: &[String]) {
         let database = rusqlite::Connection::open(path).expect("the database");
         // As an earlier poll of the fake has left them; expiry as in its answers.
         let asked = "UPDATE subscriptions SET last_asked_at = due_at - 14400, last_answer_at = due_at - 14400,
-                     last_outcome = 'ok', technical_status = 'ACTIVE', expires_at = 1926513621, expiry_reported = 1";
+                     last_outcome = 'ok', technical_status = 'ACTIVE', life = 'running',
+                     expires_at = 1926513621, expiry_reported = 1";
         database.execute(asked, []).expect("asked");
         if state == "asked" {
             database.execute("UPDATE subscriptions SET due_at = due_at + 14400", []).expect("asked");

@@ -58,7 +58,7 @@ impl Provider for TestCounter {
         };
         let seen = if id == subject.subscription_id {
             let besides = upgrades.into_iter().map(upgrade).collect();
-            Seen::Counted { generation: count, contradicts: false, besides }
+            Seen::Counted { generation: count, doubt: None, besides }
         } else {
             Seen::Foreign(format!("the answer is about {id:?}"))
         };

@@ -49,7 +49,8 @@ pub(super) struct News {
     pub renewals: Vec<NewRenewal>,
     /// Those that the customer has had.
     pub had: Vec<KnownDelivery>,
-    pub contradicts: bool,
+    /// What is odd about it all the same.
+    pub doubt: Option<&'static str>,
 }
 
 /// Reads what was seen.
@@ -65,8 +66,8 @@ pub(super) fn read(
 ) -> Result<Result<News, String>, &'static str> {
     let reader = Reader { before, known, most: rules.max_generation_jump, convention };
     match seen {
-        Seen::Counted { generation, contradicts, besides } => {
-            Ok(reader.counted(*generation, besides).map(|news| News { contradicts: *contradicts, ..news }))
+        Seen::Counted { generation, doubt, besides } => {
+            Ok(reader.counted(*generation, besides).map(|news| News { doubt: *doubt, ..news }))
         }
         Seen::Listed { first, deliveries } => Ok(reader.listed(*first, deliveries)),
         Seen::Foreign(why) => Ok(Err(why.clone())),
@@ -98,9 +99,10 @@ impl Reader<'_> {
             ));
         }
         let mut renewals: Vec<_> = (known + 1..=seen).map(|generation| self.renewal(generation)).collect();
-        // All up to the generation that was given at the start are known, whatever came beside them.
-        if self.before.last_answer_at.is_none() {
-            return Ok(News { generation: seen, renewals, had: had(), contradicts: false });
+        // All up to the generation that was given at the start are known, whatever came beside them; an import that names what the
+        // customer has had says more.
+        if self.before.last_answer_at.is_none() && self.known.is_empty() {
+            return Ok(News { generation: seen, renewals, had: had(), doubt: None });
         }
         self.bounded(renewals.len() + besides.len())?;
         renewals.extend(besides.into_iter().map(|one| one.renewal(seen, false)));

@@ -135,10 +135,10 @@ impl Poll<'_> {
     }
 
     fn news(&mut self, news: News, expires_at: Option<Timestamp>) {
-        let News { generation, renewals, had, contradicts } = news;
+        let News { generation, renewals, had, doubt } = news;
         // Who was adopted had nothing yet to contradict.
-        if contradicts && self.look.before.generation.is_some() {
-            self.surprise(format!("generation field and order number disagree; {generation} was taken"));
+        if let Some(doubt) = doubt.filter(|_| self.look.before.generation.is_some()) {
+            self.surprise(format!("{doubt}; {generation} was taken"));
         }
         (self.renewals, self.had) = (renewals, had);
         let is_renewed = self.renewals.iter().any(|one| !one.late);

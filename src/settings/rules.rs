@@ -10,7 +10,7 @@ use super::reader::{Report, SECOND, Section, TIMEOUTS};
 use super::sinks;
 use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Store};
 use crate::logging::level;
-use crate::provider::kinds::{Kind, UnknownKind};
+use crate::provider::kinds::{IMPLIED_TERRITORY, Kind, UnknownKind};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -214,7 +214,9 @@ fn check_coverage(settings: &Settings, report: &mut Report) {
     for (provider, territory) in settings.territories() {
         if settings.sinks_for("renewal.ready", &territory).is_empty() {
             let text = "no sink takes renewal.ready of this territory: its keys would reach nobody";
-            report.problem(&format!("providers.{provider}.territories.{territory}"), text);
+            // A kind without territories has no such table.
+            let key = if territory == IMPLIED_TERRITORY { String::new() } else { format!(".territories.{territory}") };
+            report.problem(&format!("providers.{provider}{key}"), text);
         }
     }
 }

@@ -28,7 +28,7 @@ secret_file = "us"
 
 /// Nothing but the purchase.
 fn purchased() -> Sighting {
-    let seen = Seen::Counted { generation: 0, contradicts: false, besides: Vec::new() };
+    let seen = Seen::Counted { generation: 0, doubt: None, besides: Vec::new() };
     Sighting { seen, ..Sighting::refused(Verdict::success()) }
 }
 

@@ -6,6 +6,7 @@ use super::super::naming::label;
 use super::super::table::{bold, folded, roughly, when};
 use crate::clock::Timestamp;
 use crate::convention::Advice;
+use crate::delivery::Occasion;
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow};
 use crate::text::visible;
@@ -105,7 +106,10 @@ impl Story<'_> {
     fn generation(&mut self, renewal: &RenewalRow) {
         let again =
             if renewal.revision > 0 { format!(", fetched again {}", times(renewal.revision)) } else { String::new() };
-        self.heading(&format!("generation {} as {}{again}", renewal.generation, renewal.reference));
+        let kind =
+            if renewal.occasion == Occasion::Renewal { String::new() } else { format!(", {}", renewal.occasion) };
+        let late = if renewal.late { ", older than one before it" } else { "" };
+        self.heading(&format!("generation {} as {}{kind}{late}{again}", renewal.generation, renewal.reference));
         let late = match renewal.seconds_after_expiry {
             Some(seconds) if seconds < 0 => format!(", {} before the expiry", span(seconds)),
             Some(seconds) => format!(", {} after the expiry", span(seconds)),

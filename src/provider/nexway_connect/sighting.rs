@@ -15,7 +15,10 @@ pub fn sighting(original: &str, status: Status) -> Sighting {
         return Sighting::refused(status.verdict);
     }
     let seen = match number::observe(original, &status) {
-        Ok(Observed { generation, contradicts }) => Seen::Counted { generation, contradicts, besides: Vec::new() },
+        Ok(Observed { generation, contradicts }) => {
+            let doubt = contradicts.then_some("generation field and order number disagree");
+            Seen::Counted { generation, doubt, besides: Vec::new() }
+        }
         Err(Unusable::Foreign) => Seen::Foreign(format!("answered for the foreign number {:?}", shown(&status))),
         Err(Unusable::NoGeneration) => Seen::Unclear("the answer does not tell the generation"),
     };

@@ -66,7 +66,7 @@ fn too_many_at_once_are_a_surprise() {
 
 #[test]
 fn the_first_count_after_a_trial_is_its_conversion() {
-    let seen = Seen::Counted { generation: 1, contradicts: false, besides: vec![] };
+    let seen = Seen::Counted { generation: 1, doubt: None, besides: vec![] };
     let paid = news(&seen, &before(Some(-1), true), &[]).unwrap();
     assert_eq!(names(&paid.renewals), [("PARTNER689-0", 0, false), ("PARTNER689-1", 1, false)]);
     let occasions: Vec<_> = paid.renewals.iter().map(|one| one.occasion).collect();
@@ -76,12 +76,14 @@ fn the_first_count_after_a_trial_is_its_conversion() {
 #[test]
 fn what_comes_beside_the_count_bears_the_count_of_its_time() {
     let upgrade = Listed { occasion: Occasion::Upgrade, ..listed("u", 10) };
-    let seen = Seen::Counted { generation: 2, contradicts: false, besides: vec![upgrade] };
+    let seen = Seen::Counted { generation: 2, doubt: None, besides: vec![upgrade] };
     let upgraded = news(&seen, &before(Some(2), true), &[]).unwrap();
     assert_eq!((names(&upgraded.renewals), upgraded.generation), (vec![("u", 2, false)], 2));
     assert_eq!(upgraded.renewals[0].occasion, Occasion::Upgrade);
     let first = news(&seen, &before(Some(1), false), &[]).unwrap();
     assert_eq!((names(&first.renewals), labels(&first.had)), (vec![("PARTNER689-2", 2, false)], vec![("u", 2)]));
+    let imported = news(&seen, &before(Some(2), false), &recorded(&[("1", 1)])).unwrap();
+    assert_eq!((names(&imported.renewals), imported.had.len()), (vec![("u", 2, false)], 0), "what it had was named");
     assert!(news(&seen, &before(Some(2), true), &recorded(&[("u", 2)])).unwrap().renewals.is_empty());
 }
 

@@ -13,7 +13,7 @@ fn watched(generation: i64) -> Subscription {
 
 fn answer(generation: i64) -> Sighting {
     Sighting {
-        seen: Seen::Counted { generation, contradicts: false, besides: Vec::new() },
+        seen: Seen::Counted { generation, doubt: None, besides: Vec::new() },
         words: Some("active".into()),
         life: Some(Life::Running),
         expires_at: Some(NOW + 100 * DAY),

@@ -114,8 +114,9 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
         )?
         .execute(named_params! {
             ":provider": new.provider, ":number": new.partner_order_number, ":subscription_id": new.subscription_id,
-            ":is_numbered": new.convention.is_numbered(), ":territory": new.territory, ":generation": new.generation, ":expires_at": new.expires_at,
-            ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by, ":lane": if adopt { Lane::AskedFor } else { Lane::Other }.rank(),
+            ":is_numbered": new.convention.is_numbered(), ":territory": new.territory, ":generation": new.generation,
+            ":expires_at": new.expires_at, ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by,
+            ":lane": if adopt { Lane::AskedFor } else { Lane::Other }.rank(),
             ":state": state,
         })?;
     if inserted == 1 {
@@ -138,7 +139,8 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     }
     if revive || update {
         db.prepare_cached(
-            "UPDATE subscriptions SET territory = :territory, partner_order_number = :number, metadata = coalesce(:metadata, metadata),
+            "UPDATE subscriptions SET territory = :territory, partner_order_number = :number,
+                 metadata = coalesce(:metadata, metadata),
                  expires_at = CASE WHEN expiry_reported = 1 THEN expires_at ELSE coalesce(:expires_at, expires_at) END,
                  due_at = CASE WHEN due_at IS NOT NULL AND territory <> :territory THEN :now ELSE due_at END,
                  refusals = CASE WHEN territory <> :territory THEN 0 ELSE refusals END

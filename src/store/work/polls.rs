@@ -98,7 +98,8 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              expires_at = CASE WHEN :expiry_changed THEN :expires_at ELSE expires_at END, expiry_reported = :expiry_reported,
              ended_at = :ended_at, lane = :lane, due_at = :due_at, pace = :pace, last_asked_at = :last_asked_at,
              last_answer_at = :last_answer_at, failures = :failures, refusals = :refusals,
-             last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status, life = :life, memo = :memo,
+             last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
+             life = :life, memo = :memo,
              status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
              surprises = :surprises, not_renewed_term = :not_renewed_term
          WHERE id = :id AND state = :expected_state AND generation IS :expected_generation
@@ -112,7 +113,8 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         ":due_at": after.due_at, ":pace": after.pace, ":last_asked_at": after.last_asked_at,
         ":last_answer_at": after.last_answer_at, ":failures": after.failures, ":refusals": after.refusals,
         ":last_outcome": after.last_outcome, ":last_detail": after.last_detail,
-        ":technical_status": after.technical_status, ":life": after.life, ":memo": after.memo, ":status_changes": after.status_changes,
+        ":technical_status": after.technical_status, ":life": after.life, ":memo": after.memo,
+        ":status_changes": after.status_changes,
         ":terminal_since": after.terminal_since, ":surprise": after.surprise, ":surprises": after.surprises,
         ":not_renewed_term": after.not_renewed_term,
         ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,

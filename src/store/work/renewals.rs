@@ -165,7 +165,8 @@ pub(in crate::store) fn insert(db: &Connection, subscription: i64, renewal: &New
     )?
     .execute(named_params! {
         ":subscription": subscription, ":generation": renewal.generation, ":revision": revision.unwrap_or(0),
-        ":reference": renewal.reference, ":occasion": renewal.occasion, ":late": renewal.late, ":now": now, ":expires_at": renewal.expires_at,
+        ":reference": renewal.reference, ":occasion": renewal.occasion, ":late": renewal.late, ":now": now,
+        ":expires_at": renewal.expires_at,
         ":seconds_after_expiry": renewal.seconds_after_expiry,
     })?;
     Ok(())
