@@ -117,17 +117,17 @@ impl Site {
         self.sandbox.renew_times(number, None, times).expect("an order");
     }
 
-    /// An order that is tracked and renewed; the id of its subscription.
+    /// An order that is renewed and tracked, in this order: a daemon that runs meanwhile could ask between the two, and not again for
+    /// hours. The id of its subscription.
     pub fn renewed(&self, number: &str) -> i64 {
-        let id = self.order(number);
-        self.renew(number);
-        id
+        self.renewed_all(&[number])[0]
     }
 
     /// The same for each of these.
     pub fn renewed_all(&self, numbers: &[impl AsRef<str>]) -> Vec<i64> {
-        let ids = self.order_all(numbers);
+        let ids: Vec<_> = numbers.iter().map(|number| order(&self.sandbox, number.as_ref())).collect();
         numbers.iter().for_each(|number| self.renew(number.as_ref()));
+        self.track_all(numbers.iter().zip(&ids).map(|(number, id)| Track::new(number.as_ref(), *id)));
         ids
     }
 
