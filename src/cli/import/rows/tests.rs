@@ -1,6 +1,7 @@
 use std::io::{Seek, Write};
 
 use super::*;
+use crate::store::Metadata;
 
 /// Settings with one account and two territories.
 fn settings(dir: &Path) -> Settings {
