@@ -21,7 +21,6 @@ mod token;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
-use crate::provider::connection::ConfigError;
+use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
 use crate::tls;
 use answers::Status;
@@ -55,13 +54,7 @@ pub struct Config {
     pub client_secret: SecretString,
     /// Each territory's `secret`, by its name in the settings.
     pub territories: BTreeMap<String, SecretString>,
-    /// For one request, its body included.
-    pub timeout: Duration,
-    pub connect_timeout: Duration,
-    pub ca_file: Option<PathBuf>,
-    pub proxy: Option<String>,
-    /// How many connections are kept open.
-    pub concurrency: usize,
+    pub connection: Connection,
 }
 
 /// A client for one account, to be shared by all who ask it.
@@ -79,7 +72,11 @@ impl NexwayConnect {
     pub fn new(config: &Config, budget: Budget) -> Result<Self, ConfigError> {
         let api = base("api_url", &config.api_url)?;
         let iam = base("iam_url", &config.iam_url)?;
-        let http = Arc::new(Http { client: client(config, &api, &iam)?, budget, timeout: config.timeout });
+        let http = Arc::new(Http {
+            client: client(&config.connection, &api, &iam)?,
+            budget,
+            timeout: config.connection.timeout,
+        });
         let tokens_url = below("iam_url", &iam, "tokens")?;
         let tokens = Tokens::new(Arc::clone(&http), tokens_url, config.realm.clone(), config.client_secret.clone());
         let secrets = config.territories.iter().map(|(territory, secret)| {
@@ -95,11 +92,6 @@ impl NexwayConnect {
             order: format!("{}/order/", api.as_str().trim_end_matches('/')),
             secrets: secrets.collect::<Result<_, ConfigError>>()?,
         })
-    }
-
-    /// Goes on with the token of the client that this one replaces, where it was got with the same credentials.
-    pub fn succeed(&self, before: &Self) {
-        self.tokens.inherit(&before.tokens);
     }
 
     /// Asks once, or twice when the first answer was 401.
@@ -146,7 +138,7 @@ impl NexwayConnect {
     /// Asks once more, with the number of the last renewal; not boxed, it would double the size of every look.
     async fn suffixed_status(&self, subject: Subject<'_>, generation: i64) -> Result<Status, Error> {
         let suffixed = number::order_number(subject.partner_order_number, generation);
-        self.status(subject, &suffixed, self.http.budget.follow_up().await).await
+        self.status(subject, &suffixed, self.http.further_slot().await?).await
     }
 }
 
@@ -227,17 +219,17 @@ fn unknown(territory: &str) -> Verdict {
     Verdict { class: Class::Configuration, code: 70, message }
 }
 
-fn client(config: &Config, api: &Url, iam: &Url) -> Result<reqwest::Client, ConfigError> {
+fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<reqwest::Client, ConfigError> {
     let json = HeaderValue::from_static("application/json");
     let headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
     // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
     let here = [api, iam].iter().all(|url| is_loopback(url));
-    let proxy = config.proxy.as_deref().or(here.then_some(""));
-    tls::client_builder(config.ca_file.as_deref(), proxy)?
+    let proxy = connection.proxy.as_deref().or(here.then_some(""));
+    tls::client_builder(connection.ca_file.as_deref(), proxy)?
         .default_headers(headers)
-        .timeout(config.timeout)
-        .connect_timeout(config.connect_timeout)
-        .pool_max_idle_per_host(config.concurrency)
+        .timeout(connection.timeout)
+        .connect_timeout(connection.connect_timeout)
+        .pool_max_idle_per_host(connection.concurrency)
         .pool_idle_timeout(IDLE_CONNECTION)
         .build()
         .map_err(|error| ConfigError::Client(error.without_url()))

@@ -83,7 +83,6 @@ impl Settings {
     }
 
     pub fn client(&self, connection: Connection, budget: Budget) -> Result<NexwayConnect, ConfigError> {
-        let Connection { timeout, connect_timeout, ca_file, proxy, concurrency } = connection;
         let read = |(name, secret): (&String, &Secret)| Ok((name.clone(), secret.read()?));
         let config = Config {
             api_url: self.api_url.clone(),
@@ -91,11 +90,7 @@ impl Settings {
             realm: self.realm.clone(),
             territories: self.territories.iter().map(read).collect::<Result<_, ConfigError>>()?,
             client_secret: self.client_secret.read()?,
-            timeout,
-            connect_timeout,
-            ca_file,
-            proxy,
-            concurrency,
+            connection,
         };
         NexwayConnect::new(&config, budget)
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::http::MIB;
 use super::*;
-use crate::provider;
+use crate::provider::{self, connection::Connection};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -64,11 +64,13 @@ impl Fake {
             realm: "acme".to_owned(),
             client_secret: "client-hush".into(),
             territories: BTreeMap::from([("eu".to_owned(), "eu-hush".into()), ("us".to_owned(), "us-hush".into())]),
-            timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(5),
-            ca_file: None,
-            proxy: None,
-            concurrency: 4,
+            connection: Connection {
+                timeout: Duration::from_secs(5),
+                connect_timeout: Duration::from_secs(5),
+                ca_file: None,
+                proxy: None,
+                concurrency: 4,
+            },
         }
     }
 }
@@ -478,7 +480,8 @@ async fn a_silent_provider_ends_in_an_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let fake = api(active).await;
-    let config = Config { api_url: url, timeout: Duration::from_millis(200), ..fake.config() };
+    let mut config = Config { api_url: url, ..fake.config() };
+    config.connection.timeout = Duration::from_millis(200);
     let client = NexwayConnect::new(&config, Budget::new(0.0)).unwrap();
     assert!(matches!(status(&client).await, Err(Error::Unreachable(error)) if error.is_timeout()));
 }
@@ -502,4 +505,18 @@ async fn wrong_settings_are_named() {
     let territories = BTreeMap::from([("eu".to_owned(), "hush\n".into())]);
     let text = failure(Config { territories, ..fake.config() });
     assert!(text.contains("`eu`") && !text.contains("hush"), "{text}");
+}
+
+#[tokio::test]
+async fn a_look_ends_when_the_slot_for_its_second_question_is_far_away() {
+    let fake = api(|| ok(json!({"code": 1010, "message": "unknown"}))).await;
+    let mut config = fake.config();
+    config.connection.timeout = Duration::from_millis(200);
+    let client = NexwayConnect::new(&config, Budget::new(1000.0)).unwrap();
+    drop(client.tokens.current(client.http.budget.slot().await).await.unwrap());
+    let slot = client.http.budget.slot().await;
+    client.http.budget.slow_down(Some(Duration::from_secs(600)));
+    let look = client.look(Subject { generation: Some(3), ..SUBJECT }, slot);
+    let ended = tokio::time::timeout(Duration::from_secs(30), look).await.expect("it ends");
+    assert!(matches!(ended, Err(Error::TooManyRequests { retry_after: None })), "{ended:?}");
 }

@@ -66,15 +66,6 @@ impl Tokens {
         Self { http, url, realm, client_secret, state, renewing }
     }
 
-    /// Takes over the token of another client, if that one is of the same account and has the same secret.
-    pub fn inherit(&self, other: &Self) {
-        let same_secret = self.client_secret.expose_secret() == other.client_secret.expose_secret();
-        if self.url == other.url && self.realm == other.realm && same_secret {
-            let token = other.lock().token.clone();
-            self.lock().token = token;
-        }
-    }
-
     /// A valid token, and a slot for the request that needs it: the given one when there was no waiting, else a new one, because
     /// calls that waited together must not go out together.
     pub async fn current(&self, slot: Slot) -> Result<(Arc<Token>, Slot), Error> {
