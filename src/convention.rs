@@ -65,7 +65,7 @@ impl Convention {
 
     /// A partner order number as it is stored; the error says why it cannot be tracked.
     pub fn number(&self, number: &str) -> Result<String, String> {
-        check("partner order number", number)?;
+        check_name("partner order number", number)?;
         match self.numbers.as_ref().and_then(|numbers| (numbers.refused)(number)) {
             Some(why) => Err(format!("partner order number is {number:?}, {why}")),
             None => Ok(number.to_owned()),
@@ -83,7 +83,7 @@ impl Convention {
 
     /// A subscription id as it is stored; the error says what is wrong with it.
     pub fn subscription_id(&self, id: &str) -> Result<String, String> {
-        check("subscription id", id)?;
+        check_name("subscription id", id)?;
         (self.canonical)(id)
     }
 
@@ -104,7 +104,7 @@ pub fn as_given(id: &str) -> Result<String, String> {
 }
 
 /// What any column, message and line of a file can hold: everything but these few is data, slashes, spaces, `%` and any script.
-fn check(what: &str, text: &str) -> Result<(), String> {
+pub fn check_name(what: &str, text: &str) -> Result<(), String> {
     match text {
         "" => Err(format!("{what} is empty")),
         long if long.len() > LONGEST => Err(format!("{what} is longer than {LONGEST} bytes")),

@@ -9,11 +9,12 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use crate::cli::track;
-use crate::convention::Convention;
+use crate::convention::{Convention, check_name};
 use crate::renewal::State;
 use crate::renewal::news::KnownDelivery;
 use crate::settings::Settings;
 use crate::store::NewSubscription;
+use crate::text::visible;
 use csv_lines::CsvLines;
 use fields::Fields;
 use json_lines::JsonLines;
@@ -133,7 +134,10 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     let generation = generation.map_err(|reason| reasons.push(reason));
     let place = settings.place(fields.provider.as_deref(), fields.territory.as_deref());
     let place = place.map_err(|reason| reasons.push(reason));
-    let known = fields.known.map_or(Ok(Vec::new()), known);
+    let known = match (fields.known, convention) {
+        (Some(json), Some(convention)) => known(json, convention, &fields, generation.as_ref().ok().copied().flatten()),
+        _ => Ok(Vec::new()),
+    };
     let known = known.map_err(|reason| reasons.push(reason));
     let expires_at = fields.expires_at.as_deref().map(track::expiry).transpose();
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
@@ -170,8 +174,16 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
     }
 }
 
-/// The deliveries that an export names.
-fn known(json: &str) -> Result<Vec<KnownDelivery>, String> {
+/// The deliveries that an export names. One that the provider counts, and that is to come only, is none of them: its renewal would
+/// be taken for delivered.
+fn known(
+    json: &str,
+    convention: &Convention,
+    fields: &Fields<'_>,
+    at: Option<i64>,
+) -> Result<Vec<KnownDelivery>, String> {
+    /// Far beyond what a subscription can have.
+    const HIGHEST: i64 = i32::MAX as i64;
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Known {
@@ -180,7 +192,21 @@ fn known(json: &str) -> Result<Vec<KnownDelivery>, String> {
     }
     let known: Vec<Known> = serde_json::from_str(json)
         .map_err(|_| "known must be a list of objects with reference and generation".to_owned())?;
-    Ok(known.into_iter().map(|Known { reference, generation }| KnownDelivery { generation, reference }).collect())
+    let original = fields.partner_order_number.as_deref().unwrap_or_default();
+    let lowest = convention.lowest_generation;
+    let check = |Known { reference, generation }| {
+        check_name("a known reference", &reference)?;
+        if !(lowest..=HIGHEST).contains(&generation) {
+            return Err(format!("known generation {generation} is not from {lowest} to {HIGHEST}"));
+        }
+        match convention.generation_in(original, &reference) {
+            Some(counted) if at.is_none_or(|at| counted > at) => {
+                Err(format!("known names {}, which is above the generation", visible(&reference)))
+            }
+            _ => Ok(KnownDelivery { generation, reference }),
+        }
+    };
+    known.into_iter().map(check).collect()
 }
 
 #[cfg(test)]

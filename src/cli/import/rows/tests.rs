@@ -211,3 +211,23 @@ fn metadata_that_would_swell_every_message_is_refused() {
     let refused = ["2: ! metadata is 65 KiB of JSON, and at most 64 are taken"];
     assert_eq!(read(csv((64 << 10) - object + 1), Format::Csv, false), refused);
 }
+
+#[test]
+fn known_deliveries_have_a_name_and_a_label_and_are_none_to_come() {
+    let row = |known: &str| {
+        let row = format!(
+            r#"{{"partner_order_number": "P", "subscription_id": 1, "generation": 1, "territory": "eu", "known": {known}}}"#
+        );
+        read(row, Format::Jsonl, false).remove(0)
+    };
+    let one = |reference: &str, generation: i64| {
+        row(&format!(r#"[{{"reference": "{reference}", "generation": {generation}}}]"#))
+    };
+    assert!(!one("P-1", 1).contains('!'), "{}", one("P-1", 1));
+    assert_eq!(one("P-2", 1), "1: ! known names P-2, which is above the generation");
+    assert_eq!(one("", 1), "1: ! a known reference is empty");
+    assert_eq!(one("U\\u0007", 1), "1: ! a known reference contains a control character");
+    assert_eq!(one("U", -7), "1: ! known generation -7 is not from 0 to 2147483647");
+    assert_eq!(one("U", i64::MAX), format!("1: ! known generation {} is not from 0 to 2147483647", i64::MAX));
+    assert_eq!(row("7"), "1: ! known must be a list of objects with reference and generation");
+}
