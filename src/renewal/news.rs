@@ -98,7 +98,7 @@ impl Reader<'_> {
                 self.most
             ));
         }
-        let mut renewals: Vec<_> = (known + 1..=seen).map(|generation| self.renewal(generation)).collect();
+        let mut renewals: Vec<_> = (known..seen).map(|before| self.renewal(before + 1)).collect();
         // All up to the generation that was given at the start are known, whatever came beside them; an import that names what the
         // customer has had says more.
         if self.before.last_answer_at.is_none() && self.known.is_empty() {
@@ -125,11 +125,15 @@ impl Reader<'_> {
         let newest_known =
             deliveries.iter().filter(|one| known.contains(one.reference.as_str())).map(Listed::order).max();
         let highest = self.known.iter().map(|one| one.generation).max();
-        let mut news = News { generation: self.before.generation.unwrap_or(first - 1), ..News::default() };
-        // Up to the generation that was given at the start all are known, and without one whatever there is.
-        let had_up_to = if highest.is_some() { i64::MIN } else { self.before.generation.unwrap_or(i64::MAX) };
-        let next = highest.map_or(first, |highest| highest.max(news.generation) + 1);
-        for (label, one) in (next..).zip(unknown) {
+        let generation = self.before.generation.or(highest).unwrap_or(first - 1);
+        let mut news = News { generation, ..News::default() };
+        let had_up_to = match (self.before.generation, highest) {
+            (None, _) => i64::MAX, // adopted: noted, nothing delivered
+            (Some(given), None) => given,
+            (Some(_), Some(_)) => i64::MIN,
+        };
+        let next = highest.map_or(first, |highest| highest.max(news.generation).saturating_add(1));
+        for (label, one) in (next..=i64::MAX).zip(unknown) {
             if label <= had_up_to {
                 news.had.push(one.known(label));
             } else {

@@ -7,7 +7,7 @@ use super::{DAY, Outcome, Pace, Rules, State, Subscription};
 use crate::choice::Lane;
 use crate::clock::{Clock, Timestamp};
 use crate::convention::Convention;
-use crate::delivery::{EndReason, Event};
+use crate::delivery::{EndReason, Event, Occasion};
 use crate::life::Life;
 use crate::provider::{Class, Error, Sighting, Verdict};
 use crate::retry;
@@ -155,7 +155,8 @@ impl Poll<'_> {
             // Only the oldest was due at the expiry we knew. Those that come late are of terms before it.
             oldest.seconds_after_expiry = late;
         }
-        if let Some(newest) = self.renewals.last_mut() {
+        let is_term = |one: &&mut NewRenewal| one.occasion != Occasion::Upgrade;
+        if let Some(newest) = self.renewals.iter_mut().rfind(is_term) {
             newest.expires_at = expires_at;
         }
         let after = &mut self.after;
@@ -325,8 +326,10 @@ impl Poll<'_> {
         after.due_at = (!stopped).then_some(due);
         let urgent = after.pace == Pace::Regular && self.rules.in_window(after.expires_at, due);
         after.lane = match self.look.before.lane {
-            // Who asked for it still waits for an answer.
-            Lane::AskedFor if after.failures > 0 && retry::poll(after.failures).is_some() => Lane::AskedFor,
+            // Who asked for it still waits for an answer, and what was hinted at is still to be seen.
+            lane @ (Lane::AskedFor | Lane::Hinted) if after.failures > 0 && retry::poll(after.failures).is_some() => {
+                lane
+            }
             _ if urgent => Lane::Urgent,
             _ => Lane::Other,
         };

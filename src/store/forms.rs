@@ -3,7 +3,6 @@
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 
-use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::delivery::Occasion;
 use crate::life::Life;
@@ -28,7 +27,7 @@ macro_rules! sql_forms {
     };
 }
 
-sql_forms!(Lane, Life, Occasion, Outcome, Pace, State);
+sql_forms!(Life, Occasion, Outcome, Pace, State);
 
 /// Unix seconds.
 impl ToSql for Timestamp {

@@ -60,7 +60,7 @@ impl<P: Provider> Shared<'_, P> {
             partner_order_number: &asked.partner_order_number,
             subscription_id: &asked.subscription_id,
             generation: Some(asked.generation),
-            memo: None,
+            memo: asked.memo.as_deref(),
         };
         let answer = self.provider.fetch(subject, &asked.reference, slot).await;
         let settling = self.settle(&asked, &answer).await;

@@ -45,6 +45,10 @@ fn all_up_to_the_given_generation_are_had_and_the_others_delivered_in_the_order_
     assert_eq!(tracked.generation, 2);
     let adopted = news(&seen, &before(None, false), &[]).unwrap();
     assert_eq!((adopted.had.len(), adopted.renewals.len(), adopted.generation), (3, 0, 2), "adopted");
+    let again = news(&seen, &before(None, true), &recorded(&[("a", 0)])).unwrap();
+    assert_eq!((labels(&again.had), again.renewals.len(), again.generation), (vec![("b", 1), ("c", 2)], 0, 2));
+    let nothing_new = news(&seen, &before(None, true), &recorded(&[("a", 0), ("b", 1), ("c", 2)])).unwrap();
+    assert_eq!(nothing_new.generation, 2, "adopted again");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What each kind of answer to a poll changes.
 
 use super::*;
-use crate::provider::Seen;
+use crate::provider::{Listed, Seen, test_counter};
 use crate::renewal::HOUR;
 use crate::renewal::fixtures::{self, COUNTS, rules};
 
@@ -207,6 +207,8 @@ fn who_asked_for_a_poll_still_waits_after_one_without_answer() {
         lanes.push(adopted.lane);
     }
     assert_eq!(lanes, [Lane::AskedFor, Lane::AskedFor, Lane::AskedFor, Lane::AskedFor, Lane::Other]);
+    let hinted = Subscription { lane: Lane::Hinted, ..watched(0) };
+    assert_eq!(decide_by(&hinted, &failed, NOW, Clock::Believed).after.lane, Lane::Hinted);
 }
 
 #[test]
@@ -255,4 +257,21 @@ fn the_window_around_the_expiry_is_urgent() {
     assert_eq!(lane(due + 3 * DAY + HOUR), Lane::Other);
     assert_eq!(lane(due - 13 * DAY), Lane::Urgent);
     assert_eq!(lane(due - 14 * DAY), Lane::Other);
+}
+
+#[test]
+fn who_waits_for_order_data_is_polled_all_the_same_where_the_provider_does_not_mind() {
+    let (before, answer) = (watched(0), Ok(answer(1)));
+    let look = Look { before: &before, known: &[], answer: &answer, now: NOW, clock: Clock::Believed };
+    let decision = decide(look, &rules(), &test_counter::convention::CONVENTION);
+    assert_eq!((decision.renewals.len(), decision.after.due_at), (1, Some(NOW + 4 * HOUR)));
+}
+
+#[test]
+fn the_end_of_the_term_is_told_with_the_renewal_and_not_with_the_upgrade_beside_it() {
+    let upgrade = Listed { reference: "U".to_owned(), occasion: Occasion::Upgrade, completed_at: NOW };
+    let seen = Seen::Counted { generation: 1, doubt: None, besides: vec![upgrade] };
+    let decision = decide_at(&watched(0), Sighting { seen, ..answer(1) }, NOW);
+    let told: Vec<_> = decision.renewals.iter().map(|one| (one.occasion, one.expires_at.is_some())).collect();
+    assert_eq!(told, [(Occasion::Renewal, true), (Occasion::Upgrade, false)]);
 }

@@ -63,6 +63,7 @@ rows! {
         subscription_id = "s.subscription_id",
         is_numbered = "s.is_numbered",
         metadata = "s.metadata",
+        memo = "s.memo",
         generation = "r.generation",
         revision = "r.revision",
         reference = "r.reference",

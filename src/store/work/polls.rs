@@ -41,7 +41,7 @@ impl Store {
 
 fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timestamp) -> Result<Recorded> {
     let (before, after) = (&record.before, &record.after);
-    // It may have become urgent meanwhile; somebody who wants it asked now does not mean this poll.
+    // It may have become urgent meanwhile; somebody who wants it asked now, or a hint, does not mean this poll.
     let changed = if is_quiet(record) { touch(db, before, after)? } else { replace(db, before, after)? };
     if changed == 0 {
         return Ok(Recorded::Overtaken);
@@ -77,7 +77,7 @@ fn is_quiet(record: &PollRecord) -> bool {
 fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE subscriptions SET due_at = ?1, last_asked_at = ?2, last_answer_at = ?3
-         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7 AND (lane = ?8 OR lane <> 0)",
+         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7 AND (lane = ?8 OR lane > 1)",
     )?
     .execute((
         after.due_at,
@@ -103,7 +103,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
              surprises = :surprises, not_renewed_term = :not_renewed_term
          WHERE id = :id AND state = :expected_state AND generation IS :expected_generation
-           AND territory = :expected_territory AND (lane = :expected_lane OR lane <> 0)",
+           AND territory = :expected_territory AND (lane = :expected_lane OR lane > 1)",
     )?
     .execute(named_params! {
         ":state": after.state, ":generation": after.generation, ":expires_at": after.expires_at,

@@ -20,6 +20,7 @@ pub struct DueRenewal {
     /// One order, and one answer, may be for several subscriptions.
     pub is_numbered: bool,
     pub metadata: String,
+    pub memo: Option<String>,
     pub generation: i64,
     pub revision: i64,
     pub reference: String,
