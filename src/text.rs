@@ -38,6 +38,13 @@ pub fn visible_json(json: &str) -> String {
     shown
 }
 
+/// One word of a command that a person may paste: in quotes only where a shell needs them.
+pub fn for_shell(text: &str) -> String {
+    let text = visible(text);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Whether a character must not be shown raw: C0 and C1 controls, line and paragraph separators, bidi marks, embeddings,
 /// overrides and isolates, and the invisible ones that serve only to disguise a name.
 pub fn is_unsafe(c: char) -> bool {

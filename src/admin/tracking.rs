@@ -160,9 +160,10 @@ fn refuse_other_content(new: &NewSubscription, row: &SubscriptionRow) -> Result<
     if new.metadata.as_ref().is_some_and(|metadata| *metadata != row.metadata) {
         return differs("metadata");
     }
-    let has_renewed = new.generation.zip(subscription.generation).is_some_and(|(given, stored)| given < stored);
-    let given = new.expires_at.filter(|_| !subscription.expiry_reported && !has_renewed);
-    if given.is_some_and(|given| Some(given) != subscription.expires_at) {
+    if new.other_number(subscription).is_some() {
+        return differs("partner_order_number");
+    }
+    if new.other_expiry(subscription).is_some() {
         return differs("expires_at");
     }
     match (new.generation, subscription.generation) {

@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::logging;
 use crate::sandbox::Kind;
 use crate::settings::{Log, Settings};
+use crate::text::for_shell;
 use place::Place;
 use play::Play;
 use stage::{DAYS, Stage};
@@ -173,11 +174,9 @@ fn program() -> String {
     std::env::args_os().next().map_or_else(|| "renewald".into(), |name| quoted(Path::new(&name)))
 }
 
-/// For a shell, in quotes only where it needs them.
+/// For a shell.
 fn quoted(path: &Path) -> String {
-    let text = crate::text::visible(&path.display().to_string());
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    for_shell(&path.display().to_string())
 }
 
 #[cfg(test)]

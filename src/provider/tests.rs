@@ -8,6 +8,7 @@ pub mod wire;
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
+use crate::store::{NewSubscription, fixtures};
 use site::{Site, message_id, told};
 
 const FIRST: &str = "Sub-ä/1";
@@ -175,6 +176,34 @@ async fn what_an_adopted_one_has_is_not_delivered() {
     ];
     assert_eq!(told(&site.turn().await), expected);
     site.done(&["list", "--provider", "lists"]).await;
+
+    site.done(&["untrack", LISTED]).await;
+    site.lists(LISTED, &[("a", 10), ("b", 20), ("c", 30), ("d", 40)]);
+    site.done(&["track", LISTED, LISTED, "--provider", "lists", "--adopt"]).await;
+    assert_eq!(site.turn().await, Vec::<Value>::new(), "nor is what came while it was untracked");
+    site.lists(LISTED, &[("a", 10), ("b", 20), ("c", 30), ("d", 40), ("e", 50)]);
+    assert_eq!(told(&site.turn().await), [json!([LISTED, 4, "e", "renewal", false, []])]);
+}
+
+#[tokio::test]
+async fn an_order_number_that_is_left_out_leaves_the_stored_one_alone() {
+    let mut site = Site::new().await;
+    site.import(
+        "with.csv",
+        &format!("partner_order_number,subscription_id,generation,provider\nOrder 7,{FIRST},0,counts\n"),
+    )
+    .await;
+    let file = site.path("without.csv");
+    std::fs::write(&file, format!("subscription_id,generation,provider\n{FIRST},0,counts\n")).unwrap();
+    site.done(&["import", "--update", file.to_str().unwrap()]).await;
+    let stored = site.known(FIRST).await.row.subscription;
+    let given = |number| NewSubscription { subscription_id: FIRST.to_owned(), ..fixtures::subscription(number, 0) };
+    assert_eq!(given("Order 8").other_number(&stored), Some("Order 8"), "told");
+    assert_eq!([FIRST, "Order 7"].map(|number| given(number).other_number(&stored).is_some()), [false; 2]);
+    site.counts(FIRST, 1);
+    site.has_keys(FIRST, "1");
+    let messages = site.turn().await;
+    assert_eq!(messages[0]["data"]["subscription"]["partner_order_number"], json!("Order 7"));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Pace, Rules, State, Subscription};
 use crate::settings::format_duration;
+use crate::store::RenewalRow;
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -23,9 +24,14 @@ pub struct Next {
 pub fn of(known: &Known, rules: &Rules, now: Timestamp) -> Next {
     let subscription = &known.row.subscription;
     let waiting = known.renewals.iter().filter(|renewal| renewal.state == "awaiting_order_data");
-    if let Some(first) = waiting.min_by_key(|renewal| renewal.next_attempt_at) {
+    let first = waiting.min_by_key(|renewal| renewal.next_attempt_at);
+    let is_polled_before = |renewal: &RenewalRow| {
+        !known.rests_while_waiting && subscription.due_at.is_some_and(|due| Some(due) < renewal.next_attempt_at)
+    };
+    if let Some(first) = first.filter(|first| !is_polled_before(first)) {
+        let rests = if known.rests_while_waiting { "; polls wait meanwhile, a day at most" } else { "" };
         let why = match &first.last_outcome {
-            Some(_) => format!("generation {} was not ready; polls wait meanwhile, a day at most", first.generation),
+            Some(_) => format!("generation {} was not ready{rests}", first.generation),
             None => format!("generation {} was seen and not asked for yet", first.generation),
         };
         return Next { step: "order_data", at: first.next_attempt_at, why };

@@ -88,6 +88,8 @@ pub struct Known {
     pub stopped: Option<store::StoppedTerritory>,
     /// The sinks whose messages are pulled.
     pub pulled: Vec<String>,
+    /// No polls while order data is awaited.
+    pub rests_while_waiting: bool,
     /// Late only because the budget is too small: what is to be expected.
     pub expected_wait: Option<Duration>,
 }
@@ -113,6 +115,10 @@ impl Known {
             renewals: store.renewals_of(key).await?,
             messages: store.messages_of(key).await?,
             dispatches: store.dispatches(filter).await?,
+            rests_while_waiting: settings
+                .providers
+                .get(&row.provider)
+                .is_some_and(|provider| provider.kind.convention().rests_while_waiting),
             stopped: stopped.into_iter().find(ours),
             pulled: pulled.map(|(name, _)| name.clone()).collect(),
             expected_wait,

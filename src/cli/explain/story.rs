@@ -9,7 +9,7 @@ use crate::convention::Advice;
 use crate::delivery::Occasion;
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow};
-use crate::text::visible;
+use crate::text::{for_shell, visible};
 use crate::view::{Known, is_overdue, next};
 
 /// Tells what happened to a subscription so far and what comes next. Safe to show.
@@ -142,10 +142,13 @@ impl Story<'_> {
         match (renewal.state.as_str(), renewal.settled_at, renewal.next_attempt_at) {
             ("awaiting_order_data", _, Some(next)) => self.fact("asked next", &self.when(next)),
             ("abandoned", Some(at), _) => {
-                self.fact(
-                    "given up",
-                    &format!("{}; `refetch --generation {}` asks again", self.when(at), renewal.generation),
-                );
+                // The label of what the provider names by itself may be another's too.
+                let is_label = |other: &&RenewalRow| other.generation == renewal.generation;
+                let again = match self.known.renewals.iter().filter(is_label).count() {
+                    1 if renewal.occasion == Occasion::Renewal => format!("--generation {}", renewal.generation),
+                    _ => format!("--reference {}", for_shell(&renewal.reference)),
+                };
+                self.fact("given up", &format!("{}; `refetch {again}` asks again", self.when(at)));
             }
             ("dropped", Some(at), _) => self.fact("dropped", &format!("{}, as it was untracked", self.when(at))),
             _ => {}
@@ -194,7 +197,7 @@ impl Story<'_> {
     /// Those about the subscription and not about a renewal, or whose renewal is not known any more.
     fn other_messages(&mut self) {
         let told = |m: &&MessageRow| {
-            m.event.starts_with("renewal.") && self.known.renewals.iter().any(|r| r.generation == m.generation)
+            m.event.starts_with("renewal.") && self.known.renewals.iter().any(|r| r.reference == m.reference)
         };
         let others: Vec<_> = self.known.messages.iter().filter(|message| !told(message)).collect();
         if others.is_empty() {

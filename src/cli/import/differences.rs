@@ -12,11 +12,9 @@ pub async fn count(store: &Store, rows: &[NewSubscription]) -> Result<u64, store
 
 fn differs(given: &NewSubscription, stored: &SubscriptionRow) -> bool {
     let subscription = &stored.subscription;
-    // As in `track`: a reported expiry beats a given one, which after a renewal is of a term that is over.
-    let has_renewed = given.generation.zip(subscription.generation).is_some_and(|(given, stored)| given < stored);
-    let expiry = given.expires_at.filter(|_| !subscription.expiry_reported && !has_renewed);
     given.territory != subscription.territory
-        || expiry.is_some_and(|at| Some(at) != subscription.expires_at)
+        || given.other_number(subscription).is_some()
+        || given.other_expiry(subscription).is_some()
         || given.metadata.as_ref().is_some_and(|metadata| *metadata != stored.metadata)
         || given.generation.is_some_and(|generation| Some(generation) != subscription.generation)
 }

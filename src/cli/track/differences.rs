@@ -13,14 +13,13 @@ pub(super) fn of(given: &NewSubscription, stored: &SubscriptionRow) -> Vec<Strin
     attributes.into_iter().chain(generation(given, stored)).collect()
 }
 
-/// As far as they were given. A reported expiry beats a given one, which after a renewal is of a term that is over.
+/// As far as they were given.
 fn attributes(given: &NewSubscription, stored: &SubscriptionRow) -> Option<String> {
     let subscription = &stored.subscription;
-    let has_renewed = given.generation.zip(subscription.generation).is_some_and(|(given, stored)| given < stored);
-    let expiry = given.expires_at.filter(|_| !subscription.expiry_reported && !has_renewed);
     let differing = [
         (given.territory != subscription.territory).then(|| format!("territory {}", visible(&given.territory))),
-        expiry.filter(|at| Some(*at) != subscription.expires_at).map(|at| format!("expiry {at}")),
+        given.other_number(subscription).map(|number| format!("order number {}", visible(number))),
+        given.other_expiry(subscription).map(|at| format!("expiry {at}")),
         given.metadata.as_ref().filter(|given| **given != stored.metadata).map(|_| "other metadata".to_owned()),
     ];
     let differing: Vec<_> = differing.into_iter().flatten().collect();

@@ -7,8 +7,8 @@ use super::metadata::Metadata;
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::convention::Convention;
-use crate::renewal::State;
 use crate::renewal::news::KnownDelivery;
+use crate::renewal::{State, Subscription};
 use crate::store::rows::{self, rows};
 use crate::store::work::renewals::insert_known;
 use crate::store::{Result, Store};
@@ -32,6 +32,22 @@ pub struct NewSubscription {
     pub metadata: Option<Metadata>,
     /// `track`, `order` or `import`.
     pub tracked_by: &'static str,
+}
+
+impl NewSubscription {
+    /// The given order number, where it is an attribute and not what is stored. One that was left out is the subscription id.
+    pub fn other_number(&self, stored: &Subscription) -> Option<&str> {
+        let number = self.partner_order_number.as_str();
+        (number != self.subscription_id && number != stored.partner_order_number).then_some(number)
+    }
+
+    /// The given expiry, where it is not what is stored and should be: a reported one beats it, and after a renewal it is of a
+    /// term that is over.
+    pub fn other_expiry(&self, stored: &Subscription) -> Option<Timestamp> {
+        let has_renewed = self.generation.zip(stored.generation).is_some_and(|(given, stored)| given < stored);
+        let counts = !stored.expiry_reported && !has_renewed;
+        self.expires_at.filter(|at| counts && Some(*at) != stored.expires_at)
+    }
 }
 
 /// What tracking came to.
@@ -139,7 +155,8 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     }
     if revive || update {
         db.prepare_cached(
-            "UPDATE subscriptions SET territory = :territory, partner_order_number = :number,
+            "UPDATE subscriptions SET territory = :territory,
+                 partner_order_number = CASE WHEN :number <> subscription_id THEN :number ELSE partner_order_number END,
                  metadata = coalesce(:metadata, metadata),
                  expires_at = CASE WHEN expiry_reported = 1 THEN expires_at ELSE coalesce(:expires_at, expires_at) END,
                  due_at = CASE WHEN due_at IS NOT NULL AND territory <> :territory THEN :now ELSE due_at END,

@@ -42,6 +42,7 @@ fn known(subscription: Subscription) -> Known {
         dispatches: Vec::new(),
         stopped: None,
         pulled: Vec::new(),
+        rests_while_waiting: true,
         expected_wait: None,
     }
 }
@@ -239,4 +240,29 @@ fn what_waits_for_somebody_else_has_no_attempts() {
     let story = tell(&known, &rules(), Some(&ADVICE), at(0));
     assert!(story.contains("to shop       pending, no attempt counted; answered 422"), "{story}");
     assert!(story.contains("to queue      waits to be pulled\n"), "{story}");
+}
+
+#[test]
+fn what_was_given_up_is_asked_for_again_by_a_name_that_no_other_has() {
+    let mut known = known(Subscription { generation: Some(1), ..subscription() });
+    known.renewals = vec![RenewalRow { settled_at: Some(at(-HOUR)), ..renewal(1, "abandoned") }];
+    assert!(told(&known).contains("`refetch --generation 1` asks again"), "{}", told(&known));
+    let upgrade = RenewalRow { reference: "U 1".into(), occasion: Occasion::Upgrade, ..known.renewals[0].clone() };
+    known.renewals[0].state = "queued".into();
+    known.renewals.push(upgrade);
+    known.messages = vec![MessageRow { reference: "gone".into(), ..message(1, "renewal.ready") }];
+    assert!(told(&known).contains("`refetch --reference 'U 1'` asks again"), "{}", told(&known));
+    assert!(told(&known).contains("other messages"), "of a delivery that is not recorded any more: {}", told(&known));
+}
+
+#[test]
+fn where_polls_go_on_while_order_data_is_awaited_the_next_step_is_what_is_due_first() {
+    let mut known = known(Subscription { due_at: Some(at(300)), generation: Some(1), ..subscription() });
+    known.renewals = vec![renewal(1, "awaiting_order_data")];
+    let step = |known: &Known| next::of(known, &rules(), at(0));
+    assert_eq!((step(&known).step, step(&known).at), ("order_data", Some(at(600))));
+    known.rests_while_waiting = false;
+    assert_eq!((step(&known).step, step(&known).at), ("poll", Some(at(300))));
+    known.row.subscription.due_at = Some(at(700));
+    assert_eq!((step(&known).step, step(&known).why.as_str()), ("order_data", "generation 1 was not ready"));
 }
