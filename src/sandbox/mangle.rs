@@ -169,9 +169,9 @@ fn opening(field: &str) -> Bytes {
     Bytes::from(format!("{{\"{field}\":\""))
 }
 
-/// The same, compressed while it is sent.
+/// The same, compressed while it is sent: other requests are answered in between.
 fn gzip_bomb(field: &'static str, bytes: u64) -> Body {
-    let encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
     Body::from_stream(stream::try_unfold(Some((encoder, bytes)), move |state| async move {
         let Some((mut encoder, mut left)) = state else { return Ok::<_, io::Error>(None) };
         if left == bytes {
@@ -181,6 +181,7 @@ fn gzip_bomb(field: &'static str, bytes: u64) -> Body {
             let length = left.min(PIECE as u64);
             encoder.write_all(&[b'0'; PIECE][..length as usize])?;
             left -= length;
+            tokio::task::yield_now().await;
         }
         if left == 0 {
             return Ok(Some((Bytes::from(encoder.finish()?), None)));

@@ -66,7 +66,7 @@ fn faults() -> Vec<(FaultKind, &'static str)> {
 
 /// `BAD` suffers, `GOOD` does not; both renewed. What is stored of `BAD` afterwards, by `query`.
 fn outcome_of(fault: &FaultKind, number: &str, query: &str) -> String {
-    let site = Site::with(|setup| setup.timeout = "1s");
+    let site = Site::with(|setup| setup.timeout = "3s");
     site.renewed_all(&["BAD", "GOOD"]);
     site.sandbox.fault(Fault::new(fault.clone()).number(number));
     let mut work = site.work();
@@ -125,7 +125,7 @@ fn values_of_wrong_types_deliver_nothing_and_lose_nothing() {
 #[test]
 fn a_token_service_in_any_trouble_loses_nothing() {
     for (fault, _) in faults() {
-        let site = Site::with(|setup| setup.timeout = "1s");
+        let site = Site::with(|setup| setup.timeout = "3s");
         site.renewed("A");
         site.sandbox.fault(Fault::new(fault.clone()).at(Endpoint::Token));
         let report = site.work().sweep(site.now());
