@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::admin;
 use crate::choice::Lane;
-use crate::cli::import::rows::{Format, HeaderProblems, Rows};
+use crate::cli::import::rows::{Format, Good, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message, Occasion, Renewal};
 use crate::provider::{Claim, Error, Verdict, kinds};
@@ -137,7 +137,7 @@ pub fn import(text: &[u8]) {
         let file = File::open(path.path()).expect("it has just been written");
         let mut rows = match Rows::open(BufReader::new(&file), format, settings, adopt).expect("a file") {
             Ok(rows) => rows,
-            Err(HeaderProblems(problems)) => {
+            Err(HeaderProblems { problems, .. }) => {
                 problems.iter().for_each(|problem| assert_clean(problem));
                 continue;
             }
@@ -147,8 +147,9 @@ pub fn import(text: &[u8]) {
             assert!(line > last, "lines are counted upwards");
             last = line;
             match row {
-                Ok((new, state)) => {
+                Ok(Good { new, state, warning }) => {
                     assert_sane(&new);
+                    warning.iter().for_each(|warning| assert_clean(warning));
                     assert_eq!(exported(&new, state).as_deref(), Ok(&*format!("{new:?} {state}")));
                 }
                 Err(reason) => assert_clean(&reason),
@@ -216,9 +217,9 @@ fn exported(new: &NewSubscription, state: State) -> Result<String, String> {
     let path = written(&serde_json::to_vec(&line).map_err(|error| error.to_string())?);
     let file = File::open(path.path()).map_err(|error| error.to_string())?;
     let rows = Rows::open(BufReader::new(&file), Format::Jsonl, example(), false).map_err(|error| error.to_string())?;
-    let mut rows = rows.map_err(|HeaderProblems(problems)| problems.join("; "))?;
+    let mut rows = rows.map_err(|HeaderProblems { problems, .. }| problems.join("; "))?;
     let (_, row) = rows.next().map_err(|error| error.to_string())?.ok_or("no row")?;
-    let (again, state) = row?;
+    let Good { new: again, state, .. } = row?;
     assert_eq!(again.metadata.as_ref().map_or("{}", |metadata| metadata.as_json()), metadata);
     let again = NewSubscription { metadata: new.metadata.clone(), ..again };
     Ok(format!("{again:?} {state}"))

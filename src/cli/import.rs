@@ -14,14 +14,15 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::track::{ADOPT, NEVER_GUESSED};
-use super::{Context, Error, Exit, track};
+use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::convention::Convention;
 use crate::renewal::State;
 use crate::settings::Settings;
 use crate::store::{self, Identity, NewSubscription, Store, Tracked};
+use crate::text::number_of;
 use duplicates::{Conflict, Identities};
-use rows::{Format, HeaderProblems, Rows};
+use rows::{Format, Good, HeaderProblems, Row, Rows};
 use source::Source;
 
 /// Rows that are tracked together or not at all.
@@ -29,7 +30,7 @@ const CHUNK: usize = 1_000;
 /// Chunks on their way to the disk while the next is read; those that wait for it share a commit.
 const UNDER_WAY: usize = 4;
 const INTERRUPTED: &str = "what was imported so far stays, run it again";
-/// So many bad lines are printed.
+/// So many bad lines are printed, and as many warnings.
 const SHOWN: usize = 100;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +51,9 @@ pub struct ImportArgs {
     /// Leave out bad lines and import the others
     #[arg(long)]
     pub skip_bad: bool,
+    /// Take a line that is warned of for a bad one: nothing is imported then, or with --skip-bad the others are
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// What `import --json` prints.
@@ -65,11 +69,14 @@ struct Answer {
     /// They had been untracked.
     revived: u64,
     bad: u64,
-    bad_lines: Vec<BadLine>,
+    bad_lines: Vec<Line>,
+    /// Good lines that look wrong all the same.
+    warnings: Vec<Line>,
 }
 
+/// What is said of a line.
 #[derive(Debug, Serialize)]
-struct BadLine {
+struct Line {
     line: u64,
     reason: String,
 }
@@ -78,12 +85,11 @@ struct BadLine {
 #[derive(Debug, Default)]
 struct Checked {
     good: u64,
-    bad: Vec<BadLine>,
+    bad: Vec<Line>,
+    warnings: Vec<Line>,
     /// Lines that are good but for another, or for one that is tracked, with the same subscription; sorted.
     left_out: Vec<u64>,
     missing_generation: bool,
-    /// The first line whose number has blanks around it.
-    padded: Option<u64>,
     /// The header is unusable: there is nothing to skip to.
     header: bool,
 }
@@ -117,6 +123,10 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<Exit, Error> {
     } else {
         context.print(&answer.to_text())?;
     }
+    if !answer.warnings.is_empty() {
+        let lines = number_of(answer.warnings.len() as u64, "line");
+        context.complain(&format!("{lines} imported in spite of a warning: --strict takes such lines for bad ones"));
+    }
     if answer.differing > 0 {
         let differ = if answer.differing == 1 { "differs" } else { "differ" };
         context.complain(&format!(
@@ -141,24 +151,31 @@ impl Import<'_> {
         Rows::open(reader, self.format, self.settings, self.args.adopt).map_err(|error| self.unreadable(&error))
     }
 
+    /// Whether a row is good enough.
+    fn judged(&self, row: Row) -> Row {
+        match row {
+            Ok(Good { warning: Some(reason), .. }) if self.args.strict => Err(reason),
+            row => row,
+        }
+    }
+
     /// Reads the whole file and changes nothing. `store`: what is tracked already.
     async fn check(&self, store: Option<&Store>) -> Result<Checked, Error> {
         let bar = self.context.bar(self.source.bytes(), "checking {wide_bar} {bytes} of {total_bytes}, {eta} left");
         let mut rows = match self.rows()? {
             Ok(rows) => rows,
-            Err(HeaderProblems(problems)) => return Ok(unusable_header(problems)),
+            Err(problems) => return Ok(unusable_header(problems)),
         };
         let mut checked = Checked::default();
         let (mut identities, mut chunk) = (Identities::default(), Vec::new());
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
-            match row {
-                Ok((new, _)) => {
-                    let padded = track::is_padded(&new.partner_order_number);
-                    checked.padded = checked.padded.or(padded.then_some(line));
+            match self.judged(row) {
+                Ok(Good { new, warning, .. }) => {
                     identities.add(&new, line);
+                    checked.warnings.extend(warning.map(|reason| Line { line, reason }));
                     chunk.push((line, (Identity::of(&new), new.convention)));
                 }
-                Err(reason) => checked.bad.push(BadLine { line, reason }),
+                Err(reason) => checked.bad.push(Line { line, reason }),
             }
             if chunk.len() == CHUNK {
                 checked.compare(std::mem::take(&mut chunk), store).await?;
@@ -172,9 +189,10 @@ impl Import<'_> {
         let clashes = checked.left_out.clone();
         for (line, conflict) in conflicts.into_iter().filter(|(line, _)| clashes.binary_search(line).is_err()) {
             checked.left_out.push(line);
-            checked.bad.push(BadLine { line, reason: same_subscription(&conflict) });
+            checked.bad.push(Line { line, reason: same_subscription(&conflict) });
         }
         checked.left_out.sort_unstable();
+        checked.warnings.retain(|warning| checked.left_out.binary_search(&warning.line).is_err());
         checked.good -= checked.left_out.len() as u64;
         checked.bad.sort_by_key(|bad| bad.line);
         bar.finish_and_clear();
@@ -187,13 +205,14 @@ impl Import<'_> {
             self.context.bar(checked.good, "importing {wide_bar} {human_pos} of {human_len}, {rate}/s, {eta} left");
         let skip_bad = self.args.skip_bad;
         let mut writing = Writing { store, update: self.args.update, chunks: JoinSet::new(), bar };
-        let mut answer = Answer { bad: checked.bad.len() as u64, bad_lines: checked.bad, ..Answer::default() };
+        let (bad, warnings) = (checked.bad.len() as u64, checked.warnings);
+        let mut answer = Answer { bad, bad_lines: checked.bad, warnings, ..Answer::default() };
         let mut rows = self.rows()?.map_err(|_| changed_meanwhile())?;
         let mut chunk = Vec::with_capacity(CHUNK);
         while let Some((line, row)) = rows.next().map_err(|error| self.unreadable(&error))? {
-            match row {
+            match self.judged(row) {
                 Ok(_) if checked.left_out.binary_search(&line).is_ok() => continue,
-                Ok(new) => chunk.push(new),
+                Ok(Good { new, state, .. }) => chunk.push((new, state)),
                 Err(_) if skip_bad => continue,
                 Err(_) => return Err(changed_meanwhile()),
             }
@@ -206,18 +225,20 @@ impl Import<'_> {
         Ok(answer)
     }
 
-    /// Names the bad lines for a person.
+    /// Names the bad and the doubtful lines for a person.
     fn report(&self, checked: &Checked) {
         if self.context.global.json {
             return;
         }
         let file = self.source.name();
-        let mut text: Vec<String> =
-            checked.bad.iter().take(SHOWN).map(|bad| format!("{file}:{}: {}", bad.line, bad.reason)).collect();
-        if checked.bad.len() > SHOWN {
-            text.push(format!("and {} more bad lines; --json names them all", checked.bad.len() - SHOWN));
+        let mut text = Vec::new();
+        for (lines, what, prefix) in [(&checked.bad, "bad lines", ""), (&checked.warnings, "warnings", "warning: ")] {
+            let shown = lines.iter().take(SHOWN);
+            text.extend(shown.map(|Line { line, reason }| format!("{file}:{line}: {prefix}{reason}")));
+            if lines.len() > SHOWN {
+                text.push(format!("and {} more {what}; --json names them all", lines.len() - SHOWN));
+            }
         }
-        text.extend(checked.padded.map(|line| format!("{file}:{line}: the partner order number {}", track::PADDED)));
         for line in text {
             // Nobody is left to tell when stderr is closed.
             writeln!(std::io::stderr(), "{line}").ok();
@@ -239,7 +260,8 @@ impl Import<'_> {
             text.push_str(&format!("\n{NEVER_GUESSED}; give each row the last one that the customer has, or {ADOPT}"));
         }
         if self.context.global.json {
-            self.context.print_json(&Answer { bad: bad as u64, bad_lines: checked.bad, ..Answer::default() })?;
+            let Checked { bad: bad_lines, warnings, .. } = checked;
+            self.context.print_json(&Answer { bad: bad as u64, bad_lines, warnings, ..Answer::default() })?;
         }
         Ok(Error::bad_input(text))
     }
@@ -321,8 +343,8 @@ impl Answer {
     }
 }
 
-fn unusable_header(problems: Vec<String>) -> Checked {
-    let bad = problems.into_iter().map(|reason| BadLine { line: 1, reason }).collect();
+fn unusable_header(HeaderProblems { line, problems }: HeaderProblems) -> Checked {
+    let bad = problems.into_iter().map(|reason| Line { line, reason }).collect();
     Checked { bad, header: true, ..Checked::default() }
 }
 
@@ -338,7 +360,7 @@ impl Checked {
         for (line, clash) in lines.into_iter().zip(store.clashes(identities).await?) {
             if let Some(clash) = clash {
                 self.left_out.push(line);
-                self.bad.push(BadLine { line, reason: clash.to_string() });
+                self.bad.push(Line { line, reason: clash.to_string() });
             }
         }
         Ok(())

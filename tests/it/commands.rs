@@ -86,6 +86,45 @@ fn a_bad_file_is_refused_whole_with_every_bad_line_named() {
     assert!(tracked.contains(&&json!("D")) && !tracked.contains(&&json!("..")), "{tracked:?}");
 }
 
+#[test]
+fn what_a_spreadsheet_damaged_is_warned_of_and_with_strict_a_bad_line() {
+    let site = Site::without_sink_and(Setup::one_territory);
+    let csv =
+        "sep=;\npartner_order_number;subscription_id;generation;metadata.a\n4.51235E+15;1;0;x\nB;2;0;#REF!\nC;3;0;y\n";
+    fs::write(site.path("all.csv"), csv).unwrap();
+    let tracked = || site.texts("SELECT partner_order_number FROM subscriptions ORDER BY 1");
+
+    let refused = site.command(&["import", "all.csv", "--strict"]).expect_code(65);
+    for part in
+        ["all.csv:3: partner_order_number is a long number", "all.csv:4: metadata.a is the error", "2 lines are bad"]
+    {
+        assert!(refused.stderr.contains(part), "{part}: {refused:?}");
+    }
+    assert!(!site.database().exists());
+    let skipped = site.command(&["import", "all.csv", "--strict", "--skip-bad", "--json"]).expect_code(0).json();
+    assert_eq!((&skipped["added"], &skipped["bad"], &skipped["warnings"]), (&json!(1), &json!(2), &json!([])));
+    assert_eq!(tracked(), ["C"]);
+
+    let warned = site.command(&["import", "all.csv"]).expect_code(0);
+    for part in [
+        "all.csv:3: warning: partner_order_number is",
+        "all.csv:4: warning: ",
+        "2 lines imported in spite of a warning",
+    ] {
+        assert!(warned.stderr.contains(part), "{part}: {warned:?}");
+    }
+    assert_eq!(tracked(), ["4.51235E+15", "B", "C"]);
+    let lines = site.command(&["import", "all.csv", "--json"]).expect_code(0).json()["warnings"].clone();
+    assert_eq!((&lines[0]["line"], &lines[1]["line"], &lines[2]), (&json!(3), &json!(4), &json!(null)));
+
+    fs::write(site.path("header.csv"), "sep=;\npartner_order_number;foo;generation\n").unwrap();
+    let told = site.command(&["import", "header.csv"]).expect_code(65).stderr;
+    assert!(told.contains("header.csv:2: unknown field foo"), "{told}");
+    fs::write(site.path("mac.csv"), csv.replace('\n', "\r")).unwrap();
+    let told = site.command(&["import", "mac.csv"]).expect_code(65).stderr;
+    assert!(told.contains("mac.csv:1: the lines end with CR alone, as on old Macs"), "{told}");
+}
+
 /// Both would hand over the same keys, and an answer without ids about the renewal would count as the other's.
 #[test]
 fn an_original_and_its_renewal_are_not_both_tracked_in_whatever_order_and_way() {
@@ -403,7 +442,11 @@ fn what_is_written_wrong_is_told_what_is_right() {
     told(&[&track[..], &["--territory", " eu "]].concat(), 65, "territory \" eu \" is not in the settings");
     told(&track, 0, "\"A \" begins or ends with white space");
     fs::write(site.path("padded.csv"), "partner_order_number,subscription_id,generation\n B,1,0\n").unwrap();
-    told(&["import", "padded.csv"], 0, "padded.csv:2: the partner order number begins or ends with white space");
+    told(
+        &["import", "padded.csv"],
+        0,
+        "padded.csv:2: warning: the partner order number begins or ends with white space",
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod csv_lines;
 mod fields;
 mod json_lines;
+mod spreadsheet;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -41,9 +42,18 @@ impl Format {
     }
 }
 
-/// Why no row of a file can be read.
+/// Why no row of a file can be read, and the line that tells it.
 #[derive(Debug)]
-pub struct HeaderProblems(pub Vec<String>);
+pub struct HeaderProblems {
+    pub line: u64,
+    pub problems: Vec<String>,
+}
+
+impl HeaderProblems {
+    fn of_file(problem: &str) -> Self {
+        Self { line: 1, problems: vec![problem.to_owned()] }
+    }
+}
 
 /// The rows of one file from its beginning.
 pub struct Rows<'a> {
@@ -59,8 +69,18 @@ enum Lines<'a> {
     Json(JsonLines<'a>),
 }
 
-/// What a row wants tracked, and in which state: `watching` unless it says otherwise; or all that is wrong with it.
-pub type Row = Result<(NewSubscription, State), String>;
+/// What a row wants tracked.
+#[derive(Debug)]
+pub struct Good {
+    pub new: NewSubscription,
+    /// `watching` unless it says otherwise.
+    pub state: State,
+    /// What makes it doubtful that this is what was meant.
+    pub warning: Option<String>,
+}
+
+/// A row, or all that is wrong with it.
+pub type Row = Result<Good, String>;
 
 impl<'a> Rows<'a> {
     /// Reads the header, if there is one. A row without generation is a bad one unless `adopt`.
@@ -72,7 +92,11 @@ impl<'a> Rows<'a> {
     ) -> io::Result<Result<Self, HeaderProblems>> {
         let start = reader.fill_buf()?;
         if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
-            return Ok(Err(HeaderProblems(vec!["the file is UTF-16; save it as UTF-8".to_owned()])));
+            return Ok(Err(HeaderProblems::of_file("the file is UTF-16; save it as UTF-8")));
+        }
+        if spreadsheet::has_old_mac_lines(start) {
+            let problem = "the lines end with CR alone, as on old Macs; save it as \"CSV UTF-8\", with LF or CRLF";
+            return Ok(Err(HeaderProblems::of_file(problem)));
         }
         let lines = match format {
             Format::Csv => match CsvLines::open(reader, adopt, settings.conventions().all(Convention::is_numbered))? {
@@ -103,8 +127,9 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generation: &mut bool) -> Row {
+fn build(mut fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generation: &mut bool) -> Row {
     let mut reasons = Vec::new();
+    let mut warnings = std::mem::take(&mut fields.damaged);
     // Where no provider is meant the row is bad already.
     let convention = settings.convention_meant(fields.provider.as_deref());
     let subscription_id = match (&fields.subscription_id, convention) {
@@ -168,9 +193,13 @@ fn build(fields: Fields<'_>, settings: &Settings, adopt: bool, missing_generatio
                 metadata,
                 tracked_by: "import",
             };
-            Ok((new, state))
+            if track::is_padded(&new.partner_order_number) {
+                warnings.push(format!("the partner order number {}", track::PADDED));
+            }
+            let warning = Some(warnings.join("; ")).filter(|warning| !warning.is_empty());
+            Ok(Good { new, state, warning })
         }
-        _ => Err(reasons.join("; ")),
+        _ => Err([reasons, warnings].concat().join("; ")),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Chain, Read};
 
 use super::HeaderProblems;
 use super::fields::{Column, Fields, NAMES, is_header};
+use super::spreadsheet::separator_line;
 use crate::cli::track;
 use crate::text::visible;
 
@@ -16,6 +17,8 @@ pub(super) struct CsvLines<'a> {
     reader: csv::Reader<Chain<BufReader<&'a File>, &'static [u8]>>,
     record: csv::ByteRecord,
     columns: Vec<Column>,
+    /// Lines and bytes before what it reads.
+    skipped: (u64, u64),
 }
 
 impl<'a> CsvLines<'a> {
@@ -24,7 +27,12 @@ impl<'a> CsvLines<'a> {
         adopt: bool,
         needs_number: bool,
     ) -> io::Result<Result<Self, HeaderProblems>> {
-        let delimiter = delimiter(file.fill_buf()?);
+        let start = file.fill_buf()?;
+        let (delimiter, skipped) = match separator_line(start) {
+            Some((separator, bytes)) => (separator, bytes),
+            None => (delimiter(start), 0),
+        };
+        file.consume(skipped);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -32,13 +40,14 @@ impl<'a> CsvLines<'a> {
             // Ended by itself only, so that the line can be counted; a `\r` before it is taken off in `cell`.
             .terminator(csv::Terminator::Any(b'\n'))
             .from_reader(file.chain(&b"\n"[..]));
-        let mut lines = Self { reader, record: csv::ByteRecord::new(), columns: Vec::new() };
-        if lines.advance()?.is_none() {
-            return Ok(Err(HeaderProblems(vec!["the file is empty; it needs a header".to_owned()])));
-        }
+        let skipped = (u64::from(skipped > 0), skipped as u64);
+        let mut lines = Self { reader, record: csv::ByteRecord::new(), columns: Vec::new(), skipped };
+        let Some(line) = lines.advance()? else {
+            return Ok(Err(HeaderProblems::of_file("the file is empty; it needs a header")));
+        };
         match header(&lines.record, adopt, needs_number) {
             Ok(columns) => Ok(Ok(Self { columns, ..lines })),
-            Err(problems) => Ok(Err(HeaderProblems(problems))),
+            Err(problems) => Ok(Err(HeaderProblems { line, problems })),
         }
     }
 
@@ -53,13 +62,13 @@ impl<'a> CsvLines<'a> {
             if self.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
                 // After a quote that is never closed the last newline does not end the record.
                 let line = self.reader.position().line() - 1 - self.inner_newlines();
-                return Ok(Some(line.max(earliest)));
+                return Ok(Some(line.max(earliest) + self.skipped.0));
             }
         }
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
-        self.reader.position().byte()
+        self.reader.position().byte() + self.skipped.1
     }
 
     fn inner_newlines(&self) -> u64 {

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
+use super::spreadsheet;
+use crate::json::Members;
 use crate::settings::nearest;
 use crate::store::Metadata;
 use crate::text::visible;
@@ -49,6 +52,22 @@ impl Column {
     }
 }
 
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = match self {
+            Self::PartnerOrderNumber => 0,
+            Self::SubscriptionId => 1,
+            Self::Generation => 2,
+            Self::Provider => 3,
+            Self::Territory => 4,
+            Self::ExpiresAt => 5,
+            Self::State => 6,
+            Self::Metadata(key) => return write!(f, "{METADATA}{}", visible(key)),
+        };
+        f.write_str(NAMES[at])
+    }
+}
+
 /// Whether any of them is the name of a field, or nearly so where none is a number, as the id of a first row would be.
 pub(super) fn is_header(names: &[Cow<'_, str>]) -> bool {
     let is_near = |name: &str| nearest(name, NAMES).is_some();
@@ -76,13 +95,16 @@ pub(super) struct Fields<'a> {
     /// A list, in JSON.
     pub(super) known: Option<&'a str>,
     /// The whole object.
-    pub(super) metadata: Option<&'a str>,
+    metadata: Option<&'a str>,
     /// JSON by key, to be added to it.
     metadata_of: BTreeMap<String, String>,
+    /// Fields that hold what a spreadsheet left in place of their value.
+    pub(super) damaged: Vec<String>,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn set(&mut self, column: &Column, text: Cow<'a, str>) {
+        self.examine(column, &text);
         let field = match column {
             Column::PartnerOrderNumber => &mut self.partner_order_number,
             Column::SubscriptionId => &mut self.subscription_id,
@@ -91,13 +113,35 @@ impl<'a> Fields<'a> {
             Column::Territory => &mut self.territory,
             Column::ExpiresAt => &mut self.expires_at,
             Column::State => &mut self.state,
-            Column::Metadata(key) => return self.set_metadata(key, Value::from(text).to_string()),
+            Column::Metadata(key) => {
+                self.metadata_of.insert(key.clone(), Value::from(text).to_string());
+                return;
+            }
         };
         *field = Some(text);
     }
 
-    pub(super) fn set_metadata(&mut self, key: &str, json: String) {
-        self.metadata_of.insert(key.to_owned(), json);
+    pub(super) fn set_metadata(&mut self, key: &str, json: &str) {
+        self.examine_json(key, json);
+        self.metadata_of.insert(key.to_owned(), json.to_owned());
+    }
+
+    pub(super) fn set_whole_metadata(&mut self, object: &'a str) {
+        // One that is broken is said to be so when it is read.
+        let members = serde_json::from_str::<Members<'_>>(object).unwrap_or_default();
+        members.by_key.iter().for_each(|(key, json)| self.examine_json(key, json.get()));
+        self.metadata = Some(object);
+    }
+
+    fn examine(&mut self, column: &Column, text: &str) {
+        self.damaged.extend(spreadsheet::damage(text).map(|damage| format!("{column} {damage}")));
+    }
+
+    /// A number in JSON was written by a program, and is what it says.
+    fn examine_json(&mut self, key: &str, json: &str) {
+        if let Ok(text) = serde_json::from_str::<String>(json) {
+            self.examine(&Column::Metadata(key.to_owned()), &text);
+        }
     }
 
     /// What was given as a whole stays as it was written.

@@ -78,7 +78,7 @@ fn set_json<'a>(fields: &mut Fields<'a>, name: &str, json: &'a RawValue) -> Resu
     if name == "metadata" {
         match json.get() {
             "null" => {}
-            object if object.starts_with('{') => fields.metadata = Some(object),
+            object if object.starts_with('{') => fields.set_whole_metadata(object),
             _ => return Err("metadata is not a JSON object".to_owned()),
         }
         return Ok(());
@@ -89,7 +89,7 @@ fn set_json<'a>(fields: &mut Fields<'a>, name: &str, json: &'a RawValue) -> Resu
     }
     let column = Column::named(name)?;
     if let Column::Metadata(key) = &column {
-        fields.set_metadata(key, json.get().to_owned());
+        fields.set_metadata(key, json.get());
         return Ok(());
     }
     let wrong = || format!("{name} is of the wrong type");

@@ -16,8 +16,8 @@ fn settings(dir: &Path) -> Settings {
     Settings::load(Some(&file)).unwrap().settings
 }
 
-/// Every row of a file as `line: number/id/generation territory expiry metadata`, with its state unless it is watched; or
-/// `line: ! reasons`.
+/// Every row of a file as `line: number/id/generation territory expiry metadata`, with its state unless it is watched, and
+/// `? warning`; or `line: ! reasons`.
 fn read(text: impl AsRef<[u8]>, format: Format, adopt: bool) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path());
@@ -26,13 +26,13 @@ fn read(text: impl AsRef<[u8]>, format: Format, adopt: bool) -> Vec<String> {
     file.rewind().unwrap();
     let mut rows = match Rows::open(BufReader::new(&file), format, &settings, adopt).unwrap() {
         Ok(rows) => rows,
-        Err(HeaderProblems(problems)) => return problems,
+        Err(HeaderProblems { problems, .. }) => return problems,
     };
     let mut shown = Vec::new();
     while let Some((line, row)) = rows.next().unwrap() {
         shown.push(match row {
-            Ok((new, state)) => format!(
-                "{line}: {}/{}/{} {} {} {}{}",
+            Ok(Good { new, state, warning }) => format!(
+                "{line}: {}/{}/{} {} {} {}{}{}",
                 new.partner_order_number,
                 new.subscription_id,
                 new.generation.map_or("-".into(), |generation| generation.to_string()),
@@ -40,6 +40,7 @@ fn read(text: impl AsRef<[u8]>, format: Format, adopt: bool) -> Vec<String> {
                 new.expires_at.map_or("-".into(), |at| at.to_string()),
                 new.metadata.as_ref().map_or("-", Metadata::as_json),
                 if state == State::Watching { String::new() } else { format!(" {state}") },
+                warning.map_or(String::new(), |warning| format!(" ? {warning}")),
             ),
             Err(reason) => format!("{line}: ! {reason}"),
         });
@@ -138,7 +139,8 @@ fn what_an_export_says_is_taken() {
         ["1: A/1/- eu - - paused", "2: ! state: \"asleep\" is none of watching, paused, ended, untracked"]
     );
     let text = format!("{HEADER},state\nA, 1 ,adopt , eu ,\tended\n B,2,0,eu,\n");
-    assert_eq!(read(text, Format::Csv, false), ["2: A/1/- eu - - ended", "3:  B/2/0 eu - -"], "a number is data");
+    let padded = format!("3:  B/2/0 eu - - ? the partner order number {}", track::PADDED);
+    assert_eq!(read(text, Format::Csv, false), ["2: A/1/- eu - - ended", &padded], "a number is data");
     let text = format!("{HEADER},state\nA,1,adopt,eu,ended\nB,2,0,eu,\n");
     assert_eq!(read(text, Format::Csv, false), ["2: A/1/- eu - - ended", "3: B/2/0 eu - -"]);
 }
@@ -193,6 +195,55 @@ fn metadata_of_json_lines_stays_as_it_was_written_and_no_field_is_there_twice() 
             "6: ! metadata is not a JSON object (line 1, column 10)",
         ]
     );
+}
+
+/// What the spreadsheet did with it, where nothing else refuses it.
+#[test]
+fn what_a_spreadsheet_left_in_place_of_a_value_is_named() {
+    let text =
+        format!("{HEADER},expires_at,metadata.a\n4.51235E+15,1,0,eu,,\nA,2,0,eu,,#REF!\nB,4.5E+15,0,#N/A,########,x\n");
+    let rows = read(&text, Format::Csv, false);
+    let told = |part: &str| rows.iter().filter(|row| row.contains(part)).collect::<Vec<_>>();
+    assert_eq!(rows.len(), 3);
+    assert!(rows[0].starts_with("2: 4.51235E+15/1/0 eu - - ? partner_order_number is a long number as"), "{rows:?}");
+    assert!(rows[1].contains(" ? metadata.a is the error of a spreadsheet"), "{rows:?}");
+    assert_eq!(told("4: ! subscription id \"4.5E+15\" is not a whole number above 0"), [&rows[2]]);
+    for field in ["subscription_id is a long", "territory is the error", "expires_at is what a spreadsheet shows"] {
+        assert_eq!(told(field), [&rows[2]], "{field}");
+    }
+    let line = |number: &str, metadata: &str| {
+        format!(
+            "{{\"partner_order_number\":\"{number}\",\"subscription_id\":1,\"generation\":0,\"territory\":\"eu\",{metadata}}}\n"
+        )
+    };
+    let text =
+        line("#NAME?", "\"metadata\":{\"n\":4.5E+15,\"a\":\"4.5E+15\"}") + &line("B", "\"metadata.b\":\"#NUM!\"");
+    let rows = read(text, Format::Jsonl, false);
+    assert!(
+        rows[0].contains(" ? metadata.a is a long") && rows[0].contains("; partner_order_number is the error"),
+        "{rows:?}"
+    );
+    assert!(!rows[0].contains("metadata.n") && rows[1].contains(" ? metadata.b is the error"), "{rows:?}");
+}
+
+#[test]
+fn the_line_that_only_spreadsheets_read_is_counted_and_its_separator_used() {
+    let text = format!("{HEADER}\nA,1,0,eu\n..,2,0,eu\n");
+    for (separator, start) in [(",", "sep=,\r\n"), (";", "\u{feff}sep=;\n"), ("|", "\"sep=|\"\n"), ("\t", "SEP=\t\n")] {
+        let rows = read(format!("{start}{}", text.replace(',', separator)), Format::Csv, false);
+        assert_eq!((rows[0].as_str(), rows.len()), ("3: A/1/0 eu - -", 2), "{start:?}");
+        assert!(rows[1].starts_with("4: ! "), "{rows:?}");
+    }
+    let problems = read("sep=;\n\nsubscription_id;foo;generation\n", Format::Csv, false);
+    assert_eq!(problems[0], "unknown field foo; your own fields are named metadata.KEY");
+    assert_eq!(read("sep=;\n", Format::Csv, false), ["the file is empty; it needs a header"]);
+}
+
+#[test]
+fn the_line_ends_of_an_old_mac_are_named() {
+    let expected = ["the lines end with CR alone, as on old Macs; save it as \"CSV UTF-8\", with LF or CRLF"];
+    assert_eq!(read(format!("{HEADER}\rA,1,0,eu\r"), Format::Csv, false), expected);
+    assert_eq!(read("{\"subscription_id\":1}\r{\"subscription_id\":2}", Format::Jsonl, false), expected);
 }
 
 #[test]
