@@ -28,7 +28,7 @@ pub use operate::{
     SubscriptionRow, Tracked, counted, counts_of,
 };
 pub use outage::{PROBE_EVERY, tend};
-pub use sqlite::{Copy, Erased, InstanceLock, verify_copy};
+pub use sqlite::{Copy, Erased, InstanceLock, verify, verify_copy};
 pub use work::{
     Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage, Order,
     PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,

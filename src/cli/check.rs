@@ -15,11 +15,14 @@ use crate::forecast::{Forecast, Load};
 use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
-use crate::store::{NOBODY_ASKS, Store, counts_of};
+use crate::store::{self, NOBODY_ASKS, Store, counts_of};
 use crate::text::{number_of, visible};
 use crate::vault;
+use crate::view::Status;
 use crate::{daemon, environment};
 
+/// What is found about keys for payloads.
+const ENCRYPTION: &str = "encryption";
 /// Requests in flight that ordinary polls never use.
 const KEPT_IN_FLIGHT: usize = 2;
 
@@ -96,7 +99,7 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
     secrets(settings, &mut findings);
     let store = files::look(&settings.store.path, &mut findings);
     let store = store.map(|store| store.with_vault(daemon::vault(&settings.store)));
-    payloads(settings, store.as_ref(), &mut findings).await?;
+    encryption(settings, &mut findings);
     for (name, provider) in &settings.providers {
         account(name, provider, &mut findings);
     }
@@ -104,8 +107,7 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
         receiver(name, sink, args.online, &mut findings).await;
     }
     if let Some(store) = &store {
-        capacity(settings, store, &mut findings).await?;
-        strays(settings, store, &mut findings).await?;
+        stored(settings, store, &mut findings).await?;
     }
     let mut answering = Vec::new();
     if args.online {
@@ -168,26 +170,46 @@ fn secrets(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-/// Whether what is stored is encrypted, and can be opened.
-async fn payloads(settings: &Settings, store: Option<&Store>, findings: &mut Findings) -> Result<(), Error> {
-    let what = "encryption";
+fn encryption(settings: &Settings, findings: &mut Findings) {
     if settings.store.encryption_key.is_none() {
         let text = "store.encryption_key_file is not given: licence keys are stored as they are, and only the file's mode protects them";
-        findings.warning(what, text);
+        findings.warning(ENCRYPTION, text);
     }
-    let Some(store) = store else { return Ok(()) };
+}
+
+/// What the database holds. That it cannot be read is found here too, and said beside all else.
+async fn stored(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
+    let look = async |findings: &mut Findings| {
+        payloads(store, findings).await?;
+        capacity(settings, store, findings).await?;
+        strays(settings, store, findings).await?;
+        // What `status` reads.
+        Status::read(settings, store, Timestamp::now()).await.map(drop)
+    };
+    match look(findings).await {
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(error) => {
+            findings.problem("database", Error::from(error).text);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether what is stored is encrypted, and can be opened.
+async fn payloads(store: &Store, findings: &mut Findings) -> Result<(), store::Error> {
     // What is wrong with a key itself is named above.
     if store.vault().trouble().is_none() {
-        store.key_trouble().await?.into_iter().for_each(|reason| findings.problem(what, reason));
+        store.key_trouble().await?.into_iter().for_each(|reason| findings.problem(ENCRYPTION, reason));
     }
     for message in store.damaged().await? {
-        findings.problem(what, vault::Error::Damaged { message }.to_string());
+        findings.problem(ENCRYPTION, vault::Error::Damaged { message }.to_string());
     }
     if let Some(key_id) = store.vault().current_id() {
         match store.count_not_sealed().await? {
-            0 => findings.ok(what, format!("all payloads are encrypted with key {key_id}")),
+            0 => findings.ok(ENCRYPTION, format!("all payloads are encrypted with key {key_id}")),
             rest => findings.warning(
-                what,
+                ENCRYPTION,
                 format!(
                     "{} {are} not encrypted with key {key_id}: run `renewald keys rotate`",
                     number_of(rest, "payload"),
@@ -243,7 +265,7 @@ async fn receiver(name: &str, configured: &Sink, online: bool, findings: &mut Fi
     }
 }
 
-async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
+async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), store::Error> {
     let groups = store.subscription_groups().await?;
     let rules = Rules::from_settings(settings);
     for (name, provider) in &settings.providers {
@@ -255,7 +277,7 @@ async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -
 }
 
 /// What the store holds for providers, territories and sinks that the settings do not have, and what has stopped.
-async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), Error> {
+async fn strays(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), store::Error> {
     for (provider, territory) in store.territories_beside(settings.territories(), Timestamp::now()).await? {
         findings.problem(&format!("territory {provider}/{territory}"), NOBODY_ASKS);
     }

@@ -15,6 +15,8 @@ pub enum Error {
     Older { path: PathBuf, found: i64 },
     #[error("{} is not a renewald database; nothing was changed; set store.path right, or restore a backup to it", path.display())]
     Foreign { path: PathBuf },
+    #[error("{0} is a copy that was put there, and {0}-wal the log of the file before it: read together they damage each other, and nothing was changed; restore a backup with `renewald restore`, which puts that log away", path.display())]
+    ForeignLog { path: PathBuf },
     #[error("there is no database at {}: set store.path right; a new one is created by `renewald track`, `import`, `run` and `once`", path.display())]
     Missing { path: PathBuf },
     #[error("cannot create or open {}", path.display())]
@@ -23,7 +25,7 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("{} is damaged; restore a backup, or keep the file and ask for help", path.display())]
+    #[error("{} is damaged; restore a backup with `renewald restore`, or keep the file and ask for help", path.display())]
     Damaged {
         path: PathBuf,
         #[source]
@@ -38,7 +40,7 @@ pub enum Error {
     #[error("{} is not whole: SQLite finds faults in it", path.display())]
     Incomplete { path: PathBuf },
     /// As [`Error::Damaged`], met while working.
-    #[error("the database is damaged; restore a backup, or keep the file and ask for help")]
+    #[error("the database is damaged; restore a backup with `renewald restore`, or keep the file and ask for help")]
     Broken(#[source] rusqlite::Error),
     #[error("the database refused")]
     Sqlite(#[source] rusqlite::Error),

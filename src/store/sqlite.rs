@@ -7,6 +7,7 @@
 mod backup;
 mod erase;
 mod file;
+mod integrity;
 mod lock;
 mod migrations;
 mod thread;
@@ -17,8 +18,8 @@ use rusqlite::Connection;
 
 use super::{Access, Result};
 
-pub use backup::{Copy, verify as verify_copy};
 pub use erase::Erased;
+pub use integrity::{Copy, verify, verify_copy};
 pub use lock::InstanceLock;
 
 /// One open file. Clones share its connections; all of them dropped, or [`Database::close`], ends the threads.

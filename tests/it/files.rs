@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::harness::{Installation, Site, number};
+use crate::harness::{Installation, Setup, Site, Track, number};
 use crate::nexway_connect::order;
 
 /// As released; never to be changed from then on.
@@ -135,6 +135,60 @@ fn a_newer_version_that_stands_in_the_log_only_is_refused() {
     site.command(&["once"]).expect_code(78);
     drop(open);
     assert_eq!(pragmas(&site.database())[1], 99);
+}
+
+/// The file of `site` as it was before, and beside it the log that the one after it had: as who copies a backup over the database
+/// and forgets the log. `before` makes the copy.
+fn leave_the_log(site: &Installation, before: impl FnOnce(&Installation)) {
+    site.track_all(
+        (1..2_000).map(|id| Track { metadata: r#"{"customer": "of some length"}"#, ..Track::new("PARTNER", id) }),
+    );
+    before(site);
+    site.execute("DELETE FROM subscriptions WHERE id % 3 = 0; PRAGMA wal_checkpoint(TRUNCATE)");
+    let open = Connection::open(site.database()).unwrap();
+    open.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE subscriptions SET due_at = due_at + 1 WHERE id < 50")
+        .unwrap();
+    fs::copy(site.path("renewald.db-wal"), site.path("log")).unwrap();
+    drop(open);
+    fs::copy(site.path("copy.db"), site.database()).unwrap();
+    fs::copy(site.path("log"), site.path("renewald.db-wal")).unwrap();
+}
+
+fn database_and_log(site: &Installation) -> [Vec<u8>; 2] {
+    ["renewald.db", "renewald.db-wal"].map(|name| fs::read(site.path(name)).unwrap())
+}
+
+/// SQLite would read both as one database, most of which is whole.
+#[test]
+fn a_backup_beside_the_log_of_another_file_is_refused_untouched() {
+    let site = Site::without_sink_and(Setup::one_territory);
+    leave_the_log(&site, |site| drop(site.command(&["backup", "copy.db"]).expect_code(0)));
+    let before = database_and_log(&site);
+    let commands: [(&[&str], i32); 6] =
+        [(&["check"], 1), (&["status"], 70), (&["list"], 70), (&["export"], 70), (&["once"], 70), (&["run"], 70)];
+    for (command, code) in commands {
+        let finished = site.command(command).expect_code(code);
+        let told = format!("{}{}", finished.stdout, finished.stderr).replace("\n", " ");
+        assert!(
+            told.split_whitespace().collect::<Vec<_>>().join(" ").contains("restore a backup with `renewald restore`"),
+            "{command:?}: {told}"
+        );
+        assert!(database_and_log(&site) == before, "{command:?} changed something");
+    }
+}
+
+/// No header tells it of a copy that was made while the file had a log.
+#[test]
+fn a_log_that_does_not_fit_its_file_is_found_by_check_and_not_worked_in() {
+    let site = Site::without_sink_and(Setup::one_territory);
+    leave_the_log(&site, |site| {
+        fs::copy(site.database(), site.path("copy.db")).unwrap();
+    });
+    let before = database_and_log(&site);
+    let told = site.command(&["check"]).expect_code(1).stdout;
+    assert!(told.contains("is not whole"), "{told}");
+    assert!(database_and_log(&site) == before, "changed something");
+    site.command(&["check", "--json"]).expect_code(1).json();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Findings;
 use crate::cli::Error;
-use crate::store::{Access, Store};
+use crate::store::{self, Access, Store};
 use crate::text::size;
 
 /// File systems whose locks and syncs another machine promises; SQLite's are not safe there.
@@ -113,14 +113,19 @@ fn open(database: &Path, findings: &mut Findings) -> Option<Store> {
         );
         findings.warning("database", text);
     }
-    match Store::open(database, Access::Existing) {
+    // First, for whoever opens it also changes it: a log that does not belong to it would be worked into it.
+    match store::verify(database).and_then(|()| Store::open(database, Access::Existing)) {
         Ok(store) => {
             let mode = metadata.permissions().mode() & 0o777;
             if mode & 0o077 != 0 {
                 findings.warning("database", format!("{place} had mode {mode:04o}: others could read it; set to 0600"));
             }
-            findings.ok("database", format!("{place} can be opened, {}", size(metadata.len())));
+            findings.ok("database", format!("{place} is whole, {}", size(metadata.len())));
             Some(store)
+        }
+        Err(error @ store::Error::Incomplete { .. }) => {
+            findings.problem("database", format!("{error}; restore a backup with `renewald restore`"));
+            None
         }
         Err(error) => {
             findings.problem("database", Error::from(error).text);

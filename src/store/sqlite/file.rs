@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path, access: Access) -> Result<(Connection, Option<In
     }
     let setup = SetupLock::acquire(path)?;
     let opened = open_locked(path, access);
-    if matches!(opened, Err(Error::Foreign { .. } | Error::File { .. })) {
+    if matches!(opened, Err(Error::Foreign { .. } | Error::ForeignLog { .. } | Error::File { .. })) {
         setup.withdraw();
     }
     opened
@@ -78,6 +78,15 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+/// A file that nobody writes to: nothing appears beside it.
+pub(super) fn open_immutable(path: &Path) -> Result<Connection> {
+    let uri = format!("file:{}?immutable=1", percent_encoding::utf8_percent_encode(&path.to_string_lossy(), ESCAPED));
+    Ok(Connection::open_with_flags(uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?)
+}
+
+/// What means something in a file name of a URI.
+const ESCAPED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b'%').add(b'?').add(b'#');
+
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
@@ -88,32 +97,62 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     Ok(db)
 }
 
-/// Refuses foreign and newer files by their header, without SQLite touching them.
-fn check_header(path: &Path) -> Result<()> {
-    let mut header = Vec::with_capacity(100);
-    match File::open(path) {
-        Ok(file) => file.take(100).read_to_end(&mut header).map(drop),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => Err(e),
-    }
-    .map_err(|source| Error::File { path: path.to_owned(), source })?;
+/// Refuses foreign and newer files, and logs of another file, by what they begin with: SQLite touches none of them.
+pub(super) fn check_header(path: &Path) -> Result<()> {
+    let header = header(path)?;
     if header.is_empty() {
-        return Ok(()); // created, then killed before the first write
+        return Ok(()); // none, or created, then killed before the first write
     }
     let field = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_be_bytes);
-    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+    if header.len() < 100 || !is_sqlite(&header) {
         // The power went while the file was created: SQLite's journal takes the half-written page back.
-        let mut journal = path.as_os_str().to_owned();
-        journal.push("-journal");
-        return if Path::new(&journal).exists() { Ok(()) } else { Err(Error::Foreign { path: path.to_owned() }) };
+        let is_half_written = beside(path, "-journal").exists();
+        return if is_half_written { Ok(()) } else { Err(Error::Foreign { path: path.to_owned() }) };
     }
     match (field(68), i64::from(field(60))) {
         (APPLICATION_ID, found) if found > VERSION => {
             Err(Error::Newer { path: path.to_owned(), found, known: VERSION })
         }
+        (APPLICATION_ID | 0, _) if has_foreign_log(path, &header) => Err(Error::ForeignLog { path: path.to_owned() }),
         (APPLICATION_ID | 0, _) => Ok(()), // 0: killed while creating, `version` looks again
         _ => Err(Error::Foreign { path: path.to_owned() }),
     }
+}
+
+/// The first 100 bytes; fewer where there are no more, none where there is no file.
+pub(super) fn header(path: &Path) -> Result<Vec<u8>> {
+    let mut header = Vec::with_capacity(100);
+    match File::open(path) {
+        Ok(file) => file.take(100).read_to_end(&mut header).map(drop),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(header),
+        Err(e) => Err(e),
+    }
+    .map_err(|source| Error::File { path: path.to_owned(), source })?;
+    Ok(header)
+}
+
+pub(super) fn is_sqlite(header: &[u8]) -> bool {
+    header.starts_with(b"SQLite format 3\0")
+}
+
+/// Whether the header says that changes go to a log. It does so before there is one, and until it is gone.
+pub(super) fn has_logged_header(header: &[u8]) -> bool {
+    header.get(18..20).is_some_and(|versions| versions != [1, 1])
+}
+
+/// A file that was never opened since it was copied by `VACUUM INTO` has no log: one beside it was left by the file that it replaced.
+/// SQLite would take the two for one database, and tear both.
+fn has_foreign_log(path: &Path, header: &[u8]) -> bool {
+    const LOG_HEADER_BYTES: u64 = 32;
+    let has_frames = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > LOG_HEADER_BYTES);
+    has_frames && !has_logged_header(header)
+}
+
+/// What SQLite puts beside a file, which stands beside what a symbolic link names.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 /// Creates an empty file that only its owner reads, and makes its name durable. One that is there stays as it is.
@@ -133,9 +172,7 @@ fn create(path: &Path) -> Result<()> {
 /// another. SQLite gave its other files the mode that it met.
 fn restrict(path: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(suffix);
-        let file = PathBuf::from(file);
+        let file = beside(path, suffix);
         let failed = |source| Error::File { path: file.clone(), source };
         let mode = match file.metadata() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
@@ -150,7 +187,7 @@ fn restrict(path: &Path) -> Result<()> {
 }
 
 /// The schema version of the file; 0 where it is still empty.
-fn version(db: &Connection, path: &Path) -> Result<i64> {
+pub(super) fn version(db: &Connection, path: &Path) -> Result<i64> {
     let read = || -> rusqlite::Result<(i64, i32, i64)> {
         Ok((
             db.query_row("PRAGMA user_version", [], |row| row.get(0))?,
@@ -191,7 +228,7 @@ fn prepare(db: &mut Connection, found: i64) -> Result<()> {
 }
 
 /// Says which file it is about: damage, and a place that takes no writes; every other error stays what it is.
-fn named(path: &Path, error: Error) -> Error {
+pub(super) fn named(path: &Path, error: Error) -> Error {
     use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     let path = path.to_owned();
     match error {
