@@ -23,6 +23,7 @@ pub mod pause;
 pub mod poll;
 pub mod queue;
 pub mod refetch;
+pub mod restore;
 pub mod run;
 pub mod sandbox;
 pub mod schema;
@@ -105,6 +106,8 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Copy the database while a daemon works on it
     Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database, which is kept
+    Restore(restore::RestoreArgs),
     /// Make and change the key that payloads are encrypted with
     Keys(keys::KeysArgs),
     /// Ask the running daemon whether it does its work: exit 0 when it does
@@ -265,6 +268,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Status(args) => status::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
+        Command::Restore(args) => restore::run(args, context).await,
         Command::Keys(args) => keys::run(args, context).await,
         Command::Healthcheck => healthcheck::run(context).await,
         Command::Schema => schema::run(context),

@@ -28,7 +28,7 @@ pub use operate::{
     SubscriptionRow, Tracked, counted, counts_of,
 };
 pub use outage::{PROBE_EVERY, tend};
-pub use sqlite::{Copy, Erased, InstanceLock, verify, verify_copy};
+pub use sqlite::{Copy, Erased, Incoming, InstanceLock, Standing, verify, verify_copy};
 pub use work::{
     Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage, Order,
     PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,
@@ -70,6 +70,11 @@ impl Store {
     /// its name; nothing is looked for or created there.
     pub fn empty(path: &Path) -> Result<Self> {
         Ok(Self::of(sqlite::Database::in_memory(path)?))
+    }
+
+    /// What a backup holds, before it takes the database's place.
+    pub fn look(incoming: &Incoming) -> Result<Self> {
+        Ok(Self::of(sqlite::Database::immutable(incoming.path())?))
     }
 
     fn of(database: sqlite::Database) -> Self {

@@ -29,7 +29,7 @@ struct Answer {
 
 /// What a copy was found to hold.
 #[derive(Serialize)]
-struct Verified {
+pub(super) struct Verified {
     bytes: u64,
     subscriptions: i64,
     renewals: i64,
@@ -49,12 +49,11 @@ pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit, Error> {
     let copied = store.backup(args.file.clone()).await;
     store.close().await;
     copied.map_err(explained)?;
-    let verified = args.verify.then(|| store::verify_copy(&args.file)).transpose()?;
+    let verified = args.verify.then(|| store::verify_copy(&args.file)).transpose()?.map(Verified::from);
     if context.global.json {
-        context
-            .print_json(&Answer { file: args.file.display().to_string(), verified: verified.map(Verified::from) })?;
+        context.print_json(&Answer { file: args.file.display().to_string(), verified })?;
     } else if context.global.quiet == 0 {
-        context.print(&format!("{}: {}", args.file.display(), to_text(verified)))?;
+        context.print(&format!("{}: {}", args.file.display(), to_text(verified.as_ref())))?;
     }
     Ok(Exit::Done)
 }
@@ -76,15 +75,20 @@ fn explained(error: store::Error) -> Error {
     }
 }
 
-fn to_text(verified: Option<Copy>) -> String {
+fn to_text(verified: Option<&Verified>) -> String {
     match verified {
         None => "copied; --verify looks whether a copy is whole".to_owned(),
-        Some(Copy { subscriptions, renewals, messages, dispatches, bytes }) => format!(
-            "copied and whole, {bytes} bytes: {}, {}, {}, {}",
-            number_of(subscriptions, "subscription"),
-            number_of(renewals, "renewal"),
-            number_of(messages, "message"),
-            if dispatches == 1 { "1 dispatch".to_owned() } else { format!("{dispatches} dispatches") }
-        ),
+        Some(verified) => format!("copied and whole, {} bytes: {}", verified.bytes, counts(verified)),
     }
+}
+
+/// `2 subscriptions, 1 renewal, …`
+pub(super) fn counts(Verified { subscriptions, renewals, messages, dispatches, .. }: &Verified) -> String {
+    format!(
+        "{}, {}, {}, {}",
+        number_of(*subscriptions, "subscription"),
+        number_of(*renewals, "renewal"),
+        number_of(*messages, "message"),
+        if *dispatches == 1 { "1 dispatch".to_owned() } else { format!("{dispatches} dispatches") }
+    )
 }

@@ -4,7 +4,7 @@
 mod differences;
 mod duplicates;
 pub(crate) mod rows;
-mod source;
+pub(super) mod source;
 
 use std::io::Write;
 use std::path::PathBuf;

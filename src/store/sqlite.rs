@@ -10,6 +10,7 @@ mod file;
 mod integrity;
 mod lock;
 mod migrations;
+mod restore;
 mod thread;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use super::{Access, Result};
 pub use erase::Erased;
 pub use integrity::{Copy, verify, verify_copy};
 pub use lock::InstanceLock;
+pub use restore::{Incoming, Standing};
 
 /// One open file. Clones share its connections; all of them dropped, or [`Database::close`], ends the threads.
 #[derive(Clone, Debug)]
@@ -39,6 +41,11 @@ impl Database {
     pub fn in_memory(path: &Path) -> Result<Self> {
         let (writer, reader) = file::open_in_memory()?;
         Self::of(path, writer, reader, None)
+    }
+
+    /// A file that nobody writes to, and that this does not either.
+    pub fn immutable(path: &Path) -> Result<Self> {
+        Self::of(path, file::open_immutable(path)?, file::open_immutable(path)?, None)
     }
 
     fn of(path: &Path, writer: Connection, reader: Connection, lock: Option<InstanceLock>) -> Result<Self> {

@@ -1,4 +1,5 @@
-//! SIGKILL at each point of the path: just before each write and each sync of the database, each byte sent and each received.
+//! SIGKILL at each point of the path: just before each write and each sync of the database, each new name of it, each byte sent and
+//! each received.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -27,6 +28,9 @@ const WRITES: Kind = Kind { name: "writes", call: "pwrite64", on_the_database: t
 const SYNCS: Kind = Kind { name: "syncs", call: "fsync", on_the_database: true, may_be_missing: false };
 const CUTS: Kind = Kind { name: "cuts", call: "ftruncate", on_the_database: true, may_be_missing: true };
 const REMOVALS: Kind = Kind { name: "removals", call: "unlink", on_the_database: true, may_be_missing: true };
+const LINKS: Kind = Kind { name: "links", call: "linkat", on_the_database: true, may_be_missing: false };
+/// strace looks at the first of two paths, which is the copy's here.
+const RENAMES: Kind = Kind { name: "renames", call: "rename", on_the_database: false, may_be_missing: false };
 const SENDS: Kind = Kind { name: "sends", call: "writev", on_the_database: false, may_be_missing: false };
 const RECEIVES: Kind = Kind { name: "receives", call: "recvfrom", on_the_database: false, may_be_missing: false };
 
@@ -40,10 +44,11 @@ struct Way {
     kinds: &'static [Kind],
 }
 
-const WAYS: [Way; 3] = [
+const WAYS: [Way; 4] = [
     Way { name: "create", begun: false, command: track, kinds: &[WRITES, SYNCS, CUTS, REMOVALS] },
     Way { name: "track", begun: true, command: track, kinds: &[WRITES, SYNCS, CUTS, REMOVALS] },
     Way { name: "once", begun: true, command: once, kinds: &[WRITES, SYNCS, CUTS, REMOVALS, SENDS, RECEIVES] },
+    Way { name: "restore", begun: true, command: restore, kinds: &[WRITES, SYNCS, CUTS, REMOVALS, LINKS, RENAMES] },
 ];
 
 fn track(_: &Installation, id: i64) -> Vec<String> {
@@ -53,6 +58,13 @@ fn track(_: &Installation, id: i64) -> Vec<String> {
 
 fn once(_: &Installation, _: i64) -> Vec<String> {
     vec!["once".to_owned()]
+}
+
+/// Of a database that knows B to one that does not.
+fn restore(site: &Installation, id: i64) -> Vec<String> {
+    site.command(&["backup", "copy.db"]).expect_code(0);
+    site.track("B", id);
+    ["restore", "copy.db", "--yes"].map(str::to_owned).into()
 }
 
 fn at_each(_: &mut Round) -> Tally {

@@ -110,6 +110,7 @@ fn try_the_installation(tried: &mut Tried) {
     tried.run("init", &["init", "--dir", "new", "--systemd", "--cron"]);
     tried.run("check", &["check"]);
     tried.run("backup", &["backup", "copy.db", "--verify"]);
+    tried.run("restore", &["restore", "copy.db", "--yes"]);
     tried.run("keys rotate", &["keys", "rotate"]);
     tried.run("demo", &["demo", "--dir", "demo"]);
     let provider = tried.site.start(&["sandbox", "--port", "0", "--json"]);

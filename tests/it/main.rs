@@ -36,6 +36,7 @@ mod redis;
 mod reload;
 mod removal;
 mod renewals;
+mod restore;
 mod secrecy;
 mod servers;
 mod sinks;

@@ -119,6 +119,16 @@ pub(super) fn check_header(path: &Path) -> Result<()> {
     }
 }
 
+/// The same for who opens it as a reader only: a copy that is opened for the first time meanwhile gets its log under the setup lock.
+pub(super) fn check_header_alone(path: &Path) -> Result<()> {
+    let setup = SetupLock::acquire(path)?;
+    let checked = check_header(path);
+    if checked.is_err() {
+        setup.withdraw();
+    }
+    checked
+}
+
 /// The first 100 bytes; fewer where there are no more, none where there is no file.
 pub(super) fn header(path: &Path) -> Result<Vec<u8>> {
     let mut header = Vec::with_capacity(100);

@@ -11,7 +11,7 @@ use crate::store::{Error, Result};
 const LOOKS: u32 = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// The kernel lock that `run` and `once` hold from before the database is opened until after it is closed. The file stays:
+/// The kernel lock that `run`, `once` and `restore` hold from before the database is opened until after it is closed. The file stays:
 /// deleting it would let two processes lock two different files of one name.
 #[derive(Debug)]
 pub struct InstanceLock {
