@@ -1,10 +1,11 @@
 //! What a sink is: it publishes one message and tells whose fault a failure was.
 //!
 //! Each kind is one file below, its keys in a `settings` of its own; `kinds` lists them all, `broker` has what the keys of brokers
-//! share. Retries, order and back-off belong to [`crate::relay`].
+//! share, `domain` how names are written for DNS. Retries, order and back-off belong to [`crate::relay`].
 
 pub mod amqp;
 pub mod broker;
+mod domain;
 pub mod exec;
 pub mod file;
 pub mod kinds;

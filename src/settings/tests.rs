@@ -574,6 +574,7 @@ fn a_brokers_sink_is_read_strictly() {
         ("url = 'amqps://a:hush@x.example'", "must not hold a user name or password"),
         ("url = 'amqps://x.example/shop'", "sinks.s.url: must end after host and port"),
         ("url = 'amqp://127.0.0.1'\nca_file = 'ca.pem'", "must begin with amqps:// where certificates are given"),
+        ("url = 'amqps://m\u{fc}ller\u{ff20}x'", "sinks.s.url: holds a domain with letters that no domain may have"),
     ] {
         assert!(amqp(text).contains(expected), "{}", amqp(text));
         assert!(!amqp(text).contains("hush"));
@@ -611,7 +612,8 @@ fn a_brokers_defaults_and_warnings() {
     let text = "[sinks.a]\nkind = 'amqp'\nurl = 'amqp://broker.example'\nqueue = '{q}'\n\
                 [sinks.b]\nkind = 'amqp'\nurl = 'amqp://[::1]:5673'\nexchange = 'e'\n\
                 [sinks.c]\nkind = 'nats'\nurl = 'nats://broker.example'\n\
-                [sinks.d]\nkind = 'nats'\nurl = 'nats://broker.example'\nca_file = 'ca.pem'\n";
+                [sinks.d]\nkind = 'nats'\nurl = 'nats://broker.example'\nca_file = 'ca.pem'\n\
+                [sinks.e]\nkind = 'redis'\nurl = 'rediss://m\u{fc}ller.example/0'\n";
     let loaded = loaded(&format!("{PROVIDER}{text}"));
     let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
@@ -619,6 +621,8 @@ fn a_brokers_defaults_and_warnings() {
     assert!(warnings[1].contains("sinks.c.url: nats:// sends"), "{warnings:?}");
     let SinkKind::Amqp(a) = &loaded.settings.sinks["a"].kind else { panic!() };
     assert_eq!(a.routing_key.filled("", "", ""), "{q}", "a queue's name is no template");
+    let SinkKind::Redis(e) = &loaded.settings.sinks["e"].kind else { panic!() };
+    assert_eq!(e.url, "rediss://xn--mller-kva.example/0");
     let SinkKind::Amqp(b) = &loaded.settings.sinks["b"].kind else { panic!() };
     assert_eq!(b.routing_key.filled("type", "", ""), "type");
     assert_eq!((b.vhost.as_str(), b.declare, b.heartbeat.as_secs()), ("/", false, 30));

@@ -7,6 +7,7 @@ use reqwest::Url;
 use crate::delivery::AddressTemplate;
 use crate::settings::reader::{Section, is_loopback};
 use crate::settings::secret::Secret;
+use crate::sink::domain::{NOT_ASCII, with_ascii_host};
 
 pub(crate) const CA_FILE: &str = "ca_file";
 pub(crate) const CERTIFICATE_FILE: &str = "client_certificate_file";
@@ -91,7 +92,7 @@ fn check_url(text: &str, [plain, encrypted]: [&str; 2], example: &str) -> Result
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return Err(format!("must end after host and port; write for example {example}"));
     }
-    Ok(url)
+    with_ascii_host(url).ok_or_else(|| NOT_ASCII.to_owned())
 }
 
 /// Warns where something would cross a network readable to all.

@@ -1,9 +1,10 @@
 //! Mail: one for each message, and delivered is the server's 250 after it. The server then has it; whether it ever arrives is
 //! between the server and the recipient's.
 //!
-//! `template` and `letter` write the mail, `conversation` says it to the server. Here connections are kept from one mail to the
+//! `template` and `letter` write the mail to an `address`, `conversation` says it to the server. Here connections are kept from one mail to the
 //! next, as many as there are publishes under way at once.
 
+mod address;
 mod conversation;
 mod letter;
 mod sample;
@@ -101,7 +102,7 @@ impl Smtp {
 
     /// Keeps the connection where it can serve the next mail, too.
     async fn send_over(&self, mut connection: AsyncSmtpConnection, letter: &Letter) -> Result<(), Trouble> {
-        let outcome = hand_over(&mut connection, &self.writer.from.email, letter).await;
+        let outcome = hand_over(&mut connection, &self.writer, letter).await;
         let is_usable = match &outcome {
             Ok(()) => true,
             Err(Trouble::Failed(_)) => forget(&mut connection).await.is_ok(),
@@ -125,7 +126,7 @@ impl Smtp {
 
     async fn look(&self) -> Result<(), String> {
         let mut connection = self.server.connect().await?;
-        look(&mut connection, &self.writer.from.email).await?;
+        look(&mut connection, &self.writer).await?;
         self.keep(connection);
         Ok(())
     }

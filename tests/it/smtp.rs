@@ -321,6 +321,58 @@ events = ["renewal.ready"]"#;
     assert_eq!((attached.name.as_str(), attached.content.as_str()), ("_a X-Evil_ 2_.key", "AAA"));
 }
 
+/// A label that fits, but not any more once it is in ASCII.
+fn too_long() -> String {
+    format!("{}\u{fc}", "x".repeat(60))
+}
+
+/// As a reseller in Munich has them: nearly no server offers SMTPUTF8.
+#[test]
+fn domains_beyond_ascii_are_said_to_every_server() {
+    let Some(server) = Smtp::with(json!({"ascii": true})) else { return };
+    let table = plain(&server, "reply_to = \"Hilfe <hilfe@m\u{fc}ller.example>\"");
+    let site = site(&table.replace("acme.example", "m\u{fc}ller.example"));
+    renewed(&site, "A", &to("info@m\u{fc}ller.example"));
+    renewed(&site, "B", &to("j\u{fc}rgen@m\u{fc}ller.example"));
+    renewed(&site, "C", &to(&format!("info@{}.example", too_long())));
+    let finished = site.start(&["once", "-vvv"]).wait().expect_code(1);
+    assert_eq!(
+        states(&site),
+        [
+            "A delivered 1 ",
+            "B dead 1 the server takes no recipient with letters beyond ASCII before the @ (SMTPUTF8)",
+            "C dead 1 no recipient: the address's domain has letters that no domain may have",
+        ]
+    );
+    let [mail] = &server.mails()[..] else { panic!("one mail: {:?}", server.mails()) };
+    assert_eq!(mail.envelope.to, ["info@xn--mller-kva.example"]);
+    assert_eq!(mail.envelope.from, "licences@xn--mller-kva.example");
+    assert_eq!(mail.header("From"), "Acme <licences@xn--mller-kva.example>");
+    assert_eq!(mail.header("Reply-To"), "Hilfe <hilfe@xn--mller-kva.example>");
+    assert_eq!(mail.header("To"), "info@xn--mller-kva.example");
+    assert!(mail.header("Message-ID").ends_with("@xn--mller-kva.example>"), "{mail:?}");
+    assert_none(&["info@", "xn--mller", "j\u{fc}rgen"], &finished);
+}
+
+#[test]
+fn a_name_beyond_ascii_before_the_at_needs_smtputf8() {
+    let Some(server) = Smtp::new() else { return };
+    let site = site(&plain(&server, ""));
+    renewed(&site, "A", &to("j\u{fc}rgen@m\u{fc}ller.example"));
+    site.catch_up();
+    assert_eq!(server.mails()[0].envelope.to, ["j\u{fc}rgen@xn--mller-kva.example"]);
+    // One of our own keeps back every mail, and no message is given up for it.
+    let Some(plain_server) = Smtp::with(json!({"ascii": true})) else { return };
+    site.change(|setup| set(setup, &plain(&plain_server, "reply_to = \"j\u{fc}rgen@acme.example\"")));
+    site.renew("A");
+    let (_, report) = site.work().pass(site.now() + 5 * HOUR);
+    assert_eq!((report.dead, report.blocked), (0, true));
+    let reason = "the server takes no from or reply_to with letters beyond ASCII before the @ (SMTPUTF8)";
+    assert_eq!(last_error(&site), reason);
+    let checked = site.command(&["check", "--online"]).expect_code(1);
+    assert!(checked.stdout.contains(reason), "{checked:?}");
+}
+
 #[test]
 fn licence_files_are_attached() {
     let Some(server) = Smtp::new() else { return };
@@ -347,6 +399,18 @@ fn mistakes_in_its_settings_are_named() {
         (format!("host = \"h\"\n{TO}from = \"a@example.com, b@example.com\""), "from: is not one mail address"),
         (format!("host = \"h\"\n{FROM}to = \"nobody\""), "to: is neither one mail address nor a template"),
         (format!("{least}reply_to = \"nobody\""), "reply_to: is not one mail address"),
+        (
+            format!("{least}reply_to = \"a@{}.example\"", too_long()),
+            "reply_to: holds a domain with letters that no domain",
+        ),
+        (
+            format!("host = \"h\"\n{FROM}to = \"a@{}.example\"", too_long()),
+            "to: holds a domain with letters that no domain",
+        ),
+        (
+            format!("host = \"h\u{fc}\u{ff1e}\"\n{FROM}{TO}"),
+            "host: holds a domain with letters that no domain may have",
+        ),
         (format!("{least}tls = \"ssl\""), "tls: \"ssl\" is unknown; known are starttls, tls, none"),
         (format!("{least}user = \"u\""), "password_file: missing; give the name of the file"),
         (format!("{least}password_file = \"p\""), "user: missing; give the user whose password this is"),

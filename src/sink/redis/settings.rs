@@ -8,6 +8,7 @@ use crate::delivery::AddressTemplate;
 use crate::settings::reader::{SECOND, Section, is_loopback};
 use crate::settings::secret::Secret;
 use crate::sink::broker::{self, TlsFiles};
+use crate::sink::domain::{NOT_ASCII, with_ascii_host};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redis {
@@ -77,7 +78,7 @@ fn url(section: &mut Section) -> String {
             if url.scheme() == "redis" && !is_loopback(&url) {
                 section.warning("url", "redis:// sends the password and licence keys in plain text; use rediss://");
             }
-            text
+            url.into()
         }
         Err(reason) => {
             section.problem("url", reason);
@@ -99,8 +100,10 @@ fn check_url(text: &str) -> Result<Url, &'static str> {
         "redis" | "rediss" if url.host_str().is_none_or(str::is_empty) => Err("names no host"),
         "redis" | "rediss" => {
             let database = url.path().trim_matches('/');
-            let is_number = database.is_empty() || database.parse::<u16>().is_ok();
-            if is_number { Ok(url) } else { Err("after the host only the database's number may follow: /0") }
+            if !database.is_empty() && database.parse::<u16>().is_err() {
+                return Err("after the host only the database's number may follow: /0");
+            }
+            with_ascii_host(url).ok_or(NOT_ASCII)
         }
         "unix" if url.has_host() || url.path().len() < 2 => Err("a socket is written unix:///run/redis/redis.sock"),
         "unix" => Ok(url),

@@ -11,7 +11,8 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
-use super::letter::Letter;
+use super::address::needs_utf8;
+use super::letter::{Letter, Writer};
 use crate::delivery::without_control_characters;
 use crate::sink::Failure;
 
@@ -71,16 +72,8 @@ impl Server {
 }
 
 /// Hands a mail over: `Ok` is the server's 250 after the mail's last line.
-pub async fn hand_over(connection: &mut AsyncSmtpConnection, sender: &Address, letter: &Letter) -> Result<(), Trouble> {
-    let mut parameters = Vec::new();
-    if !<Address as AsRef<str>>::as_ref(&letter.recipient).is_ascii() {
-        if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-            let reason = "the server takes no recipient with letters beyond ASCII (SMTPUTF8)".to_owned();
-            return Err(Trouble::Failed(Failure::Final { reason }));
-        }
-        parameters.push(MailParameter::SmtpUtfEight);
-    }
-    announce(connection, sender, parameters).await?;
+pub async fn hand_over(connection: &mut AsyncSmtpConnection, writer: &Writer, letter: &Letter) -> Result<(), Trouble> {
+    announce(connection, writer, Some(&letter.recipient)).await?;
     let asked = connection.command(Rcpt::new(letter.recipient.clone(), vec![])).await;
     asked.map_err(|error| refused("RCPT", &error))?;
     connection.command(Data).await.map_err(|error| refused("DATA", &error))?;
@@ -95,8 +88,8 @@ pub async fn hand_over(connection: &mut AsyncSmtpConnection, sender: &Address, l
 }
 
 /// Whether the server would take mail from this sender. Nothing is sent.
-pub async fn look(connection: &mut AsyncSmtpConnection, sender: &Address) -> Result<(), String> {
-    match announce(connection, sender, Vec::new()).await {
+pub async fn look(connection: &mut AsyncSmtpConnection, writer: &Writer) -> Result<(), String> {
+    match announce(connection, writer, None).await {
         Ok(()) => forget(connection).await.map_err(|error| format!("refused RSET: {}", with_text(&error))),
         Err(Trouble::Lost(reason)) => Err(reason),
         Err(Trouble::Failed(failure)) => Err(failure.to_string()),
@@ -108,13 +101,14 @@ pub async fn forget(connection: &mut AsyncSmtpConnection) -> Result<(), Error> {
     connection.command(Rset).await.map(drop)
 }
 
-/// A refusal here is about us, not about a recipient.
+/// A refusal here is about us, not about a recipient; but who is written beyond ASCII is said before.
 async fn announce(
     connection: &mut AsyncSmtpConnection,
-    sender: &Address,
-    parameters: Vec<MailParameter>,
+    writer: &Writer,
+    recipient: Option<&Address>,
 ) -> Result<(), Trouble> {
-    match connection.command(Mail::new(Some(sender.clone()), parameters)).await {
+    let parameters = parameters(connection, writer, recipient).map_err(Trouble::Failed)?;
+    match connection.command(Mail::new(Some(writer.from.email.clone()), parameters)).await {
         Ok(_) => Ok(()),
         Err(error) if is_over(&error) => Err(Trouble::Lost(format!("connection lost: {}", with_text(&error)))),
         Err(error) => {
@@ -122,6 +116,27 @@ async fn announce(
             Err(Trouble::Failed(Failure::surely_of_sink(reason)))
         }
     }
+}
+
+/// Letters beyond ASCII before the `@` are for servers with SMTPUTF8 only: in the settings they keep back every mail, in a
+/// recipient this one.
+fn parameters(
+    connection: &AsyncSmtpConnection,
+    writer: &Writer,
+    recipient: Option<&Address>,
+) -> Result<Vec<MailParameter>, Failure> {
+    let (ours, theirs) = (writer.needs_utf8(), recipient.is_some_and(needs_utf8));
+    if !ours && !theirs {
+        return Ok(Vec::new());
+    }
+    if connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+        return Ok(vec![MailParameter::SmtpUtfEight]);
+    }
+    let lacks = |who| format!("the server takes no {who} with letters beyond ASCII before the @ (SMTPUTF8)");
+    Err(match ours {
+        true => Failure::surely_of_sink(lacks("from or reply_to")),
+        false => Failure::Final { reason: lacks("recipient") },
+    })
 }
 
 /// Whose fault a refusal is (design section 4). The text after the codes may hold the address, and is not kept.

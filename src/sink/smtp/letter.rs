@@ -12,6 +12,7 @@ use lettre::message::{Attachment, Body, Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message as Mail};
 use serde_json::Value as Json;
 
+use super::address::{needs_utf8, with_ascii_domain};
 use super::template::{Part, Templates, fields};
 use crate::clock::Timestamp;
 use crate::delivery::{Message, without_control_characters};
@@ -20,7 +21,7 @@ use crate::sink::{Failure, unreadable};
 /// What a mail server may cut, or refuse.
 const SUBJECT_CHARS: usize = 250;
 
-/// Writes mails.
+/// Writes mails. The domains of its addresses are in ASCII.
 #[derive(Debug)]
 pub struct Writer {
     pub from: Mailbox,
@@ -30,12 +31,18 @@ pub struct Writer {
 
 /// A mail, ready to be handed over.
 pub struct Letter {
+    /// Its domain is in ASCII.
     pub recipient: Address,
-    /// Headers and body: ASCII throughout.
+    /// Headers and body: ASCII, but for what stands before the `@` of an address.
     pub bytes: Vec<u8>,
 }
 
 impl Writer {
+    /// Whether only a server with SMTPUTF8 takes its mails, whoever they go to.
+    pub fn needs_utf8(&self) -> bool {
+        self.reply_to.iter().chain([&self.from]).any(|mailbox| needs_utf8(&mailbox.email))
+    }
+
     /// What is wrong with the message is final, for it will not change. A template that does not fit it may be mended. The reason
     /// quotes neither address nor text.
     pub fn write(&self, message: &Message, now: Timestamp) -> Result<Letter, Failure> {
@@ -76,9 +83,7 @@ impl Writer {
 
     /// The same for every attempt: mail servers and programs show a repeat once. One sent again on purpose differs.
     fn message_id(&self, message: &Message) -> String {
-        let domain = self.from.email.domain();
-        let domain = if domain.is_ascii() { domain } else { "renewald.invalid" };
-        format!("<{}@{domain}>", message.deduplication_id())
+        format!("<{}@{}>", message.deduplication_id(), self.from.email.domain())
     }
 }
 
@@ -103,7 +108,8 @@ fn recipient(filled: &str) -> Result<Address, String> {
     }
     let odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"' | '\\');
     match filled.parse::<Address>() {
-        Ok(address) if !filled.contains(odd) => Ok(address),
+        Ok(address) if !filled.contains(odd) => with_ascii_domain(&address)
+            .ok_or_else(|| "the address's domain has letters that no domain may have".to_owned()),
         _ => Err("to is not one mail address for this subscription's metadata".to_owned()),
     }
 }
@@ -214,6 +220,7 @@ mod tests {
         for good in ["eve@example.com", " eve+x@sub.example.com\n", "o'neil@example.com", "\u{e9}@example.com"] {
             recipient(good).unwrap();
         }
+        assert_eq!(recipient("info@m\u{fc}ller.example").unwrap().to_string(), "info@xn--mller-kva.example");
         for bad in [
             "",
             " ",
@@ -227,6 +234,9 @@ mod tests {
             "eve@example.com\r\nBcc: bob@example.com",
             "\"a b\"@example.com",
             "eve@exa\0mple.com",
+            "eve@m\u{fc}ller.example\u{ff1e}",
+            "eve@m\u{fc}ller\u{ff0c}bob.example",
+            "eve@\u{fffe}.example",
         ] {
             let reason = recipient(bad).unwrap_err();
             assert!(!reason.contains("example"), "{reason}");

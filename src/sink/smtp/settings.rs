@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use lettre::message::Mailbox;
 
 use super::Encryption;
+use super::address::with_ascii_domain;
 use super::template::{DEFAULT_SUBJECT, DEFAULT_TEXT, Source, Sources, check_syntax, with_double_braces};
 use crate::settings::problem::{nearest, shown};
 use crate::settings::reader::{Section, is_loopback_host};
 use crate::settings::secret::{Secret, read_at_most};
 use crate::sink::broker;
+use crate::sink::domain::{self, NOT_ASCII};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smtp {
@@ -19,6 +21,7 @@ pub struct Smtp {
     pub ca_file: Option<PathBuf>,
     /// User and password.
     pub account: Option<(String, Secret)>,
+    /// The domain is in ASCII, here and in `reply_to`.
     pub from: Mailbox,
     pub reply_to: Option<Mailbox>,
     pub templates: Sources,
@@ -73,8 +76,15 @@ fn host(section: &mut Section) -> String {
     let host = section.required("host", "the mail server's name, such as \"mail.acme.example\"").unwrap_or_default();
     if host.contains(|c: char| matches!(c, '/' | '@') || c.is_whitespace() || c.is_control()) {
         section.problem("host", "must be a name or an address alone; port and tls are keys of their own");
+        return host;
     }
-    host
+    match domain::ascii(&host) {
+        Some(ascii) => ascii.into_owned(),
+        None => {
+            section.problem("host", NOT_ASCII);
+            host
+        }
+    }
 }
 
 fn encryption(section: &mut Section, host: &str) -> Encryption {
@@ -100,16 +110,27 @@ fn mailbox(section: &mut Section, key: &str, text: &str) -> Option<Mailbox> {
     let parsed = text.parse::<Mailbox>().ok().filter(|_| !text.contains(char::is_control));
     // The parser stops at what it does not understand: a second address, for one.
     let whole = parsed.filter(|mailbox| text.trim_end().trim_end_matches('>').ends_with(&mailbox.email.to_string()));
-    if whole.is_none() {
+    let Some(mailbox) = whole else {
         section.problem(key, "is not one mail address; write \"name@host\" or \"Name <name@host>\"");
-    }
-    whole
+        return None;
+    };
+    let Some(email) = with_ascii_domain(&mailbox.email) else {
+        section.problem(key, NOT_ASCII);
+        return None;
+    };
+    Some(Mailbox::new(mailbox.name, email))
 }
 
 fn templates(section: &mut Section) -> Sources {
     let to = section.required("to", "the recipient, such as \"{metadata.email}\"").unwrap_or_default();
-    if !to.is_empty() && !to.contains('{') && to.parse::<lettre::Address>().is_err() {
-        section.problem("to", "is neither one mail address nor a template such as \"{metadata.email}\"");
+    if !to.is_empty() && !to.contains('{') {
+        match to.parse::<lettre::Address>() {
+            Err(_) => {
+                section.problem("to", "is neither one mail address nor a template such as \"{metadata.email}\"");
+            }
+            Ok(address) if with_ascii_domain(&address).is_none() => section.problem("to", NOT_ASCII),
+            Ok(_) => {}
+        }
     }
     let to = checked(section, "to", Source { name: "to".to_owned(), text: with_double_braces(&to) });
     let built_in = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };

@@ -4,7 +4,7 @@ smtp.py serve PORT DIRECTORY JSON   takes mail into DIRECTORY, one file for each
 smtp.py read DIRECTORY              prints every mail as JSON, in the order of arrival
 
 The JSON may have: user and password (then they are wanted), certificate and key (STARTTLS), implicit (TLS from the first
-byte), no_sender (every sender is refused). A recipient says by its name how it wants to be treated.
+byte), no_sender (every sender is refused), ascii (no SMTPUTF8). A recipient says by its name how it wants to be treated.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def serve(port, directory, options):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options["certificate"], options["key"])
     implicit = context if options.get("implicit") else None
-    arguments = {"hostname": "mail.test", "enable_SMTPUTF8": True}
+    arguments = {"hostname": "mail.test", "enable_SMTPUTF8": not options.get("ascii")}
     if context and not implicit:
         arguments.update(tls_context=context, require_starttls=True)
     if "user" in options:
