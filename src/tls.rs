@@ -42,8 +42,12 @@ pub fn install_crypto_provider() {
 /// The certificates in `ca_file` are trusted beside the system's. Without `proxy` the environment's (`HTTPS_PROXY`, `NO_PROXY`)
 /// is used; an empty `proxy` means none at all.
 pub fn client_builder(ca_file: Option<&Path>, proxy: Option<&str>) -> Result<reqwest::ClientBuilder, Error> {
+    client_builder_with(client_config(ca_file, None)?, proxy)
+}
+
+/// The same with TLS set up otherwise.
+pub fn client_builder_with(tls: ClientConfig, proxy: Option<&str>) -> Result<reqwest::ClientBuilder, Error> {
     install_crypto_provider();
-    let tls = client_config(ca_file, None)?;
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())

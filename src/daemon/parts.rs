@@ -17,7 +17,6 @@ use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
 use crate::sink::{Configured, exec, redis, smtp, webhook};
-use crate::tls;
 use crate::vault::{Key, Vault};
 
 /// The account's client, its secrets read. Nothing is asked yet.
@@ -77,23 +76,26 @@ fn webhook(settings: &webhook::settings::Webhook, timeout: Duration) -> Result<W
     // Judged here, so that the error names the key.
     let read = |secret: &settings::Secret| secret.read_signing_key().and_then(|_| secret.read());
     let secrets = settings.signing_secrets().into_iter().map(read).collect::<Result<_, _>>()?;
-    let (url, ca_file, proxy) = (settings.url.clone(), settings.ca_file.clone(), settings.proxy.clone());
-    Ok(WebhookConfig { url, secrets, timeout, ca_file, proxy })
+    Ok(WebhookConfig {
+        url: settings.url.clone(),
+        secrets,
+        headers: settings.headers.values()?,
+        timeout,
+        ca_file: settings.tls.ca.clone(),
+        identity: settings.tls.identity()?,
+        proxy: settings.proxy.clone(),
+    })
 }
 
 fn redis(settings: &redis::settings::Redis, timeout: Duration) -> Result<RedisConfig, Error> {
     let wait = Replicas { count: settings.wait_replicas, timeout: settings.wait_timeout };
-    let identity = match &settings.tls.identity {
-        Some(identity) => Some(tls::Identity { certificate: identity.certificate.clone(), key: identity.key.path()? }),
-        None => None,
-    };
     Ok(RedisConfig {
         url: settings.url.clone(),
         stream: settings.stream.clone(),
         user: settings.user.clone(),
         password: settings.password.as_ref().map(settings::Secret::read).transpose()?,
         ca_file: settings.tls.ca.clone(),
-        identity,
+        identity: settings.tls.identity()?,
         wait: (wait.count > 0).then_some(wait),
         max_len: settings.max_len,
         timeout,

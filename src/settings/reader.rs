@@ -377,6 +377,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Takes a key whose mistake has been reported.
+    pub fn ignore(&mut self, key: &str) {
+        self.take(key);
+    }
+
     /// Accepts whatever is left: where it cannot be told what is known.
     pub fn ignore_rest(&mut self) {
         self.values.clear();

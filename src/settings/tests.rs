@@ -141,6 +141,7 @@ fn the_shipped_file_names_every_key() {
                 "client_secret",
                 "encryption_key",
                 "encryption_key_previous",
+                "password",
                 "secret",
                 "signing_secret",
                 "signing_secret_previous",

@@ -1,4 +1,5 @@
-//! What the settings of all brokers share: addresses without secrets, an account, and the files of TLS.
+//! What the settings of brokers share, and of others that log in like them: addresses without secrets, an account, and the files
+//! of TLS.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +7,9 @@ use reqwest::Url;
 
 use crate::delivery::AddressTemplate;
 use crate::settings::reader::{Section, is_loopback};
-use crate::settings::secret::Secret;
+use crate::settings::secret::{Secret, SecretError};
 use crate::sink::domain::{NOT_ASCII, with_ascii_host};
+use crate::tls;
 
 pub(crate) const CA_FILE: &str = "ca_file";
 pub(crate) const CERTIFICATE_FILE: &str = "client_certificate_file";
@@ -18,7 +20,7 @@ pub(crate) const KEY_FILE: &str = "client_key_file";
 pub struct TlsFiles {
     /// Authorities to trust besides the system's.
     pub ca: Option<PathBuf>,
-    /// What we show to a broker that asks for a certificate.
+    /// What we show to whoever asks for a certificate.
     pub identity: Option<IdentityFiles>,
 }
 
@@ -31,6 +33,12 @@ pub struct IdentityFiles {
 impl TlsFiles {
     pub(crate) fn secret(&self) -> Option<&Secret> {
         self.identity.as_ref().map(|identity| &identity.key)
+    }
+
+    /// The files of what we show, the key's looked for as a secret's.
+    pub fn identity(&self) -> Result<Option<tls::Identity>, SecretError> {
+        let files = self.identity.as_ref();
+        files.map(|one| Ok(tls::Identity { certificate: one.certificate.clone(), key: one.key.path()? })).transpose()
     }
 
     /// Those that are no secrets.

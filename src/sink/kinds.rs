@@ -25,7 +25,7 @@ impl SinkKind {
     /// Every secret that this sink uses.
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
-            Self::Webhook(webhook) => webhook.signing_secrets(),
+            Self::Webhook(webhook) => webhook.secrets(),
             Self::Amqp(amqp) => amqp.secrets(),
             Self::Nats(nats) => nats.secrets(),
             Self::Redis(redis) => redis.secrets(),
@@ -37,7 +37,7 @@ impl SinkKind {
     /// Every other file that a connection is made with: authorities and certificates, which are renewed now and then.
     pub fn certificates(&self) -> Vec<&Path> {
         match self {
-            Self::Webhook(webhook) => webhook.ca_file.iter().map(PathBuf::as_path).collect(),
+            Self::Webhook(webhook) => webhook.tls.plain(),
             Self::Amqp(amqp) => amqp.tls.plain(),
             Self::Nats(nats) => nats.tls.plain(),
             Self::Redis(redis) => redis.tls.plain(),

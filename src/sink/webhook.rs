@@ -3,6 +3,7 @@
 //! The signature covers id, time and body, so a receiver can refuse a replayed or altered request. The time is that of the
 //! attempt, not of the message.
 
+pub mod headers;
 pub mod settings;
 
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -19,7 +20,8 @@ use sha2::Sha256;
 use super::{Failure, Sink};
 use crate::clock::Timestamp;
 use crate::delivery::{Message, without_control_characters};
-use crate::{retry, tls};
+use crate::retry;
+use crate::tls::{self, Identity};
 
 /// What is read of an answer, so that its connection can serve the next message. More, or slower, costs the connection.
 const ANSWER_BYTES: usize = 16 * 1024;
@@ -29,9 +31,12 @@ pub struct WebhookConfig {
     pub url: String,
     /// The current signing secret, then the previous one while receivers change over; none = unsigned.
     pub secrets: Vec<SecretString>,
+    /// What a gate before the receiver wants to see, marked sensitive.
+    pub headers: HeaderMap,
     /// For a whole attempt, connecting included.
     pub timeout: Duration,
     pub ca_file: Option<PathBuf>,
+    pub identity: Option<Identity>,
     pub proxy: Option<String>,
 }
 
@@ -62,7 +67,9 @@ impl Webhook {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::Url);
         }
-        let client = tls::client_builder(config.ca_file.as_deref(), config.proxy.as_deref())?
+        let tls = tls::client_config(config.ca_file.as_deref(), config.identity.as_ref())?;
+        let client = tls::client_builder_with(tls, config.proxy.as_deref())?
+            .default_headers(config.headers)
             .timeout(config.timeout)
             .build()
             .map_err(|error| Error::Client(error.without_url()))?;
@@ -226,8 +233,10 @@ mod tests {
             let config = WebhookConfig {
                 url: bad.to_owned(),
                 secrets: vec![],
+                headers: HeaderMap::new(),
                 timeout: Duration::from_secs(1),
                 ca_file: None,
+                identity: None,
                 proxy: None,
             };
             assert!(matches!(Webhook::new(config), Err(Error::Url)), "{bad}");

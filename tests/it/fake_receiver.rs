@@ -3,12 +3,14 @@
 //! Plain threads and blocking calls, so that it does not share a runtime, or a paused clock, with what it tests.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Far longer than anything waited for takes: reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +25,9 @@ pub struct Received {
     /// `webhook-signature`; `None` = unsigned.
     pub signature: Option<String>,
     pub content_type: String,
+    /// All of them, their names in lower case.
+    #[allow(dead_code, reason = "tests/faults has no gate")]
+    pub headers: Vec<(String, String)>,
     pub body: String,
     /// Counted from 0 in the order of acceptance: the same number = the same connection.
     pub connection: usize,
@@ -114,6 +119,7 @@ impl Shared {
 /// Answers 200 until told otherwise. Stops when dropped.
 pub struct FakeReceiver {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -135,18 +141,29 @@ impl FakeReceiver {
 
     /// At the address of one that was stopped, say.
     pub fn start_at(address: SocketAddr) -> Self {
+        Self::start_with(address, None)
+    }
+
+    /// Encrypted, and perhaps wanting a certificate.
+    #[allow(dead_code, reason = "tests/faults has no gate")]
+    pub fn behind(tls: Arc<ServerConfig>) -> Self {
+        Self::start_with(SocketAddr::from(([127, 0, 0, 1], 0)), Some(tls))
+    }
+
+    fn start_with(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind(address).expect("the address is free");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
         let accepting = thread::spawn({
             let shared = shared.clone();
-            move || accept(listener, &shared)
+            move || accept(listener, tls, &shared)
         });
-        Self { address, shared, accepting: Mutex::new(Some(accepting)) }
+        Self { address, scheme, shared, accepting: Mutex::new(Some(accepting)) }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/hooks/renewals", self.address)
+        format!("{}://{}/hooks/renewals", self.scheme, self.address)
     }
 
     /// The answer from now on to what no rule says otherwise of.
@@ -227,7 +244,7 @@ impl Drop for FakeReceiver {
 }
 
 /// Ends when stopped, after the threads of all connections.
-fn accept(listener: TcpListener, shared: &Arc<Shared>) {
+fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: &Arc<Shared>) {
     let mut serving = Vec::new();
     for (number, stream) in listener.incoming().enumerate() {
         let mut state = shared.lock();
@@ -236,41 +253,45 @@ fn accept(listener: TcpListener, shared: &Arc<Shared>) {
         }
         let stream = stream.expect("a connection is accepted");
         state.connections.push(stream.try_clone().expect("its descriptor is copied"));
-        let shared = shared.clone();
+        let (shared, tls) = (shared.clone(), tls.clone());
         serving.push(thread::spawn(move || {
             // The other side going away is no matter here: it is what some tests do.
-            drop(serve(stream, number, &shared));
+            drop(match tls {
+                None => serve(stream, number, &shared),
+                Some(tls) => {
+                    let connection = ServerConnection::new(tls).expect("TLS is set up");
+                    serve(StreamOwned::new(connection, stream), number, &shared)
+                }
+            });
         }));
     }
     serving.into_iter().for_each(|thread| drop(thread.join()));
 }
 
 /// One connection, request after request.
-fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()> {
-    let mut writer = stream.try_clone()?;
+fn serve(stream: impl Read + Write, connection: usize, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some((is_message, received)) = read_request(&mut reader, connection)? {
+        let writer = reader.get_mut();
         if !is_message {
-            write_answer(&mut writer, 405, "")?;
+            write_answer(writer, 405, "")?;
             continue;
         }
         match record(shared, received) {
-            Answer::Status(status) => write_answer(&mut writer, status, "")?,
-            Answer::RetryAfter(status, after) => {
-                write_answer(&mut writer, status, &format!("retry-after: {after}\r\n"))?
-            }
-            Answer::Redirect(status, to) => write_answer(&mut writer, status, &format!("location: {to}\r\n"))?,
+            Answer::Status(status) => write_answer(writer, status, "")?,
+            Answer::RetryAfter(status, after) => write_answer(writer, status, &format!("retry-after: {after}\r\n"))?,
+            Answer::Redirect(status, to) => write_answer(writer, status, &format!("location: {to}\r\n"))?,
             Answer::Never => return io::copy(&mut reader, &mut io::sink()).map(drop),
             Answer::Stall => {
                 writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-le")?;
                 return io::copy(&mut reader, &mut io::sink()).map(drop);
             }
-            Answer::Cut => return writer.shutdown(Shutdown::Both),
+            Answer::Cut => return shared.lock().connections[connection].shutdown(Shutdown::Both),
             Answer::Held(status) => {
                 let state = shared.lock();
                 let waiting = |state: &mut State| !state.released && !state.stopped;
                 drop(shared.changed.wait_while(state, waiting).expect("no thread of the receiver panics"));
-                write_answer(&mut writer, status, "")?;
+                write_answer(writer, status, "")?;
             }
         }
     }
@@ -314,6 +335,7 @@ fn read_request(reader: &mut impl BufRead, connection: usize) -> io::Result<Opti
         timestamp: header("webhook-timestamp").unwrap_or_default(),
         signature: header("webhook-signature"),
         content_type: header("content-type").unwrap_or_default(),
+        headers: headers.clone(),
         body: String::from_utf8(body).map_err(io::Error::other)?,
         connection,
         arrived_at: SystemTime::now(),
@@ -322,7 +344,7 @@ fn read_request(reader: &mut impl BufRead, connection: usize) -> io::Result<Opti
 }
 
 /// The body is there to show up where it must not: in a log or an error.
-fn write_answer(writer: &mut TcpStream, status: u16, headers: &str) -> io::Result<()> {
+fn write_answer(writer: &mut impl Write, status: u16, headers: &str) -> io::Result<()> {
     const BODY: &str = "WORDS OF THE RECEIVER";
     let body = if matches!(status, 204 | 304) { "" } else { BODY };
     let length = body.len();

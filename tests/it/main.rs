@@ -17,6 +17,7 @@ mod fake_receiver;
 mod files;
 mod freshness;
 mod fuzz_corpus;
+mod gate;
 mod harness;
 mod hostile;
 mod http;

@@ -6,6 +6,7 @@ use renewald::clock::Timestamp;
 use renewald::delivery::Message;
 use renewald::sink::webhook::{Webhook, WebhookConfig};
 use renewald::sink::{Failure, Sink};
+use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
 use crate::fake_receiver::{Answer, FakeReceiver};
@@ -15,7 +16,16 @@ const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 fn webhook(receiver: &FakeReceiver, secrets: &[&str], timeout: Duration) -> Webhook {
     let secrets = secrets.iter().map(|secret| SecretString::from((*secret).to_owned())).collect();
-    Webhook::new(WebhookConfig { url: receiver.url(), secrets, timeout, ca_file: None, proxy: None }).unwrap()
+    Webhook::new(WebhookConfig {
+        url: receiver.url(),
+        secrets,
+        headers: HeaderMap::new(),
+        timeout,
+        ca_file: None,
+        identity: None,
+        proxy: None,
+    })
+    .unwrap()
 }
 
 /// With all the time it may need.

@@ -71,10 +71,7 @@ pub(super) fn nats(name: &str, settings: &nats::Nats, sink: &settings::Sink) -> 
 }
 
 fn client_config(name: &str, files: &TlsFiles) -> Result<ClientConfig, Error> {
-    let identity = match &files.identity {
-        Some(identity) => Some(tls::Identity { certificate: identity.certificate.clone(), key: identity.key.path()? }),
-        None => None,
-    };
+    let identity = files.identity()?;
     tls::client_config(files.ca.as_deref(), identity.as_ref()).map_err(|error| failed(name, &error))
 }
 

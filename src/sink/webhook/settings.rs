@@ -1,16 +1,17 @@
 //! The keys of a sink of kind `webhook`.
 
-use std::path::PathBuf;
-
+use super::headers::{self, Headers};
 use crate::settings::reader::Section;
 use crate::settings::secret::Secret;
+use crate::sink::broker::{self, TlsFiles};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     pub url: String,
     pub signing_secret: Option<Secret>,
     pub signing_secret_previous: Option<Secret>,
-    pub ca_file: Option<PathBuf>,
+    pub headers: Headers,
+    pub tls: TlsFiles,
     pub proxy: Option<String>,
 }
 
@@ -18,6 +19,10 @@ impl Webhook {
     /// The current one first: messages are signed with each.
     pub fn signing_secrets(&self) -> Vec<&Secret> {
         self.signing_secret.iter().chain(&self.signing_secret_previous).collect()
+    }
+
+    pub fn secrets(&self) -> Vec<&Secret> {
+        self.signing_secrets().into_iter().chain(self.headers.secrets()).chain(self.tls.secret()).collect()
     }
 }
 
@@ -27,7 +32,13 @@ pub(crate) const KEYS: &[&str] = &[
     "signing_secret_file",
     "signing_secret_previous",
     "signing_secret_previous_file",
-    "ca_file",
+    headers::TABLE,
+    "user",
+    "password",
+    "password_file",
+    broker::CA_FILE,
+    broker::CERTIFICATE_FILE,
+    broker::KEY_FILE,
     "proxy",
 ];
 
@@ -52,5 +63,9 @@ pub(crate) fn read(section: &mut Section) -> Webhook {
             section.warning("signing_secret_file", text);
         }
     }
-    Webhook { url, signing_secret, signing_secret_previous, ca_file: section.path("ca_file"), proxy: section.proxy() }
+    let (headers, tls) = (Headers::read(section), TlsFiles::read(section));
+    if tls.identity.is_some() && url.starts_with("http:") {
+        section.problem("url", "is not encrypted, but a client certificate is given; write https://");
+    }
+    Webhook { url, signing_secret, signing_secret_previous, headers, tls, proxy: section.proxy() }
 }

@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 /// PEM files in a directory.
 pub struct Authority {
@@ -44,6 +50,23 @@ impl Authority {
             }
         }
         Some(())
+    }
+
+    /// A server with `server.pem` that takes only clients with a certificate of this authority.
+    #[allow(dead_code, reason = "tests/faults has no gate")]
+    pub fn that_wants_certificates(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = |name| CertificateDer::from_pem_file(self.file(name)).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate("authority.pem")).expect("an authority");
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build();
+        let key = PrivateKeyDer::from_pem_file(self.file("server.key")).expect("a key");
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(clients.expect("a verifier"))
+            .with_single_cert(vec![certificate("server.pem")], key);
+        Arc::new(config.expect("a server's certificate"))
     }
 
     fn issue(&self, openssl: &Path, name: &str, by: &[&str], extensions: &[&str]) {
