@@ -1,6 +1,9 @@
-//! TLS for every outgoing connection: which certificate authorities are trusted, and the HTTP client that starts from there.
+//! TLS for every outgoing connection: which certificate authorities are trusted, and the HTTP client that starts from there;
+//! [`Client`] is for more than one request.
 //!
 //! What a client talks to, its timeouts and its pool belong to the provider or sink that builds it.
+
+mod client;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +14,8 @@ use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+
+pub use client::{CONNECTION_LIFE, Client};
 
 /// Why no client could be prepared: always the settings or this machine, never the other side.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,8 @@ pub enum Error {
     Proxy(#[source] reqwest::Error),
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] reqwest::Error),
 }
 
 /// Makes ring the process's crypto provider. Harmless when called again.

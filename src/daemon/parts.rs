@@ -17,6 +17,7 @@ use crate::sink::smtp::{Smtp, SmtpConfig};
 use crate::sink::stdout::StdoutSink;
 use crate::sink::webhook::{Webhook, WebhookConfig};
 use crate::sink::{Configured, exec, redis, smtp, webhook};
+use crate::tls::CONNECTION_LIFE;
 use crate::vault::{Key, Vault};
 
 /// The account's client, its secrets read. Nothing is asked yet.
@@ -26,6 +27,7 @@ pub fn client(name: &str, provider: &settings::Provider, budget: Budget) -> Resu
         connect_timeout: provider.connect_timeout,
         ca_file: provider.ca_file.clone(),
         proxy: provider.proxy.clone(),
+        connection_life: CONNECTION_LIFE,
         concurrency: provider.concurrency,
     };
     provider.kind.client(connection, budget).map_err(|error| match error {
@@ -84,6 +86,7 @@ fn webhook(settings: &webhook::settings::Webhook, timeout: Duration) -> Result<W
         ca_file: settings.tls.ca.clone(),
         identity: settings.tls.identity()?,
         proxy: settings.proxy.clone(),
+        connection_life: CONNECTION_LIFE,
     })
 }
 
@@ -117,6 +120,7 @@ fn smtp(settings: &smtp::settings::Smtp, sink: &settings::Sink) -> Result<SmtpCo
         templates: settings.templates.clone(),
         events: sink.taken_events(),
         timeout: sink.timeout,
+        connection_life: CONNECTION_LIFE,
     })
 }
 

@@ -14,6 +14,8 @@ pub struct Connection {
     pub connect_timeout: Duration,
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
+    /// For how long a connection serves further requests.
+    pub connection_life: Duration,
     /// How many connections are kept open.
     pub concurrency: usize,
 }
@@ -30,6 +32,4 @@ pub enum ConfigError {
     Header { what: String },
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    #[error("the HTTP client cannot be built")]
-    Client(#[source] reqwest::Error),
 }

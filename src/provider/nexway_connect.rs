@@ -26,14 +26,14 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::{ClientBuilder, Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
-use crate::tls;
+use crate::tls::{self, Client};
 use answers::Status;
 use http::Http;
 use token::{Token, Tokens};
@@ -219,20 +219,22 @@ fn unknown(territory: &str) -> Verdict {
     Verdict { class: Class::Configuration, code: 70, message }
 }
 
-fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<reqwest::Client, ConfigError> {
+fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<Client, tls::Error> {
     let json = HeaderValue::from_static("application/json");
     let headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
     // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
     let here = [api, iam].iter().all(|url| is_loopback(url));
     let proxy = connection.proxy.as_deref().or(here.then_some(""));
-    tls::client_builder(connection.ca_file.as_deref(), proxy)?
-        .default_headers(headers)
-        .timeout(connection.timeout)
-        .connect_timeout(connection.connect_timeout)
-        .pool_max_idle_per_host(connection.concurrency)
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .build()
-        .map_err(|error| ConfigError::Client(error.without_url()))
+    let Connection { timeout, connect_timeout, concurrency, .. } = *connection;
+    let shape = move |builder: ClientBuilder| {
+        builder
+            .default_headers(headers.clone())
+            .timeout(timeout)
+            .connect_timeout(connect_timeout)
+            .pool_max_idle_per_host(concurrency)
+            .pool_idle_timeout(IDLE_CONNECTION)
+    };
+    Client::new(tls::client_config(connection.ca_file.as_deref(), None)?, proxy, connection.connection_life, shape)
 }
 
 fn is_loopback(url: &Url) -> bool {

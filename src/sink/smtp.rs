@@ -53,6 +53,8 @@ pub struct SmtpConfig {
     pub events: Vec<String>,
     /// For a whole attempt, connecting included.
     pub timeout: Duration,
+    /// For how long a connection serves further mails: a server that has moved is found with a new one.
+    pub connection_life: Duration,
 }
 
 /// Why the sink cannot be set up.
@@ -70,7 +72,15 @@ pub struct Smtp {
     server: Server,
     writer: Writer,
     timeout: Duration,
-    idle: Mutex<Vec<(Instant, AsyncSmtpConnection)>>,
+    connection_life: Duration,
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A connection between two mails.
+struct Idle {
+    connection: AsyncSmtpConnection,
+    opened_at: Instant,
+    since: Instant,
 }
 
 impl Smtp {
@@ -79,29 +89,40 @@ impl Smtp {
         let templates = Templates::parse(&config.templates).map_err(Error::Template)?;
         templates.try_on(config.events.iter().map(String::as_str)).map_err(Error::Template)?;
         let security = security(&config)?;
-        let SmtpConfig { host, port, account, from, reply_to, timeout, .. } = config;
+        let SmtpConfig { host, port, account, from, reply_to, timeout, connection_life, .. } = config;
         let credentials = account.map(|(user, password)| Credentials::new(user, password.expose_secret().to_owned()));
         let server = Server { host, port, security, credentials };
-        Ok(Self { server, writer: Writer { from, reply_to, templates }, timeout, idle: Mutex::default() })
+        Ok(Self {
+            server,
+            writer: Writer { from, reply_to, templates },
+            timeout,
+            connection_life,
+            idle: Mutex::default(),
+        })
     }
 
     async fn send(&self, letter: &Letter) -> Result<(), Failure> {
-        if let Some(connection) = self.take_idle() {
-            match self.send_over(connection, letter).await {
+        if let Some(Idle { connection, opened_at, .. }) = self.take_idle() {
+            match self.send_over(connection, opened_at, letter).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Failed(failure)) => return Err(failure),
                 Err(Trouble::Lost(_)) => {} // closed while nobody looked
             }
         }
         let connection = self.server.connect().await.map_err(Failure::surely_of_sink)?;
-        self.send_over(connection, letter).await.map_err(|trouble| match trouble {
+        self.send_over(connection, Instant::now(), letter).await.map_err(|trouble| match trouble {
             Trouble::Failed(failure) => failure,
             Trouble::Lost(reason) => Failure::of_sink(reason),
         })
     }
 
     /// Keeps the connection where it can serve the next mail, too.
-    async fn send_over(&self, mut connection: AsyncSmtpConnection, letter: &Letter) -> Result<(), Trouble> {
+    async fn send_over(
+        &self,
+        mut connection: AsyncSmtpConnection,
+        opened_at: Instant,
+        letter: &Letter,
+    ) -> Result<(), Trouble> {
         let outcome = hand_over(&mut connection, &self.writer, letter).await;
         let is_usable = match &outcome {
             Ok(()) => true,
@@ -109,25 +130,27 @@ impl Smtp {
             Err(Trouble::Lost(_)) => false,
         };
         if is_usable {
-            self.keep(connection);
+            self.keep(connection, opened_at);
         }
         outcome
     }
 
-    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+    fn take_idle(&self) -> Option<Idle> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(since, _)| since.elapsed() < LONGEST_IDLE);
-        idle.pop().map(|(_, connection)| connection)
+        idle.retain(|one| one.since.elapsed() < LONGEST_IDLE && one.opened_at.elapsed() < self.connection_life);
+        idle.pop()
     }
 
-    fn keep(&self, connection: AsyncSmtpConnection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), connection));
+    fn keep(&self, connection: AsyncSmtpConnection, opened_at: Instant) {
+        let idle = Idle { connection, opened_at, since: Instant::now() };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
     }
 
     async fn look(&self) -> Result<(), String> {
         let mut connection = self.server.connect().await?;
+        let opened_at = Instant::now();
         look(&mut connection, &self.writer).await?;
-        self.keep(connection);
+        self.keep(connection, opened_at);
         Ok(())
     }
 }
@@ -161,4 +184,78 @@ fn security(config: &SmtpConfig) -> Result<Security, Error> {
         Encryption::Tls => Security::Tls(parameters()?),
         Encryption::None => Security::None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::sample;
+    use super::template::{DEFAULT_SUBJECT, DEFAULT_TEXT, Source};
+    use super::*;
+
+    /// Takes every mail of one connection.
+    async fn serve(stream: TcpStream) {
+        let mut stream = BufReader::new(stream);
+        let (mut line, mut is_mail) = (String::new(), false);
+        stream.write_all(b"220 here\r\n").await.unwrap();
+        while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+            let answer = match line.trim_end() {
+                "." => "250 taken",
+                _ if is_mail => "",
+                "DATA" => "354 go on",
+                _ => "250 well",
+            };
+            is_mail = (is_mail || answer.starts_with("354")) && !answer.ends_with("taken");
+            if !answer.is_empty() {
+                stream.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+            }
+            line.clear();
+        }
+    }
+
+    /// How many connections three mails take.
+    async fn connections(connection_life: Duration) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let source = |text: &str| Source { name: "x".to_owned(), text: text.to_owned() };
+        let smtp = Smtp::new(SmtpConfig {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            encryption: Encryption::None,
+            ca_file: None,
+            account: None,
+            from: "licences@acme.example".parse().unwrap(),
+            reply_to: None,
+            templates: Sources {
+                to: source("customer@example.com"),
+                subject: source(DEFAULT_SUBJECT),
+                text: source(DEFAULT_TEXT),
+                html: None,
+            },
+            events: Vec::new(),
+            timeout: Duration::from_secs(30),
+            connection_life,
+        });
+        let (smtp, message) = (smtp.unwrap(), sample::message("renewal.ready"));
+        let mails = async {
+            for _ in 0..3 {
+                smtp.publish(&message).await.unwrap();
+            }
+        };
+        let mut servers = tokio::task::JoinSet::new();
+        tokio::pin!(mails);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => drop(servers.spawn(serve(accepted.unwrap().0))),
+                () = &mut mails => return servers.len(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_serves_its_time_and_no_longer() {
+        assert_eq!(connections(tls::CONNECTION_LIFE).await, 1);
+        assert_eq!(connections(Duration::ZERO).await, 3);
+    }
 }

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{ClientBuilder, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
@@ -21,7 +21,7 @@ use super::{Failure, Sink};
 use crate::clock::Timestamp;
 use crate::delivery::{Message, without_control_characters};
 use crate::retry;
-use crate::tls::{self, Identity};
+use crate::tls::{self, Client, Identity};
 
 /// What is read of an answer, so that its connection can serve the next message. More, or slower, costs the connection.
 const ANSWER_BYTES: usize = 16 * 1024;
@@ -38,6 +38,8 @@ pub struct WebhookConfig {
     pub ca_file: Option<PathBuf>,
     pub identity: Option<Identity>,
     pub proxy: Option<String>,
+    /// For how long a connection serves further messages.
+    pub connection_life: Duration,
 }
 
 /// Why a webhook cannot be set up.
@@ -49,8 +51,6 @@ pub enum Error {
     Secret,
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    #[error("HTTP client could not be built")]
-    Client(#[source] reqwest::Error),
 }
 
 pub struct Webhook {
@@ -68,11 +68,9 @@ impl Webhook {
             return Err(Error::Url);
         }
         let tls = tls::client_config(config.ca_file.as_deref(), config.identity.as_ref())?;
-        let client = tls::client_builder_with(tls, config.proxy.as_deref())?
-            .default_headers(config.headers)
-            .timeout(config.timeout)
-            .build()
-            .map_err(|error| Error::Client(error.without_url()))?;
+        let (headers, timeout) = (config.headers, config.timeout);
+        let shape = move |builder: ClientBuilder| builder.default_headers(headers.clone()).timeout(timeout);
+        let client = Client::new(tls, config.proxy.as_deref(), config.connection_life, shape)?;
         let keys = config.secrets.iter().map(SigningKey::decode).collect::<Result<_, _>>()?;
         Ok(Self { client, url, keys, timeout: config.timeout })
     }
@@ -96,6 +94,7 @@ impl Sink for Webhook {
         let (id, now) = (message.id.to_string(), Timestamp::now());
         let mut request = self
             .client
+            .get()
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/cloudevents+json")
             .header("webhook-id", &id)
@@ -112,7 +111,7 @@ impl Sink for Webhook {
 
     /// Any HTTP answer will do: whether the receiver likes messages is only known from one.
     async fn check(&self) -> Result<(), String> {
-        let request = self.client.request(Method::OPTIONS, self.url.clone());
+        let request = self.client.get().request(Method::OPTIONS, self.url.clone());
         request.send().await.map(drop).map_err(|error| self.unreachable(&error.without_url()))
     }
 }
@@ -238,6 +237,7 @@ mod tests {
                 ca_file: None,
                 identity: None,
                 proxy: None,
+                connection_life: tls::CONNECTION_LIFE,
             };
             assert!(matches!(Webhook::new(config), Err(Error::Url)), "{bad}");
         }

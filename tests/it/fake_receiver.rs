@@ -102,6 +102,8 @@ struct State {
     released: bool,
     stopped: bool,
     connections: Vec<TcpStream>,
+    /// How many of them are over.
+    ended: usize,
 }
 
 #[derive(Default)]
@@ -216,6 +218,16 @@ impl FakeReceiver {
         }
     }
 
+    /// Waits until so many connections are over, by whichever side.
+    #[allow(dead_code, reason = "tests/faults looks at messages")]
+    pub fn wait_until_ended(&self, count: usize) {
+        let state = self.shared.lock();
+        let waiting = |state: &mut State| state.ended < count;
+        let waited = self.shared.changed.wait_timeout_while(state, PATIENCE, waiting);
+        let (state, time) = waited.expect("no thread of the receiver panics");
+        assert!(!time.timed_out(), "{} of {count} connections have ended", state.ended);
+    }
+
     /// Everything so far, handed out or not, in the order of arrival.
     pub fn messages(&self) -> Vec<Received> {
         self.shared.lock().received.clone()
@@ -263,6 +275,8 @@ fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: &Arc<Sh
                     serve(StreamOwned::new(connection, stream), number, &shared)
                 }
             });
+            shared.lock().ended += 1;
+            shared.changed.notify_all();
         }));
     }
     serving.into_iter().for_each(|thread| drop(thread.join()));

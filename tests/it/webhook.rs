@@ -6,6 +6,7 @@ use renewald::clock::Timestamp;
 use renewald::delivery::Message;
 use renewald::sink::webhook::{Webhook, WebhookConfig};
 use renewald::sink::{Failure, Sink};
+use renewald::tls::CONNECTION_LIFE;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
@@ -15,17 +16,20 @@ const CURRENT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 fn webhook(receiver: &FakeReceiver, secrets: &[&str], timeout: Duration) -> Webhook {
-    let secrets = secrets.iter().map(|secret| SecretString::from((*secret).to_owned())).collect();
-    Webhook::new(WebhookConfig {
+    Webhook::new(config(receiver, secrets, timeout)).unwrap()
+}
+
+fn config(receiver: &FakeReceiver, secrets: &[&str], timeout: Duration) -> WebhookConfig {
+    WebhookConfig {
         url: receiver.url(),
-        secrets,
+        secrets: secrets.iter().map(|secret| SecretString::from((*secret).to_owned())).collect(),
         headers: HeaderMap::new(),
         timeout,
         ca_file: None,
         identity: None,
         proxy: None,
-    })
-    .unwrap()
+        connection_life: CONNECTION_LIFE,
+    }
 }
 
 /// With all the time it may need.
@@ -75,6 +79,19 @@ async fn messages_share_a_connection_whatever_the_answers() {
         assert_eq!(webhook.publish(&message("{}")).await.is_ok(), delivered);
     }
     assert!(receiver.messages().iter().all(|received| received.connection == 0), "{:?}", receiver.messages());
+}
+
+/// A receiver that has moved is found by the next connection.
+#[tokio::test]
+async fn a_connection_that_has_lived_long_enough_is_closed() {
+    let receiver = FakeReceiver::start();
+    let config = config(&receiver, &[CURRENT], Duration::from_secs(30));
+    let webhook = Webhook::new(WebhookConfig { connection_life: Duration::ZERO, ..config }).unwrap();
+    for connection in 0..3 {
+        webhook.publish(&message("{}")).await.unwrap();
+        assert_eq!(receiver.next_message().connection, connection);
+        receiver.wait_until_ended(connection);
+    }
 }
 
 #[tokio::test]

@@ -12,11 +12,12 @@ use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::provider::Error;
 use crate::retry;
+use crate::tls::Client;
 
 pub(super) const MIB: usize = 1 << 20;
 
 pub(super) struct Http {
-    pub client: reqwest::Client,
+    pub client: Client,
     pub budget: Budget,
     /// For one request, its body included.
     pub timeout: Duration,
@@ -34,7 +35,7 @@ impl Http {
     /// Uses up the slot. A body above `limit` bytes ends the reading: it makes a 2xx unreadable, and is as good as none
     /// elsewhere.
     pub async fn send(&self, request: reqwest::Request, limit: usize, _slot: Slot) -> Result<Answer, Error> {
-        let response = self.client.execute(request).await.map_err(unreachable)?;
+        let response = self.client.get().execute(request).await.map_err(unreachable)?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
         if status == reqwest::StatusCode::TOO_MANY_REQUESTS {

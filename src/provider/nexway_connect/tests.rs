@@ -1,9 +1,12 @@
 //! Over real loopback sockets: what is sent, and what each kind of answer becomes.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Request as Received, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
@@ -21,6 +24,8 @@ struct Seen {
     authorization: String,
     secret: String,
     body: Value,
+    /// The same = over the same connection.
+    peer: SocketAddr,
 }
 
 /// Answers every request with what `answer` makes of it and of how many there were before.
@@ -45,7 +50,9 @@ impl Fake {
                 answer(&request, before)
             }
         });
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap()
+        });
         Self { url, seen, server }
     }
 
@@ -69,6 +76,7 @@ impl Fake {
                 connect_timeout: Duration::from_secs(5),
                 ca_file: None,
                 proxy: None,
+                connection_life: tls::CONNECTION_LIFE,
                 concurrency: 4,
             },
         }
@@ -85,12 +93,14 @@ async fn receive(request: Received<Body>) -> Seen {
     let (head, body) = request.into_parts();
     let header = |name| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let body = axum::body::to_bytes(body, MIB).await.unwrap();
+    let ConnectInfo(peer) = *head.extensions.get::<ConnectInfo<SocketAddr>>().unwrap();
     Seen {
         method: head.method.to_string(),
         path: head.uri.to_string(),
         authorization: header("authorization"),
         secret: header("secret"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        peer,
     }
 }
 
@@ -141,6 +151,22 @@ async fn requests_are_what_the_reference_says() {
     assert_eq!((seen[1].authorization.as_str(), seen[1].secret.as_str()), ("Bearer t", "eu-hush"));
     assert_eq!((seen[2].method.as_str(), seen[2].path.as_str()), ("GET", "/connect/order/P-1"));
     assert_eq!((seen[2].authorization.as_str(), seen[2].secret.as_str()), ("Bearer t", "us-hush"));
+}
+
+/// Those of the token service, too.
+#[tokio::test]
+async fn a_connection_serves_its_time_and_no_longer() {
+    for (connection_life, connections) in [(tls::CONNECTION_LIFE, 1), (Duration::ZERO, 4)] {
+        let fake = api(active).await;
+        let mut config = fake.config();
+        config.connection.connection_life = connection_life;
+        let client = NexwayConnect::new(&config, Budget::new(0.0)).unwrap();
+        for _ in 0..3 {
+            status(&client).await.unwrap();
+        }
+        let peers: BTreeSet<_> = fake.seen("/").iter().map(|request| request.peer).collect();
+        assert_eq!((fake.seen("/").len(), peers.len()), (4, connections), "{connection_life:?}");
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Body {
 impl Wire {
     pub fn new(url: &str, connection: &Connection) -> Result<Self, ConfigError> {
         let builder = tls::client_builder(connection.ca_file.as_deref(), Some(""))?.timeout(connection.timeout);
-        let client = builder.build().map_err(|error| ConfigError::Client(error.without_url()))?;
+        let client = builder.build().map_err(|error| tls::Error::Client(error.without_url()))?;
         Ok(Self { client, url: url.to_owned() })
     }
 
