@@ -178,6 +178,7 @@ CREATE TABLE dispatches (
     next_attempt_at       INTEGER NOT NULL,
     last_attempt_at       INTEGER,
     last_error            TEXT,
+    last_answer           TEXT,                                  -- what the receiver said to it, without keys; goes with the body
     -- Time in retries, counted like a renewal's patience.
     failing_seconds       INTEGER NOT NULL DEFAULT 0,
     failed_at             INTEGER,                               -- the last attempt that counted
@@ -196,6 +197,10 @@ CREATE INDEX dispatches_due ON dispatches (sink, next_attempt_at) WHERE state = 
 CREATE INDEX dispatches_order ON dispatches (sink, subscription, message) WHERE state = 'pending' AND ordered = 1;
 CREATE INDEX dispatches_of ON dispatches (subscription);
 CREATE INDEX dispatches_dead ON dispatches (sink, dead_at) WHERE state = 'dead';
+
+CREATE TRIGGER messages_wiped AFTER UPDATE OF body ON messages WHEN new.body IS NULL BEGIN
+    UPDATE dispatches SET last_answer = NULL WHERE message = new.seq AND last_answer IS NOT NULL;
+END;
 
 -- How many dispatches of a sink are in each state: the delivered ones are never deleted, and too many to count for each scrape.
 CREATE TABLE dispatch_counts (

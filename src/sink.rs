@@ -4,6 +4,7 @@
 //! share, `domain` how names are written for DNS. Retries, order and back-off belong to [`crate::relay`].
 
 pub mod amqp;
+mod answer;
 pub mod broker;
 mod domain;
 pub mod exec;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+
+pub use answer::Answer;
 
 use crate::delivery::Message;
 
@@ -74,16 +77,17 @@ impl Sink for Configured {
     }
 }
 
-/// A failed publish. The text is safe to show: no URL query, no key, no raw control characters.
+/// A failed publish. The reason is safe to show: no URL query, no key, no raw control characters. An `answer` is what the receiver
+/// said besides, for the operator alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The sink's trouble: no answer, blocked, authentication, 5xx, 410. The message waits and loses no attempt. Where it is not
     /// `surely` so, the message itself may bring it about: then it fails again while others pass.
     #[error("{reason}")]
-    Sink { reason: String, retry_after: Option<Duration>, surely: bool },
+    Sink { reason: String, answer: Option<Answer>, retry_after: Option<Duration>, surely: bool },
     /// The receiver's answer to this message: it counts against `max_attempts`.
     #[error("{reason}")]
-    Message { reason: String, retry_after: Option<Duration> },
+    Message { reason: String, answer: Option<Answer>, retry_after: Option<Duration> },
     /// The receiver's answer to this message, and final: dead at once.
     #[error("{reason}")]
     Final { reason: String },
@@ -95,17 +99,25 @@ pub enum Failure {
 impl Failure {
     /// The sink's trouble as far as it is known, with nothing said of when to try again.
     fn of_sink(reason: String) -> Self {
-        Self::Sink { reason, retry_after: None, surely: false }
+        Self::Sink { reason, answer: None, retry_after: None, surely: false }
     }
 
     /// The sink's trouble whatever is sent: nothing was, because there is no connection or we are not let in.
     fn surely_of_sink(reason: String) -> Self {
-        Self::Sink { reason, retry_after: None, surely: true }
+        Self::Sink { reason, answer: None, retry_after: None, surely: true }
     }
 
     /// The receiver's answer to this message, likewise.
     fn of_message(reason: String) -> Self {
-        Self::Message { reason, retry_after: None }
+        Self::Message { reason, answer: None, retry_after: None }
+    }
+
+    /// With what the receiver said besides.
+    fn with_answer(mut self, said: Option<Answer>) -> Self {
+        if let Self::Sink { answer, .. } | Self::Message { answer, .. } = &mut self {
+            *answer = said;
+        }
+        self
     }
 
     /// Could not be sent as things are.

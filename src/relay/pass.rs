@@ -20,8 +20,8 @@ use crate::metrics::RelayMeter;
 use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::retry;
 use crate::signals::Shutdown;
-use crate::sink::{Failure, Sink};
-use crate::store::{self, Attempt, MOST_BODY_BYTES, Mark, Store};
+use crate::sink::{Answer, Failure, Sink};
+use crate::store::{self, Attempt, MOST_BODY_BYTES, Mark, Store, Why};
 use crate::text::visible;
 use crate::wait::{at, ready, rung};
 
@@ -231,24 +231,24 @@ impl<'a, S: Sink> Pass<'a, S> {
                 self.sink_works(now).await?;
             }
             Err(Failure::Final { reason }) => {
-                self.dead(attempt, reason, now);
+                self.dead(attempt, reason.into(), now);
                 self.sink_works(now).await?;
             }
-            Err(Failure::Unsent { reason, is_final: true }) => self.dead(attempt, reason, now),
-            Err(Failure::Unsent { reason, is_final: false }) => self.failed(attempt, reason, None, now),
-            Err(Failure::Message { reason, retry_after }) => {
-                self.failed(attempt, reason, retry_after, now);
+            Err(Failure::Unsent { reason, is_final: true }) => self.dead(attempt, reason.into(), now),
+            Err(Failure::Unsent { reason, is_final: false }) => self.failed(attempt, reason.into(), None, now),
+            Err(Failure::Message { reason, answer, retry_after }) => {
+                self.failed(attempt, why(reason, answer), retry_after, now);
                 self.sink_works(now).await?;
             }
-            Err(Failure::Sink { reason, retry_after, surely: false })
+            Err(Failure::Sink { reason, answer, retry_after, surely: false })
                 if self.condition.is_about_the_message(&attempt) =>
             {
-                self.failed(attempt, reason, retry_after, now);
+                self.failed(attempt, why(reason, answer), retry_after, now);
             }
             // The message loses no attempt.
-            Err(Failure::Sink { reason, retry_after, .. }) => {
+            Err(Failure::Sink { reason, answer, retry_after, .. }) => {
                 let until = self.condition.fails(&reason, retry_after, now);
-                self.settled.push(Mark::given_back(&attempt, reason, until));
+                self.settled.push(Mark::given_back(&attempt, why(reason, answer), until));
                 self.parts.store.record_sink_state(self.condition.state().clone()).await?;
             }
         }
@@ -263,22 +263,22 @@ impl<'a, S: Sink> Pass<'a, S> {
         Ok(())
     }
 
-    fn failed(&mut self, attempt: Attempt, reason: String, retry_after: Option<Duration>, now: Timestamp) {
+    fn failed(&mut self, attempt: Attempt, why: Why, retry_after: Option<Duration>, now: Timestamp) {
         let (route, gap) = (self.parts.route, attempt.failed_at.map(|before| now.since(before).min(LONGEST_GAP)));
         let failing_seconds = attempt.failing_seconds + gap.unwrap_or_default().as_secs() as i64;
         if attempt.number >= route.max_attempts && failing_seconds >= retry::DISPATCH_GIVE_UP.as_secs() as i64 {
-            return self.dead(attempt, reason, now);
+            return self.dead(attempt, why, now);
         }
         let delay = retry::with_retry_after(retry::dispatch(attempt.number, route.max_attempts), retry_after);
-        line!(warn, route, attempt, %reason, "not delivered; tried again at {}", now + delay);
-        self.settled.push(Mark::failed(attempt.dispatch, reason, failing_seconds, now, now + delay));
+        line!(warn, route, attempt, reason = %why.reason, "not delivered; tried again at {}", now + delay);
+        self.settled.push(Mark::failed(attempt.dispatch, why, failing_seconds, now, now + delay));
     }
 
-    fn dead(&mut self, attempt: Attempt, reason: String, now: Timestamp) {
+    fn dead(&mut self, attempt: Attempt, why: Why, now: Timestamp) {
         self.report.dead += 1;
-        line!(warn, self.parts.route, attempt, %reason,
+        line!(warn, self.parts.route, attempt, reason = %why.reason,
             "given up: nobody receives this message unless `renewald queue retry` sends it again");
-        self.settled.push(Mark::dead(attempt.dispatch, reason, now));
+        self.settled.push(Mark::dead(attempt.dispatch, why, now));
     }
 
     /// What was taken and not published loses no attempt, and has met no trouble.
@@ -359,6 +359,10 @@ impl<'a, S: Sink> Pass<'a, S> {
             }
         }
     }
+}
+
+fn why(reason: String, answer: Option<Answer>) -> Why {
+    Why { reason, answer: answer.map(Answer::into_text) }
 }
 
 fn body_bytes(attempt: &Attempt) -> usize {

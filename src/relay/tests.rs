@@ -19,7 +19,7 @@ struct Down(AtomicUsize);
 impl Sink for Down {
     async fn publish(&self, _: &Message) -> Result<(), Failure> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Err(Failure::Sink { reason: "answered 503".to_owned(), retry_after: None, surely: false })
+        Err(Failure::Sink { reason: "answered 503".to_owned(), answer: None, retry_after: None, surely: false })
     }
 
     async fn check(&self) -> Result<(), String> {
@@ -41,7 +41,7 @@ impl Sink for Limited {
         }
         self.failed.fetch_add(1, Ordering::Relaxed);
         let retry_after = self.surely.then_some(Duration::from_secs(10));
-        Err(Failure::Sink { reason: "not now".to_owned(), retry_after, surely: self.surely })
+        Err(Failure::Sink { reason: "not now".to_owned(), answer: None, retry_after, surely: self.surely })
     }
 
     async fn check(&self) -> Result<(), String> {
@@ -218,7 +218,7 @@ async fn a_final_answer_shows_that_the_receiver_works_and_what_was_not_sent_show
     let store = Store::open(&dir.path().join("renewald.db"), Access::Command).unwrap();
     queue(&store).await;
     let reason = || "so it is".to_owned();
-    let fails = || Failure::Sink { reason: reason(), retry_after: None, surely: true };
+    let fails = || Failure::Sink { reason: reason(), answer: None, retry_after: None, surely: true };
     let unsent = |is_final| Failure::Unsent { reason: reason(), is_final };
     let says = vec![fails(), unsent(true), unsent(false), fails(), Failure::Final { reason: reason() }, unsent(false)];
     let route = Route { name: "shop".to_owned(), concurrency: 1, timeout: Duration::from_secs(15), max_attempts: 36 };

@@ -169,7 +169,7 @@ fn classify(status: ExitStatus) -> Result<(), Failure> {
         Some(0) => Ok(()),
         Some(code @ (BAD_DATA | GIVE_UP)) => Err(Failure::Final { reason: format!("exit status {code}") }),
         Some(TRY_LATER) => Err(Failure::of_sink(format!("exit status {TRY_LATER}: the command asks to try later"))),
-        Some(code) => Err(Failure::Message { reason: format!("exit status {code}"), retry_after: None }),
+        Some(code) => Err(Failure::of_message(format!("exit status {code}"))),
         None => {
             let signal = status.signal().unwrap_or_default();
             let asked = ASKED_TO_END.iter().any(|one| *one as i32 == signal);
@@ -201,6 +201,6 @@ mod tests {
             );
         }
         let killed = classify(ExitStatus::from_raw(9)).unwrap_err();
-        assert_eq!(killed, Failure::Message { reason: "ended by signal 9".to_owned(), retry_after: None });
+        assert_eq!(killed, Failure::of_message("ended by signal 9".to_owned()));
     }
 }

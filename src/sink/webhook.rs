@@ -17,7 +17,7 @@ use reqwest::{ClientBuilder, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use super::{Failure, Sink};
+use super::{Answer, Failure, Sink, answer};
 use crate::clock::Timestamp;
 use crate::delivery::{Message, without_control_characters};
 use crate::retry;
@@ -58,6 +58,8 @@ pub struct Webhook {
     url: Url,
     keys: Vec<SigningKey>,
     timeout: Duration,
+    /// What an answer may quote of a request, and nobody may read.
+    hidden: Vec<SecretString>,
 }
 
 impl Webhook {
@@ -68,11 +70,14 @@ impl Webhook {
             return Err(Error::Url);
         }
         let tls = tls::client_config(config.ca_file.as_deref(), config.identity.as_ref())?;
+        let mut hidden = headers::spoken(&config.headers);
+        // A path may be as secret as a query; that of nobody is none.
+        hidden.extend([url.path().trim_end_matches('/'), url.query().unwrap_or_default()].map(SecretString::from));
         let (headers, timeout) = (config.headers, config.timeout);
         let shape = move |builder: ClientBuilder| builder.default_headers(headers.clone()).timeout(timeout);
         let client = Client::new(tls, config.proxy.as_deref(), config.connection_life, shape)?;
         let keys = config.secrets.iter().map(SigningKey::decode).collect::<Result<_, _>>()?;
-        Ok(Self { client, url, keys, timeout: config.timeout })
+        Ok(Self { client, url, keys, timeout, hidden })
     }
 
     /// What went wrong below HTTP, without the URL, which may hold a token.
@@ -86,6 +91,18 @@ impl Webhook {
         }
         let what = if error.is_connect() { "could not connect" } else { "connection broke" };
         without_control_characters(&format!("{what}: {innermost}"))
+    }
+
+    async fn outcome(&self, mut response: Response, message: &Message, now: Timestamp) -> Result<(), Failure> {
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|header| header.to_str().ok())
+            .and_then(|header| retry::parse_retry_after(header, now));
+        let beginning = read_rest(&mut response).await;
+        let hidden = self.hidden.iter().map(ExposeSecret::expose_secret);
+        classify(status, retry_after).map_err(|failure| failure.with_answer(Answer::quote(&beginning, message, hidden)))
     }
 }
 
@@ -103,7 +120,7 @@ impl Sink for Webhook {
             request = request.header("webhook-signature", signatures(&self.keys, &id, now, &message.body));
         }
         match request.body(message.body.clone()).send().await {
-            Ok(response) => outcome(response, now).await,
+            Ok(response) => self.outcome(response, message, now).await,
             Err(error) if error.is_connect() => Err(Failure::surely_of_sink(self.unreachable(&error.without_url()))),
             Err(error) => Err(Failure::of_sink(self.unreachable(&error.without_url()))),
         }
@@ -116,22 +133,17 @@ impl Sink for Webhook {
     }
 }
 
-async fn outcome(mut response: Response, now: Timestamp) -> Result<(), Failure> {
-    let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|header| header.to_str().ok())
-        .and_then(|header| retry::parse_retry_after(header, now));
-    read_rest(&mut response).await;
-    classify(status, retry_after)
-}
-
-/// Reads what is left of a short answer: HTTP/1.1 gives the connection back only then. The status has said all.
-async fn read_rest(response: &mut Response) {
+/// Reads what is left of a short answer: HTTP/1.1 gives the connection back only then. Returns how a refusal begins; otherwise the
+/// status has said all.
+async fn read_rest(response: &mut Response) -> Vec<u8> {
+    let is_refusal = response.status().is_client_error();
+    let mut beginning = Vec::new();
     let rest = async {
         let mut read = 0;
         while let Ok(Some(chunk)) = response.chunk().await {
+            if is_refusal && beginning.len() < answer::READ_BYTES {
+                beginning.extend_from_slice(&chunk);
+            }
             read += chunk.len();
             if read > ANSWER_BYTES {
                 break;
@@ -141,6 +153,7 @@ async fn read_rest(response: &mut Response) {
     if tokio::time::timeout(ANSWER_TIME, rest).await.is_err() {
         tracing::debug!("the rest of an answer did not come, its connection is dropped");
     }
+    beginning
 }
 
 /// Whose fault a status is (design section 4).
@@ -154,11 +167,11 @@ fn classify(status: StatusCode, retry_after: Option<Duration>) -> Result<(), Fai
     match status.as_u16() {
         300..=399 => {
             let reason = format!("{reason}; redirects are not followed, set the new url");
-            Err(Failure::Sink { reason, retry_after, surely })
+            Err(Failure::Sink { reason, answer: None, retry_after, surely })
         }
-        401 | 403 | 407 | 408 | 410 | 425 | 429 => Err(Failure::Sink { reason, retry_after, surely }),
-        400..=499 => Err(Failure::Message { reason, retry_after }),
-        _ => Err(Failure::Sink { reason, retry_after, surely }),
+        401 | 403 | 407 | 408 | 410 | 425 | 429 => Err(Failure::Sink { reason, answer: None, retry_after, surely }),
+        400..=499 => Err(Failure::Message { reason, answer: None, retry_after }),
+        _ => Err(Failure::Sink { reason, answer: None, retry_after, surely }),
     }
 }
 

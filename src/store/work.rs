@@ -21,7 +21,7 @@ pub use due::DuePage;
 pub use due_times::Moved;
 pub use healing::Reached;
 pub use lease::Leased;
-pub use mark::Mark;
+pub use mark::{Mark, Why};
 pub use messages::NewMessage;
 pub use polls::{PollRecord, Recorded};
 pub use providers::{BreakerState, ProviderTrouble, SlowedState};

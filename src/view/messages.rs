@@ -68,6 +68,8 @@ pub struct Dispatch {
     pub next_attempt_at: Option<Timestamp>,
     pub last_attempt_at: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// What the receiver said besides, its beginning and without licence keys; gone with the payload.
+    pub last_answer: Option<String>,
     pub leased_until: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
     pub dead_at: Option<Timestamp>,
@@ -98,6 +100,7 @@ impl From<DispatchRow> for Dispatch {
             next_attempt_at: row.next_attempt_at,
             last_attempt_at: row.last_attempt_at,
             last_error: row.last_error,
+            last_answer: row.last_answer,
             leased_until: row.leased_until,
             delivered_at: row.delivered_at,
             dead_at: row.dead_at,

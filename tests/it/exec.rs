@@ -224,7 +224,7 @@ async fn a_child_that_takes_too_long_is_killed_with_its_children() {
     let place = Place::new();
     let failure = place.sink(FAMILY, Duration::from_secs(2)).publish(&message(b"{}".to_vec())).await.unwrap_err();
     let reason = "not finished within 2s: killed".to_owned();
-    assert_eq!(failure, Failure::Sink { reason, retry_after: None, surely: false });
+    assert_eq!(failure, Failure::Sink { reason, answer: None, retry_after: None, surely: false });
     for file in ["grandchild", "child"] {
         let process = place.process(file);
         eventually("it is gone", || (!is_alive(process)).then_some(()));

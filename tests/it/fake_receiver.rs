@@ -75,6 +75,9 @@ sys.exit(0 if expected in signatures.split(" ") else 1)
 #[derive(Clone, Debug)]
 pub enum Answer {
     Status(u16),
+    /// A status with this body.
+    #[allow(dead_code, reason = "tests/faults reads no answers")]
+    Says(u16, Vec<u8>),
     /// A status with this `Retry-After`.
     RetryAfter(u16, String),
     /// A redirect to this place.
@@ -293,6 +296,7 @@ fn serve(stream: impl Read + Write, connection: usize, shared: &Shared) -> io::R
         }
         match record(shared, received) {
             Answer::Status(status) => write_answer(writer, status, "")?,
+            Answer::Says(status, body) => write_body(writer, status, "", &body)?,
             Answer::RetryAfter(status, after) => write_answer(writer, status, &format!("retry-after: {after}\r\n"))?,
             Answer::Redirect(status, to) => write_answer(writer, status, &format!("location: {to}\r\n"))?,
             Answer::Never => return io::copy(&mut reader, &mut io::sink()).map(drop),
@@ -359,9 +363,12 @@ fn read_request(reader: &mut impl BufRead, connection: usize) -> io::Result<Opti
 
 /// The body is there to show up where it must not: in a log or an error.
 fn write_answer(writer: &mut impl Write, status: u16, headers: &str) -> io::Result<()> {
-    const BODY: &str = "WORDS OF THE RECEIVER";
-    let body = if matches!(status, 204 | 304) { "" } else { BODY };
+    let body = if matches!(status, 204 | 304) { "" } else { "WORDS OF THE RECEIVER" };
+    write_body(writer, status, headers, body.as_bytes())
+}
+
+fn write_body(writer: &mut impl Write, status: u16, headers: &str, body: &[u8]) -> io::Result<()> {
     let length = body.len();
-    let answer = format!("HTTP/1.1 {status} PHRASE OF THE RECEIVER\r\n{headers}content-length: {length}\r\n\r\n{body}");
-    writer.write_all(answer.as_bytes())
+    let head = format!("HTTP/1.1 {status} PHRASE OF THE RECEIVER\r\n{headers}content-length: {length}\r\n\r\n");
+    writer.write_all(&[head.as_bytes(), body].concat())
 }

@@ -34,6 +34,7 @@ mod order_data;
 mod queue;
 mod queued;
 mod redis;
+mod refusals;
 mod reload;
 mod removal;
 mod renewals;

@@ -11,7 +11,7 @@ use crate::http::Endpoint;
 use crate::queue::ids;
 
 /// The files that hold these bytes: the database, its log, and a backup made now.
-fn holding(site: &Installation, needle: &str) -> Vec<String> {
+pub fn holding(site: &Installation, needle: &str) -> Vec<String> {
     let backup = site.path("backup.db");
     fs::remove_file(&backup).ok();
     let db = Connection::open(site.database()).unwrap();

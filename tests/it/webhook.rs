@@ -5,7 +5,7 @@ use std::time::Duration;
 use renewald::clock::Timestamp;
 use renewald::delivery::Message;
 use renewald::sink::webhook::{Webhook, WebhookConfig};
-use renewald::sink::{Failure, Sink};
+use renewald::sink::{Answer as Answered, Failure, Sink};
 use renewald::tls::CONNECTION_LIFE;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
@@ -102,18 +102,26 @@ async fn answers_tell_whose_fault_it_was_in_our_words() {
     receiver.answer_to("strange", Answer::Status(422));
     receiver.answer_to("down", Answer::Status(503));
     let webhook = patient(&receiver, &[CURRENT]);
-    let sink = |reason: &str, retry_after: Option<_>| {
-        let surely = retry_after.is_some();
-        Failure::Sink { reason: reason.to_owned(), retry_after, surely }
-    };
     let seventeen = Some(Duration::from_secs(17));
-    for (body, failure) in [
-        ("slow", sink("answered 429 Too Many Requests", seventeen)),
-        ("down", sink("answered 503 Service Unavailable", None)),
-        ("moved", sink("answered 308 Permanent Redirect; redirects are not followed, set the new url", None)),
-        ("strange", Failure::Message { reason: "answered 422 Unprocessable Entity".to_owned(), retry_after: None }),
+    let words = Some("WORDS OF THE RECEIVER");
+    for (body, expected) in [
+        ("slow", ("sink", "answered 429 Too Many Requests", words, seventeen)),
+        ("down", ("sink", "answered 503 Service Unavailable", None, None)),
+        ("moved", ("sink", "answered 308 Permanent Redirect; redirects are not followed, set the new url", None, None)),
+        ("strange", ("message", "answered 422 Unprocessable Entity", words, None)),
     ] {
-        assert_eq!(webhook.publish(&message(body)).await, Err(failure));
+        let failure = webhook.publish(&message(&format!("\"{body}\""))).await.unwrap_err();
+        let reason = failure.to_string();
+        let (whose, answer, retry_after) = match failure {
+            Failure::Sink { answer, retry_after, surely, .. } => {
+                assert_eq!(surely, retry_after.is_some(), "{body}");
+                ("sink", answer, retry_after)
+            }
+            Failure::Message { answer, retry_after, .. } => ("message", answer, retry_after),
+            other => panic!("{other:?}"),
+        };
+        let answer = answer.map(Answered::into_text);
+        assert_eq!((whose, reason.as_str(), answer.as_deref(), retry_after), expected);
     }
     assert_eq!(receiver.messages().len(), 4, "the redirect was not followed");
 }

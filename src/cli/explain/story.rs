@@ -187,6 +187,9 @@ impl Story<'_> {
             (state, ..) => state.to_owned(),
         };
         self.fact(&format!("  to {}", dispatch.sink), &what);
+        if let Some(answer) = &dispatch.last_answer {
+            self.fact("", &format!("its answer: {answer}"));
+        }
         if let Some(at) = dispatch.replayed_at {
             let first =
                 dispatch.first_delivered_at.map_or(String::new(), |at| format!("; first delivered {}", self.when(at)));

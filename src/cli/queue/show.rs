@@ -115,6 +115,9 @@ fn describe(message: &Message, dispatches: &[Dispatch], is_revealed: bool, now: 
     }
     text.push('\n');
     text.push_str(&table.to_text());
+    for (sink, answer) in dispatches.iter().filter_map(|row| Some((&row.sink, row.last_answer.as_ref()?))) {
+        text.push_str(&format!("\n{} {}\n", bold(&visible(&format!("answer of {sink}"))), visible(answer)));
+    }
     text
 }
 

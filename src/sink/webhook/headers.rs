@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::reader::Section;
 use crate::settings::secret::{Secret, SecretError};
@@ -70,6 +70,22 @@ impl Headers {
         }
         Ok(values)
     }
+}
+
+/// What of these headers must not be shown where a receiver quotes it: the values, and what stands in them.
+pub fn spoken(values: &HeaderMap) -> Vec<SecretString> {
+    let mut spoken = Vec::new();
+    for value in values.values() {
+        let text = Zeroizing::new(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let (scheme, rest) = text.split_once(' ').unwrap_or_default();
+        if scheme == "Basic" {
+            let decoded = BASE64_STANDARD.decode(rest).map(Zeroizing::new).unwrap_or_default();
+            let account = Zeroizing::new(String::from_utf8_lossy(&decoded).into_owned());
+            spoken.extend(account.split_once(':').map(|(_, password)| SecretString::from(password)));
+        }
+        spoken.extend([text.as_str(), rest].map(SecretString::from));
+    }
+    spoken
 }
 
 /// The table of headers: `X-Api-Key_file = "name of a secret's file"`.
@@ -145,5 +161,7 @@ mod tests {
         assert_eq!((values.len(), &values["x-api-key"]), (2, &HeaderValue::from_static("hush")));
         let shown = format!("{headers:?} {values:?}");
         assert!(!shown.contains("hush") && !shown.contains("Basic"), "{shown}");
+        let spoken = spoken(&values);
+        assert_eq!(spoken.iter().filter(|secret| secret.expose_secret() == "hush").count(), 2, "the password, too");
     }
 }

@@ -26,6 +26,8 @@ pub struct DispatchRow {
     pub next_attempt_at: Option<Timestamp>,
     pub last_attempt_at: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// What the receiver said to it.
+    pub last_answer: Option<String>,
     pub leased_until: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
     pub dead_at: Option<Timestamp>,

@@ -164,6 +164,7 @@ rows! {
         next_attempt_at = "CASE WHEN d.state = 'pending' THEN d.next_attempt_at END",
         last_attempt_at = "d.last_attempt_at",
         last_error = "d.last_error",
+        last_answer = "d.last_answer",
         leased_until = "d.leased_until",
         delivered_at = "d.delivered_at",
         dead_at = "d.dead_at",

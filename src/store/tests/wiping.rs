@@ -7,9 +7,13 @@ async fn a_wiped_message_stays_dead() {
     let fixture = Fixture::new().await;
     let wiped = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0).await.remove(0);
-    fixture.store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0)]).await.unwrap();
+    let why = Why { reason: "400".to_owned(), answer: Some("no such product".to_owned()) };
+    fixture.store.mark(vec![Mark::dead(attempt.dispatch, why, T0)]).await.unwrap();
+    assert_eq!(fixture.dispatch(wiped).await.last_answer.as_deref(), Some("no such product"));
     let purged = fixture.store.wipe_payloads(T0, T0, vec!["shop".to_owned()], T0 + DAY).await.unwrap();
     assert_eq!(purged, Purged { delivered: 0, undelivered: 1 });
+    let row = fixture.dispatch(wiped).await;
+    assert_eq!((row.last_error.as_deref(), row.last_answer), (Some("400"), None), "it may quote the payload");
     let kept = fixture.queue("A", "renewal.ready", &["shop"]).await;
     let attempt = fixture.take(10, T0 + DAY).await.remove(0);
     fixture.store.mark(vec![Mark::dead(attempt.dispatch, "400".to_owned(), T0 + DAY)]).await.unwrap();

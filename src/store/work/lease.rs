@@ -114,7 +114,8 @@ fn available(db: &Connection, vault: &Vault, sink: &str, max: usize, now: Timest
 
 fn acknowledge(db: &Connection, sink: &str, id: Uuid, now: Timestamp) -> Result<()> {
     db.prepare_cached(
-        "UPDATE dispatches SET state = 'delivered', delivered_at = :now, leased_until = NULL, last_error = NULL
+        "UPDATE dispatches SET state = 'delivered', delivered_at = :now, leased_until = NULL, last_error = NULL,
+                               last_answer = NULL
          WHERE state = 'pending' AND sink = :sink AND message = (SELECT seq FROM messages WHERE id = :id)",
     )?
     .execute(named_params! { ":id": id.to_string(), ":sink": sink, ":now": now })?;

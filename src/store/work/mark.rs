@@ -13,13 +13,27 @@ pub struct Mark {
     outcome: Outcome,
 }
 
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    pub reason: String,
+    /// What the receiver said, for the operator alone: it goes with the message's body.
+    pub answer: Option<String>,
+}
+
+impl From<String> for Why {
+    fn from(reason: String) -> Self {
+        Self { reason, answer: None }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Delivered { at: Timestamp },
-    Failed { reason: String, failing_seconds: i64, at: Timestamp, next: Timestamp },
-    GivenBack { attempts: u32, reason: String, next: Timestamp },
+    Failed { why: Why, failing_seconds: i64, at: Timestamp, next: Timestamp },
+    GivenBack { attempts: u32, why: Why, next: Timestamp },
     NotMade { attempts: u32, previous_at: Option<Timestamp>, next: Timestamp },
-    Dead { reason: String, at: Timestamp },
+    Dead { why: Why, at: Timestamp },
 }
 
 impl Mark {
@@ -29,14 +43,14 @@ impl Mark {
     }
 
     /// The attempt failed because of the message: it counts, and the next one is at `next`. `failing_seconds` so far.
-    pub fn failed(dispatch: i64, reason: String, failing_seconds: i64, at: Timestamp, next: Timestamp) -> Self {
-        Self { dispatch, outcome: Outcome::Failed { reason, failing_seconds, at, next } }
+    pub fn failed(dispatch: i64, why: impl Into<Why>, failing_seconds: i64, at: Timestamp, next: Timestamp) -> Self {
+        Self { dispatch, outcome: Outcome::Failed { why: why.into(), failing_seconds, at, next } }
     }
 
     /// The attempt failed because of the sink: it does not count. The next one is at `next`.
-    pub fn given_back(attempt: &Attempt, reason: String, next: Timestamp) -> Self {
-        let attempts = attempt.number.saturating_sub(1);
-        Self { dispatch: attempt.dispatch, outcome: Outcome::GivenBack { attempts, reason, next } }
+    pub fn given_back(attempt: &Attempt, why: impl Into<Why>, next: Timestamp) -> Self {
+        let (attempts, why) = (attempt.number.saturating_sub(1), why.into());
+        Self { dispatch: attempt.dispatch, outcome: Outcome::GivenBack { attempts, why, next } }
     }
 
     /// The attempt was not made, and leaves no trace. The next one is at `next`.
@@ -46,8 +60,8 @@ impl Mark {
     }
 
     /// Given up: a person must look.
-    pub fn dead(dispatch: i64, reason: String, at: Timestamp) -> Self {
-        Self { dispatch, outcome: Outcome::Dead { reason, at } }
+    pub fn dead(dispatch: i64, why: impl Into<Why>, at: Timestamp) -> Self {
+        Self { dispatch, outcome: Outcome::Dead { why: why.into(), at } }
     }
 
     fn write(&self, db: &Connection) -> rusqlite::Result<()> {
@@ -55,25 +69,30 @@ impl Mark {
         match &self.outcome {
             Outcome::Delivered { at } => db
                 .prepare_cached(
-                    "UPDATE dispatches SET state = 'delivered', delivered_at = :at, leased_until = NULL, last_error = NULL
+                    "UPDATE dispatches SET state = 'delivered', delivered_at = :at, leased_until = NULL, last_error = NULL,
+                                           last_answer = NULL
                      WHERE id = :id AND state = 'pending'",
                 )?
                 .execute(named_params! { ":id": id, ":at": at }),
-            Outcome::Failed { reason, failing_seconds, at, next } => db
+            Outcome::Failed { why, failing_seconds, at, next } => db
                 .prepare_cached(
-                    "UPDATE dispatches SET next_attempt_at = :next, last_error = :reason, failing_seconds = :failing_seconds,
-                                           failed_at = :at
+                    "UPDATE dispatches SET next_attempt_at = :next, last_error = :reason, last_answer = :answer,
+                                           failing_seconds = :failing_seconds, failed_at = :at
                      WHERE id = :id AND state = 'pending'",
                 )?
                 .execute(named_params! {
-                    ":id": id, ":next": next, ":reason": reason, ":failing_seconds": failing_seconds, ":at": at,
+                    ":id": id, ":next": next, ":reason": why.reason, ":answer": why.answer,
+                    ":failing_seconds": failing_seconds, ":at": at,
                 }),
-            Outcome::GivenBack { attempts, reason, next } => db
+            Outcome::GivenBack { attempts, why, next } => db
                 .prepare_cached(
-                    "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next, last_error = :reason
+                    "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next, last_error = :reason,
+                                           last_answer = :answer
                      WHERE id = :id AND state = 'pending'",
                 )?
-                .execute(named_params! { ":id": id, ":attempts": attempts, ":next": next, ":reason": reason }),
+                .execute(named_params! {
+                    ":id": id, ":attempts": attempts, ":next": next, ":reason": why.reason, ":answer": why.answer,
+                }),
             Outcome::NotMade { attempts, previous_at, next } => db
                 .prepare_cached(
                     "UPDATE dispatches SET attempts = :attempts, next_attempt_at = :next, last_attempt_at = :previous_at
@@ -82,12 +101,13 @@ impl Mark {
                 .execute(named_params! {
                     ":id": id, ":attempts": attempts, ":next": next, ":previous_at": previous_at,
                 }),
-            Outcome::Dead { reason, at } => db
+            Outcome::Dead { why, at } => db
                 .prepare_cached(
-                    "UPDATE dispatches SET state = 'dead', dead_at = :at, last_error = :reason, leased_until = NULL
+                    "UPDATE dispatches SET state = 'dead', dead_at = :at, last_error = :reason, last_answer = :answer,
+                                           leased_until = NULL
                      WHERE id = :id AND state = 'pending'",
                 )?
-                .execute(named_params! { ":id": id, ":at": at, ":reason": reason }),
+                .execute(named_params! { ":id": id, ":at": at, ":reason": why.reason, ":answer": why.answer }),
         }
         .map(drop)
     }

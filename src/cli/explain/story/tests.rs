@@ -107,6 +107,7 @@ fn dispatch(sink: &str, state: &str) -> DispatchRow {
         next_attempt_at: (state == "pending").then(|| at(300)),
         last_attempt_at: Some(at(-60)),
         last_error: (state != "delivered").then(|| "answered 422 \x1b[31m".into()),
+        last_answer: None,
         leased_until: None,
         delivered_at: (state == "delivered").then(|| at(-2 * DAY + 65)),
         dead_at: (state == "dead").then(|| at(-HOUR)),
