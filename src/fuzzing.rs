@@ -50,7 +50,7 @@ pub fn status_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
     for http_status in HTTP_STATUSES {
         let before = subscription(now);
-        let answer = kinds::read_status(http_status, body, &before.partner_order_number);
+        let answer = kinds::read_status(http_status, body, &before.partner_order_number, now);
         judge(answer.as_ref().map(|sighting| &sighting.verdict));
         let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
         let decision = poll::decide(look, &rules, example().convention("nexway"));
@@ -69,7 +69,7 @@ pub fn order_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
     let (number, claim) = ("PARTNER689-1", Claim { subscription_id: "5618577", is_anothers: false });
     for http_status in HTTP_STATUSES {
-        let answer = kinds::read_order(http_status, body, number);
+        let answer = kinds::read_order(http_status, body, number, now);
         judge(answer.as_ref().map(|fetched| &fetched.verdict));
         match order::decide(&Patience::default(), answer.as_ref().map(|fetched| fetched.part(claim)), &rules, now) {
             Step::Deliver { delivery, .. } => {

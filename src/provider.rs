@@ -12,6 +12,7 @@ pub mod test_counter;
 pub mod test_lister;
 #[cfg(test)]
 mod tests;
+pub mod times;
 
 use std::fmt;
 use std::sync::Arc;
@@ -131,7 +132,8 @@ pub enum Seen {
 pub struct Listed {
     pub reference: String,
     pub occasion: Occasion,
-    pub completed_at: Timestamp,
+    /// Where it could be read.
+    pub completed_at: Option<Timestamp>,
 }
 
 impl Sighting {

@@ -31,6 +31,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
 use crate::tls::{self, Client};
@@ -183,7 +184,7 @@ fn status_body(number: &str, subscription_id: &str) -> Result<Vec<u8>, Error> {
 /// What an answer says, by its status and, where that leaves a choice, its body.
 fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
     let result = if answer.is_success() {
-        A::read(&answer.body)
+        A::read(&answer.body, answer.at)
     } else if let (400.., Some(verdict)) = (answer.status, wire::refusal(answer.status, &answer.body, A::class)) {
         Ok(A::refused(verdict))
     } else {
@@ -196,20 +197,21 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
 }
 
 /// What an answer about the subscription with this original number says; for [`crate::fuzzing`].
-pub(crate) fn read_status(status: u16, body: &[u8], original: &str) -> Result<Sighting, Error> {
-    let status = interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })?;
+pub(crate) fn read_status(status: u16, body: &[u8], original: &str, at: Timestamp) -> Result<Sighting, Error> {
+    let status = interpret(&http::Answer { status, retry_after: None, at, body: body.to_vec() })?;
     Ok(sighting::sighting(original, status))
 }
 
 /// What an answer with the data of this order says; for [`crate::fuzzing`].
-pub(crate) fn read_order(status: u16, body: &[u8], number: &str) -> Result<Fetched, Error> {
-    let order = interpret(&http::Answer { status, retry_after: None, body: body.to_vec() })?;
+pub(crate) fn read_order(status: u16, body: &[u8], number: &str, at: Timestamp) -> Result<Fetched, Error> {
+    let order = interpret(&http::Answer { status, retry_after: None, at, body: body.to_vec() })?;
     Ok(order::fetched(number, order))
 }
 
 /// How long the token of an answer is good for; for [`crate::fuzzing`].
 pub(crate) fn read_token(status: u16, body: &[u8], client_secret: &SecretString) -> Result<Duration, Error> {
-    let (answer, asked_at) = (http::Answer { status, retry_after: None, body: body.to_vec() }, Instant::now());
+    let (at, asked_at) = (Timestamp::now(), Instant::now());
+    let answer = http::Answer { status, retry_after: None, at, body: body.to_vec() };
     token::interpret(&answer, asked_at, client_secret).map(|token| token.expires_at - asked_at)
 }
 

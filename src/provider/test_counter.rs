@@ -14,7 +14,7 @@ use crate::delivery::{Delivery, LicenceKey, Line, Occasion, Serial, Warning};
 use crate::life::Life;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
-    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict,
+    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict, times,
 };
 
 pub struct TestCounter {
@@ -50,11 +50,11 @@ impl Provider for TestCounter {
         let stamp = subject.memo.map(|memo| format!("stamp={memo}"));
         let answer = self.wire.get(&["counter", subject.subscription_id], stamp).await?;
         let Answer { verdict, body: Some(body) } = answer else { return Ok(Sighting::refused(answer.verdict)) };
-        let Stands { id, count, status, ends, stamp, upgrades } = body.read()?;
+        let (now, Stands { id, count, status, ends, stamp, upgrades }) = (Timestamp::now(), body.read()?);
         let upgrade = |Upgrade { name, done }| Listed {
             reference: name,
             occasion: Occasion::Upgrade,
-            completed_at: Timestamp::from_unix(done),
+            completed_at: times::unix(done, now),
         };
         let seen = if id == subject.subscription_id {
             let besides = upgrades.into_iter().map(upgrade).collect();
@@ -63,7 +63,7 @@ impl Provider for TestCounter {
             Seen::Foreign(format!("the answer is about {id:?}"))
         };
         let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
-        let expires_at = ends.map(Timestamp::from_unix);
+        let expires_at = ends.and_then(|ends| times::unix(ends, now));
         Ok(Sighting { verdict, seen, words: Some(status), life, expires_at, memo: stamp })
     }
 

@@ -14,7 +14,7 @@ use crate::delivery::{Charge, Delivery, Document, Occasion, Period};
 use crate::life::Life;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
-    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict,
+    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict, times,
 };
 
 pub struct TestLister {
@@ -47,11 +47,11 @@ impl Provider for TestLister {
     async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
         let answer = self.wire.get(&["lister", subject.subscription_id], None).await?;
         let Answer { verdict, body: Some(body) } = answer else { return Ok(Sighting::refused(answer.verdict)) };
-        let Stands { status, ends, cycles } = body.read()?;
+        let (now, Stands { status, ends, cycles }) = (Timestamp::now(), body.read()?);
         let listed = |Cycle { id, paid }| Listed {
             reference: id,
             occasion: Occasion::Renewal,
-            completed_at: Timestamp::from_unix(paid),
+            completed_at: times::unix(paid, now),
         };
         let seen = Seen::Listed { first: 0, deliveries: cycles.into_iter().map(listed).collect() };
         let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
@@ -60,7 +60,7 @@ impl Provider for TestLister {
             seen,
             words: Some(status),
             life,
-            expires_at: ends.map(Timestamp::from_unix),
+            expires_at: ends.and_then(|ends| times::unix(ends, now)),
             memo: None,
         })
     }
@@ -69,7 +69,8 @@ impl Provider for TestLister {
         let answer = self.wire.get(&["lister", subject.subscription_id, "charges", reference], None).await?;
         let Some(body) = answer.body else { return Ok(Fetched::refused(answer.verdict)) };
         let (paid, reference): (Paid, _) = (body.read()?, reference.to_owned());
-        Ok(Fetched::new(Verdict::success(), move |claim| part(claim, &reference, &paid)))
+        let now = Timestamp::now();
+        Ok(Fetched::new(Verdict::success(), move |claim| part(claim, &reference, &paid, now)))
     }
 
     async fn check(&self, known: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
@@ -77,12 +78,12 @@ impl Provider for TestLister {
     }
 }
 
-fn part(claim: Claim<'_>, reference: &str, paid: &Paid) -> Part {
+fn part(claim: Claim<'_>, reference: &str, paid: &Paid, now: Timestamp) -> Part {
     if paid.id != claim.subscription_id {
         let message = "the charge is another subscription's".to_owned();
         return Part { verdict: Verdict { class: Class::NotFound, code: 0, message }, delivery: None, dropped: None };
     }
-    let at = |seconds| Some(Timestamp::from_unix(seconds));
+    let at = |seconds| times::unix(seconds, now);
     let documents = paid.invoice.iter().map(|url| Document { label: "invoice".to_owned(), url: url.clone() });
     let delivery = Delivery {
         period: Some(Period { start: at(paid.from), end: at(paid.to) }),

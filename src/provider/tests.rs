@@ -15,8 +15,8 @@ const FIRST: &str = "Sub-ä/1";
 const SECOND: &str = "Sub-ä/2";
 const TRIAL: &str = "100 % \"Try\"";
 const LISTED: &str = "cycle-of-élan";
-/// 2033-05-18T03:33:20Z
-const ENDS: i64 = 2_000_000_000;
+const MONTH: i64 = 2_592_000;
+const ENDS: i64 = 12 * MONTH;
 
 impl Site {
     fn counts(&self, id: &str, count: i64) {
@@ -30,12 +30,13 @@ impl Site {
         self.account.says(&["counter", id, "keys", reference], rows);
     }
 
-    /// Its cycles with the second at which each was paid for.
+    /// Its cycles, each paid for so many seconds after this began.
     fn lists(&self, id: &str, cycles: &[(&str, i64)]) {
-        let listed: Vec<_> = cycles.iter().map(|(id, paid)| json!({"id": id, "paid": paid})).collect();
-        self.account.says(&["lister", id], json!({"status": "live", "ends": ENDS, "cycles": listed}));
+        let at = |seconds| self.after(seconds).as_unix();
+        let listed: Vec<_> = cycles.iter().map(|(id, paid)| json!({"id": id, "paid": at(*paid)})).collect();
+        self.account.says(&["lister", id], json!({"status": "live", "ends": at(ENDS), "cycles": listed}));
         for (cycle, paid) in cycles {
-            let charge = json!({"id": id, "amount": "9.90", "from": paid, "to": paid + 2_592_000,
+            let charge = json!({"id": id, "amount": "9.90", "from": at(*paid), "to": at(paid + MONTH),
                                 "invoice": format!("https://bills.example/{cycle}")});
             self.account.says(&["lister", id, "charges", cycle], charge);
         }
@@ -258,11 +259,11 @@ async fn deliveries_that_are_listed_have_labels_that_stay_and_may_come_late() {
     assert_eq!(data["subscription"]["partner_order_number"], json!("Order 7"), "an attribute");
     let charge = json!({"amount": "9.90", "currency": "EUR", "state": "captured", "attempts": 1, "reference": "c"});
     assert_eq!((&data["charge"], &data["lines"], &data["warnings"]), (&charge, &json!([]), &json!([])));
-    assert_eq!(data["period"], json!({"start": "1970-01-01T00:00:30Z", "end": "1970-01-31T00:00:30Z"}));
+    assert_eq!(data["period"], json!({"start": site.after(30), "end": site.after(30 + MONTH)}));
     assert_eq!(data["documents"], json!([{"label": "invoice", "url": "https://bills.example/c"}]));
 
     site.lists(LISTED, &[("a", 10), ("late", 15), ("b", 20), ("c", 30)]);
-    assert_eq!(data["expires_at"], json!("2033-05-18T03:33:20Z"));
+    assert_eq!(data["expires_at"], json!(site.after(ENDS)));
     let messages = site.turn().await;
     assert_eq!(told(&messages), [json!([LISTED, 3, "late", "renewal", true, []])]);
     assert_eq!(messages[0]["data"]["expires_at"], Value::Null, "of a term that is over");

@@ -122,8 +122,8 @@ impl Reader<'_> {
     fn listed(&self, first: i64, deliveries: &[Listed]) -> Result<News, String> {
         let unknown = self.unknown(deliveries);
         let known: HashSet<_> = self.known.iter().map(|one| one.reference.as_str()).collect();
-        let newest_known =
-            deliveries.iter().filter(|one| known.contains(one.reference.as_str())).map(Listed::order).max();
+        let is_dated = |one: &&Listed| known.contains(one.reference.as_str()) && one.completed_at.is_some();
+        let newest_known = deliveries.iter().filter(is_dated).map(Listed::order).max();
         let highest = self.known.iter().map(|one| one.generation).max();
         let generation = self.before.generation.or(highest).unwrap_or(first - 1);
         let mut news = News { generation, ..News::default() };
@@ -163,8 +163,9 @@ impl Reader<'_> {
 }
 
 impl Listed {
-    fn order(&self) -> (Timestamp, &str) {
-        (self.completed_at, &self.reference)
+    /// By completion. One of which that is unknown counts as just completed: it is neither taken for had, nor called late.
+    fn order(&self) -> (bool, Option<Timestamp>, &str) {
+        (self.completed_at.is_none(), self.completed_at, &self.reference)
     }
 
     fn known(&self, generation: i64) -> KnownDelivery {

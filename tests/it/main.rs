@@ -45,4 +45,5 @@ mod sinks;
 mod smtp;
 mod status;
 mod structure;
+mod terms;
 mod webhook;

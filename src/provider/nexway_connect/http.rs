@@ -27,6 +27,8 @@ pub(super) struct Http {
 pub(super) struct Answer {
     pub status: u16,
     pub retry_after: Option<Duration>,
+    /// When it came.
+    pub at: Timestamp,
     /// Decompressed.
     pub body: Vec<u8>,
 }
@@ -47,7 +49,7 @@ impl Http {
             Err(error) if status.is_success() => return Err(error),
             Err(_) => Vec::new(),
         };
-        Ok(Answer { status: status.as_u16(), retry_after, body })
+        Ok(Answer { status: status.as_u16(), retry_after, at: Timestamp::now(), body })
     }
 
     /// A further slot for the same call. A call ends some time: when the budget is paused for longer, so does this.

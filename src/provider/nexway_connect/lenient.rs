@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
+use crate::provider::times;
 
 /// A string or a number, whichever was sent.
 #[derive(Debug, Default)]
@@ -76,12 +77,12 @@ impl Scalar<'_> {
         }
     }
 
-    /// An instant in any of the forms of section 9; what has no offset is taken as UTC.
-    pub fn instant(&self) -> Option<Timestamp> {
+    /// An instant in any of the forms of section 9, told at `now`.
+    pub fn instant(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Integer(number) => unix(*number),
-            Self::Float(number) => unix(*number as i64),
-            Self::Text(text) => written(text.trim()),
+            Self::Integer(number) => times::unix(*number, now),
+            Self::Float(number) => times::unix(*number as i64, now),
+            Self::Text(text) => times::written(text, now),
             _ => None,
         }
     }
@@ -91,30 +92,6 @@ impl Scalar<'_> {
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
-}
-
-fn written(text: &str) -> Option<Timestamp> {
-    // Eight digits are a date without dashes.
-    if text.len() > 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return unix(text.parse().ok()?);
-    }
-    let instant = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-        let civil = text.trim_end_matches(" UTC").parse::<jiff::civil::DateTime>().ok()?;
-        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    })?;
-    Some(Timestamp::from_unix(instant.as_second()))
-}
-
-/// Seconds, or milliseconds where seconds would lie beyond the year 5138. Zero and less mean "none"; what is no date in
-/// either unit is not bent into one, since a reported expiry beats the one we were given.
-fn unix(number: i64) -> Option<Timestamp> {
-    const MILLISECONDS_FROM: i64 = 100_000_000_000;
-    const NO_DATE_FROM: i64 = MILLISECONDS_FROM * 1000;
-    match number {
-        ..=0 | NO_DATE_FROM.. => None,
-        MILLISECONDS_FROM.. => Some(Timestamp::from_unix(number / 1000)),
-        _ => Some(Timestamp::from_unix(number)),
-    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
@@ -260,6 +237,8 @@ impl<'de> Deserialize<'de> for SerialData {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::constant(1_600_000_000); // 2020-09-13T12:26:40Z
+
     fn scalar(json: &str) -> Scalar<'_> {
         serde_json::from_str(json).unwrap()
     }
@@ -319,11 +298,11 @@ mod tests {
             "\"1516286421\"",
             "\"1516286421999\"",
         ] {
-            assert_eq!(scalar(json).instant(), at, "{json}");
+            assert_eq!(scalar(json).instant(NOW), at, "{json}");
         }
         let midnight = Some(Timestamp::from_unix(1_516_233_600));
-        assert_eq!(scalar("\"2018-01-18\"").instant(), midnight);
-        assert_eq!(scalar("\"20180118\"").instant(), midnight);
+        assert_eq!(scalar("\"2018-01-18\"").instant(NOW), midnight);
+        assert_eq!(scalar("\"20180118\"").instant(NOW), midnight);
         let odd = [
             "\"\"",
             "\"soon\"",
@@ -336,9 +315,9 @@ mod tests {
             "\"99999999999999999999\"",
         ];
         for json in odd {
-            assert_eq!(scalar(json).instant(), None, "{json}");
+            assert_eq!(scalar(json).instant(NOW), None, "{json}");
         }
-        assert_eq!(scalar("9e300").instant(), None);
+        assert_eq!(scalar("9e300").instant(NOW), None);
     }
 
     #[test]

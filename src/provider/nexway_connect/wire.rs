@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::answers::{LineItem, OrderData, OrderLine, Status, UNREADABLE_GENERATION};
 use super::http::MIB;
 use super::lenient::{Lenient, List, OddCode, Scalar, SerialData};
+use crate::clock::Timestamp;
 use crate::delivery::{DownloadManager, File, LicenceKey, Serial};
 use crate::provider::{Class, Error, Verdict};
 
@@ -28,8 +29,8 @@ pub(super) trait Answer: Sized {
 
     fn class(code: i64) -> Class;
 
-    /// Reads the body of a 2xx answer.
-    fn read(body: &[u8]) -> Result<Self, Error>;
+    /// Reads the body of a 2xx answer that came at `now`.
+    fn read(body: &[u8], now: Timestamp) -> Result<Self, Error>;
 
     /// An answer that holds nothing but why there is none.
     fn refused(verdict: Verdict) -> Self;
@@ -51,7 +52,7 @@ impl Answer for Status {
         }
     }
 
-    fn read(body: &[u8]) -> Result<Self, Error> {
+    fn read(body: &[u8], now: Timestamp) -> Result<Self, Error> {
         let body: StatusBody<'_> = parse(body)?;
         let unreadable_generation = (!body.generation.is_absent()).then_some(UNREADABLE_GENERATION);
         let status = Self {
@@ -59,7 +60,7 @@ impl Answer for Status {
             partner_order_number: body.partner_order_number.text(),
             generation: body.generation.integer().or(unreadable_generation),
             technical_status: body.technical_status.text().map(|status| status.chars().take(LONGEST_STATUS).collect()),
-            expires_at: body.expiration_datetime.instant(),
+            expires_at: body.expiration_datetime.instant(now),
         };
         // Without either nothing can be concluded, least of all that nothing has changed.
         let empty = status.generation.is_none() && status.partner_order_number.is_none();
@@ -94,7 +95,7 @@ impl Answer for OrderData {
         }
     }
 
-    fn read(body: &[u8]) -> Result<Self, Error> {
+    fn read(body: &[u8], _: Timestamp) -> Result<Self, Error> {
         let body: OrderBody<'_> = parse(body)?;
         let has_items = body.order_lines.0.iter().any(|line| !line.line_items.0.is_empty());
         let verdict = match body.verdict(Self::class)? {

@@ -27,6 +27,7 @@ pub struct Site {
     pub account: Account,
     url: String,
     dir: TempDir,
+    began: Timestamp,
     now: Timestamp,
     read: usize,
 }
@@ -39,7 +40,7 @@ impl Site {
 
     /// Another installation with the same accounts.
     pub fn another(&self) -> Self {
-        Self { now: self.now, ..Self::at(self.account.clone(), self.url.clone()) }
+        Self { began: self.began, now: self.now, ..Self::at(self.account.clone(), self.url.clone()) }
     }
 
     fn at(account: Account, url: String) -> Self {
@@ -67,7 +68,13 @@ events = ["*"]
 "#
         );
         fs::write(dir.path().join("renewald.toml"), settings).unwrap();
-        Self { account, url, dir, now: Timestamp::now(), read: 0 }
+        let began = Timestamp::now();
+        Self { account, url, dir, began, now: began, read: 0 }
+    }
+
+    /// So many seconds after this began.
+    pub fn after(&self, seconds: i64) -> Timestamp {
+        Timestamp::from_unix(self.began.as_unix() + seconds)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use crate::renewal::properties::config;
 const NOW: Timestamp = Timestamp::constant(1_800_000_000);
 
 fn listed(reference: &str, completed: i64) -> Listed {
-    let completed_at = Timestamp::from_unix(completed);
+    let completed_at = Some(Timestamp::from_unix(completed));
     Listed { reference: reference.to_owned(), occasion: Occasion::Renewal, completed_at }
 }
 
@@ -59,6 +59,17 @@ fn a_late_one_gets_the_next_free_label_and_numbers_given_never_change() {
     assert_eq!((names(&late.renewals), late.generation), (vec![("late", 3, true)], 3));
     let known = recorded(&[("a", 1), ("b", 2), ("late", 3)]);
     assert!(news(&seen, &before(Some(3), true), &known).unwrap().renewals.is_empty());
+}
+
+#[test]
+fn one_whose_completion_is_unknown_counts_as_just_completed() {
+    let undated = |reference: &str| Listed { completed_at: None, ..listed(reference, 0) };
+    let seen = Seen::Listed { first: 0, deliveries: vec![undated("a"), listed("b", 20), listed("c", 30)] };
+    let tracked = news(&seen, &before(Some(1), false), &[]).unwrap();
+    assert_eq!((labels(&tracked.had), names(&tracked.renewals)), (vec![("b", 0), ("c", 1)], vec![("a", 2, false)]));
+    let known = recorded(&[("a", 0), ("b", 1)]);
+    let next = news(&seen, &before(Some(1), true), &known).unwrap();
+    assert_eq!(names(&next.renewals), [("c", 2, false)], "one without a date makes none late");
 }
 
 #[test]

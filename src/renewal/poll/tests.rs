@@ -269,7 +269,7 @@ fn who_waits_for_order_data_is_polled_all_the_same_where_the_provider_does_not_m
 
 #[test]
 fn the_end_of_the_term_is_told_with_the_renewal_and_not_with_the_upgrade_beside_it() {
-    let upgrade = Listed { reference: "U".to_owned(), occasion: Occasion::Upgrade, completed_at: NOW };
+    let upgrade = Listed { reference: "U".to_owned(), occasion: Occasion::Upgrade, completed_at: Some(NOW) };
     let seen = Seen::Counted { generation: 1, doubt: None, besides: vec![upgrade] };
     let decision = decide_at(&watched(0), Sighting { seen, ..answer(1) }, NOW);
     let told: Vec<_> = decision.renewals.iter().map(|one| (one.occasion, one.expires_at.is_some())).collect();
