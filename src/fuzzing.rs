@@ -278,6 +278,7 @@ fn subscription(now: Timestamp) -> Subscription {
         generation: Some(1),
         expires_at: Some(now),
         expiry_reported: true,
+        tracked_at: now - 400 * DAY,
         ended_at: None,
         lane: Lane::Other,
         due_at: Some(now),

@@ -114,6 +114,7 @@ pub struct Subscription {
     pub generation: Option<i64>,
     pub expires_at: Option<Timestamp>,
     pub expiry_reported: bool,
+    pub tracked_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub lane: Lane,
     pub due_at: Option<Timestamp>,

@@ -237,6 +237,8 @@ impl Poll<'_> {
         if self.look.clock == Clock::Doubted
             || self.after.state != State::Watching
             || !self.renewals.is_empty()
+            // Of a term that was over before anybody wanted it watched nothing is known: the date may be an old one.
+            || end < self.after.tracked_at
             || self.look.now < end + self.rules.window_after
             || self.after.not_renewed_term == Some(end)
         {

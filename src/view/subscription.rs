@@ -102,7 +102,7 @@ impl Item {
             generation: subscription.generation,
             expires_at: subscription.expires_at,
             technical_status: subscription.technical_status,
-            tracked_at: row.tracked_at,
+            tracked_at: subscription.tracked_at,
             last_asked_at: subscription.last_asked_at,
             last_answer_at: subscription.last_answer_at,
             last_outcome: subscription.last_outcome,
@@ -138,7 +138,7 @@ impl Forecasts {
     pub fn expected_wait(&self, row: &SubscriptionRow, now: Timestamp) -> Option<Duration> {
         let subscription = &row.subscription;
         let wait = self.0.get(&row.provider)?.wait(subscription.lane, subscription.pace);
-        let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
+        let since = subscription.last_answer_at.unwrap_or(subscription.tracked_at);
         (subscription.failures == 0 && since >= now - wait.mul_f64(1.1)).then_some(wait)
     }
 }
@@ -149,5 +149,5 @@ pub fn is_overdue(row: &SubscriptionRow, rules: &Rules, now: Timestamp) -> bool 
     let pace = if subscription.pace == Pace::Regular { Pace::Regular } else { Pace::Daily };
     subscription.state == State::Watching
         && row.waiting == 0
-        && subscription.last_answer_at.unwrap_or(row.tracked_at) < now - rules.interval(pace).mul_f64(1.1)
+        && subscription.last_answer_at.unwrap_or(subscription.tracked_at) < now - rules.interval(pace).mul_f64(1.1)
 }

@@ -69,7 +69,7 @@ impl Story<'_> {
             "import" => "by import",
             _ => "by hand",
         };
-        self.fact("tracked", &format!("{} {how}", self.when(row.tracked_at)));
+        self.fact("tracked", &format!("{} {how}", self.when(subscription.tracked_at)));
         match subscription.expires_at {
             Some(at) => {
                 let who = if subscription.expiry_reported { "the provider" } else { "whoever tracked it" };
@@ -222,7 +222,7 @@ impl Story<'_> {
         if let Some(wait) = self.known.expected_wait {
             odd.push(("delayed", format!("by the budget: it is asked about every {}", roughly(wait))));
         } else if is_overdue(row, rules, self.now) {
-            let since = subscription.last_answer_at.unwrap_or(row.tracked_at);
+            let since = subscription.last_answer_at.unwrap_or(subscription.tracked_at);
             let limit = roughly(rules.interval(subscription.pace).mul_f64(1.1));
             odd.push((
                 "overdue",

@@ -238,6 +238,21 @@ fn a_term_that_was_not_renewed_is_told_once() {
 }
 
 #[test]
+fn a_term_that_was_over_before_it_was_tracked_is_not_told_whoever_names_its_end() {
+    let tracked = Subscription { tracked_at: NOW - 20 * DAY, ..watched(0) };
+    let events = |before: &Subscription, expires_at| {
+        let decision = decide_at(before, Sighting { expires_at, ..answer(0) }, NOW);
+        (decision.events.len(), decision.after.not_renewed_term)
+    };
+    let (before, since) = (NOW - 20 * DAY - HOUR, NOW - 20 * DAY);
+    assert_eq!(events(&tracked, Some(before)), (0, None), "the provider");
+    let given = |end| Subscription { expires_at: Some(end), expiry_reported: false, ..tracked.clone() };
+    assert_eq!(events(&given(before), None), (0, None), "a person");
+    assert_eq!(events(&tracked, Some(since)), (1, Some(since)));
+    assert_eq!(events(&given(since), None), (1, Some(since)));
+}
+
+#[test]
 fn only_the_second_due_time_is_spread_and_neighbours_stay_together() {
     let first = |row| {
         let before = Subscription { row, last_asked_at: None, ..watched(0) };

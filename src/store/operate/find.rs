@@ -4,7 +4,6 @@ use rusqlite::{OptionalExtension, named_params};
 
 use super::identity::{IS_IT, Identity};
 use super::metadata::Metadata;
-use crate::clock::Timestamp;
 use crate::convention::Convention;
 use crate::renewal::Subscription;
 use crate::store::{Result, Store, rows};
@@ -14,7 +13,6 @@ use crate::store::{Result, Store, rows};
 pub struct SubscriptionRow {
     pub provider: String,
     pub metadata: Metadata,
-    pub tracked_at: Timestamp,
     pub tracked_by: String,
     /// Waiting renewals.
     pub waiting: u32,

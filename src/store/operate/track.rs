@@ -150,7 +150,7 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     )?;
     let revive = stands == State::Untracked && state != State::Untracked;
     if revive {
-        revive_row(db, row, state, new.generation, now)?;
+        revive_row(db, row, state, new, now)?;
         new.known.iter().try_for_each(|known| insert_known(db, row, known, now))?;
     }
     if revive || update {
@@ -185,9 +185,11 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
 
 /// Tracks an untracked subscription again, in this state. Renewals that were dropped meanwhile are wanted again where the caller says that it has
 /// only an earlier generation; an adopting caller wants none of them, nor of those that came since: the first poll notes what is.
-fn revive_row(db: &Connection, row: i64, state: State, generation: Option<i64>, now: Timestamp) -> Result<()> {
+fn revive_row(db: &Connection, row: i64, state: State, new: &NewSubscription, now: Timestamp) -> Result<()> {
+    let generation = new.generation;
     db.execute(
-        "UPDATE subscriptions SET state = :state, terminal_since = NULL,
+        "UPDATE subscriptions SET state = :state, terminal_since = NULL, not_renewed_term = NULL,
+             tracked_at = :now, tracked_by = :tracked_by,
              due_at = CASE WHEN :state IN ('watching', 'ended') THEN :now END,
              ended_at = CASE WHEN :state = 'ended' THEN :now END,
              pace = CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END,
@@ -195,7 +197,9 @@ fn revive_row(db: &Connection, row: i64, state: State, generation: Option<i64>, 
              generation = CASE WHEN :generation IS NULL THEN NULL
                                ELSE max(coalesce(generation, :generation), :generation) END
          WHERE id = :id AND state = 'untracked'",
-        named_params! { ":id": row, ":now": now, ":generation": generation, ":state": state },
+        named_params! {
+            ":id": row, ":now": now, ":generation": generation, ":state": state, ":tracked_by": new.tracked_by,
+        },
     )?;
     db.execute(
         "UPDATE renewals SET state = 'awaiting_order_data', settled_at = NULL, next_attempt_at = :now

@@ -22,6 +22,7 @@ rows! {
         generation = "generation",
         expires_at = "expires_at",
         expiry_reported = "expiry_reported",
+        tracked_at = "tracked_at",
         ended_at = "ended_at",
         lane = "lane" => Lane::from_rank,
         due_at = "due_at",
@@ -46,7 +47,6 @@ rows! {
         subscription: Subscription,
         provider = "provider",
         metadata = "metadata" => Metadata::stored,
-        tracked_at = "tracked_at",
         tracked_by = "tracked_by",
         waiting = "(SELECT count(*) FROM renewals r WHERE r.subscription = subscriptions.id \
                     AND r.state = 'awaiting_order_data')",

@@ -30,7 +30,6 @@ fn known(subscription: Subscription) -> Known {
     let row = SubscriptionRow {
         provider: "nexway".into(),
         metadata: Metadata::parse(r#"{"customer": "Ms Secret"}"#).unwrap(),
-        tracked_at: at(-400 * DAY),
         tracked_by: "order".into(),
         waiting: 0,
         subscription,

@@ -78,6 +78,7 @@ impl Reply {
 /// The row as the design tells of it; times in Unix seconds.
 #[derive(Clone, Debug)]
 struct Model {
+    tracked: i64,
     ended: Option<i64>,
     generation: Option<i64>,
     expires: Option<i64>,
@@ -101,10 +102,22 @@ struct Expected {
 }
 
 impl Model {
-    fn new(generation: Option<i64>, expires: Option<i64>) -> Self {
+    fn new(generation: Option<i64>, expires: Option<i64>, tracked: i64) -> Self {
         let (told_term, status, terminal_since, ended) = (None, None, None, None);
         let (changes, failures, refusals, pace) = (0, 0, 0, Pace::Regular);
-        Self { ended, generation, expires, told_term, status, changes, terminal_since, pace, failures, refusals }
+        Self {
+            tracked,
+            ended,
+            generation,
+            expires,
+            told_term,
+            status,
+            changes,
+            terminal_since,
+            pace,
+            failures,
+            refusals,
+        }
     }
 
     fn answered(&mut self, reply: &Reply, rules: &Rules, now: i64) -> Expected {
@@ -225,7 +238,8 @@ impl Model {
             }
         }
         let stays_cancelled = status.is_none() && before.is_some_and(|before| before.starts_with("cancel"));
-        let over = self.expires.is_some_and(|end| now >= end + rules.window_after.as_secs() as i64);
+        let over = |end| end >= self.tracked && now >= end + rules.window_after.as_secs() as i64;
+        let over = self.expires.is_some_and(over);
         let may_renew = !cancelled && !stays_cancelled && self.ended.is_none();
         if over && may_renew && expected.renewals.is_empty() && self.told_term != self.expires {
             self.told_term = self.expires;
@@ -250,13 +264,14 @@ impl Model {
     }
 }
 
-fn tracked(generation: Option<i64>, expires: Option<i64>, asked: bool) -> Subscription {
+fn tracked(generation: Option<i64>, expires: Option<i64>, tracked: i64, asked: bool) -> Subscription {
     Subscription {
         row: 4711,
         partner_order_number: ORIGINAL.into(),
         generation,
         expires_at: expires.map(|at| after(NOW, at - NOW.as_unix())),
         expiry_reported: false,
+        tracked_at: after(NOW, tracked - NOW.as_unix()),
         last_asked_at: asked.then_some(NOW),
         last_answer_at: asked.then_some(NOW),
         last_outcome: None,
@@ -309,11 +324,14 @@ proptest! {
         rules in rules(),
         generation in prop::option::weighted(0.9, 0..4_i64),
         expires in prop::option::of(-60..60_i64),
+        tracked_days in 0..60_i64,
         asked in any::<bool>(),
         polls in prop::collection::vec((reply(), gap()), 1..16),
     ) {
         let expires = expires.map(|days| NOW.as_unix() + days * DAY);
-        let (mut row, mut model) = (tracked(generation, expires, asked), Model::new(generation, expires));
+        let since = NOW.as_unix() - tracked_days * DAY;
+        let mut row = tracked(generation, expires, since, asked);
+        let mut model = Model::new(generation, expires, since);
         let mut now = NOW;
         let mut delivered = Vec::new();
         for (reply, gap) in &polls {
