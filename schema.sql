@@ -41,6 +41,7 @@ CREATE TABLE subscriptions (
     terminal_since        INTEGER,                               -- first of the answers in a row that said so
     surprise              TEXT,                                  -- the one that stands; NULL: none
     surprises             INTEGER NOT NULL DEFAULT 0,
+    renewal_due_term      INTEGER,                               -- the expiry that was told as due, or needs no telling
     not_renewed_term      INTEGER,                               -- the expiry that was reported as not renewed
 
     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),

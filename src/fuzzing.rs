@@ -265,7 +265,7 @@ fn example() -> &'static Settings {
 }
 
 fn rules() -> Rules {
-    Rules { every: 4 * HOUR, ..Rules::from_settings(example()) }
+    Rules { every: 4 * HOUR, notify_before: 14 * DAY, ..Rules::from_settings(example()) }
 }
 
 fn subscription(now: Timestamp) -> Subscription {
@@ -296,6 +296,7 @@ fn subscription(now: Timestamp) -> Subscription {
         terminal_since: None,
         surprise: None,
         surprises: 0,
+        renewal_due_term: None,
         not_renewed_term: None,
     }
 }

@@ -31,6 +31,8 @@ pub struct Rules {
     pub window_before: Duration,
     pub window_after: Duration,
     pub ended_after: Duration,
+    /// Zero: no term is told as due.
+    pub notify_before: Duration,
     pub max_generation_jump: i64,
     pub retry_first: Duration,
     pub retry_max: Duration,
@@ -134,5 +136,7 @@ pub struct Subscription {
     pub terminal_since: Option<Timestamp>,
     pub surprise: Option<String>,
     pub surprises: i64,
+    /// The end of the term that was told as due, or needs no telling.
+    pub renewal_due_term: Option<Timestamp>,
     pub not_renewed_term: Option<Timestamp>,
 }

@@ -1,9 +1,18 @@
 //! From settings to the rules of decisions: settings know nothing of decisions, decisions nothing of settings.
 
+use std::time::Duration;
+
 use crate::renewal::Rules;
 use crate::settings::Settings;
 
 impl Rules {
+    /// With what this provider has of its own.
+    pub fn of_provider(settings: &Settings, name: &str) -> Self {
+        let notify_before = settings.providers.get(name).map(|provider| provider.notify_before).unwrap_or_default();
+        Self { notify_before, ..Self::from_settings(settings) }
+    }
+
+    /// What all providers share.
     pub fn from_settings(settings: &Settings) -> Self {
         let Settings { poll, order_data, .. } = settings;
         Self {
@@ -11,6 +20,7 @@ impl Rules {
             window_before: poll.window_before,
             window_after: poll.window_after,
             ended_after: poll.ended_after,
+            notify_before: Duration::ZERO,
             max_generation_jump: poll.max_generation_jump,
             retry_first: order_data.retry_first,
             retry_max: order_data.retry_max,

@@ -31,10 +31,11 @@ pub use crate::sink::kinds::SinkKind;
 pub const USUAL_FILES: [&str; 2] = ["renewald.toml", "/etc/renewald/renewald.toml"];
 
 /// All events that a sink can take, as `events` names them.
-pub const EVENTS: [&str; 5] = [
+pub const EVENTS: [&str; 6] = [
     "renewal.ready",
     "renewal.failed",
     "subscription.status_changed",
+    "subscription.renewal_due",
     "subscription.ended",
     "subscription.not_renewed",
 ];
@@ -109,6 +110,8 @@ pub struct Provider {
     /// 0 = no limit, otherwise 0.001 to 10,000.
     pub requests_per_second: f64,
     pub concurrency: usize,
+    /// How long ahead of its end a term is told as due; zero: never.
+    pub notify_before: Duration,
     pub timeout: Duration,
     /// Never longer than `timeout`.
     pub connect_timeout: Duration,

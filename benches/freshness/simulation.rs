@@ -77,6 +77,7 @@ pub fn rules(window: (u64, u64)) -> Rules {
         window_before: day(window.0),
         window_after: day(window.1),
         ended_after: day(30),
+        notify_before: Duration::ZERO,
         max_generation_jump: 24,
         retry_first: Duration::from_secs(10),
         retry_max: Duration::from_secs(EVERY),

@@ -106,7 +106,7 @@ impl Plans {
 
     fn account(&self, name: &str) -> Account {
         let concurrency = self.settings.providers[name].concurrency;
-        let (rules, convention) = (Rules::from_settings(&self.settings), self.settings.convention(name));
+        let (rules, convention) = (Rules::of_provider(&self.settings, name), self.settings.convention(name));
         Account { name: name.to_owned(), concurrency, rules, convention }
     }
 
@@ -130,8 +130,9 @@ impl Plans {
     fn has_client_of(&self, before: Option<&Plans>, name: &str) -> bool {
         before.is_some_and(|before| {
             let same = |one: &settings::Provider, other: &settings::Provider| {
-                let rate = other.requests_per_second; // the budget's matter
-                settings::Provider { requests_per_second: rate, ..one.clone() } == *other
+                // The budget's matter, and the sweep's.
+                let (rate, notify_before) = (other.requests_per_second, other.notify_before);
+                settings::Provider { requests_per_second: rate, notify_before, ..one.clone() } == *other
             };
             let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
             now.zip(then).is_some_and(|(now, then)| same(now, then))

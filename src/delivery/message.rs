@@ -18,10 +18,11 @@ use crate::text::forms::text_forms;
 pub const NAMESPACE: Uuid = uuid!("6e7ab877-90d0-51e9-9339-0745a78e0177");
 
 /// Every event's name as the settings write it: without prefix and version.
-pub const EVENTS: [&str; 5] = [
+pub const EVENTS: [&str; 6] = [
     "renewal.ready",
     "renewal.failed",
     "subscription.status_changed",
+    "subscription.renewal_due",
     "subscription.ended",
     "subscription.not_renewed",
 ];
@@ -127,6 +128,8 @@ pub enum Event {
         from: Option<String>,
         to: Option<String>,
     },
+    /// Once per term, ahead of its end: the shop takes its customer's payment before it.
+    RenewalDue { generation: i64, expires_at: Timestamp, technical_status: Option<String> },
     /// Once per term. A term is named by its expiry, which goes into the id: where the provider moves the expiry of an
     /// unrenewed generation, the new term's message is a new one.
     Ended { generation: i64, expires_at: Option<Timestamp>, reason: EndReason },
@@ -154,6 +157,7 @@ impl Event {
             Self::RenewalReady { .. } => "renewal.ready",
             Self::RenewalFailed { .. } => "renewal.failed",
             Self::StatusChanged { .. } => "subscription.status_changed",
+            Self::RenewalDue { .. } => "subscription.renewal_due",
             Self::Ended { .. } => "subscription.ended",
             Self::NotRenewed { .. } => "subscription.not_renewed",
         }
@@ -163,6 +167,7 @@ impl Event {
         match self {
             Self::RenewalReady { renewal, .. } | Self::RenewalFailed { renewal, .. } => renewal.generation,
             Self::StatusChanged { generation, .. }
+            | Self::RenewalDue { generation, .. }
             | Self::Ended { generation, .. }
             | Self::NotRenewed { generation, .. } => *generation,
         }
@@ -177,7 +182,7 @@ impl Event {
             }
             Self::StatusChanged { change, .. } => (String::new(), *change),
             Self::Ended { expires_at, .. } => expires_at.as_ref().map(term).unwrap_or_default(),
-            Self::NotRenewed { expires_at, .. } => term(expires_at),
+            Self::RenewalDue { expires_at, .. } | Self::NotRenewed { expires_at, .. } => term(expires_at),
         }
     }
 }
@@ -321,7 +326,8 @@ enum Fields<'a> {
         expires_at: Option<Timestamp>,
         reason: EndReason,
     },
-    NotRenewed {
+    /// Ahead of it, or after it.
+    EndOfTerm {
         generation: i64,
         expires_at: Timestamp,
         technical_status: Option<&'a str>,
@@ -351,7 +357,8 @@ impl<'a> Fields<'a> {
             Event::Ended { generation, expires_at, reason } => {
                 Self::Ended { generation: *generation, expires_at: *expires_at, reason: *reason }
             }
-            Event::NotRenewed { generation, expires_at, technical_status } => Self::NotRenewed {
+            Event::RenewalDue { generation, expires_at, technical_status }
+            | Event::NotRenewed { generation, expires_at, technical_status } => Self::EndOfTerm {
                 generation: *generation,
                 expires_at: *expires_at,
                 technical_status: technical_status.as_deref(),

@@ -15,6 +15,7 @@ pub(crate) fn rules() -> Rules {
         window_before: 3 * DAY,
         window_after: 14 * DAY,
         ended_after: 30 * DAY,
+        notify_before: Duration::ZERO,
         max_generation_jump: 24,
         retry_first: Duration::from_secs(10),
         retry_max: 4 * HOUR,
@@ -73,6 +74,7 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         terminal_since: None,
         surprise: None,
         surprises: 0,
+        renewal_due_term: None,
         not_renewed_term: None,
     }
 }

@@ -20,6 +20,8 @@ const NO_POLL_WHILE_WAITING: Duration = DAY;
 const TERMINAL_AGAIN: Duration = DAY;
 /// How long an ended subscription is still asked, monthly.
 const ENDED_ASKED_FOR: Duration = Duration::from_secs(365 * 86_400);
+/// An end that moves by no more than this is corrected: the same term. The shortest terms that are sold are longer.
+const CORRECTED_BY: Duration = Duration::from_secs(3 * 86_400);
 /// What is kept of a provider's message for `explain`.
 const DETAIL_CHARS: usize = 200;
 
@@ -103,6 +105,7 @@ impl Poll<'_> {
                 self.news(news, sighting.expires_at);
                 self.words(sighting);
                 self.end_of_term(sighting);
+                self.renewal_due();
                 self.after.memo = sighting.memo.clone().or(self.after.memo.take());
             }
             // Nothing in an answer that cannot be right is used, its expiry and status least of all: they could end ours.
@@ -159,6 +162,7 @@ impl Poll<'_> {
         if let Some(newest) = self.renewals.iter_mut().rfind(is_term) {
             newest.expires_at = expires_at;
         }
+        self.paid_for();
         let after = &mut self.after;
         if expires_at.is_none() {
             // The term that was known has been renewed, and nothing may be told of it any more; when the new one ends is not
@@ -171,6 +175,16 @@ impl Poll<'_> {
         after.ended_at = None;
         after.terminal_since = None;
         after.pace = Pace::Regular;
+    }
+
+    /// Nothing is due any more at the end that was near, though answers may still name it. One that is far ahead is the next one's:
+    /// some tell that before they count the renewal.
+    fn paid_for(&mut self) {
+        let before = self.look.before;
+        let is_renewal = self.renewals.iter().any(|one| !one.late && one.occasion != Occasion::Upgrade);
+        if is_renewal && before.expiry_reported && self.rules.in_window(before.expires_at, self.look.now) {
+            self.after.renewal_due_term = before.expires_at;
+        }
     }
 
     fn words(&mut self, sighting: &Sighting) {
@@ -229,6 +243,31 @@ impl Poll<'_> {
             self.after.ended_at = None;
             self.after.pace = Pace::Regular;
         }
+    }
+
+    /// Tells once per term that its end is near, for a payment to be taken before it. Late, where nobody asked in time, as long as it
+    /// has not passed.
+    fn renewal_due(&mut self) {
+        let Some(end) = self.after.expires_at else { return };
+        if self.after.renewal_due_term.is_some_and(|term| is_corrected(term, end)) {
+            // It goes along, or an end that moves day by day would become a new term in time.
+            self.after.renewal_due_term = Some(end);
+            return;
+        }
+        let now = self.look.now;
+        // A clock that was set may be wrong, but a notice that waits for its day of doubt must not come too late.
+        let doubted = self.look.clock == Clock::Doubted && now + DAY < end;
+        let may_renew = self.after.life.and_then(Life::end).is_none() && self.after.state == State::Watching;
+        let is_near = end - self.rules.notify_before <= now && now < end;
+        if doubted || !may_renew || !is_near || !self.renewals.is_empty() {
+            return;
+        }
+        self.after.renewal_due_term = Some(end);
+        self.events.push(Event::RenewalDue {
+            generation: self.after.generation.unwrap_or(0),
+            expires_at: end,
+            technical_status: self.after.technical_status.clone(),
+        });
     }
 
     /// Tells once per term that its end and the window after it have passed without a renewal.
@@ -336,6 +375,11 @@ impl Poll<'_> {
             _ => Lane::Other,
         };
     }
+}
+
+/// Whether these are the end of one term, told anew.
+fn is_corrected(told: Timestamp, end: Timestamp) -> bool {
+    told.since(end).max(end.since(told)) <= CORRECTED_BY
 }
 
 /// A stable share of `most`. Neighbours in the table stay together, 64 at a time: the rows one commit touches then lie side

@@ -26,12 +26,13 @@ pub(crate) fn is_about(delay: Duration, expected: f64, longest: f64) -> bool {
 }
 
 pub(crate) fn rules() -> impl Strategy<Value = Rules> {
-    (1..=48_u32, 0..30_u32, 0..30_u32, 0..60_u32, 1..40_i64).prop_map(
-        |(every, before, after, ended, max_generation_jump)| Rules {
+    (1..=48_u32, 0..30_u32, 0..30_u32, 0..60_u32, 0..60_u32, 1..40_i64).prop_map(
+        |(every, before, after, ended, notify, max_generation_jump)| Rules {
             every: every * HOUR / 2,
             window_before: before * DAY,
             window_after: after * DAY,
             ended_after: ended * DAY,
+            notify_before: notify * DAY,
             max_generation_jump,
             retry_first: Duration::from_secs(10),
             retry_max: 4 * HOUR,

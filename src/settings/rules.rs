@@ -8,7 +8,7 @@ use config::{Map, Value};
 
 use super::reader::{Report, SECOND, Section, TIMEOUTS};
 use super::sinks;
-use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Store};
+use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Sink, Store};
 use crate::logging::level;
 use crate::provider::kinds::{IMPLIED_TERRITORY, Kind, UnknownKind};
 
@@ -114,6 +114,7 @@ fn provider(mut section: Section) -> Option<Provider> {
         kind: kind_settings,
         requests_per_second: requests_per_second(&mut section),
         concurrency: concurrency(&mut section, 16),
+        notify_before: section.duration("notify_before", Duration::ZERO, Duration::ZERO..=LONGEST),
         timeout,
         connect_timeout,
         ca_file: section.path("ca_file"),
@@ -218,5 +219,26 @@ fn check_coverage(settings: &Settings, report: &mut Report) {
             let key = if territory == IMPLIED_TERRITORY { String::new() } else { format!(".territories.{territory}") };
             report.problem(&format!("providers.{provider}{key}"), text);
         }
+    }
+    check_notices(settings, report);
+}
+
+/// Whoever is to take a payment must be told, and by somebody.
+fn check_notices(settings: &Settings, report: &mut Report) {
+    const EVENT: &str = "subscription.renewal_due";
+    let telling = || settings.providers.iter().filter(|(_, provider)| !provider.notify_before.is_zero());
+    for (name, provider) in telling() {
+        if provider.territories().iter().all(|territory| settings.sinks_for(EVENT, territory).is_empty()) {
+            let text = format!("nobody would be told: no sink has {EVENT} among its events");
+            report.problem(&format!("providers.{name}.notify_before"), text);
+        }
+    }
+    if telling().next().is_some() {
+        return;
+    }
+    let waits = |sink: &Sink| sink.events.iter().flatten().any(|event| event == EVENT);
+    for (name, _) in settings.sinks.iter().filter(|(_, sink)| waits(sink)) {
+        let text = format!("{EVENT} never comes: no provider has notify_before");
+        report.warning(&format!("sinks.{name}.events"), text);
     }
 }

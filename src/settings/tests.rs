@@ -54,6 +54,27 @@ fn warned(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_notice_that_nobody_would_get_is_a_mistake_and_one_that_never_comes_is_warned_of() {
+    let provider = PROVIDER.replace("realm =", "notify_before = \"7d\"\nrealm =");
+    let with = |sink: &str| load_with(&format!("{provider}{sink}"), &[]);
+    let refused = with("").unwrap_err();
+    let text = "renewald.toml:6: providers.nexway.notify_before: nobody would be told: no sink has subscription.renewal_due \
+                among its events";
+    assert_eq!(refused, text);
+    for events in ["\"*\"", "[\"renewal.ready\", \"subscription.renewal_due\"]"] {
+        let sink = format!("[sinks.queue]\nkind = \"queue\"\nevents = {events}\n");
+        let loaded = with(&sink).unwrap();
+        assert_eq!(loaded.settings.providers["nexway"].notify_before, Duration::from_secs(7 * 86_400));
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+    }
+    let named = "[sinks.queue]\nkind = \"queue\"\nevents = [\"renewal.ready\", \"subscription.renewal_due\"]\n";
+    let text =
+        "renewald.toml:12: sinks.queue.events: subscription.renewal_due never comes: no provider has notify_before";
+    assert_eq!(warned(named), [text]);
+    assert_eq!(warned("[sinks.queue]\nkind = \"queue\"\nevents = \"*\"\n"), Vec::<String>::new());
+}
+
+#[test]
 fn a_variable_that_was_meant_as_a_setting_is_warned_of() {
     let ours = ["RENEWALD_POLL_EVERY", "RENEWALD_LOG__LEVEL", "RENEWALD_order_data_RETRY_MAX"];
     assert!(ours.into_iter().all(source::is_slip));
@@ -213,7 +234,7 @@ renewald.toml:15: providers.Nexway.concurrency: must be a whole number from 1 to
 renewald.toml:16: providers.Nexway.requests_per_second: must be a number from 0.001 to 10000, or 0 for no limit
 renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolute path, or a bare file name that is looked up in secrets/ beside the settings file
 renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
-renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.ended, subscription.not_renewed, "*"
+renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.renewal_due, subscription.ended, subscription.not_renewed, "*"
 renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
 renewald.toml:26: sinks.log.url: a key of kind "webhook", "amqp", "nats", "redis"; this sink is of kind "file"
 renewald.toml:28: sinks.mail.kind: "sms" is unknown; known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue

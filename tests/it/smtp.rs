@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use renewald::sandbox::nexway_connect::{NewOrder, Script, Variant};
 use serde_json::json;
 
-use crate::harness::{Daemon, Finished, HOUR, Installation, Setup, Site, Track, eventually};
+use crate::harness::{DAY, Daemon, Finished, HOUR, Installation, Setup, Site, Track, eventually};
 use crate::nexway_connect::new_order;
 use crate::queued::{assert_complete, documented_example, thousand, wait_for_delivered};
 use crate::servers::authority::Authority;
@@ -117,6 +117,22 @@ fn the_readmes_example_mails_the_keys() {
     canaries.extend([PASSWORD, "customer@example.com"]);
     assert_none(&canaries, &finished);
     assert_none(&canaries, &checked);
+}
+
+#[test]
+fn a_term_that_is_due_is_mailed() {
+    let Some(server) = Smtp::new() else { return };
+    let site = site(&plain(&server, "events = [\"renewal.ready\", \"subscription.renewal_due\"]"));
+    site.change(|setup| setup.accounts[0].keys.push_str("notify_before = \"7d\"\n"));
+    let end = site.now() + 5 * DAY;
+    let id = new_order(&site.sandbox, NewOrder { expires_at: Some(end), ..NewOrder::new("A") })[0];
+    site.track_all([Track { metadata: &to("customer@example.com"), ..Track::new("A", id) }]);
+    site.catch_up();
+    let [mail] = &server.mails()[..] else { panic!("one mail: {:?}", server.mails()) };
+    assert_eq!(mail.header("Subject"), "Your subscription A is about to renew");
+    let text = mail.text.as_deref().unwrap();
+    let expected = format!("renews at the end of its term ({}). Payment is due before that.", &end.to_string()[..10]);
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]

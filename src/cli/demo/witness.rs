@@ -174,6 +174,7 @@ fn arrival(message: &Value) -> (String, Tone) {
             (format!("shop told: no key for {} ({})", text("partner_order_number"), text("reason")), Tone::Bad)
         }
         "subscription.status_changed" => (format!("shop told: {} became {}", text("from"), text("to")), Tone::Plain),
+        "subscription.renewal_due" => (format!("shop told: payment is due before {}", text("expires_at")), Tone::Plain),
         "subscription.ended" => (format!("shop told: ended ({}); asked monthly now", text("reason")), Tone::Plain),
         "subscription.not_renewed" => ("shop told: not renewed two weeks after its end".into(), Tone::NotYet),
         other => (format!("shop told: {}", visible(other)), Tone::Plain),

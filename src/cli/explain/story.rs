@@ -77,6 +77,9 @@ impl Story<'_> {
             }
             None => self.fact("expires", "not known"),
         }
+        if let Some(end) = self.told_as_due() {
+            self.fact("told", &format!("payment is due on {}", self.when(end)));
+        }
         if let Some(ended) = subscription.ended_at {
             self.fact("ended", &self.when(ended));
         }
@@ -84,6 +87,18 @@ impl Story<'_> {
             self.fact("status", &format!("{status}, in the provider's words"));
         }
         self.asking();
+    }
+
+    /// The end of the present term, where that was told ahead of it and nothing has renewed since.
+    fn told_as_due(&self) -> Option<Timestamp> {
+        let subscription = &self.known.row.subscription;
+        let end = subscription.expires_at.filter(|end| subscription.renewal_due_term == Some(*end))?;
+        let renewals = self.known.renewals.iter();
+        let renewals = renewals.filter(|one| one.state != "known" && one.occasion != Occasion::Upgrade);
+        let renewed_at = renewals.map(|one| one.detected_at).max();
+        let mut messages = self.known.messages.iter();
+        let told = |one: &MessageRow| one.event == "subscription.renewal_due" && Some(one.queued_at) > renewed_at;
+        messages.any(told).then_some(end)
     }
 
     fn asking(&mut self) {

@@ -49,6 +49,10 @@ fn not_renewed(expires_at: i64) -> Event {
     Event::NotRenewed { generation: 0, expires_at: Timestamp::from_unix(expires_at), technical_status: None }
 }
 
+fn due(expires_at: i64) -> Event {
+    Event::RenewalDue { generation: 0, expires_at: Timestamp::from_unix(expires_at), technical_status: None }
+}
+
 fn message(event: &Event) -> Message {
     Message::new(&about("{}"), event, Timestamp::from_unix(QUEUED_AT))
 }
@@ -76,6 +80,8 @@ fn ids_are_those_of_another_implementation() {
     let message = Message::new(&about, &not_renewed(QUEUED_AT), Timestamp::from_unix(0));
     assert_eq!(message.id, uuid!("1abd039f-bee6-5129-a41e-3ec39aacccf1"));
 
+    assert_eq!(self::message(&due(QUEUED_AT)).id, uuid!("367f11ec-a16b-5ec3-8d01-5bc4304e197d"));
+
     let (id, is_numbered) = ("sub-7".to_owned(), false);
     let about = About { provider: "monetize".to_owned(), subscription_id: id, is_numbered, ..self::about("{}") };
     let changed = Event::StatusChanged { generation: 0, change: 3, from: None, to: None };
@@ -89,6 +95,7 @@ fn the_id_depends_on_neither_the_time_nor_the_content() {
     let second = Message::new(&about(r#"{"a":1}"#), &ready(delivery(vec![])), Timestamp::from_unix(0));
     assert_eq!(first.id, second.id);
     assert_ne!(message(&not_renewed(1)).id, message(&not_renewed(2)).id, "another term");
+    assert_ne!(message(&not_renewed(1)).id, message(&due(1)).id);
 }
 
 #[test]
@@ -107,6 +114,7 @@ fn every_event_fits_the_schema_and_no_other() {
         ready(bare),
         failed("no such order"),
         Event::StatusChanged { generation: 0, change: 1, from: None, to: Some("ACTIVE".to_owned()) },
+        due(QUEUED_AT),
         Event::Ended { generation: -1, expires_at: None, reason: EndReason::Cancelled },
         not_renewed(QUEUED_AT),
     ];

@@ -290,3 +290,98 @@ fn the_end_of_the_term_is_told_with_the_renewal_and_not_with_the_upgrade_beside_
     let told: Vec<_> = decision.renewals.iter().map(|one| (one.occasion, one.expires_at.is_some())).collect();
     assert_eq!(told, [(Occasion::Renewal, true), (Occasion::Upgrade, false)]);
 }
+
+/// With `notify_before` of a week.
+fn noticed(before: &Subscription, sighting: Sighting, now: Timestamp, clock: Clock) -> Decision {
+    let (rules, answer) = (Rules { notify_before: 7 * DAY, ..rules() }, Ok(sighting));
+    decide(Look { before, known: &[], answer: &answer, now, clock }, &rules, &COUNTS)
+}
+
+/// The ends that were told as due.
+fn due(decision: &Decision) -> Vec<Timestamp> {
+    let end = |event: &Event| match event {
+        Event::RenewalDue { expires_at, .. } => Some(*expires_at),
+        _ => None,
+    };
+    decision.events.iter().filter_map(end).collect()
+}
+
+fn ends(expires_at: Timestamp) -> Sighting {
+    Sighting { expires_at: Some(expires_at), ..answer(0) }
+}
+
+#[test]
+fn a_term_is_told_as_due_once_from_notify_before_on_and_not_after_its_end() {
+    let end = NOW + 100 * DAY;
+    let told = |before: &Subscription, now| noticed(before, ends(end), now, Clock::Believed);
+    assert!(due(&told(&watched(0), end - 7 * DAY - Duration::from_secs(1))).is_empty());
+    let first = told(&watched(0), end - 7 * DAY);
+    assert_eq!((due(&first), first.after.renewal_due_term), (vec![end], Some(end)));
+    assert!(due(&told(&first.after, end - 6 * DAY)).is_empty(), "once");
+    assert_eq!(due(&told(&watched(0), end - Duration::from_secs(1))), [end], "late is better than never");
+    assert!(due(&told(&watched(0), end)).is_empty(), "it is over");
+    assert!(decide_at(&watched(0), ends(end), end - DAY).events.is_empty(), "off");
+}
+
+#[test]
+fn only_an_answer_that_may_renew_tells_a_term_as_due() {
+    let end = NOW + DAY;
+    let none = |before: &Subscription, sighting| due(&noticed(before, sighting, NOW, Clock::Believed)).is_empty();
+    let gone = |life| Sighting { life: Some(life), ..ends(end) };
+    assert!(none(&watched(0), gone(Life::Cancelled)) && none(&watched(0), gone(Life::Expired)));
+    let silent = || Sighting { life: None, words: None, expires_at: None, ..answer(0) };
+    let known = |life| Subscription { expires_at: Some(end), life, ..watched(0) };
+    assert!(none(&known(Some(Life::Cancelled)), silent()), "who tells no status takes nothing back");
+    assert!(none(&Subscription { state: State::Ended, ended_at: Some(NOW), ..known(None) }, silent()));
+    assert!(none(&known(None), coded(Class::NotFound, 1010)) && none(&known(None), coded(Class::Configuration, 71)));
+    assert!(none(&known(None), Sighting { seen: foreign().seen, ..ends(end) }));
+    assert!(!none(&known(None), silent()), "the end that was given");
+    // What comes back before its end is due after all.
+    let back = noticed(&watched(0), gone(Life::Cancelled), NOW, Clock::Believed).after;
+    assert!(!none(&back, gone(Life::Running)));
+}
+
+#[test]
+fn an_end_that_is_corrected_names_the_same_term_and_the_next_one_is_told_again() {
+    let end = NOW + 5 * DAY;
+    let mut row = noticed(&watched(0), ends(end), NOW, Clock::Believed).after;
+    // Day by day, and far beyond what one correction may be.
+    for n in 1..10 {
+        let moved = noticed(&row, ends(end + n * DAY), NOW + n * DAY, Clock::Believed);
+        assert!(due(&moved).is_empty(), "day {n}");
+        row = moved.after;
+    }
+    let back = noticed(&row, ends(end), NOW + 4 * DAY, Clock::Believed);
+    assert_eq!(due(&back), [end], "a week and more is another term");
+    let next = end + 365 * DAY;
+    let renewed = noticed(&row, Sighting { expires_at: Some(next), ..answer(1) }, end + 10 * DAY, Clock::Believed);
+    assert!(due(&renewed).is_empty());
+    let sighting = Sighting { expires_at: Some(next), ..answer(1) };
+    assert_eq!(due(&noticed(&renewed.after, sighting, next - DAY, Clock::Believed)), [next]);
+}
+
+#[test]
+fn what_was_renewed_before_its_end_is_not_due_though_answers_still_name_that_end() {
+    let end = NOW + DAY;
+    let known = |end, expiry_reported| Subscription { expires_at: Some(end), expiry_reported, ..watched(0) };
+    let renewed = |before: &Subscription, end| {
+        let sighting = || Sighting { expires_at: Some(end), ..answer(1) };
+        let first = noticed(before, sighting(), NOW, Clock::Believed);
+        assert!(due(&first).is_empty(), "in the answer with the renewal itself");
+        due(&noticed(&first.after, sighting(), NOW + HOUR, Clock::Believed))
+    };
+    assert_eq!(renewed(&known(end, true), end), []);
+    assert_eq!(renewed(&known(end, false), end), [end], "a given one may be the next term's");
+    // Told before the renewal was counted, it is the next one's, and is due in its time.
+    let next = NOW + 365 * DAY;
+    let early = noticed(&known(next, true), Sighting { expires_at: Some(next), ..answer(1) }, NOW, Clock::Believed);
+    let sighting = Sighting { expires_at: Some(next), ..answer(1) };
+    assert_eq!(due(&noticed(&early.after, sighting, next - DAY, Clock::Believed)), [next]);
+}
+
+#[test]
+fn under_a_doubtful_clock_a_term_is_told_as_due_only_where_waiting_would_be_too_late() {
+    let told = |end, clock| due(&noticed(&watched(0), ends(end), NOW, clock)).len();
+    assert_eq!((told(NOW + 2 * DAY, Clock::Doubted), told(NOW + 2 * DAY, Clock::Believed)), (0, 1));
+    assert_eq!(told(NOW + DAY, Clock::Doubted), 1);
+}

@@ -48,6 +48,9 @@ fn sample(event: &str) -> Event {
             from: Some("ACTIVE".to_owned()),
             to: Some("EXPIRED".to_owned()),
         },
+        "subscription.renewal_due" => {
+            Event::RenewalDue { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) }
+        }
         "subscription.ended" => Event::Ended { generation, expires_at: Some(THEN), reason: EndReason::Expired },
         _ => Event::NotRenewed { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) },
     }

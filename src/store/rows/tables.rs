@@ -40,6 +40,7 @@ rows! {
         terminal_since = "terminal_since",
         surprise = "surprise",
         surprises = "surprises",
+        renewal_due_term = "renewal_due_term",
         not_renewed_term = "not_renewed_term",
     }
 

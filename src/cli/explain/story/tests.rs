@@ -123,6 +123,23 @@ fn told(known: &Known) -> String {
 }
 
 #[test]
+fn a_term_that_was_told_as_due_is_so_until_it_is_renewed() {
+    let end = Some(at(5 * DAY));
+    let mut known = known(Subscription { expires_at: end, renewal_due_term: end, ..subscription() });
+    let is_told =
+        |known: &Known| told(known).contains("  told            payment is due on 2026-11-26T20:00:00Z (in 5 d)\n");
+    assert!(!is_told(&known), "by no message");
+    let due = MessageRow { reference: String::new(), ..message(0, "subscription.renewal_due") };
+    known.messages = vec![due];
+    assert!(is_told(&known));
+    known.renewals = vec![RenewalRow { detected_at: at(-HOUR), ..renewal(1, "queued") }];
+    assert!(!is_told(&known), "renewed since");
+    known.renewals = Vec::new();
+    known.row.subscription.expires_at = Some(at(400 * DAY));
+    assert!(!is_told(&known), "another term");
+}
+
+#[test]
 fn a_renewal_is_told_from_seen_to_delivered() {
     let mut known = known(Subscription { generation: Some(1), ..subscription() });
     known.renewals = vec![renewal(1, "queued")];

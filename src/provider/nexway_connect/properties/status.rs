@@ -82,6 +82,8 @@ struct Model {
     ended: Option<i64>,
     generation: Option<i64>,
     expires: Option<i64>,
+    reported: bool,
+    due_term: Option<i64>,
     told_term: Option<i64>,
     status: Option<String>,
     changes: i64,
@@ -103,20 +105,20 @@ struct Expected {
 
 impl Model {
     fn new(generation: Option<i64>, expires: Option<i64>, tracked: i64) -> Self {
-        let (told_term, status, terminal_since, ended) = (None, None, None, None);
-        let (changes, failures, refusals, pace) = (0, 0, 0, Pace::Regular);
         Self {
             tracked,
-            ended,
+            ended: None,
             generation,
             expires,
-            told_term,
-            status,
-            changes,
-            terminal_since,
-            pace,
-            failures,
-            refusals,
+            reported: false,
+            due_term: None,
+            told_term: None,
+            status: None,
+            changes: 0,
+            terminal_since: None,
+            pace: Pace::Regular,
+            failures: 0,
+            refusals: 0,
         }
     }
 
@@ -138,10 +140,13 @@ impl Model {
                     expected.surprises = 1;
                 } else {
                     let expires = expires.map(|days| NOW.as_unix() + days * DAY);
+                    let near_end = self.expires.filter(|end| self.reported && self.is_near(*end, rules, now));
                     self.expires = expires.or(self.expires);
+                    self.reported |= expires.is_some();
                     let contradicts = suffix.is_some() && field.is_some() && suffix != field;
-                    self.generation(seen, contradicts, expires, &mut expected);
+                    self.generation(seen, contradicts, expires, near_end, &mut expected);
                     self.status(*status, rules, now, &mut expected);
+                    self.due(rules, now, &mut expected);
                 }
             }
             Reply::Code(Class::NotFound, _) => {
@@ -201,7 +206,20 @@ impl Model {
         expected
     }
 
-    fn generation(&mut self, seen: i64, contradicts: bool, expires: Option<i64>, expected: &mut Expected) {
+    fn is_near(&self, end: i64, rules: &Rules, now: i64) -> bool {
+        let [before, after] = [rules.window_before, rules.window_after].map(|window| window.as_secs() as i64);
+        (end - before..end + after).contains(&now)
+    }
+
+    /// `near_end`: of the term that was known, as the provider had told it.
+    fn generation(
+        &mut self,
+        seen: i64,
+        contradicts: bool,
+        expires: Option<i64>,
+        near_end: Option<i64>,
+        expected: &mut Expected,
+    ) {
         let Some(known) = self.generation else {
             self.generation = Some(seen);
             return;
@@ -211,10 +229,26 @@ impl Model {
             expected.renewals = (known..seen).map(|before| before + 1).collect();
             self.generation = Some(seen);
             (self.ended, self.terminal_since, self.pace) = (None, None, Pace::Regular);
+            self.due_term = near_end.or(self.due_term);
             // The term that was known is the one that was renewed.
             if expires.is_none() {
-                (self.expires, self.told_term) = (None, None);
+                (self.expires, self.told_term, self.reported) = (None, None, false);
             }
+        }
+    }
+
+    fn due(&mut self, rules: &Rules, now: i64, expected: &mut Expected) {
+        let Some(end) = self.expires else { return };
+        if self.due_term.is_some_and(|term| (term - end).abs() <= 3 * DAY) {
+            self.due_term = Some(end);
+            return;
+        }
+        let is_over = |status: &String| ["canceled", "cancelled", "expired"].contains(&status.as_str());
+        let may_renew = self.ended.is_none() && !self.status.as_ref().is_some_and(is_over);
+        let notify_before = rules.notify_before.as_secs() as i64;
+        if may_renew && expected.renewals.is_empty() && (end - notify_before..end).contains(&now) {
+            self.due_term = Some(end);
+            expected.events.push("subscription.renewal_due");
         }
     }
 
