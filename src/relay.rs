@@ -136,7 +136,7 @@ impl<S: Sink> Relay<S> {
         let mut pass = Pass::new(Parts { store, sink, route, meter, pulse, now }, condition);
         let worked = pass.work(bell, shutdown).await;
         let (condition, report) = pass.end();
-        let blocked = condition.is_blocked(now());
+        let blocked = condition.is_in_trouble();
         self.condition = Some(condition);
         worked.map(|()| Report { blocked, ..report })
     }

@@ -32,6 +32,8 @@ pub const DISPATCH_GIVE_UP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const SINK_FIRST: Duration = Duration::from_secs(5);
 const SINK_MAX: Duration = Duration::from_secs(5 * 60);
+/// A sink that may be well: another message shows it.
+const SINK_DOUBTED_MAX: Duration = Duration::from_secs(30);
 
 /// A subscription without usable answer; after these its interval.
 const POLL: [Duration; 4] =
@@ -77,6 +79,15 @@ pub fn dispatch(attempt: u32, max_attempts: u32) -> Duration {
 /// Until a sink in trouble is probed again, after so many failures in a row.
 pub fn sink(failures: u32) -> Duration {
     doubling(failures, SINK_FIRST, SINK_MAX)
+}
+
+/// Until a sink is probed by another message, after so many that failed in a row for a reason that may be theirs. After the first:
+/// at once.
+pub fn doubted_sink(failures: u32) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        more => doubling(more - 1, SINK_FIRST, SINK_DOUBTED_MAX),
+    }
 }
 
 /// Until a subscription is asked again, after so many requests in a row without usable answer; `None` = when its interval
@@ -136,8 +147,15 @@ pub fn table() -> String {
         ("Order data: a code that never passes", "not asked again".to_owned(), "at once".to_owned()),
         (
             "A sink: no answer, redirect, 401, 403, 407, 408, 410, 425, 429, 5xx, cannot be written",
-            format!("{} doubling to {}", shown(SINK_FIRST), shown(SINK_MAX)),
-            "never; its messages wait and lose no attempt".to_owned(),
+            format!(
+                "{} doubling to {}; where it may be the message, others are tried at once, then {} doubling to {}",
+                shown(SINK_FIRST),
+                shown(SINK_MAX),
+                shown(SINK_FIRST),
+                shown(SINK_DOUBTED_MAX)
+            ),
+            "never; its messages wait and lose no attempt, but for one that fails again while others are taken"
+                .to_owned(),
         ),
         (
             "A message that its receiver does not accept: other 4xx",
@@ -288,6 +306,8 @@ mod tests {
         assert!(within_ten_percent(sink(4), Duration::from_secs(40)));
         assert!((0..200).all(|failures| sink(failures) <= SINK_MAX));
         assert!(within_ten_percent(sink(u32::MAX), SINK_MAX));
+        assert_eq!([0, 1].map(doubted_sink), [Duration::ZERO; 2]);
+        assert!(within_ten_percent(doubted_sink(2), Duration::from_secs(5)));
     }
 
     #[test]

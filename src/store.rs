@@ -32,7 +32,7 @@ pub use sqlite::{Copy, Erased, Incoming, InstanceLock, Standing, verify, verify_
 pub use work::{
     Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage, Order,
     PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,
-    StoppedTerritory, Why,
+    StoppedTerritory, Take, Why,
 };
 
 pub use crate::renewal::Subscription;

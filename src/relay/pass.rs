@@ -21,7 +21,7 @@ use crate::pulse::{LONGEST_WAIT, Pulse};
 use crate::retry;
 use crate::signals::Shutdown;
 use crate::sink::{Answer, Failure, Sink};
-use crate::store::{self, Attempt, MOST_BODY_BYTES, Mark, Store, Why};
+use crate::store::{self, Attempt, MOST_BODY_BYTES, Mark, Store, Take, Why};
 use crate::text::visible;
 use crate::wait::{at, ready, rung};
 
@@ -158,13 +158,17 @@ impl<'a, S: Sink> Pass<'a, S> {
         self.condition.is_blocked((self.parts.now)())
     }
 
-    /// One publish at a time while the sink is in trouble.
     fn width(&self) -> usize {
-        if self.condition.is_in_trouble() { 1 } else { self.parts.route.concurrency }
+        self.condition.probes().map_or(self.parts.route.concurrency, |probes| probes.min(self.parts.route.concurrency))
     }
 
     fn take_ahead(&mut self) {
-        let want = if self.condition.is_in_trouble() { 1 } else { self.ahead };
+        let (take, want) = match self.condition.is_in_trouble() {
+            // Chosen among all that wait: what was taken and goes back must be on disk.
+            true if self.marking.is_some() || !self.settled.is_empty() => return,
+            true => (Take::Probe(self.width()), self.width()),
+            false => (Take::UpTo(self.ahead), self.ahead),
+        };
         let idle = self.taking.is_none() && !self.exhausted && !self.winding_up && !self.is_blocked();
         let stocked = self.taken.len() + self.publishing.len() > want / 2 || self.body_bytes >= MOST_BODY_BYTES;
         if !idle || stocked {
@@ -174,11 +178,12 @@ impl<'a, S: Sink> Pass<'a, S> {
         let in_hand = self.in_hand.iter().copied().collect();
         self.marked_meanwhile = false;
         self.taking = Some(Box::pin(async move {
-            store.take_due(&route.name, want, in_hand, route.timeout, route.max_attempts, now).await
+            store.take_due(&route.name, take, in_hand, route.timeout, route.max_attempts, now).await
         }));
     }
 
     fn took(&mut self, taken: Vec<Attempt>) {
+        let is_stock = taken.len() > self.width();
         // The receiver waited for the disk: next time the stock lasts longer.
         if self.taken.is_empty() && self.publishing.len() < self.width() && taken.len() == self.ahead {
             self.ahead = (self.ahead * 2).min(MOST_AHEAD.max(self.ahead));
@@ -188,6 +193,10 @@ impl<'a, S: Sink> Pass<'a, S> {
         self.in_hand.extend(taken.iter().map(|attempt| attempt.dispatch));
         self.body_bytes += taken.iter().map(body_bytes).sum::<usize>();
         self.taken.extend(taken);
+        if is_stock && self.condition.is_in_trouble() {
+            // They were chosen before it was.
+            self.return_taken();
+        }
     }
 
     fn publish(&mut self) {
@@ -246,8 +255,12 @@ impl<'a, S: Sink> Pass<'a, S> {
                 self.failed(attempt, why(reason, answer), retry_after, now);
             }
             // The message loses no attempt.
-            Err(Failure::Sink { reason, answer, retry_after, .. }) => {
-                let until = self.condition.fails(&reason, retry_after, now);
+            Err(Failure::Sink { reason, answer, retry_after, surely }) => {
+                if !self.condition.is_in_trouble() {
+                    // What shows how it is doing is chosen anew.
+                    self.return_taken();
+                }
+                let until = self.condition.fails(&reason, retry_after, surely, now);
                 self.settled.push(Mark::given_back(&attempt, why(reason, answer), until));
                 self.parts.store.record_sink_state(self.condition.state().clone()).await?;
             }

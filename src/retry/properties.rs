@@ -65,6 +65,7 @@ proptest! {
     #[test]
     fn sinks_are_probed_after_5_s_to_5_min(failures in count()) {
         prop_assert!(is_about(sink(failures), doubled(failures, 5.0, 300.0), 300.0));
+        prop_assert!(failures < 2 || is_about(super::doubted_sink(failures), doubled(failures - 1, 5.0, 30.0), 30.0));
     }
 
     #[test]

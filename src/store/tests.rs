@@ -65,7 +65,7 @@ impl Fixture {
     }
 
     async fn take(&self, limit: usize, now: Timestamp) -> Vec<Attempt> {
-        self.store.take_due("shop", limit, vec![], MINUTE, 36, now).await.unwrap()
+        self.store.take_due("shop", Take::UpTo(limit), vec![], MINUTE, 36, now).await.unwrap()
     }
 
     async fn take_ids(&self, now: Timestamp) -> Vec<Uuid> {

@@ -29,6 +29,6 @@ pub use renewals::{DueRenewal, Order};
 pub use settle::{Settled, Settlement};
 pub use sinks::SinkState;
 pub(super) use take::Taken;
-pub use take::{Attempt, MOST_BODY_BYTES};
+pub use take::{Attempt, MOST_BODY_BYTES, Take};
 pub use territories::{NOBODY_ASKS, StoppedTerritory};
 pub use wipe::Purged;

@@ -64,6 +64,7 @@ const TRIALS: &[Trial] = &[
     outage::OUTAGE,
     clocks::CLOCKS,
     sinks::TROUBLES,
+    sinks::few::FEW,
     properties::PROPERTIES,
     soak::SOAK,
 ];

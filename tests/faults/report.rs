@@ -61,7 +61,7 @@ impl fmt::Display for Outcome {
 
 const HEAD: &str = "# The last long run
 
-Written by `tests/torture --long --report`, a line for each trial; see [docs/failures.md](../docs/failures.md).
+Written by `tests/torture --release --long --report tests/TORTURE.md`, a line for each trial; see [docs/failures.md](../docs/failures.md).
 
 | trial | what | rounds | cases | besides | seed | when, and what was tried | time | promises |
 |---|---|--:|--:|---|--:|---|--:|---|

@@ -3,6 +3,7 @@
 //! All kinds suffer the same at the same time, each at a server of its own, while one more receiver is well: it must have
 //! everything long before the others are. What cannot happen to a kind is said in [`stand::Kind::can`].
 
+pub mod few;
 mod stand;
 
 use std::collections::BTreeSet;
@@ -40,14 +41,34 @@ pub enum Trouble {
     AnswerLost,
     /// We hear of it when we have given up.
     AnswerLate,
-    /// It refuses one message, of territory `us`, and takes all others.
-    RefusesOne,
+    /// It fails in this way on what is of territory `us`, and takes all others.
+    FailsOnSome(Failing),
 }
+
+/// How each kind of sink fails on some messages; what it has one way of failing for repeats that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    pub webhook: Failed,
+    /// The name of a recipient that the mail server answers so.
+    pub smtp: &'static str,
+    /// What the command does.
+    pub exec: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    Status(u16),
+    Cut,
+    Silent,
+}
+
+/// Of which everybody knows that it is the message's.
+const REFUSED: Failing = Failing { webhook: Failed::Status(422), smtp: "later", exec: "exit 1" };
 
 fn run(_: &mut Round) -> Tally {
     use Trouble::*;
     let tallies: Vec<_> = thread::scope(|scope| {
-        let sites = [("first", [Down, Slow, Unauthorized]), ("second", [AnswerLost, AnswerLate, RefusesOne])];
+        let sites = [("first", [Down, Slow, Unauthorized]), ("second", [AnswerLost, AnswerLate, FailsOnSome(REFUSED)])];
         let sites = sites.map(|(name, troubles)| scope.spawn(move || one_site(name, &troubles)));
         sites.into_iter().map(|site| site.join().expect("a site holds")).collect()
     });
@@ -64,7 +85,7 @@ fn one_site(name: &str, troubles: &[Trouble]) -> Tally {
         stand.equip(&site);
     };
     configure(None);
-    track(&site);
+    track(&site, SUBSCRIPTIONS, |n| n == 0);
     let mut cases = 0;
     for trouble in troubles {
         configure(Some(*trouble));
@@ -79,16 +100,25 @@ fn one_site(name: &str, troubles: &[Trouble]) -> Tally {
     Tally::of(cases).count("repeats", repeats)
 }
 
-fn track(site: &Site) {
-    for n in 0..SUBSCRIPTIONS {
-        let (number, territory) = (format!("S{n}"), if n == 0 { "us" } else { "eu" });
-        let order = NewOrder { territory: territory.to_owned(), ..NewOrder::new(&number) };
-        let id = new_order(&site.sandbox, order)[0];
-        // What a mail server answers to `later@` is "later".
-        let moody = if n == 0 { "later" } else { "customer" };
-        let metadata = format!("{{\"email\": \"customer@example.com\", \"moody\": \"{moody}@example.com\"}}");
-        site.track_all([Track { territory, metadata: &metadata, ..Track::new(&number, id) }]);
-    }
+/// One of territory `us` has addresses that the mail server fails on, each in its way; the others' are well.
+fn track(site: &Site, subscriptions: usize, is_of_us: impl Fn(usize) -> bool) {
+    let new: Vec<_> = (0..subscriptions)
+        .map(|n| {
+            let (number, territory) = (format!("S{n}"), if is_of_us(n) { "us" } else { "eu" });
+            let order = NewOrder { territory: territory.to_owned(), ..NewOrder::new(&number) };
+            let id = new_order(&site.sandbox, order)[0];
+            (number, id, territory, addresses(is_of_us(n)))
+        })
+        .collect();
+    let track = |(number, id, territory, metadata)| Track { territory, metadata, ..Track::new(number, id) };
+    site.track_all(new.iter().map(|(number, id, territory, metadata)| track((number, *id, territory, metadata))));
+}
+
+fn addresses(is_of_us: bool) -> String {
+    let names = ["later", "full", "policy"].map(|name| (name, if is_of_us { name } else { "customer" }));
+    let names = names.into_iter().chain([("email", "customer")]);
+    let addresses = names.map(|(key, name)| format!("\"{key}\": \"{name}@example.com\""));
+    format!("{{{}}}", addresses.collect::<Vec<_>>().join(", "))
 }
 
 /// New renewals while every kind suffers. Returns how many kinds did.
@@ -106,7 +136,7 @@ fn suffer(stand: &Stand, trouble: Trouble, site: &Site) -> u64 {
     for kind in &suffering {
         eventually(&format!("{kind:?} suffers {trouble:?}"), || (stand.struck(*kind, site) > 0).then_some(()));
     }
-    if trouble == Trouble::RefusesOne {
+    if matches!(trouble, Trouble::FailsOnSome(_)) {
         for kind in &suffering {
             eventually(&format!("{kind:?} takes all others"), || (waiting(site, *kind) == [0, 2]).then_some(()));
         }

@@ -190,10 +190,25 @@ fn a_refused_recipient_is_final_and_holds_up_nobody() {
 }
 
 #[test]
+fn a_recipient_refused_for_now_is_tried_again_and_holds_up_nobody() {
+    let Some(server) = Smtp::new() else { return };
+    let site = site(&plain(&server, ""));
+    renewed(&site, "A", &to("later@example.com"));
+    renewed(&site, "B", &to("full@example.com"));
+    renewed(&site, "C", &to("customer@example.com"));
+    let (_, report) = site.work().pass(site.now());
+    assert_eq!((report.delivered, report.dead, report.blocked), (1, 0, false));
+    assert_eq!(
+        states(&site),
+        ["A pending 1 refused RCPT: 450 4.2.0", "B pending 1 refused RCPT: 452 4.2.2", "C delivered 1 "]
+    );
+}
+
+#[test]
 fn other_refusals_are_the_sinks_trouble() {
     let Some(server) = Smtp::new() else { return };
     for (recipient, reason) in
-        [("later@example.com", "refused RCPT: 450 4.2.0"), ("relay@example.com", "refused RCPT: 530 5.7.0")]
+        [("policy@example.com", "refused RCPT: 451 4.7.1"), ("relay@example.com", "refused RCPT: 530 5.7.0")]
     {
         let site = site(&plain(&server, ""));
         renewed(&site, recipient, &to(recipient));

@@ -75,7 +75,7 @@ impl Server {
 pub async fn hand_over(connection: &mut AsyncSmtpConnection, writer: &Writer, letter: &Letter) -> Result<(), Trouble> {
     announce(connection, writer, Some(&letter.recipient)).await?;
     let asked = connection.command(Rcpt::new(letter.recipient.clone(), vec![])).await;
-    asked.map_err(|error| refused("RCPT", &error))?;
+    asked.map_err(|error| refused_recipient(&error))?;
     connection.command(Data).await.map_err(|error| refused("DATA", &error))?;
     match connection.message(&letter.bytes).await {
         Ok(_) => Ok(()),
@@ -139,6 +139,19 @@ fn parameters(
     })
 }
 
+/// A mailbox that is full, busy or not taking mail now, and greylisting, are this recipient's: the next one may well be taken.
+fn refused_recipient(error: &Error) -> Trouble {
+    let enhanced = enhanced(error);
+    let subject = enhanced.as_deref().and_then(|code| code.split('.').nth(1));
+    match (refused("RCPT", error), error.status().map(u16::from), subject) {
+        (Trouble::Failed(Failure::Sink { reason, .. }), Some(400..=499), Some("1" | "2"))
+        | (Trouble::Failed(Failure::Sink { reason, .. }), Some(450), None) => {
+            Trouble::Failed(Failure::of_message(reason))
+        }
+        (trouble, ..) => trouble,
+    }
+}
+
 /// Whose fault a refusal is (design section 4). The text after the codes may hold the address, and is not kept.
 fn refused(what: &str, error: &Error) -> Trouble {
     if is_over(error) {
@@ -160,10 +173,12 @@ fn is_over(error: &Error) -> bool {
 /// `550 5.1.1`
 fn without_text(error: &Error) -> String {
     let Some(code) = error.status() else { return transport(error) };
-    match said(error).split_whitespace().next().filter(|word| is_enhanced(word)) {
-        Some(enhanced) => format!("{code} {enhanced}"),
-        None => code.to_string(),
-    }
+    enhanced(error).map_or(code.to_string(), |enhanced| format!("{code} {enhanced}"))
+}
+
+/// `5.1.1`
+fn enhanced(error: &Error) -> Option<String> {
+    said(error).split_whitespace().next().filter(|word| is_enhanced(word)).map(str::to_owned)
 }
 
 /// `535 5.7.8 Error: authentication failed`

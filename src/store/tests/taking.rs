@@ -106,7 +106,7 @@ async fn what_is_in_hand_is_not_taken_again() {
     let fixture = Fixture::new().await;
     fixture.queue("A", "renewal.ready", &["shop"]).await;
     let in_hand = fixture.take(10, T0).await[0].dispatch;
-    let again = fixture.store.take_due("shop", 10, vec![in_hand], MINUTE, 36, T0 + YEAR).await.unwrap();
+    let again = fixture.store.take_due("shop", Take::UpTo(10), vec![in_hand], MINUTE, 36, T0 + YEAR).await.unwrap();
     assert!(again.is_empty());
 }
 

@@ -13,6 +13,15 @@ use crate::store::rows::{self, Body, Columns, rows};
 use crate::store::{Result, Store};
 use crate::vault::{self, Vault};
 
+/// How many are taken, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// So many at the most, in the order in which they are due.
+    UpTo(usize),
+    /// So many, to see how a sink in trouble is doing: first those of subscriptions that have not failed there.
+    Probe(usize),
+}
+
 /// A dispatch taken for publishing: its attempt is on disk already.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -44,6 +53,14 @@ pub(super) const ELIGIBLE: &str = "d.sink = :sink AND d.state = 'pending'
 pub(super) const READABLE: &str =
     "m.damaged_at IS NULL AND (m.key_id IS NULL OR m.key_id = :current_key OR m.key_id = :previous_key)";
 
+/// Nothing of its subscription that waits for this sink was tried yet.
+const UNTRIED: &str = "d.last_attempt_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM dispatches t
+    WHERE t.sink = d.sink AND t.subscription = d.subscription AND t.state = 'pending' AND t.last_attempt_at IS NOT NULL)";
+
+/// A probe is one of so many: finding them takes a few milliseconds, however many wait behind them.
+const PROBED_AMONG: usize = 1000;
+
 /// Bodies taken at once, and in stock when more are taken; one more may begin below it. A licence file may have 16 MiB.
 pub const MOST_BODY_BYTES: usize = 16 << 20;
 
@@ -51,12 +68,12 @@ pub const MOST_BODY_BYTES: usize = 16 << 20;
 const FURTHEST: Duration = Duration::from_secs(27 * 3600);
 
 impl Store {
-    /// Takes up to `limit` due dispatches of one sink, none of `in_hand`, and commits their attempt numbers and next times before
-    /// returning: dying while publishing loses an attempt, never a message. `grace` is how long a publish may take.
+    /// Takes due dispatches of one sink, none of `in_hand`, and commits their attempt numbers and next times before returning:
+    /// dying while publishing loses an attempt, never a message. `grace` is how long a publish may take.
     pub async fn take_due(
         &self,
         sink: &str,
-        limit: usize,
+        take: Take,
         in_hand: Vec<i64>,
         grace: Duration,
         max_attempts: u32,
@@ -66,11 +83,7 @@ impl Store {
         let vault = self.vault.clone();
         self.write(move |db| {
             let due = Due { db, vault: &vault, sink: &sink, in_hand: &in_hand, now };
-            let mut attempts = due.read("d.next_attempt_at <= :bound", now, limit)?;
-            if attempts.len() < limit {
-                let left = limit - attempts.len();
-                attempts.extend(due.read("d.next_attempt_at > :bound", now + FURTHEST, left)?);
-            }
+            let attempts = due.choose(take)?;
             let mut take = db.prepare_cached(
                 "UPDATE dispatches SET attempts = :number, last_attempt_at = :now, next_attempt_at = :next
                  WHERE id = :id AND state = 'pending'",
@@ -130,6 +143,39 @@ struct Due<'a> {
 }
 
 impl Due<'_> {
+    fn choose(&self, take: Take) -> Result<Vec<Attempt>> {
+        match take {
+            Take::UpTo(limit) => self.in_order(limit),
+            Take::Probe(limit) => {
+                let mut attempts = self.untried(limit)?;
+                let untried: Vec<_> = attempts.iter().map(|attempt| attempt.dispatch).collect();
+                attempts.extend(self.in_order(limit)?.into_iter().filter(|tried| !untried.contains(&tried.dispatch)));
+                attempts.truncate(limit);
+                Ok(attempts)
+            }
+        }
+    }
+
+    fn in_order(&self, limit: usize) -> Result<Vec<Attempt>> {
+        let mut attempts = self.read("d.next_attempt_at <= :bound", self.now, limit)?;
+        if attempts.len() < limit {
+            let left = limit - attempts.len();
+            attempts.extend(self.read("d.next_attempt_at > :bound", self.now + FURTHEST, left)?);
+        }
+        Ok(attempts)
+    }
+
+    /// Any of the first ones: many that fail alike may have been queued one after the other.
+    fn untried(&self, limit: usize) -> Result<Vec<Attempt>> {
+        let waiting = waiting();
+        let any = format!(
+            "d.id IN (SELECT id FROM (
+                 SELECT d.id {waiting} AND d.next_attempt_at <= :bound AND {UNTRIED}
+                 ORDER BY d.next_attempt_at, d.id LIMIT {PROBED_AMONG}) ORDER BY random() LIMIT :limit)"
+        );
+        self.read(&any, self.now, limit)
+    }
+
     /// Reads what is due by one end of the index or beyond legal delays by the other, and no more bodies than memory should
     /// hold. Where all that was found is damaged, there may be more behind it.
     fn read(&self, range: &str, bound: Timestamp, limit: usize) -> Result<Vec<Attempt>> {
@@ -142,12 +188,7 @@ impl Due<'_> {
     }
 
     fn step(&self, range: &str, bound: Timestamp, limit: usize) -> Result<Opened> {
-        let due = format!(
-            "FROM dispatches d JOIN messages m ON m.seq = d.message JOIN subscriptions s ON s.id = d.subscription
-             WHERE {ELIGIBLE} AND {READABLE} AND {range}
-               AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))
-             ORDER BY d.next_attempt_at, d.id LIMIT :limit"
-        );
+        let due = format!("{} AND {range} ORDER BY d.next_attempt_at, d.id LIMIT :limit", waiting());
         let mut statement = rows::select::<Found>(self.db, &due)?;
         let rows = statement.query(named_params! {
             ":sink": self.sink, ":bound": bound, ":in_hand": self.in_hand, ":limit": limit as i64,
@@ -155,6 +196,13 @@ impl Due<'_> {
         })?;
         open(self.db, self.vault, rows, self.now)
     }
+}
+
+fn waiting() -> String {
+    format!(
+        "FROM dispatches d JOIN messages m ON m.seq = d.message JOIN subscriptions s ON s.id = d.subscription
+         WHERE {ELIGIBLE} AND {READABLE} AND m.body IS NOT NULL AND d.id NOT IN (SELECT value FROM json_each(:in_hand))"
+    )
 }
 
 /// What was found, its payload unopened.

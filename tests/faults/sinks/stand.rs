@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{TIMEOUT, Trouble};
+use super::{Failed, TIMEOUT, Trouble};
 use crate::fake_receiver::{Answer, FakeReceiver, Received};
 use crate::harness::{Installation, Setup};
 use crate::it::servers::authority::Authority;
@@ -150,7 +150,7 @@ impl Stand {
                      exchange = \"renewals{}\"\nrouting_key = \"{{territory}}.{{type}}\"",
                     self.vhost().map(|vhost| vhost.name().to_owned()).unwrap_or_default(),
                     // What is of another territory finds no queue there.
-                    if is(Trouble::RefusesOne) { "-of-eu" } else { "" }
+                    if matches!(trouble, Some(Trouble::FailsOnSome(_))) { "-of-eu" } else { "" }
                 ),
                 Kind::Nats => format!(
                     "url = \"nats://{address}\"\nuser = \"renewald\"\npassword_file = \"{password}\"\n\
@@ -171,7 +171,10 @@ impl Stand {
     }
 
     fn mail(&self, address: &str, trouble: Option<Trouble>) -> String {
-        let to = if trouble == Some(Trouble::RefusesOne) { "moody" } else { "email" };
+        let to = match trouble {
+            Some(Trouble::FailsOnSome(failing)) => failing.smtp,
+            _ => "email",
+        };
         let place = match &self.strict_smtp {
             Some((server, authority, _)) if trouble == Some(Trouble::Unauthorized) => format!(
                 "host = \"localhost\"\nport = {}\nuser = \"renewald\"\npassword_file = \"wrong\"\nca_file = \"{}\"",
@@ -216,25 +219,36 @@ impl Stand {
                 Trouble::Slow => Way::Slow(Duration::from_millis(150)),
                 Trouble::AnswerLost => Way::AnswersLost(kind.mark()),
                 Trouble::AnswerLate => Way::AnswersLate(kind.mark(), late),
-                Trouble::Unauthorized | Trouble::RefusesOne => Way::Open,
+                Trouble::Unauthorized | Trouble::FailsOnSome(_) => Way::Open,
             });
         }
-        self.mode(site, &format!("{trouble:?}"));
         match trouble {
-            Trouble::Unauthorized => self.webhook.answer(Answer::Status(401)),
-            Trouble::RefusesOne => self.refuse_us(),
-            _ => {}
+            Trouble::FailsOnSome(failing) => {
+                fs::write(site.path("fails"), failing.exec).expect("a file");
+                self.mode(site, "FailsOnSome");
+                self.fail_on_us(failing.webhook);
+            }
+            Trouble::Unauthorized => {
+                self.mode(site, "Unauthorized");
+                self.webhook.answer(Answer::Status(401));
+            }
+            _ => self.mode(site, &format!("{trouble:?}")),
         }
     }
 
-    fn refuse_us(&self) {
-        self.webhook.answer_to("\"territory\":\"us\"", Answer::Status(422));
+    fn fail_on_us(&self, webhook: Failed) {
+        let answer = match webhook {
+            Failed::Status(status) => Answer::Status(status),
+            Failed::Cut => Answer::Cut,
+            Failed::Silent => Answer::Never,
+        };
+        self.webhook.answer_to("\"territory\":\"us\"", answer);
         if let Some(nats) = &self.nats {
             self.nats_client(nats).stream("UPDATE", "RENEWALS", &["renewals.eu"], json!({}));
         }
         if let Some(redis) = &self.redis {
             // Nothing can be added to what is no stream.
-            redis.cli(&["RENAME", "renewals:us", "kept"]);
+            rename(redis, "renewals:us", "kept");
             redis.cli(&["SET", "renewals:us", "no stream"]);
         }
     }
@@ -246,14 +260,14 @@ impl Stand {
             proxy.set(Way::Open);
         });
         self.webhook.answer(Answer::Status(200));
-        if trouble == Trouble::RefusesOne {
+        if matches!(trouble, Trouble::FailsOnSome(_)) {
             self.webhook.answer_to("", Answer::Status(200));
             if let Some(nats) = &self.nats {
                 self.nats_client(nats).stream("UPDATE", "RENEWALS", &["renewals.*"], json!({}));
             }
             if let Some(redis) = &self.redis {
                 redis.cli(&["DEL", "renewals:us"]);
-                redis.cli(&["RENAME", "kept", "renewals:us"]);
+                rename(redis, "kept", "renewals:us");
             }
         }
     }
@@ -267,6 +281,13 @@ impl Stand {
         ));
         let commands = if kind == Kind::Exec { lines(&site.path("struck")).len() } else { 0 };
         told as usize + commands + self.proxy(kind).map_or(0, Proxy::struck)
+    }
+}
+
+/// If it is there.
+fn rename(redis: &Redis, from: &str, to: &str) {
+    if redis.cli(&["EXISTS", from]).trim() == "1" {
+        redis.cli(&["RENAME", from, to]);
     }
 }
 
@@ -284,7 +305,7 @@ case $(cat DIR/mode) in
 Down) echo . >> DIR/struck; exit 75 ;;
 Slow) echo . >> DIR/struck; sleep 1 ;;
 Unauthorized) echo . >> DIR/struck; exit 77 ;;
-RefusesOne) case $body in *'"territory":"us"'*) echo . >> DIR/struck; exit 1 ;; esac ;;
+FailsOnSome) case $body in *'"territory":"us"'*) echo . >> DIR/struck; . DIR/fails ;; esac ;;
 esac
 printf '%s\n' "$body" >> DIR/commanded.jsonl
 case $(cat DIR/mode) in

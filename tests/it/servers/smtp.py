@@ -30,6 +30,8 @@ def serve(port, directory, options):
             for name, answer in (
                 ("nobody", "550 5.1.1"),
                 ("later", "450 4.2.0"),
+                ("full", "452 4.2.2"),
+                ("policy", "451 4.7.1"),
                 ("relay", "530 5.7.0"),
             ):
                 if address.startswith(name):
