@@ -1,11 +1,12 @@
 //! What a customer gets: [`Delivery`] and its parts. The [`Message`] that carries it, its id and its JSON Schema are in
-//! `delivery/message.rs`.
+//! `delivery/message.rs`, what may be odd about it in `delivery/warning.rs`.
 //!
 //! Licence keys exist in memory only inside these types. A key may also sit in a remark or behind a link, so `Debug`
 //! shows none of those either.
 
 mod address;
 mod message;
+mod warning;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ pub use message::{
     About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, Occasion, Renewal, json_schema,
     without_control_characters,
 };
+pub use warning::{Warned, Warning};
 
 /// A serial's data: a licence key, or the encoded content of a licence file. `Debug` prints `***`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,24 +99,20 @@ pub struct Line {
     pub files: Vec<File>,
 }
 
+impl Line {
+    /// Whether it holds nothing that anybody could use.
+    fn is_empty(&self) -> bool {
+        self.serials.iter().all(|serial| serial.data.is_blank())
+            && self.files.iter().all(|file| file.url.trim().is_empty())
+            && self.digital_locker_link.trim().is_empty()
+            && self.remark.trim().is_empty()
+    }
+}
+
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Line({:?}, {} serials, {} files)", self.product_ref, self.serials.len(), self.files.len())
     }
-}
-
-/// What goes with a delivery that is not quite as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Warning {
-    /// Some lines never became ready; `renewal.failed` with reason `partial` is queued beside it.
-    Partial,
-    /// Success, yet neither serial nor file nor locker nor remark, asked several times.
-    Empty,
-    /// A serial's encoding is neither `text` nor `base64`; its data is passed on as it is.
-    UnknownEncoding,
-    /// No line named a subscription: all lines were taken.
-    LinesUnmatched,
 }
 
 /// The term that was paid for.
@@ -166,6 +164,18 @@ impl Delivery {
     /// Every serial of every line, in the order of the answer.
     pub fn serials(&self) -> impl Iterator<Item = &Serial> {
         self.lines.iter().flat_map(|line| &line.serials)
+    }
+
+    /// Whether it has neither key nor what may stand for one: file, link or remark.
+    pub fn is_empty(&self) -> bool {
+        self.lines.iter().all(Line::is_empty)
+    }
+
+    /// Adds a warning once, in its place.
+    pub fn warn(&mut self, warning: Warning) {
+        self.warnings.push(warning);
+        self.warnings.sort_unstable();
+        self.warnings.dedup();
     }
 }
 

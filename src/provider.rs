@@ -176,6 +176,25 @@ pub struct Part {
     pub delivery: Option<Delivery>,
     /// Why something beside the delivery will never come.
     pub dropped: Option<Verdict>,
+    pub keys: Keys,
+}
+
+/// Whether licence keys, or what stands for them, belong to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// It is about a charge alone, and complete without any.
+    NotExpected,
+    /// Without a key, file, link or remark it is not ready.
+    Expected,
+    /// One was announced and has not come, whatever else has.
+    Outstanding,
+}
+
+impl Part {
+    /// One that holds nothing but why.
+    pub fn bare(verdict: Verdict) -> Self {
+        Self { verdict, delivery: None, dropped: None, keys: Keys::Expected }
+    }
 }
 
 impl Fetched {
@@ -186,7 +205,7 @@ impl Fetched {
 
     /// An answer that holds nothing but why there is none, for everybody.
     pub fn refused(verdict: Verdict) -> Self {
-        let part = Part { verdict: verdict.clone(), delivery: None, dropped: None };
+        let part = Part::bare(verdict.clone());
         Self::new(verdict, move |_| part.clone())
     }
 

@@ -2,8 +2,9 @@
 //! decision.
 //!
 //! [`news`] tells which deliveries of an answer are new, [`poll`] what a look changes, [`order`] what an answer with order data
-//! does, [`moved`] what another interval means for who was asked before.
+//! does, [`again`] what it does once something was delivered, [`moved`] what another interval means for who was asked before.
 
+pub mod again;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod moved;

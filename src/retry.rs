@@ -59,6 +59,11 @@ pub const UNANSWERED_MAX: Duration = HOUR;
 pub const UNANSWERED_WARNING: u32 = 14;
 /// As many refusals of order data in a row are worth an alert: it has been asked for since five hours, and daily from now on.
 pub const REFUSED_WARNING: u32 = 3;
+/// Complete, and without what it should hold: then that is believed.
+pub const EMPTY_BELIEVED: Duration = Duration::from_secs(3 * 24 * 3600);
+/// A delivery that lacks something is looked at again this often, and for so long.
+const LOOK_AGAIN: Duration = DAY;
+pub const LOOK_AGAIN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Other trouble that passes.
 pub const TRANSIENT_GIVE_UP: Duration = Duration::from_secs(72 * 3600);
 
@@ -68,6 +73,11 @@ const RETRY_AFTER_MAX: Duration = DAY;
 /// Until order data is asked for again, after so many answers that it was not ready.
 pub fn order_data(attempt: u32, first: Duration, max: Duration) -> Duration {
     doubling(attempt, first, max)
+}
+
+/// Until what was delivered and lacks something is looked at again.
+pub fn look_again() -> Duration {
+    jittered(LOOK_AGAIN)
 }
 
 /// Until a message is sent again, after so many answers against it. Whether it is dead by then is told by
@@ -139,6 +149,16 @@ pub fn table() -> String {
             format!("{}, warning after {}", given_up(WAITING_GIVE_UP), shown(WAITING_WARNING)),
         ),
         ("Order data: other trouble that passes", ORDER_DATA_DELAYS.to_owned(), given_up(TRANSIENT_GIVE_UP)),
+        (
+            "Order data: complete, and without what it should hold",
+            ORDER_DATA_DELAYS.to_owned(),
+            format!("{}: delivered with the warning `empty`", given_up(EMPTY_BELIEVED)),
+        ),
+        (
+            "What was delivered with the warning `empty` or `partial`",
+            format!("every {}, for what is missing", shown(LOOK_AGAIN)),
+            format!("{} after it was delivered", shown(LOOK_AGAIN_FOR)),
+        ),
         (
             "Order data: no answer, 429, 5xx",
             format!("{ORDER_DATA_DELAYS}, at most {}", shown(UNANSWERED_MAX)),
@@ -266,11 +286,12 @@ mod tests {
     /// Otherwise what failed together comes back together.
     #[test]
     fn the_longest_delays_differ_too() {
-        let capped: [(Duration, &dyn Fn() -> Duration); 5] = [
+        let capped: [(Duration, &dyn Fn() -> Duration); 6] = [
             (4 * HOUR, &|| order_data(20, MINUTE, 4 * HOUR)),
             (SINK_MAX, &|| sink(20)),
             (POLL[0], &|| poll(1).unwrap()),
             (DAY, &|| refused(3)),
+            (DAY, &look_again),
             (DAY, &|| dispatch(36, 36)),
         ];
         for (longest, delay) in capped {
@@ -364,7 +385,7 @@ mod tests {
     #[test]
     fn the_table_shows_the_constants() {
         let table = table();
-        assert_eq!(table.lines().count(), 12, "{table}");
+        assert_eq!(table.lines().count(), 14, "{table}");
         for part in [
             "10 s, 1 min, 5 min, 30 min, then",
             "1 h, 4 h, then every 24 h",

@@ -23,16 +23,16 @@ use rusqlite::Connection;
 pub use error::Error;
 pub use operate::{
     Alert, AlertChange, Answers, Awaited, Clash, DispatchCounts, DispatchRow, DueCounts, Exported, ForgottenRow, Group,
-    Identity, LastFailure, Late, Leeway, ListFilter, Listed, Locked, MessageRow, Metadata, Named, NewSubscription, Odd,
-    Paused, PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalRow, RenewalsDue, Resealed, Retried,
-    SubscriptionRow, Tracked, counted, counts_of,
+    Identity, LastFailure, LastWarned, Late, Leeway, ListFilter, Listed, Locked, MessageRow, Metadata, Named,
+    NewSubscription, Odd, Paused, PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalRow, RenewalsDue,
+    Resealed, Retried, SubscriptionRow, Tracked, counted, counts_of,
 };
 pub use outage::{PROBE_EVERY, tend};
 pub use sqlite::{Copy, Erased, Incoming, InstanceLock, Standing, verify, verify_copy};
 pub use work::{
     Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage, Order,
     PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,
-    StoppedTerritory, Take, Why,
+    StoppedTerritory, Take, Why, WithWarnings,
 };
 
 pub use crate::renewal::Subscription;

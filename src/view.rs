@@ -18,7 +18,7 @@ pub use story::{Known, Story};
 pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, is_overdue};
 
 use crate::clock::Timestamp;
-use crate::delivery::Occasion;
+use crate::delivery::{Occasion, Warning};
 use crate::renewal::{Outcome, State};
 
 impl ToSchema for Timestamp {}
@@ -45,5 +45,6 @@ macro_rules! words {
 }
 
 words!(Occasion);
+words!(Warning);
 words!(State);
 words!(Outcome);

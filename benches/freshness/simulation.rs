@@ -9,7 +9,7 @@ use renewald::clock::Clock;
 use renewald::provider::Kind;
 use renewald::renewal::poll::{self, Look};
 use renewald::renewal::{Rules, Subscription};
-use renewald::store::{Access, DuePage, DueRenewal, PollRecord, Settled, Settlement, Store};
+use renewald::store::{Access, DuePage, DueRenewal, PollRecord, Settled, Settlement, Store, WithWarnings};
 
 use crate::model::{AT_RANDOM, DAY, Delays, Random, Truth, YEAR, timestamp};
 use crate::tracked;
@@ -240,7 +240,7 @@ impl<'a> Simulation<'a> {
             let due = self.store.due_renewals(NAME, &territories, now, queue.after, self.page).await.expect("a page");
             queue.exhausted = due.len() < self.page;
             if let Some(last) = due.last() {
-                queue.after = (last.next_attempt_at.as_unix(), last.row);
+                queue.after = (last.due_at.as_unix(), last.row);
             }
             queue.rows = due.into();
         }
@@ -299,7 +299,7 @@ impl<'a> Simulation<'a> {
     async fn order_data(&mut self) {
         let Some(renewal) = self.renewals.rows.pop_front() else { return };
         let at = timestamp(self.now);
-        let outcome = Settled::Queued { messages: Vec::new() };
+        let outcome = Settled::Queued { messages: Vec::new(), sent: WithWarnings::default() };
         let settlement = Settlement { renewal, outcome, at, polls_resume_at: at + self.rules.every };
         self.store.settle_renewals(vec![settlement]).await.expect("settled");
     }

@@ -35,6 +35,9 @@ pub struct ListArgs {
     /// Only those whose last answer cannot be right
     #[arg(long)]
     pub surprise: bool,
+    /// Only those of which something was delivered with a warning in the last 30 days
+    #[arg(long)]
+    pub warned: bool,
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u16>(1..=10_000))]
     pub limit: u16,
     /// Go on where a page ended
@@ -64,6 +67,9 @@ fn note(item: &Item, settings: &Settings) -> String {
             notes.push(note);
         }
     }
+    let names: Vec<_> = item.warnings.iter().map(|warning| warning.as_str()).collect();
+    let warned = (!names.is_empty()).then(|| format!("delivered with a warning: {}", names.join(", ")));
+    notes.extend(warned.as_deref());
     notes.extend(delayed.as_deref());
     notes.join(", ")
 }
@@ -84,6 +90,7 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
             _ => None,
         },
         surprise: args.surprise,
+        warned: args.warned,
         after: args.cursor.as_deref().map_or(Ok(0), cursor)?,
         limit: usize::from(args.limit),
         ..ListFilter::default()
@@ -107,6 +114,7 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
             || args.refused
             || args.unknown
             || args.surprise
+            || args.warned
             || args.cursor.is_some();
         context.remark(match is_filtered {
             true => "no subscription matches",

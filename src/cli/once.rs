@@ -14,6 +14,7 @@ use super::table::relative;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::daemon::{self, CaughtUp, Worker};
+use crate::delivery::Warned;
 use crate::logging;
 use crate::renewal::Rules;
 use crate::settings::{Settings, SinkKind, parse_duration};
@@ -49,6 +50,8 @@ struct Summary {
     polls: u64,
     renewals: u64,
     queued: u64,
+    /// Of these, those with a warning.
+    warned: Warned,
     abandoned: u64,
     delivered: u64,
     dead: u64,
@@ -181,6 +184,7 @@ impl Summary {
             polls: sweep.polls,
             renewals: sweep.renewals,
             queued: sweep.queued,
+            warned: sweep.warned,
             abandoned: sweep.abandoned,
             delivered: relay.delivered,
             dead: relay.dead,
@@ -210,6 +214,9 @@ fn text(summary: &Summary) -> String {
     also(summary.surprises, if summary.surprises == 1 { "surprise" } else { "surprises" });
     also(summary.abandoned, "abandoned");
     also(summary.dead, "dead");
+    if summary.warned.renewals > 0 {
+        text.push_str(&format!("; {} queued with a warning: {}", summary.warned.renewals, summary.warned));
+    }
     for territory in &summary.stopped_territories {
         text.push_str(&format!("; territory {territory} refuses everybody"));
     }

@@ -223,5 +223,14 @@ async fn provider(
         );
         found.alerts.push(Alert::new("waiting", name, &text));
     }
+    let lacking = store.count_lacking(name).await?;
+    if lacking > 0 {
+        let were =
+            if lacking == 1 { "1 renewal was".to_owned() } else { format!("{} renewals were", counted(lacking)) };
+        let text = format!(
+            "{were} delivered without all that belongs to it, which is looked for daily; see `renewald list --warned`"
+        );
+        found.alerts.push(Alert::new("warned", name, &text));
+    }
     Ok(())
 }

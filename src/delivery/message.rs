@@ -142,7 +142,7 @@ pub enum Event {
 pub struct Renewal {
     /// The label for people.
     pub generation: i64,
-    /// 0, raised by `refetch`: the id's ordinal.
+    /// 0, raised by `refetch` and by what comes after a message that lacked it: the id's ordinal.
     pub revision: i64,
     /// The provider's own name for it.
     pub reference: String,

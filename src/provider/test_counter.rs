@@ -10,11 +10,12 @@ use serde::Deserialize;
 
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, LicenceKey, Line, Occasion, Serial, Warning};
+use crate::delivery::{Delivery, LicenceKey, Line, Occasion, Serial};
 use crate::life::Life;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
-    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict, times,
+    Claim, Class, Error, Fetched, Finding, Keys, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict,
+    times,
 };
 
 pub struct TestCounter {
@@ -85,9 +86,8 @@ fn part(claim: Claim<'_>, keys: &[Key]) -> Part {
     let serials: Vec<_> = ours.map(|row| serial(&row.key)).collect();
     if serials.is_empty() && !keys.is_empty() {
         let message = "the answer holds another subscription's keys only".to_owned();
-        return Part { verdict: Verdict { class: Class::NotFound, code: 0, message }, delivery: None, dropped: None };
+        return Part::bare(Verdict { class: Class::NotFound, code: 0, message });
     }
-    let warnings = if serials.is_empty() { vec![Warning::Empty] } else { Vec::new() };
     let line = Line {
         product_ref: Some("P-1".to_owned()),
         remark: String::new(),
@@ -96,8 +96,8 @@ fn part(claim: Claim<'_>, keys: &[Key]) -> Part {
         serials,
         files: Vec::new(),
     };
-    let delivery = Delivery { lines: vec![line], warnings, ..Delivery::default() };
-    Part { verdict: Verdict::success(), delivery: Some(delivery), dropped: None }
+    let delivery = Delivery { lines: vec![line], ..Delivery::default() };
+    Part { verdict: Verdict::success(), delivery: Some(delivery), dropped: None, keys: Keys::Expected }
 }
 
 fn serial(key: &str) -> Serial {

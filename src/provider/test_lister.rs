@@ -14,7 +14,8 @@ use crate::delivery::{Charge, Delivery, Document, Occasion, Period};
 use crate::life::Life;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
-    Claim, Class, Error, Fetched, Finding, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict, times,
+    Claim, Class, Error, Fetched, Finding, Keys, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict,
+    times,
 };
 
 pub struct TestLister {
@@ -81,7 +82,7 @@ impl Provider for TestLister {
 fn part(claim: Claim<'_>, reference: &str, paid: &Paid, now: Timestamp) -> Part {
     if paid.id != claim.subscription_id {
         let message = "the charge is another subscription's".to_owned();
-        return Part { verdict: Verdict { class: Class::NotFound, code: 0, message }, delivery: None, dropped: None };
+        return Part::bare(Verdict { class: Class::NotFound, code: 0, message });
     }
     let at = |seconds| times::unix(seconds, now);
     let documents = paid.invoice.iter().map(|url| Document { label: "invoice".to_owned(), url: url.clone() });
@@ -97,5 +98,5 @@ fn part(claim: Claim<'_>, reference: &str, paid: &Paid, now: Timestamp) -> Part 
         documents: documents.collect(),
         ..Delivery::default()
     };
-    Part { verdict: Verdict::success(), delivery: Some(delivery), dropped: None }
+    Part { verdict: Verdict::success(), delivery: Some(delivery), dropped: None, keys: Keys::NotExpected }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Exit;
 use crate::store::{NewSubscription, fixtures};
-use site::{Site, message_id, told};
+use site::{Site, TURN, message_id, told};
 
 const FIRST: &str = "Sub-ä/1";
 const SECOND: &str = "Sub-ä/2";
@@ -90,6 +90,39 @@ async fn one_that_is_not_ready_holds_up_no_other_of_the_same_name() {
     assert_eq!(story["renewals"][0]["last_outcome"], json!("not_found"), "{story:#}");
     site.has_keys(FIRST, "1");
     assert_eq!(told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+}
+
+#[tokio::test]
+async fn where_keys_are_expected_none_is_not_ready_and_where_there_is_a_charge_alone_it_is_all() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    site.done(&["track", LISTED, LISTED, "--provider", "lists", "--generation", "0"]).await;
+    site.counts(FIRST, 1);
+    site.account.says(&["counter", FIRST, "keys", "1"], json!([]));
+    site.lists(LISTED, &[("a", 0), ("b", MONTH)]);
+    let messages = site.turn().await;
+    assert_eq!(told(&messages), [json!(["cycle-of-élan", 1, "b", "renewal", false, []])]);
+    assert_eq!(messages[0]["data"]["warnings"], json!([]));
+    let renewal = site.story(FIRST).await["renewals"][0].clone();
+    assert_eq!((&renewal["state"], &renewal["last_outcome"]), (&json!("awaiting_order_data"), &json!("empty")));
+
+    let mut late = Vec::new();
+    for turns in 1.. {
+        late = site.turn().await;
+        if !late.is_empty() {
+            let hours = turns * TURN.as_secs() / 3600;
+            assert!((72..78).contains(&hours), "{hours} h");
+            break;
+        }
+    }
+    assert_eq!(late[0]["data"]["warnings"], json!(["empty"]));
+    site.has_keys(FIRST, "1");
+    let mut later = Vec::new();
+    while later.is_empty() {
+        later = site.turn().await;
+    }
+    assert_eq!(told(&later), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+    assert_eq!(later[0]["id"], message_id("counts", FIRST, "1", 1));
 }
 
 #[tokio::test]

@@ -6,11 +6,9 @@ use super::Rules;
 use super::poll::{clip, describe};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, FailReason, Warning};
-use crate::provider::{Class, Error, Part, Verdict};
+use crate::provider::{Class, Error, Keys, Part, Verdict};
 use crate::retry;
 
-/// A success with nothing in it, or with a key that is blank, is asked again this often before it is believed.
-pub(crate) const EMPTY_ANSWERS: u32 = 4;
 /// The most that the time between two answers in a row counts towards the end of patience: a daily catch-up run counts in full, a
 /// clock that jumped by a year does not.
 const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
@@ -32,10 +30,17 @@ pub struct Patience {
     /// Attempts in a row that brought none.
     pub unanswered: u32,
     pub refusals: u32,
-    pub empty_answers: u32,
     pub not_found: Tally,
     pub waiting: Tally,
+    pub empty: Tally,
     pub transient: Tally,
+}
+
+impl Patience {
+    /// Seconds for which the provider has answered that there is nothing yet.
+    pub fn kept_waiting(&self) -> i64 {
+        self.waiting.seconds + self.empty.seconds
+    }
 }
 
 /// What happens to a renewal after an attempt.
@@ -67,7 +72,7 @@ pub struct Failed {
 pub fn decide(before: &Patience, answer: Result<Part, &Error>, rules: &Rules, now: Timestamp) -> Step {
     let attempt = Attempt { before, rules, now };
     match answer {
-        Ok(part) => attempt.answered(part),
+        Ok(part) => attempt.answered(complete(part)),
         Err(Error::Unreadable { reason }) => attempt.not_ready(
             &Verdict { class: Class::Transient, code: 0, message: reason.clone() },
             FailReason::Unreadable,
@@ -90,18 +95,16 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn answered(&self, part: Part) -> Step {
-        let Part { verdict, delivery, dropped } = part;
+        let Part { verdict, delivery, dropped, .. } = part;
         let delivery = match (verdict.class, delivery) {
             (Class::Success, Some(delivery)) => delivery,
             (_, partial) => return self.settle(&verdict, partial),
         };
-        if delivery.warnings.contains(&Warning::Empty) && self.before.empty_answers + 1 < EMPTY_ANSWERS {
-            return self.again(
-                Patience { empty_answers: self.before.empty_answers + 1, ..self.answered_now() },
-                retry::order_data(self.before.attempts + 1, self.rules.retry_first, self.rules.retry_max),
-                "empty",
-                "success without any content, or with a blank key".into(),
-            );
+        if delivery.warnings.contains(&Warning::Empty) {
+            let (patience, is_spent) = self.counted(|patience| &mut patience.empty, retry::EMPTY_BELIEVED);
+            if !is_spent {
+                return self.later(patience, "empty", LACKS.to_owned());
+            }
         }
         Step::Deliver {
             delivery,
@@ -114,12 +117,9 @@ impl Attempt<'_> {
             Class::Permanent => Step::GiveUp(refused(verdict)),
             Class::Configuration => {
                 let refusals = self.before.refusals.saturating_add(1);
-                self.again(
-                    Patience { refusals, unanswered: 0, answered_at: None, ..self.before.clone() },
-                    retry::refused(refusals),
-                    "refused",
-                    describe(verdict),
-                )
+                let patience = Patience { refusals, unanswered: 0, answered_at: None, ..self.before.clone() };
+                let (outcome, detail) = not_ready(verdict);
+                self.again(patience, retry::refused(refusals), outcome, detail)
             }
             Class::NotFound => self.not_ready(verdict, FailReason::NotFound, partial),
             Class::Success | Class::Transient | Class::Waiting => self.not_ready(verdict, FailReason::TooLate, partial),
@@ -128,16 +128,12 @@ impl Attempt<'_> {
 
     /// An answer that says "not yet": counted in its class, and given up only when that class is exhausted.
     fn not_ready(&self, verdict: &Verdict, reason: FailReason, partial: Option<Delivery>) -> Step {
-        let mut patience = self.answered_now();
-        let gap = self.before.answered_at.map_or(Duration::ZERO, |last| self.now.since(last).min(LONGEST_GAP));
-        let (tally, bound, outcome) = match verdict.class {
-            Class::NotFound => (&mut patience.not_found, retry::NOT_FOUND_GIVE_UP, "not_found"),
-            Class::Waiting => (&mut patience.waiting, retry::WAITING_GIVE_UP, "waiting"),
-            _ => (&mut patience.transient, retry::TRANSIENT_GIVE_UP, "failed"),
+        let (patience, is_spent) = match verdict.class {
+            Class::NotFound => self.counted(|patience| &mut patience.not_found, retry::NOT_FOUND_GIVE_UP),
+            Class::Waiting => self.counted(|patience| &mut patience.waiting, retry::WAITING_GIVE_UP),
+            _ => self.counted(|patience| &mut patience.transient, retry::TRANSIENT_GIVE_UP),
         };
-        tally.seconds += if tally.answers == 0 { 0 } else { gap.as_secs() as i64 };
-        tally.answers = tally.answers.saturating_add(1);
-        if tally.answers >= retry::ORDER_DATA_MIN_ANSWERS && tally.seconds >= bound.as_secs() as i64 {
+        if is_spent {
             let failed = Failed { reason, code: Some(verdict.code), message: clip(&verdict.message) };
             return match partial {
                 Some(delivery) => {
@@ -146,8 +142,19 @@ impl Attempt<'_> {
                 None => Step::GiveUp(failed),
             };
         }
-        let delay = retry::order_data(patience.attempts, self.rules.retry_first, self.rules.retry_max);
-        self.again(patience, delay, outcome, describe(verdict))
+        let (outcome, detail) = not_ready(verdict);
+        self.later(patience, outcome, detail)
+    }
+
+    /// With one more answer of a class; whether patience with that is spent.
+    fn counted(&self, class: impl Fn(&mut Patience) -> &mut Tally, bound: Duration) -> (Patience, bool) {
+        let mut patience = self.answered_now();
+        let gap = self.before.answered_at.map_or(Duration::ZERO, |last| self.now.since(last).min(LONGEST_GAP));
+        let tally = class(&mut patience);
+        tally.seconds += if tally.answers == 0 { 0 } else { gap.as_secs() as i64 };
+        tally.answers = tally.answers.saturating_add(1);
+        let is_spent = tally.answers >= retry::ORDER_DATA_MIN_ANSWERS && tally.seconds >= bound.as_secs() as i64;
+        (patience, is_spent)
     }
 
     /// No answer: neither time nor attempt counts. It is asked for less and less often all the same: this may be the only order
@@ -157,18 +164,16 @@ impl Attempt<'_> {
         let so_many = self.before.attempts.saturating_add(unanswered);
         let longest = self.rules.retry_max.min(retry::UNANSWERED_MAX);
         let delay = retry::order_data(so_many, self.rules.retry_first, longest);
-        let (outcome, retry_after) = match error {
-            Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => {
-                ("unavailable", *retry_after)
-            }
-            Error::Unauthorized { .. } => ("unauthorized", None),
-            _ => ("unreachable", None),
+        let retry_after = match error {
+            Error::Unavailable { retry_after, .. } | Error::TooManyRequests { retry_after } => *retry_after,
+            _ => None,
         };
+        let (outcome, detail) = no_answer(error);
         self.again(
             Patience { unanswered, answered_at: None, ..self.before.clone() },
             retry::with_retry_after(delay, retry_after),
             outcome,
-            clip(&crate::chain(error)),
+            detail,
         )
     }
 
@@ -178,14 +183,55 @@ impl Attempt<'_> {
             answered_at: Some(self.now),
             unanswered: 0,
             refusals: 0,
-            empty_answers: 0,
             ..self.before.clone()
         }
+    }
+
+    fn later(&self, patience: Patience, outcome: &'static str, detail: String) -> Step {
+        let delay = retry::order_data(patience.attempts, self.rules.retry_first, self.rules.retry_max);
+        self.again(patience, delay, outcome, detail)
     }
 
     fn again(&self, patience: Patience, delay: Duration, outcome: &'static str, detail: String) -> Step {
         Step::AskAgain { at: self.now + delay, patience, outcome, detail }
     }
+}
+
+/// What a success says that does not hold what it should.
+pub(super) const LACKS: &str = "success without what it should hold";
+
+/// A delivery says itself that it has not got what belongs to it.
+pub(super) fn complete(mut part: Part) -> Part {
+    let keys = part.keys;
+    if let Some(delivery) = &mut part.delivery
+        && (keys == Keys::Outstanding || (keys == Keys::Expected && delivery.is_empty()))
+    {
+        delivery.warn(Warning::Empty);
+    }
+    part
+}
+
+/// An answer that brings nothing, as the store and `explain` name it.
+pub(super) fn not_ready(verdict: &Verdict) -> (&'static str, String) {
+    let outcome = match verdict.class {
+        Class::NotFound => "not_found",
+        Class::Waiting => "waiting",
+        Class::Configuration => "refused",
+        Class::Success | Class::Transient | Class::Permanent => "failed",
+    };
+    (outcome, describe(verdict))
+}
+
+/// The same for a request without one.
+pub(super) fn no_answer(error: &Error) -> (&'static str, String) {
+    let outcome = match error {
+        Error::Unavailable { .. } | Error::TooManyRequests { .. } => "unavailable",
+        Error::Unauthorized { .. } => "unauthorized",
+        Error::Unreachable(_) => "unreachable",
+        Error::Unreadable { .. } => "unreadable",
+        Error::Rejected { .. } => "rejected",
+    };
+    (outcome, clip(&crate::chain(error)))
 }
 
 fn refused(verdict: &Verdict) -> Failed {

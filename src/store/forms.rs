@@ -1,10 +1,10 @@
 //! How the words and instants of others stand in a column.
 
 use rusqlite::ToSql;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Null, ToSqlOutput, ValueRef};
 
 use crate::clock::Timestamp;
-use crate::delivery::Occasion;
+use crate::delivery::{Occasion, Warning};
 use crate::life::Life;
 use crate::renewal::{Outcome, Pace, State};
 
@@ -28,6 +28,25 @@ macro_rules! sql_forms {
 }
 
 sql_forms!(Life, Occasion, Outcome, Pace, State);
+
+/// As a list of JSON; NULL where there are none.
+pub(super) struct Warnings<T>(pub T);
+
+impl ToSql for Warnings<&Vec<Warning>> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let is_any = !self.0.is_empty();
+        Ok(is_any.then(|| serde_json::json!(self.0).to_string()).map_or(ToSqlOutput::from(Null), ToSqlOutput::from))
+    }
+}
+
+impl FromSql for Warnings<Vec<Warning>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let Some(text) = value.as_str_or_null()? else { return Ok(Self(Vec::new())) };
+        let names: Vec<&str> = serde_json::from_str(text).map_err(|error| FromSqlError::Other(error.into()))?;
+        let warnings = names.into_iter().map(str::parse).collect::<Result<_, String>>();
+        warnings.map(Self).map_err(|error| FromSqlError::Other(error.into()))
+    }
+}
 
 /// Unix seconds.
 impl ToSql for Timestamp {

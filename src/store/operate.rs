@@ -20,6 +20,7 @@ mod renewals;
 mod replay;
 mod sealed;
 mod track;
+mod warned;
 
 pub use alerts::{Alert, AlertChange, Raised};
 pub use dispatches::{DispatchRow, QueueDepth, QueueFilter};
@@ -40,3 +41,4 @@ pub use renewals::RenewalRow;
 pub use replay::Retried;
 pub use sealed::{Locked, Resealed};
 pub use track::{NewSubscription, Tracked};
+pub use warned::LastWarned;

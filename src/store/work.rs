@@ -26,7 +26,7 @@ pub use messages::NewMessage;
 pub use polls::{PollRecord, Recorded};
 pub use providers::{BreakerState, ProviderTrouble, SlowedState};
 pub use renewals::{DueRenewal, Order};
-pub use settle::{Settled, Settlement};
+pub use settle::{Settled, Settlement, WithWarnings};
 pub use sinks::SinkState;
 pub(super) use take::Taken;
 pub use take::{Attempt, MOST_BODY_BYTES, Take};

@@ -1,5 +1,6 @@
 //! What a log line about one subscription is made of, and what is said of one of its deliveries once that is on disk.
 
+use crate::delivery::Warning;
 use crate::renewal::Subscription;
 use crate::retry::WAITING_WARNING;
 use crate::store::{DueRenewal, PollRecord, Settled, Settlement};
@@ -51,8 +52,9 @@ pub(super) enum Said {
     /// `ids`: of the messages.
     Queued {
         ids: String,
-        is_partial: bool,
-        is_empty: bool,
+        warnings: Vec<Warning>,
+        /// It completes what was queued before.
+        is_again: bool,
     },
     Abandoned {
         ids: String,
@@ -85,17 +87,21 @@ impl Line {
         seen.map(|renewal| Self::new(Whom { order: &renewal.reference, ..whom }, Said::Seen)).collect()
     }
 
-    /// `is_empty`: what is delivered has no content.
-    pub fn settled(settlement: &Settlement, is_empty: bool) -> Option<Self> {
+    pub fn settled(settlement: &Settlement) -> Option<Self> {
         let Settlement { renewal, outcome, .. } = settlement;
         let ids = outcome.messages().iter().map(|new| new.message.id.to_string()).collect::<Vec<_>>().join(" ");
         let said = match outcome {
             Settled::AskedAgain { patience, detail, .. } => {
                 let line = WAITING_WARNING.as_secs() as i64;
-                let crossed = renewal.patience.waiting.seconds < line && patience.waiting.seconds >= line;
+                let crossed = renewal.patience.kept_waiting() < line && patience.kept_waiting() >= line;
                 crossed.then(|| Said::Waits { detail: detail.clone() })?
             }
-            Settled::Queued { messages } => Said::Queued { ids, is_partial: messages.len() > 1, is_empty },
+            Settled::Looked { message: None, .. } => return None,
+            Settled::Queued { .. } | Settled::Looked { .. } => Said::Queued {
+                ids,
+                warnings: outcome.warnings().to_vec(),
+                is_again: matches!(outcome, Settled::Looked { .. }),
+            },
             Settled::Abandoned { detail, .. } => Said::Abandoned { ids, reason: detail.clone() },
         };
         Some(Self::new(Whom::waiting(renewal), said))
@@ -111,12 +117,17 @@ impl Line {
                 line!(error, whom, message.id = %ids, %reason,
                     "renewal abandoned: the customer has no key; `renewald refetch` asks again");
             }
-            Said::Queued { ids, is_partial: true, .. } => {
-                line!(warn, whom, message.id = %ids, "renewal queued in part; a line was refused");
-            }
-            Said::Queued { ids, is_empty: true, .. } => {
+            Said::Queued { ids, warnings, .. } if warnings.contains(&Warning::Partial) => {
                 line!(warn, whom, message.id = %ids,
-                    "renewal queued with a blank key, or without key, file, link and remark: the provider says that this is all");
+                    "renewal queued in part: a line was refused or is not ready; it is looked at again daily");
+            }
+            Said::Queued { ids, warnings, .. } if warnings.contains(&Warning::Empty) => {
+                line!(warn, whom, message.id = %ids,
+                    "renewal queued with a blank key, or without key, file, link and remark: the provider says that this is \
+                     all; it is looked at again daily");
+            }
+            Said::Queued { ids, is_again: true, .. } => {
+                line!(info, whom, message.id = %ids, "renewal queued again: what was missing has come");
             }
             Said::Queued { ids, .. } => line!(info, whom, message.id = %ids, "renewal queued"),
             Said::Waits { detail } => line!(warn, whom, %detail, "order data has been kept waiting for three days"),

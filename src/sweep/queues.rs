@@ -174,7 +174,7 @@ impl Queues {
             Page::Renewals { era, rows } if era == self.renewals_era => {
                 self.renewals.exhausted = rows.len() < PAGE;
                 if let Some(last) = rows.last() {
-                    self.renewals.after = (last.next_attempt_at.as_unix(), last.row);
+                    self.renewals.after = (last.due_at.as_unix(), last.row);
                 }
                 let settled = &self.just_settled;
                 self.renewals.rows.extend(rows.into_iter().filter(|r| !settled.contains(&r.order())));

@@ -1,5 +1,7 @@
 //! What a pass, or several, came to.
 
+use crate::delivery::Warned;
+
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -9,6 +11,8 @@ pub struct Report {
     pub calls: u64,
     pub renewals: u64,
     pub queued: u64,
+    /// Of these, what was queued with a warning.
+    pub warned: Warned,
     pub abandoned: u64,
     pub failures: u64,
     /// Polls that were refused.
@@ -34,6 +38,7 @@ impl Report {
         self.calls += other.calls;
         self.renewals += other.renewals;
         self.queued += other.queued;
+        self.warned.add(&other.warned);
         self.abandoned += other.abandoned;
         self.failures += other.failures;
         self.refused += other.refused;

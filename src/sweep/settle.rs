@@ -4,16 +4,18 @@ use super::line::{Line, Said};
 use super::record::sinks_of;
 use super::request::Shared;
 use crate::clock::Timestamp;
-use crate::delivery::{self, About, Delivery, Event, Message, Renewal, Warning};
+use crate::delivery::{self, About, Delivery, Event, Message, Renewal, Warned, Warning};
 use crate::provider::{Claim, Error as ProviderError, Fetched};
+use crate::renewal::again::{self, Look, Sent};
 use crate::renewal::order::{self, Failed, Step};
 use crate::renewal::poll;
-use crate::store::{self, DueRenewal, NewMessage, Settled, Settlement};
+use crate::store::{self, DueRenewal, NewMessage, Settled, Settlement, WithWarnings};
 
 /// What one answer settled.
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     pub queued: u64,
+    pub warned: Warned,
     pub abandoned: u64,
     pub sinks: Vec<String>,
 }
@@ -32,33 +34,37 @@ impl<P> Shared<'_, P> {
             let is_anothers = self.store.is_original_of_another(name, &renewal.reference, renewal.subscription).await?;
             let claim = Claim { subscription_id: &renewal.subscription_id, is_anothers };
             let part = answer.as_ref().map(|fetched| fetched.part(claim));
-            let step = order::decide(&renewal.patience, part, &self.account.rules, now);
-            let is_empty =
-                matches!(&step, Step::Deliver { delivery, .. } if delivery.warnings.contains(&Warning::Empty));
-            let settlement = self.settlement(renewal, step, now);
-            told.push((Line::settled(&settlement, is_empty), sinks_of(settlement.outcome.messages())));
+            let outcome = match &renewal.sent {
+                None => self.answered(&renewal, order::decide(&renewal.patience, part, &self.account.rules, now), now),
+                Some(sent) => self.looked(&renewal, sent, again::decide(sent, part), now),
+            };
+            let settlement = Settlement { renewal, outcome, at: now, polls_resume_at: now + self.account.rules.every };
+            let warnings = settlement.outcome.warnings().to_vec();
+            told.push((Line::settled(&settlement), warnings, sinks_of(settlement.outcome.messages())));
             settlements.push(settlement);
         }
         let written = self.store.settle_renewals(settlements).await?;
         let mut result = Settling::default();
-        for ((line, sinks), _) in told.into_iter().zip(written).filter(|(_, written)| *written) {
+        for ((line, warnings, sinks), _) in told.into_iter().zip(written).filter(|(_, written)| *written) {
             if let Some(line) = line {
                 line.tell();
                 result.queued += u64::from(matches!(line.said, Said::Queued { .. }));
                 result.abandoned += u64::from(matches!(line.said, Said::Abandoned { .. }));
             }
+            result.warned.count(&warnings);
             result.sinks.extend(sinks);
         }
         Ok(result)
     }
 
-    fn settlement(&self, renewal: DueRenewal, step: Step, now: Timestamp) -> Settlement {
-        let outcome = match step {
+    fn answered(&self, renewal: &DueRenewal, step: Step, now: Timestamp) -> Settled {
+        match step {
             Step::AskAgain { at, patience, outcome, detail } => Settled::AskedAgain { at, patience, outcome, detail },
             Step::Deliver { delivery, partial } => {
-                let mut messages = vec![self.ready(&renewal, delivery, now)];
-                messages.extend(partial.map(|failed| self.failed(&renewal, failed, now)));
-                Settled::Queued { messages }
+                let sent = self.with_warnings(&delivery.warnings, now, now);
+                let mut messages = vec![self.ready(renewal, delivery, now)];
+                messages.extend(partial.map(|failed| self.failed(renewal, failed, now)));
+                Settled::Queued { messages, sent }
             }
             Step::GiveUp(failed) => {
                 let detail = match failed.code {
@@ -66,10 +72,29 @@ impl<P> Shared<'_, P> {
                     Some(code) => format!("code {code}"),
                     None => failed.message.clone(),
                 };
-                Settled::Abandoned { messages: vec![self.failed(&renewal, failed, now)], detail }
+                Settled::Abandoned { messages: vec![self.failed(renewal, failed, now)], detail }
             }
-        };
-        Settlement { renewal, outcome, at: now, polls_resume_at: now + self.account.rules.every }
+        }
+    }
+
+    fn looked(&self, renewal: &DueRenewal, before: &Sent, look: Look, now: Timestamp) -> Settled {
+        match look {
+            Look::Deliver(delivery) => {
+                let sent = self.with_warnings(&delivery.warnings, before.settled_at, now);
+                let next = DueRenewal { revision: renewal.revision + 1, ..renewal.clone() };
+                let message = Some(self.ready(&next, delivery, now));
+                Settled::Looked { message, sent, is_answered: true, outcome: "ok", detail: None }
+            }
+            Look::Nothing { is_answered, outcome, detail } => {
+                let sent = self.with_warnings(&before.warnings, before.settled_at, now);
+                Settled::Looked { message: None, sent, is_answered, outcome, detail: Some(detail) }
+            }
+        }
+    }
+
+    fn with_warnings(&self, warnings: &[Warning], settled_at: Timestamp, now: Timestamp) -> WithWarnings {
+        let look_again_at = again::next(warnings, settled_at, now, self.judge.clock());
+        WithWarnings { warnings: warnings.to_vec(), look_again_at }
     }
 
     fn ready(&self, renewal: &DueRenewal, delivery: Delivery, now: Timestamp) -> NewMessage {

@@ -76,6 +76,7 @@ impl<'a> Telling<'a> {
         self.lately.answers += u64::from(is_answered);
         self.lately.failures += u64::from(!is_answered);
         self.lately.queued += settling.queued;
+        self.lately.warned.add(&settling.warned);
         self.lately.abandoned += settling.abandoned;
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::delivery::Warned;
 use crate::forecast::{Forecast, Load};
 use crate::renewal::{Rules, State};
 use crate::settings::Settings;
@@ -48,6 +49,8 @@ pub struct Account {
     #[serde(flatten)]
     pub late: Late,
     pub waiting: Awaited,
+    /// Renewals of the last 30 days that were delivered with a warning; the latest 20000 are counted.
+    pub warned: Warned,
     pub stopped_territories: Vec<StoppedTerritory>,
     /// `breaker` while it does not answer, `slowed` after a 429, `paused_until` after one with `Retry-After`; as whoever asks, or last asked, saw it.
     #[serde(flatten)]
@@ -155,6 +158,7 @@ impl Status {
                     surprises: odd.surprises,
                 },
                 waiting: store.count_awaited(name).await?.into(),
+                warned: store.count_warned(name, now).await?,
                 stopped_territories: stopped
                     .iter()
                     .filter(|one| one.provider == *name)

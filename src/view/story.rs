@@ -10,7 +10,7 @@ use super::next::{self, Next};
 use super::status::StoppedTerritory;
 use super::subscription::{Forecasts, Item, is_overdue};
 use crate::clock::Timestamp;
-use crate::delivery::Occasion;
+use crate::delivery::{Occasion, Warning};
 use crate::renewal::Rules;
 use crate::settings::{Settings, SinkKind};
 use crate::store::{self, DispatchRow, MessageRow, QueueFilter, RenewalRow, Store, SubscriptionRow};
@@ -55,6 +55,10 @@ pub struct Renewal {
     pub attempts: u32,
     pub last_outcome: Option<String>,
     pub last_detail: Option<String>,
+    /// Of what was delivered last.
+    pub warnings: Vec<Warning>,
+    /// When the provider is looked at for what that lacks.
+    pub look_again_at: Option<Timestamp>,
 }
 
 impl From<RenewalRow> for Renewal {
@@ -75,6 +79,8 @@ impl From<RenewalRow> for Renewal {
             attempts: row.attempts,
             last_outcome: row.last_outcome,
             last_detail: row.last_detail,
+            warnings: row.warnings,
+            look_again_at: row.look_again_at,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::delivery::Warning;
 use crate::forecast::Forecast;
 use crate::renewal::{Outcome, Pace, Rules, State};
 use crate::settings::{self, Settings};
@@ -83,6 +84,8 @@ pub struct Item {
     pub not_renewed: bool,
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
+    /// With which something was delivered in the last 30 days: `partial`, `empty`, `unknown_encoding`, `lines_unmatched`.
+    pub warnings: Vec<Warning>,
 }
 
 impl Item {
@@ -110,6 +113,7 @@ impl Item {
             next_poll_at: subscription.due_at,
             waiting_renewals: row.waiting,
             surprise: subscription.surprise,
+            warnings: row.warned.lately(now).to_vec(),
         }
     }
 

@@ -108,7 +108,7 @@ CREATE TABLE renewals (
     -- known: the customer had it before it was seen here
     state                 TEXT    NOT NULL DEFAULT 'awaiting_order_data'
                           CHECK (state IN ('awaiting_order_data', 'queued', 'abandoned', 'dropped', 'known')),
-    revision              INTEGER NOT NULL DEFAULT 0,            -- raised by refetch
+    revision              INTEGER NOT NULL DEFAULT 0,            -- raised by refetch, and by what came after it was queued
     detected_at           INTEGER NOT NULL,
     expires_at            INTEGER,                               -- only on the newest of a jump
     seconds_after_expiry  INTEGER,                               -- seen minus expiry then known; negative: before it
@@ -121,7 +121,6 @@ CREATE TABLE renewals (
     last_detail           TEXT,
     unanswered            INTEGER NOT NULL DEFAULT 0,            -- attempts in a row that brought no answer
     refusals              INTEGER NOT NULL DEFAULT 0,
-    empty_answers         INTEGER NOT NULL DEFAULT 0,
     -- Patience is counted per class of answer, in answers and in the seconds between two answers in a row, so that neither
     -- an outage nor a clock that jumps brings the end nearer.
     answered_at           INTEGER,                               -- last attempt, if it brought an answer
@@ -129,16 +128,26 @@ CREATE TABLE renewals (
     not_found_seconds     INTEGER NOT NULL DEFAULT 0,
     waiting_answers       INTEGER NOT NULL DEFAULT 0,
     waiting_seconds       INTEGER NOT NULL DEFAULT 0,
+    empty_answers         INTEGER NOT NULL DEFAULT 0,
+    empty_seconds         INTEGER NOT NULL DEFAULT 0,
     transient_answers     INTEGER NOT NULL DEFAULT 0,
     transient_seconds     INTEGER NOT NULL DEFAULT 0,
 
+    -- What was queued last.
+    warnings              TEXT    CHECK (json_type(warnings) = 'array'), -- NULL: none
+    look_again_at         INTEGER,                               -- for what it lacks; NULL: it lacks nothing, or it is past hope
+
     UNIQUE (subscription, reference),                            -- recording twice is harmless
     CHECK ((state = 'awaiting_order_data') = (next_attempt_at IS NOT NULL)),
-    CHECK ((state = 'awaiting_order_data') = (settled_at IS NULL))
+    CHECK ((state = 'awaiting_order_data') = (settled_at IS NULL)),
+    CHECK (look_again_at IS NULL OR (state = 'queued' AND warnings IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX renewals_due ON renewals (provider, next_attempt_at) WHERE state = 'awaiting_order_data';
 CREATE INDEX renewals_waiting ON renewals (reference) WHERE state = 'awaiting_order_data';
+CREATE INDEX renewals_again ON renewals (provider, look_again_at) WHERE look_again_at IS NOT NULL;
+CREATE INDEX renewals_lacking ON renewals (reference) WHERE look_again_at IS NOT NULL;
+CREATE INDEX renewals_warned ON renewals (provider, settled_at) WHERE warnings IS NOT NULL;
 
 -- The outbox. The body is serialised once and sent byte-identical on every attempt; row and hash outlive it.
 CREATE TABLE messages (

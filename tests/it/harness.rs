@@ -431,7 +431,8 @@ impl Installation {
                 "BEGIN IMMEDIATE;
                  UPDATE subscriptions SET due_at = due_at - {seconds}, last_asked_at = last_asked_at - {seconds},
                                           last_answer_at = last_answer_at - {seconds};
-                 UPDATE renewals SET next_attempt_at = next_attempt_at - {seconds}, answered_at = answered_at - {seconds};
+                 UPDATE renewals SET next_attempt_at = next_attempt_at - {seconds}, answered_at = answered_at - {seconds},
+                                     look_again_at = look_again_at - {seconds};
                  UPDATE dispatches SET next_attempt_at = next_attempt_at - {seconds},
                                        last_attempt_at = last_attempt_at - {seconds};
                  UPDATE sinks SET blocked_since = blocked_since - {seconds}, blocked_until = blocked_until - {seconds},

@@ -46,4 +46,5 @@ mod smtp;
 mod status;
 mod structure;
 mod terms;
+mod warned;
 mod webhook;

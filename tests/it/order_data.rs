@@ -109,15 +109,6 @@ fn check_content(variant: Variant, data: &Value) {
 }
 
 #[test]
-fn a_success_with_nothing_in_it_is_believed_the_fourth_time() {
-    let mut renewed = Renewed::new(Variant::Empty);
-    renewed.until_message(HOUR, 10 * HOUR);
-    let message = renewed.site.next_message();
-    assert_eq!(message.data()["warnings"], json!(["empty"]));
-    assert_eq!(renewed.requests(), 4);
-}
-
-#[test]
 fn lines_of_other_subscriptions_only_are_given_up_after_two_days() {
     let mut renewed = Renewed::new(Variant::ForeignIds);
     let took = renewed.until_message(5 * HOUR, 30 * DAY);

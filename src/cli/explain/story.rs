@@ -132,6 +132,7 @@ impl Story<'_> {
         };
         self.fact("seen", &format!("{}{late}", self.when(renewal.detected_at)));
         self.order_data(renewal);
+        self.warnings(renewal);
         let messages = self.known.messages.iter();
         let ours = messages.filter(|m| m.reference == renewal.reference && m.event.starts_with("renewal."));
         for message in ours {
@@ -167,6 +168,18 @@ impl Story<'_> {
             }
             ("dropped", Some(at), _) => self.fact("dropped", &format!("{}, as it was untracked", self.when(at))),
             _ => {}
+        }
+    }
+
+    /// What was odd about what was delivered, and whether that may change.
+    fn warnings(&mut self, renewal: &RenewalRow) {
+        if renewal.warnings.is_empty() {
+            return;
+        }
+        let names: Vec<_> = renewal.warnings.iter().map(|warning| warning.as_str()).collect();
+        self.fact("delivered with", &names.join(", "));
+        if let Some(at) = renewal.look_again_at {
+            self.fact("looked at again", &format!("{}, for what is missing", self.when(at)));
         }
     }
 

@@ -65,6 +65,15 @@ fn describe(text: &mut String, account: &Account, advice: Option<&Advice>, now: 
     let oldest =
         waiting.oldest_detected_at.map_or(String::new(), |at| format!(", the oldest seen {}", relative(at, now)));
     line(text, "order data", &format!("{} {wait} for it{oldest}", number_of(waiting.renewals, "renewal")));
+    let warned = &account.warned;
+    if warned.renewals > 0 {
+        let renewals = if warned.renewals == 1 { "renewal" } else { "renewals" };
+        let told = format!(
+            "{} {renewals} in the last 30 days: {warned}; see `renewald list --warned`",
+            counted(warned.renewals)
+        );
+        line(text, "warned", &told);
+    }
     for stopped in &account.stopped_territories {
         let since = relative(stopped.stopped_at, now);
         line(text, "stopped", &format!("territory {}, {since}: {}", stopped.territory, stopped.reason));

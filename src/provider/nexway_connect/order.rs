@@ -6,7 +6,7 @@ mod tests;
 
 use super::answers::{LineItem, OrderData, OrderLine};
 use crate::delivery::{Delivery, Line, Serial, Warning};
-use crate::provider::{Claim, Class, Fetched, Part, Verdict};
+use crate::provider::{Claim, Class, Fetched, Keys, Part, Verdict};
 
 /// Reads the answer to a request for this order number.
 pub fn fetched(asked: &str, order: OrderData) -> Fetched {
@@ -36,11 +36,12 @@ fn part(asked: &str, claim: Claim<'_>, order: &OrderData) -> Part {
         Class::Success => Some(deliver(&ours, order)),
         class => partial_delivery(class, &ours, order),
     };
-    Part { verdict, delivery, dropped }
+    let keys = delivery.as_ref().map_or(Keys::Expected, keys);
+    Part { verdict, delivery, dropped, keys }
 }
 
 fn bare(verdict: &Verdict) -> Part {
-    Part { verdict: verdict.clone(), delivery: None, dropped: None }
+    Part::bare(verdict.clone())
 }
 
 /// As "not found": a number composed wrongly, or one that belongs to somebody else.
@@ -147,12 +148,7 @@ fn deliver(ours: &Ours<'_>, order: &OrderData) -> Delivery {
     if items.into_iter().any(|verdict| !ready(verdict)) || !ready(&order.verdict) {
         warnings.push(Warning::Partial);
     }
-    let serials = || lines.iter().flat_map(|line| &line.serials);
-    // A key that is announced and blank is still to come. No key at all is right for some products.
-    if lines.iter().all(is_empty) || serials().any(|serial| serial.data.is_blank()) {
-        warnings.push(Warning::Empty);
-    }
-    if serials().any(|serial| !known_encoding(serial)) {
+    if lines.iter().flat_map(|line| &line.serials).any(|serial| !known_encoding(serial)) {
         warnings.push(Warning::UnknownEncoding);
     }
     if ours.unmatched {
@@ -174,13 +170,18 @@ fn partial_delivery(class: Class, ours: &Ours<'_>, order: &OrderData) -> Option<
         return None;
     }
     let mut delivery = deliver(ours, order);
-    if class == Class::Transient && delivery.lines.iter().all(is_empty) {
+    if class == Class::Transient && delivery.is_empty() {
         // Trouble beside the keys, such as 1040 (download link), leaves them usable. Not so an unpaid line.
         let every = ours.lines.iter().map(|(line, items)| to_line(line, items.iter().copied()));
         delivery.lines = every.filter(|line| !line.serials.iter().all(|serial| serial.data.is_blank())).collect();
-        delivery.warnings.retain(|warning| *warning != Warning::Empty);
     }
-    (!delivery.lines.iter().all(is_empty)).then_some(delivery)
+    (!delivery.is_empty()).then_some(delivery)
+}
+
+/// A key that is announced and blank is still to come. No key at all is right for some products.
+fn keys(delivery: &Delivery) -> Keys {
+    let is_announced = delivery.serials().any(|serial| serial.data.is_blank());
+    if is_announced { Keys::Outstanding } else { Keys::Expected }
 }
 
 fn to_line<'a>(line: &OrderLine, items: impl Iterator<Item = &'a LineItem>) -> Line {
@@ -192,13 +193,6 @@ fn to_line<'a>(line: &OrderLine, items: impl Iterator<Item = &'a LineItem>) -> L
         serials: items.flat_map(|item| item.serials.iter().cloned()).collect(),
         files: line.files.clone(),
     }
-}
-
-fn is_empty(line: &Line) -> bool {
-    line.serials.iter().all(|serial| serial.data.is_blank())
-        && line.files.iter().all(|file| file.url.trim().is_empty())
-        && line.digital_locker_link.trim().is_empty()
-        && line.remark.trim().is_empty()
 }
 
 fn known_encoding(serial: &Serial) -> bool {

@@ -21,7 +21,7 @@ use crate::store::{Access, Named, RenewalRow, Store};
 use crate::view::Known;
 
 /// Longer than the interval, so that everybody is asked each time.
-const TURN: Duration = Duration::from_secs(5 * 3600);
+pub const TURN: Duration = Duration::from_secs(5 * 3600);
 
 pub struct Site {
     pub account: Account,

@@ -7,24 +7,63 @@ use crate::renewal::{DAY, HOUR};
 const NOW: Timestamp = Timestamp::constant(1_800_000_000);
 
 fn refused_at(class: Class, code: i64) -> Part {
-    Part { verdict: Verdict { class, code, message: String::new() }, delivery: None, dropped: None }
+    Part::bare(Verdict { class, code, message: String::new() })
 }
 
-/// Asks until given up, `gap` apart, and says after how many answers that was.
-fn answers_until_given_up(class: Class, gap: Duration) -> u32 {
+/// A success without any line.
+fn empty(keys: Keys) -> Part {
+    Part { delivery: Some(Delivery::default()), keys, ..Part::bare(Verdict::success()) }
+}
+
+/// Asks until that ends, `gap` apart, and says after how many answers that was, and how.
+fn answers_until_the_end(part: &Part, gap: Duration) -> (u32, Step) {
     let (mut patience, mut now) = (Patience::default(), NOW);
     for answers in 1.. {
-        match decide(&patience, Ok(refused_at(class, 1)), &rules(), now) {
+        match decide(&patience, Ok(part.clone()), &rules(), now) {
             Step::AskAgain { patience: after, at, .. } => {
                 assert!(at > now && at <= now + 4 * HOUR);
                 patience = after;
             }
-            Step::GiveUp(_) => return answers,
-            Step::Deliver { .. } => panic!("delivered"),
+            end => return (answers, end),
         }
         now = now + gap;
     }
     unreachable!()
+}
+
+fn answers_until_given_up(class: Class, gap: Duration) -> u32 {
+    let (answers, end) = answers_until_the_end(&refused_at(class, 1), gap);
+    assert!(matches!(end, Step::GiveUp(_)), "{end:?}");
+    answers
+}
+
+fn answers_until_believed(keys: Keys, gap: Duration) -> (u32, Vec<Warning>) {
+    let (answers, end) = answers_until_the_end(&empty(keys), gap);
+    let Step::Deliver { delivery, partial: None } = end else { panic!("{end:?}") };
+    (answers, delivery.warnings)
+}
+
+#[test]
+fn what_lacks_its_keys_is_believed_after_three_days_and_a_charge_at_once() {
+    for keys in [Keys::Expected, Keys::Outstanding] {
+        assert_eq!(answers_until_believed(keys, 4 * HOUR), (19, vec![Warning::Empty]), "72 h");
+        assert_eq!(answers_until_believed(keys, DAY), (8, vec![Warning::Empty]), "a daily run asks eight times");
+    }
+    assert_eq!(answers_until_believed(Keys::NotExpected, HOUR), (1, vec![]));
+}
+
+#[test]
+fn waiting_and_empty_answers_are_one_wait_for_whoever_looks() {
+    let mut patience = Patience::default();
+    for (n, part) in [refused_at(Class::Waiting, 1), empty(Keys::Expected)].iter().cycle().take(40).enumerate() {
+        let step = decide(&patience, Ok(part.clone()), &rules(), NOW + n as u32 * HOUR);
+        let Step::AskAgain { patience: after, outcome, .. } = step else { panic!("{step:?}") };
+        assert_eq!(outcome, ["waiting", "empty"][n % 2]);
+        patience = after;
+    }
+    let hours = |seconds: i64| seconds / 3600;
+    assert_eq!((hours(patience.waiting.seconds), hours(patience.empty.seconds)), (19, 19));
+    assert_eq!(hours(patience.kept_waiting()), 38);
 }
 
 #[test]

@@ -18,8 +18,19 @@ pub struct Alert {
 
 impl Alert {
     /// All kinds there are.
-    pub const KINDS: [&str; 10] =
-        ["damaged", "dead", "encryption", "overdue", "refused", "sink", "surprise", "territory", "unknown", "waiting"];
+    pub const KINDS: [&str; 11] = [
+        "damaged",
+        "dead",
+        "encryption",
+        "overdue",
+        "refused",
+        "sink",
+        "surprise",
+        "territory",
+        "unknown",
+        "waiting",
+        "warned",
+    ];
 
     pub fn new(kind: &str, subject: &str, text: &str) -> Self {
         debug_assert!(Self::KINDS.contains(&kind), "{kind} is not among the kinds");

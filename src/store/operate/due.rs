@@ -47,7 +47,8 @@ impl Store {
             Ok(DueCounts {
                 polls: count("SELECT count(*) FROM subscriptions WHERE due_at <= :until")?,
                 order_data: count(
-                    "SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data' AND next_attempt_at <= :until",
+                    "SELECT (SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data' AND next_attempt_at <= :until)
+                          + (SELECT count(*) FROM renewals WHERE look_again_at <= :until)",
                 )?,
                 dispatches: count(
                     "SELECT count(*) FROM dispatches WHERE state = 'pending' AND next_attempt_at <= :until",

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, named_params};
 
 use super::identity::{IS_IT, Identity};
 use super::metadata::Metadata;
+use super::warned::LastWarned;
 use crate::convention::Convention;
 use crate::renewal::Subscription;
 use crate::store::{Result, Store, rows};
@@ -16,6 +17,7 @@ pub struct SubscriptionRow {
     pub tracked_by: String,
     /// Waiting renewals.
     pub waiting: u32,
+    pub warned: LastWarned,
     pub subscription: Subscription,
 }
 

@@ -129,7 +129,7 @@ impl Store {
                 db,
                 "SELECT count(*) FROM renewals
                  WHERE provider = :provider AND state = 'awaiting_order_data'
-                   AND (waiting_seconds >= :seconds OR unanswered >= :unanswered OR refusals >= :refused)",
+                   AND (waiting_seconds + empty_seconds >= :seconds OR unanswered >= :unanswered OR refusals >= :refused)",
                 named_params! {
                     ":provider": provider, ":seconds": longer_than.as_secs() as i64, ":unanswered": unanswered,
                     ":refused": refused,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::named_params;
 
 use super::find::SubscriptionRow;
+use super::warned::WARNED_FOR;
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
@@ -26,6 +27,8 @@ pub struct ListFilter {
     pub outcome: Option<Outcome>,
     /// Only those of which a surprise stands.
     pub surprise: bool,
+    /// Only those of which something was lately delivered with a warning.
+    pub warned: bool,
     /// Rows behind this one.
     pub after: i64,
     pub limit: usize,
@@ -70,12 +73,15 @@ impl Store {
                    AND (NOT :not_renewed OR (state = 'watching' AND not_renewed_term = expires_at))
                    AND (:outcome IS NULL OR (state = 'watching' AND last_outcome = :outcome))
                    AND (NOT :surprise OR (state = 'watching' AND surprise IS NOT NULL))
+                   AND (NOT :warned OR id IN (SELECT subscription FROM renewals
+                                              WHERE warnings IS NOT NULL AND (settled_at IS NULL OR settled_at > :lately)))
                  ORDER BY id LIMIT :limit",
                 named_params! {
                     ":after": filter.after, ":state": filter.state, ":provider": filter.provider,
                     ":territory": filter.territory, ":regular": late(Pace::Regular), ":daily": late(Pace::Daily),
                     ":expected": expected, ":now": now,
                     ":not_renewed": filter.not_renewed, ":outcome": filter.outcome, ":surprise": filter.surprise,
+                    ":warned": filter.warned, ":lately": now - WARNED_FOR,
                     ":limit": filter.limit as i64 + 1,
                 },
             )?;

@@ -3,7 +3,7 @@
 use rusqlite::named_params;
 
 use crate::clock::Timestamp;
-use crate::delivery::Occasion;
+use crate::delivery::{Occasion, Warning};
 use crate::renewal::news::{KnownDelivery, NewRenewal};
 use crate::store::work::renewals::{RAISED_REVISION, insert};
 use crate::store::{Result, Store, rows};
@@ -26,6 +26,9 @@ pub struct RenewalRow {
     pub attempts: u32,
     pub last_outcome: Option<String>,
     pub last_detail: Option<String>,
+    /// Of what was queued last.
+    pub warnings: Vec<Warning>,
+    pub look_again_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -58,9 +61,9 @@ impl Store {
             // As if it had never been asked for.
             let reopened = format!(
                 ", revision = {RAISED_REVISION}, state = 'awaiting_order_data', settled_at = NULL, attempts = 0,
-                 answered_at = NULL, unanswered = 0, refusals = 0, empty_answers = 0, not_found_answers = 0,
-                 not_found_seconds = 0, waiting_answers = 0, waiting_seconds = 0, transient_answers = 0,
-                 transient_seconds = 0, last_outcome = NULL, last_detail = NULL"
+                 answered_at = NULL, unanswered = 0, refusals = 0, not_found_answers = 0, not_found_seconds = 0,
+                 waiting_answers = 0, waiting_seconds = 0, empty_answers = 0, empty_seconds = 0, transient_answers = 0,
+                 transient_seconds = 0, last_outcome = NULL, last_detail = NULL, look_again_at = NULL"
             );
             let brought_forward = update("", "= 'awaiting_order_data'")?;
             let recorded = brought_forward + update(&reopened, "<> 'awaiting_order_data'")?;

@@ -82,7 +82,8 @@ impl Store {
         self.write(move |db| new.iter().map(|(one, state)| track(db, one, *state, update, now)).collect()).await
     }
 
-    /// Stops watching: waiting renewals are dropped, what is queued is still delivered. Untracking twice changes nothing.
+    /// Stops watching: waiting renewals are dropped, and nobody looks any more for what others lack; what is queued is still
+    /// delivered. Untracking twice changes nothing.
     pub async fn untrack(&self, row: i64, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.execute(
@@ -93,6 +94,10 @@ impl Store {
                 "UPDATE renewals SET state = 'dropped', next_attempt_at = NULL, settled_at = :now
                  WHERE subscription = :id AND state = 'awaiting_order_data'",
                 named_params! { ":id": row, ":now": now },
+            )?;
+            db.execute(
+                "UPDATE renewals SET look_again_at = NULL WHERE subscription = :id AND look_again_at IS NOT NULL",
+                named_params! { ":id": row },
             )?;
             Ok(())
         })

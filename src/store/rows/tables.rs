@@ -1,14 +1,19 @@
 //! The columns of the tables, by what is made of them.
 
+use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use serde_json::value::RawValue;
 
-use super::{Body, Id, rows};
+use super::{Body, Columns, Id, next, rows};
 use crate::choice::Lane;
 use crate::renewal::Subscription;
+use crate::renewal::again::Sent;
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{Patience, Tally};
-use crate::store::operate::{DispatchRow, Exported, ForgottenRow, MessageRow, Metadata, RenewalRow, SubscriptionRow};
+use crate::store::forms::Warnings;
+use crate::store::operate::{
+    DispatchRow, Exported, ForgottenRow, LastWarned, MessageRow, Metadata, RenewalRow, SubscriptionRow,
+};
 use crate::store::work::{DueRenewal, SinkState, StoppedTerritory, Taken};
 
 // Of `subscriptions`, which has no other name in these statements.
@@ -51,6 +56,15 @@ rows! {
         tracked_by = "tracked_by",
         waiting = "(SELECT count(*) FROM renewals r WHERE r.subscription = subscriptions.id \
                     AND r.state = 'awaiting_order_data')",
+        warned: LastWarned,
+    }
+
+    LastWarned {
+        warnings = "(SELECT r.warnings FROM renewals r WHERE r.subscription = subscriptions.id \
+                     AND r.warnings IS NOT NULL ORDER BY r.settled_at DESC, r.id DESC LIMIT 1)"
+                   => |Warnings(warnings)| warnings,
+        settled_at = "(SELECT max(r.settled_at) FROM renewals r WHERE r.subscription = subscriptions.id \
+                       AND r.warnings IS NOT NULL)",
     }
 }
 
@@ -72,8 +86,9 @@ rows! {
         late = "r.late",
         detected_at = "r.detected_at",
         expires_at = "r.expires_at",
-        next_attempt_at = "r.next_attempt_at",
+        due_at = "coalesce(r.next_attempt_at, r.look_again_at)",
         patience: Patience,
+        sent: SentBefore,
     }
 
     Patience {
@@ -81,9 +96,9 @@ rows! {
         answered_at = "r.answered_at",
         unanswered = "r.unanswered",
         refusals = "r.refusals",
-        empty_answers = "r.empty_answers",
         not_found = { Tally { answers = "r.not_found_answers", seconds = "r.not_found_seconds" } },
         waiting = { Tally { answers = "r.waiting_answers", seconds = "r.waiting_seconds" } },
+        empty = { Tally { answers = "r.empty_answers", seconds = "r.empty_seconds" } },
         transient = { Tally { answers = "r.transient_answers", seconds = "r.transient_seconds" } },
     }
 
@@ -105,6 +120,26 @@ rows! {
         attempts = "r.attempts",
         last_outcome = "r.last_outcome",
         last_detail = "r.last_detail",
+        warnings = "r.warnings" => |Warnings(warnings)| warnings,
+        look_again_at = "r.look_again_at",
+    }
+}
+
+/// Of one that is looked at again.
+type SentBefore = Option<Sent>;
+
+impl Columns for SentBefore {
+    const COLUMNS: &'static str = "r.look_again_at IS NOT NULL, r.warnings, r.settled_at,
+        CASE WHEN r.look_again_at IS NOT NULL THEN (
+            SELECT m.keys_hash FROM messages m
+            WHERE m.subscription = r.subscription AND m.reference = r.reference AND m.type = 'renewal.ready'
+            ORDER BY m.seq DESC LIMIT 1) END";
+
+    fn read_from(row: &Row<'_>, at: &mut usize) -> rusqlite::Result<Self> {
+        let (is_looked_at, Warnings(warnings)) = (next(row, at)?, next(row, at)?);
+        let (settled_at, keys_hash): (Option<_>, Option<_>) = (next(row, at)?, next(row, at)?);
+        let sent = settled_at.filter(|_| is_looked_at);
+        Ok(sent.map(|settled_at| Sent { warnings, keys_hash: keys_hash.unwrap_or_default(), settled_at }))
     }
 }
 

@@ -44,7 +44,7 @@ async fn a_settled_renewal_queues_its_message_once() {
     let message = new_message(before.row, "renewal.ready", &["queue"]);
     let settlement = || Settlement {
         renewal: due.clone(),
-        outcome: Settled::Queued { messages: vec![message.clone()] },
+        outcome: Settled::Queued { messages: vec![message.clone()], sent: WithWarnings::default() },
         at: T0,
         polls_resume_at: T0 + HOUR,
     };

@@ -22,9 +22,10 @@ pub struct Reached {
 }
 
 /// What lies ahead of the clock: table, column, which rows have it, and what is put right beside it.
-const AHEAD: [(&str, &str, &str, &str); 3] = [
+const AHEAD: [(&str, &str, &str, &str); 4] = [
     ("subscriptions", "due_at", "true", LAST_POLL),
     ("renewals", "next_attempt_at", "state = 'awaiting_order_data'", ""),
+    ("renewals", "look_again_at", "true", ""),
     ("dispatches", "next_attempt_at", "state = 'pending'", ""),
 ];
 
@@ -98,7 +99,20 @@ impl Store {
                     ":now": now, ":provider": name, ":order_data": order_data, ":batch": BATCH,
                 })?)
         });
-        Ok(polls + renewals.await?)
+        let renewals = renewals.await?;
+        let name = provider.to_owned();
+        let looks = self.in_batches(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "UPDATE renewals SET look_again_at = :now
+                     WHERE id IN (SELECT id FROM renewals
+                                  WHERE provider = :provider AND look_again_at > :latest LIMIT :batch)",
+                )?
+                .execute(named_params! {
+                    ":now": now, ":provider": name, ":latest": now + 25 * HOUR, ":batch": BATCH,
+                })?)
+        });
+        Ok(polls + renewals + looks.await?)
     }
 
     /// What was refused is due now, in one territory or in all of a provider's: there is reason to believe that it will not be any

@@ -4,11 +4,12 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::clock::Timestamp;
 use crate::delivery::Occasion;
+use crate::renewal::again::Sent;
 use crate::renewal::news::{KnownDelivery, NewRenewal};
 use crate::renewal::order::Patience;
 use crate::store::{Result, Store, rows};
 
-/// A renewal whose order data is due.
+/// A renewal whose order data is due: awaited, or looked at again.
 #[derive(Clone, Debug)]
 pub struct DueRenewal {
     pub row: i64,
@@ -28,8 +29,10 @@ pub struct DueRenewal {
     pub late: bool,
     pub detected_at: Timestamp,
     pub expires_at: Option<Timestamp>,
-    pub next_attempt_at: Timestamp,
+    pub due_at: Timestamp,
     pub patience: Patience,
+    /// `None`: it is awaited, and nothing has been sent of this revision.
+    pub sent: Option<Sent>,
 }
 
 impl DueRenewal {
@@ -52,8 +55,12 @@ impl DueRenewal {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Order(Option<i64>, String);
 
+/// The two reasons to ask for order data: the column of its time, and which rows have one.
+const DUE: [(&str, &str); 2] =
+    [("next_attempt_at", "state = 'awaiting_order_data'"), ("look_again_at", "look_again_at IS NOT NULL")];
+
 impl Store {
-    /// Waiting renewals of these territories whose next attempt is due, oldest first, from behind `after` (next attempt, row).
+    /// Renewals of these territories whose order data is due, the longest due first, from behind `after` (due, row).
     pub async fn due_renewals(
         &self,
         provider: &str,
@@ -64,13 +71,24 @@ impl Store {
     ) -> Result<Vec<DueRenewal>> {
         let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
         self.read(move |db| {
+            // Each index leads to no more rows than the page holds: whatever else is due is not sorted.
+            let [awaited, looked_at] = DUE.map(|(time, condition)| {
+                format!(
+                    "SELECT * FROM (
+                         SELECT r.id, r.{time} AS due_at FROM renewals r JOIN subscriptions s ON s.id = r.subscription
+                         WHERE r.provider = :provider AND r.{condition}
+                           AND s.territory IN (SELECT value FROM json_each(:territories))
+                           AND r.{time} <= :until AND (r.{time}, r.id) > (:after_at, :after_id)
+                         ORDER BY r.{time}, r.id LIMIT :limit)"
+                )
+            });
             rows::all(
                 db,
-                "FROM renewals r JOIN subscriptions s ON s.id = r.subscription
-                 WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
-                   AND s.territory IN (SELECT value FROM json_each(:territories))
-                   AND r.next_attempt_at <= :until AND (r.next_attempt_at, r.id) > (:after_at, :after_id)
-                 ORDER BY r.next_attempt_at, r.id LIMIT :limit",
+                &format!(
+                    "FROM ({awaited} UNION ALL {looked_at}) due
+                     CROSS JOIN renewals r ON r.id = due.id JOIN subscriptions s ON s.id = r.subscription
+                     ORDER BY due.due_at, due.id LIMIT :limit"
+                ),
                 named_params! {
                     ":provider": provider, ":territories": territories, ":until": until, ":after_at": after.0,
                     ":after_id": after.1, ":limit": limit as i64,
@@ -80,26 +98,30 @@ impl Store {
         .await
     }
 
-    /// When the next waiting renewal of these territories is due.
+    /// When the next renewal of these territories is due.
     pub async fn next_renewal_due(&self, provider: &str, territories: &[String]) -> Result<Option<Timestamp>> {
         let (provider, territories) = (provider.to_owned(), serde_json::Value::from(territories).to_string());
         self.read(move |db| {
-            Ok(db
-                .prepare_cached(
-                    "SELECT r.next_attempt_at FROM renewals r
-                     WHERE r.provider = :provider AND r.state = 'awaiting_order_data'
+            let [awaited, looked_at] = DUE.map(|(time, condition)| {
+                format!(
+                    "SELECT r.{time} AS due_at FROM renewals r
+                     WHERE r.provider = :provider AND r.{condition}
                        AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = r.subscription
                                    AND s.territory IN (SELECT value FROM json_each(:territories)))
-                     ORDER BY r.next_attempt_at LIMIT 1",
-                )?
-                .query_row(named_params! { ":provider": provider, ":territories": territories }, |row| row.get(0))
-                .optional()?)
+                     ORDER BY r.{time} LIMIT 1"
+                )
+            });
+            rows::value(
+                db,
+                &format!("SELECT min(due_at) FROM (SELECT * FROM ({awaited}) UNION ALL SELECT * FROM ({looked_at}))"),
+                named_params! { ":provider": provider, ":territories": territories },
+            )
         })
         .await
     }
 
-    /// Who waits for the same order data as this one: where an order may hold several subscriptions, all that wait for that
-    /// order in one territory, as one answer serves them all.
+    /// Who waits for the same order data as this one, or looks for what it lacked: where an order may hold several
+    /// subscriptions, all of that order in one territory, as one answer serves them all.
     pub async fn waiting_with(&self, provider: &str, one: &DueRenewal) -> Result<Vec<DueRenewal>> {
         let (provider, territory) = (provider.to_owned(), one.territory.clone());
         let (row, reference) = (one.row, one.reference.clone());
@@ -107,7 +129,9 @@ impl Store {
             rows::all(
                 db,
                 "FROM renewals r JOIN subscriptions s ON s.id = r.subscription
-                 WHERE r.reference = :reference AND r.state = 'awaiting_order_data'
+                 WHERE r.id IN (SELECT id FROM renewals WHERE reference = :reference AND state = 'awaiting_order_data'
+                                UNION ALL
+                                SELECT id FROM renewals WHERE reference = :reference AND look_again_at IS NOT NULL)
                    AND r.provider = :provider AND s.territory = :territory AND (s.is_numbered = 1 OR r.id = :row)
                  ORDER BY r.id",
                 named_params! {

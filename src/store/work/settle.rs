@@ -5,7 +5,9 @@ use rusqlite::{Connection, named_params};
 use super::messages::{self, NewMessage};
 use super::renewals::DueRenewal;
 use crate::clock::Timestamp;
+use crate::delivery::Warning;
 use crate::renewal::order::Patience;
+use crate::store::forms::Warnings;
 use crate::store::{Result, Store};
 use crate::vault::Vault;
 
@@ -24,9 +26,24 @@ pub enum Settled {
     /// Asked again later.
     AskedAgain { at: Timestamp, patience: Patience, outcome: &'static str, detail: String },
     /// Handed over: `messages` are queued in the same transaction.
-    Queued { messages: Vec<NewMessage> },
+    Queued { messages: Vec<NewMessage>, sent: WithWarnings },
     /// Given up: `messages` tell of it.
     Abandoned { messages: Vec<NewMessage>, detail: String },
+    /// Looked at for what was missing: another revision is handed over, where any of it has come.
+    Looked {
+        message: Option<NewMessage>,
+        sent: WithWarnings,
+        is_answered: bool,
+        outcome: &'static str,
+        detail: Option<String>,
+    },
+}
+
+/// What is odd about what was handed over last, and when the provider is looked at for what it lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WithWarnings {
+    pub warnings: Vec<Warning>,
+    pub look_again_at: Option<Timestamp>,
 }
 
 impl Settled {
@@ -34,7 +51,16 @@ impl Settled {
     pub fn messages(&self) -> &[NewMessage] {
         match self {
             Self::AskedAgain { .. } => &[],
-            Self::Queued { messages } | Self::Abandoned { messages, .. } => messages,
+            Self::Looked { message, .. } => message.as_slice(),
+            Self::Queued { messages, .. } | Self::Abandoned { messages, .. } => messages,
+        }
+    }
+
+    /// Of what is handed over with it.
+    pub fn warnings(&self) -> &[Warning] {
+        match self {
+            Self::Queued { sent, .. } | Self::Looked { message: Some(_), sent, .. } => &sent.warnings,
+            Self::AskedAgain { .. } | Self::Looked { message: None, .. } | Self::Abandoned { .. } => &[],
         }
     }
 }
@@ -61,20 +87,27 @@ fn settle(db: &Connection, vault: &Vault, settlement: &Settlement) -> Result<boo
         Settled::AskedAgain { at: next, patience, outcome, detail } => {
             ask_again(db, renewal, *at, *next, patience, outcome, detail)?
         }
-        Settled::Queued { .. } => close(db, renewal, "queued", "ok", None, *at)?,
-        Settled::Abandoned { detail, .. } => close(db, renewal, "abandoned", "abandoned", Some(detail), *at)?,
+        Settled::Queued { sent, .. } => queued(db, renewal, sent, *at)?,
+        Settled::Abandoned { detail, .. } => abandoned(db, renewal, detail, *at)?,
+        Settled::Looked { message, sent, is_answered, outcome, detail } => {
+            let is_news = message.is_some();
+            looked(db, renewal, sent, (is_news, *is_answered), (outcome, detail.as_deref()), *at)?
+        }
     };
     if !written {
         return Ok(false);
     }
-    if let Settled::Queued { .. } = outcome {
-        confirm(db, renewal)?;
+    for message in outcome.messages() {
+        messages::insert(db, vault, message)?;
     }
-    if let Settled::Queued { messages } | Settled::Abandoned { messages, .. } = outcome {
-        for message in messages {
-            messages::insert(db, vault, message)?;
+    match outcome {
+        Settled::Queued { .. } => {
+            confirm(db, renewal)?;
+            resume_polls(db, renewal.subscription, *polls_resume_at)?;
         }
-        resume_polls(db, renewal.subscription, *polls_resume_at)?;
+        Settled::Abandoned { .. } => resume_polls(db, renewal.subscription, *polls_resume_at)?,
+        // Polls never rested for it, and the generation was confirmed when it was queued.
+        Settled::AskedAgain { .. } | Settled::Looked { .. } => {}
     }
     Ok(true)
 }
@@ -92,9 +125,10 @@ fn ask_again(
         .prepare_cached(
             "UPDATE renewals SET
                  next_attempt_at = :next, last_attempt_at = :now, attempts = :attempts, answered_at = :answered_at,
-                 unanswered = :unanswered, refusals = :refusals, empty_answers = :empty_answers,
+                 unanswered = :unanswered, refusals = :refusals,
                  not_found_answers = :not_found_answers, not_found_seconds = :not_found_seconds,
                  waiting_answers = :waiting_answers, waiting_seconds = :waiting_seconds,
+                 empty_answers = :empty_answers, empty_seconds = :empty_seconds,
                  transient_answers = :transient_answers, transient_seconds = :transient_seconds,
                  last_outcome = :outcome, last_detail = :detail
              WHERE id = :id AND state = 'awaiting_order_data' AND revision = :revision",
@@ -102,31 +136,62 @@ fn ask_again(
         .execute(named_params! {
             ":next": next, ":now": now, ":attempts": patience.attempts, ":answered_at": patience.answered_at,
             ":unanswered": patience.unanswered, ":refusals": patience.refusals,
-            ":empty_answers": patience.empty_answers,
             ":not_found_answers": patience.not_found.answers, ":not_found_seconds": patience.not_found.seconds,
             ":waiting_answers": patience.waiting.answers, ":waiting_seconds": patience.waiting.seconds,
+            ":empty_answers": patience.empty.answers, ":empty_seconds": patience.empty.seconds,
             ":transient_answers": patience.transient.answers, ":transient_seconds": patience.transient.seconds,
             ":outcome": outcome, ":detail": detail, ":id": renewal.row, ":revision": renewal.revision,
         })?;
     Ok(changed == 1)
 }
 
-fn close(
+fn queued(db: &Connection, renewal: &DueRenewal, sent: &WithWarnings, now: Timestamp) -> Result<bool> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE renewals SET state = 'queued', settled_at = :now, next_attempt_at = NULL, last_attempt_at = :now,
+                 attempts = attempts + 1, last_outcome = 'ok', last_detail = NULL, warnings = :warnings,
+                 look_again_at = :look_again_at
+             WHERE id = :id AND state = 'awaiting_order_data' AND revision = :revision",
+        )?
+        .execute(named_params! {
+            ":now": now, ":warnings": Warnings(&sent.warnings), ":look_again_at": sent.look_again_at,
+            ":id": renewal.row, ":revision": renewal.revision,
+        })?;
+    Ok(changed == 1)
+}
+
+/// The warnings stay: of what was queued before a person asked for it again.
+fn abandoned(db: &Connection, renewal: &DueRenewal, detail: &str, now: Timestamp) -> Result<bool> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE renewals SET state = 'abandoned', settled_at = :now, next_attempt_at = NULL, last_attempt_at = :now,
+                 attempts = attempts + 1, last_outcome = 'abandoned', last_detail = :detail
+             WHERE id = :id AND state = 'awaiting_order_data' AND revision = :revision",
+        )?
+        .execute(named_params! {
+            ":now": now, ":detail": detail, ":id": renewal.row, ":revision": renewal.revision,
+        })?;
+    Ok(changed == 1)
+}
+
+/// `settled_at` stays: looks end a time after that.
+fn looked(
     db: &Connection,
     renewal: &DueRenewal,
-    state: &str,
-    outcome: &str,
-    detail: Option<&String>,
+    sent: &WithWarnings,
+    (is_news, is_answered): (bool, bool),
+    (outcome, detail): (&str, Option<&str>),
     now: Timestamp,
 ) -> Result<bool> {
     let changed = db
         .prepare_cached(
-            "UPDATE renewals SET state = :state, settled_at = :now, next_attempt_at = NULL, last_attempt_at = :now,
-                                 attempts = attempts + 1, last_outcome = :outcome, last_detail = :detail
-             WHERE id = :id AND state = 'awaiting_order_data' AND revision = :revision",
+            "UPDATE renewals SET revision = revision + :is_news, warnings = :warnings, look_again_at = :look_again_at,
+                 last_attempt_at = :now, attempts = attempts + :is_answered, last_outcome = :outcome, last_detail = :detail
+             WHERE id = :id AND state = 'queued' AND revision = :revision AND look_again_at IS NOT NULL",
         )?
         .execute(named_params! {
-            ":state": state, ":now": now, ":outcome": outcome, ":detail": detail, ":id": renewal.row,
+            ":is_news": is_news, ":warnings": Warnings(&sent.warnings), ":look_again_at": sent.look_again_at,
+            ":now": now, ":is_answered": is_answered, ":outcome": outcome, ":detail": detail, ":id": renewal.row,
             ":revision": renewal.revision,
         })?;
     Ok(changed == 1)

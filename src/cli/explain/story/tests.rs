@@ -3,7 +3,7 @@ use crate::choice::Lane;
 use crate::delivery::Occasion;
 use crate::renewal::fixtures::{self, rules};
 use crate::renewal::{Pace, Subscription};
-use crate::store::{Metadata, StoppedTerritory, SubscriptionRow};
+use crate::store::{LastWarned, Metadata, StoppedTerritory, SubscriptionRow};
 
 /// 2026-11-21T20:00:00Z.
 const NOW: i64 = 1_795_291_200;
@@ -32,6 +32,7 @@ fn known(subscription: Subscription) -> Known {
         metadata: Metadata::parse(r#"{"customer": "Ms Secret"}"#).unwrap(),
         tracked_by: "order".into(),
         waiting: 0,
+        warned: LastWarned::default(),
         subscription,
     };
     Known {
@@ -64,6 +65,8 @@ fn renewal(generation: i64, state: &str) -> RenewalRow {
         attempts: 3,
         last_outcome: Some(if waiting { "waiting" } else { "ok" }.into()),
         last_detail: waiting.then(|| "code 1051: licences not available".into()),
+        warnings: Vec::new(),
+        look_again_at: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::delivery::{FailReason, LicenceKey, Serial};
+use crate::delivery::{FailReason, LicenceKey, Serial, Warning};
 use crate::provider::nexway_connect::answers::{LineItem, OrderData, OrderLine};
 use crate::provider::nexway_connect::order::fetched;
 use crate::provider::{Claim, Class, Error, Verdict};
@@ -187,30 +187,30 @@ fn parts<'a>(
 struct Model {
     spent: BTreeMap<&'static str, (u32, i64)>,
     answered: Option<i64>,
-    empty: u32,
 }
 
 impl Model {
     /// Whether patience with this class is over.
     fn not_ready(&mut self, class: Class, now: i64) -> bool {
-        let (name, bound) = match class {
-            Class::NotFound => ("not found", 48 * HOUR),
-            Class::Waiting => ("waiting", 30 * 24 * HOUR),
-            _ => ("transient", 72 * HOUR),
-        };
-        let since = self.answered.map_or(0, |before| (now - before).clamp(0, 26 * HOUR));
-        let (answers, seconds) = self.spent.entry(name).or_default();
-        *seconds += if *answers == 0 { 0 } else { since };
-        *answers += 1;
-        let over = *answers >= 8 && *seconds >= bound;
-        (self.answered, self.empty) = (Some(now), 0);
-        over
+        match class {
+            Class::NotFound => self.is_spent("not found", 48 * HOUR, now),
+            Class::Waiting => self.is_spent("waiting", 30 * 24 * HOUR, now),
+            _ => self.is_spent("transient", 72 * HOUR, now),
+        }
     }
 
     /// Whether an answer without content is believed.
     fn empty(&mut self, now: i64) -> bool {
-        (self.answered, self.empty) = (Some(now), self.empty + 1);
-        self.empty == 4
+        self.is_spent("empty", 72 * HOUR, now)
+    }
+
+    fn is_spent(&mut self, name: &'static str, bound: i64, now: i64) -> bool {
+        let since = self.answered.map_or(0, |before| (now - before).clamp(0, 26 * HOUR));
+        let (answers, seconds) = self.spent.entry(name).or_default();
+        *seconds += if *answers == 0 { 0 } else { since };
+        *answers += 1;
+        self.answered = Some(now);
+        *answers >= 8 && *seconds >= bound
     }
 }
 
@@ -249,7 +249,9 @@ proptest! {
                     prop_assert_eq!(delivered(&step), Some(keys.clone()));
                     prop_assert_eq!(partial.is_some(), *more);
                 }
-                (Step::Deliver { partial, .. }, Expected::Empty(more)) => prop_assert!(over && partial.is_some() == *more),
+                (Step::Deliver { delivery, partial }, Expected::Empty(more)) => {
+                    prop_assert!(over && partial.is_some() == *more && delivery.warnings.contains(&Warning::Empty));
+                }
                 (Step::Deliver { partial: Some(failed), .. }, Expected::NotReady(_)) => {
                     prop_assert!(over && failed.reason == FailReason::Partial);
                     prop_assert!(delivered(&step).is_some_and(|keys| keys.iter().all(|key| is_ours(reply, key))));

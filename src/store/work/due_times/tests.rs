@@ -151,3 +151,22 @@ async fn an_answer_from_a_clock_that_was_ahead_hides_nobody_who_is_late() {
         assert_eq!(count(&store, "last_answer_at IS NULL").await, 1);
     }
 }
+
+#[tokio::test]
+async fn a_look_for_what_is_missing_is_put_right_with_the_clock_too() {
+    let (store, _dir) = asked_daily().await;
+    let looks = format!(
+        "INSERT INTO renewals (subscription, provider, generation, reference, state, detected_at, settled_at, warnings, look_again_at)
+         SELECT id, provider, 1, 'P1-' || id, 'queued', 0, 0, '[\"empty\"]', {now} + id * 86400 FROM subscriptions WHERE id < 4",
+        now = NOW.as_unix()
+    );
+    store.write(move |db| Ok(db.execute_batch(&looks)?)).await.unwrap();
+    let ahead = async || {
+        let hours = "SELECT group_concat((look_again_at - 1795291200) / 3600) FROM renewals";
+        store.read(move |db| Ok(db.query_row(hours, [], |row| row.get::<_, String>(0))?)).await.unwrap()
+    };
+    assert_eq!(store.heal_due_times("nexway", &rules(24 * HOUR), NOW).await.unwrap(), 2);
+    assert_eq!(ahead().await, "24,0,0", "none is further ahead than a day");
+    store.bring_forward(HOUR, NOW, &mut Reached::default()).await.unwrap();
+    assert_eq!(ahead().await, "23,0,0");
+}
