@@ -282,6 +282,40 @@ mod tests {
         Templates::parse(&plain).unwrap().try_on(EVENTS).unwrap();
     }
 
+    /// What is built in, for a delivery with these warnings and these lines.
+    fn built_in(warnings: Json, lines: Option<Json>) -> String {
+        let message = sample::message("renewal.ready");
+        let mut body: Json = serde_json::from_slice(&message.body).unwrap();
+        body["data"]["warnings"] = warnings;
+        if let Some(lines) = lines {
+            body["data"]["lines"] = lines;
+            body["data"]["download_manager"] = Json::Null;
+        }
+        let templates = Templates::parse(&sources("{metadata.email}", DEFAULT_TEXT)).unwrap();
+        templates.fill(Part::Text, &fields(&message, body, None)).unwrap()
+    }
+
+    #[test]
+    fn what_is_built_in_promises_nothing_that_is_not_there() {
+        let whole = built_in(serde_json::json!(["lines_unmatched"]), None);
+        assert!(whole.starts_with("Your subscription has been renewed. Here is what you need.\n\nOrder: "), "{whole}");
+        let partial = built_in(serde_json::json!(["partial"]), None);
+        assert!(partial.contains("a part is still to come") && partial.contains("Licence key: AAAA"), "{partial}");
+        assert!(!partial.contains("Here is what you need"), "{partial}");
+
+        let line = serde_json::json!([{"product_ref": "1", "remark": "", "digital_locker_link": "", "files": [],
+            "download_until": "2026-12-12",
+            "serials": [{"data": " ", "encoding": "text", "charset": "utf-8", "file_name": ""}]}]);
+        for lines in [line, serde_json::json!([])] {
+            let empty = built_in(serde_json::json!(["partial", "empty"]), Some(lines));
+            assert!(empty.starts_with("Your subscription has been renewed and paid. The licence key is not there yet"));
+            assert!(empty.contains("as soon as the provider has it.\n\nOrder: ORDER-1"), "{empty}");
+            for gap in ["Here is what", "Licence key:", "Downloads"] {
+                assert!(!empty.contains(gap), "{gap} in {empty}");
+            }
+        }
+    }
+
     #[test]
     fn templates_are_tried_on_the_events_that_come() {
         let only_ready = "{% for line in data.lines %}{{ line.remark }}{% endfor %}";
