@@ -37,7 +37,7 @@ macro_rules! kinds {
 
         /// A provider of any kind, as the settings have it.
         pub enum Configured {
-            $($(#[$only])* $kind(Box<super::$folder::$kind>)),+
+            $($(#[$only])* $kind(Box<super::$folder::Client>)),+
         }
 
         impl Kind {

@@ -34,7 +34,7 @@ use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
-use crate::tls::{self, Client};
+use crate::tls;
 use answers::Status;
 use http::Http;
 use token::{Token, Tokens};
@@ -59,7 +59,7 @@ pub struct Config {
 }
 
 /// A client for one account, to be shared by all who ask it.
-pub struct NexwayConnect {
+pub struct Client {
     http: Arc<Http>,
     tokens: Tokens,
     subscription: Url,
@@ -69,7 +69,7 @@ pub struct NexwayConnect {
     secrets: BTreeMap<String, HeaderValue>,
 }
 
-impl NexwayConnect {
+impl Client {
     pub fn new(config: &Config, budget: Budget) -> Result<Self, ConfigError> {
         let api = base("api_url", &config.api_url)?;
         let iam = base("iam_url", &config.iam_url)?;
@@ -130,7 +130,7 @@ impl NexwayConnect {
     }
 }
 
-impl NexwayConnect {
+impl Client {
     async fn status(&self, subject: Subject<'_>, number: &str, slot: Slot) -> Result<Status, Error> {
         let body = status_body(number, subject.subscription_id)?;
         self.ask(subject.territory, slot, || self.status_request(body.clone())).await
@@ -143,7 +143,7 @@ impl NexwayConnect {
     }
 }
 
-impl Provider for NexwayConnect {
+impl Provider for Client {
     /// Asks with the original number; where that is unknown after a renewal, once more with the last suffixed one
     /// (nexway-connect.md, section 4.1).
     async fn look(&self, subject: Subject<'_>, slot: Slot) -> Result<Sighting, Error> {
@@ -221,7 +221,7 @@ fn unknown(territory: &str) -> Verdict {
     Verdict { class: Class::Configuration, code: 70, message }
 }
 
-fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<Client, tls::Error> {
+fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<tls::Client, tls::Error> {
     let json = HeaderValue::from_static("application/json");
     let headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
     // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
@@ -236,7 +236,7 @@ fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<Client, tls::
             .pool_max_idle_per_host(concurrency)
             .pool_idle_timeout(IDLE_CONNECTION)
     };
-    Client::new(tls::client_config(connection.ca_file.as_deref(), None)?, proxy, connection.connection_life, shape)
+    tls::Client::new(tls::client_config(connection.ca_file.as_deref(), None)?, proxy, connection.connection_life, shape)
 }
 
 fn is_loopback(url: &Url) -> bool {

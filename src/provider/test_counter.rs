@@ -18,7 +18,7 @@ use crate::provider::{
     times,
 };
 
-pub struct TestCounter {
+pub struct Client {
     wire: Wire,
 }
 
@@ -46,7 +46,7 @@ struct Key {
     key: String,
 }
 
-impl Provider for TestCounter {
+impl Provider for Client {
     async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
         let stamp = subject.memo.map(|memo| format!("stamp={memo}"));
         let answer = self.wire.get(&["counter", subject.subscription_id], stamp).await?;

@@ -18,7 +18,7 @@ use crate::provider::{
     times,
 };
 
-pub struct TestLister {
+pub struct Client {
     wire: Wire,
 }
 
@@ -44,7 +44,7 @@ struct Paid {
     invoice: Option<String>,
 }
 
-impl Provider for TestLister {
+impl Provider for Client {
     async fn look(&self, subject: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
         let answer = self.wire.get(&["lister", subject.subscription_id], None).await?;
         let Answer { verdict, body: Some(body) } = answer else { return Ok(Sighting::refused(answer.verdict)) };

@@ -65,7 +65,7 @@ const ONLY_THERE: [(&str, &[&str]); 6] = [
 const OF_ONE_KIND: [&str; 8] = ["1010", "1051", "1060", "1061", "1062", "1064", "NexwayConnect", "nexway_connect"];
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
-const ITS_OWN: [&str; 3] = ["provider/nexway_connect", "sandbox/", "cli/demo/"];
+const ITS_OWN: [&str; 3] = ["provider/nexway_connect/", "sandbox/", "cli/demo/"];
 const ENUM_AND_EXAMPLES: [(&str, &str); 10] = [
     ("provider.rs", "//! ([`nexway_connect`]); what follows from an answer is decided in [`crate::renewal`]."),
     ("provider.rs", "pub mod nexway_connect;"),

@@ -12,7 +12,7 @@ const ALLOW_LIST: &str = "whether the provider has this machine's address on its
 /// So many territories are asked in: with the token that is three requests.
 const TERRITORIES: usize = 2;
 
-impl NexwayConnect {
+impl Client {
     /// Whether every request was answered stands behind the findings.
     pub(super) async fn examine(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {
         let mut slot = match self.sign_in(budget.slot().await).await {
@@ -59,7 +59,7 @@ impl NexwayConnect {
     }
 
     /// Asks as [`Provider::look`] does, but once, and gets no new token after 401: one request after
-    /// [`NexwayConnect::sign_in`].
+    /// [`Client::sign_in`].
     async fn status_once(
         &self,
         territory: &str,

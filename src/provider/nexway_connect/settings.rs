@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::{Config, NexwayConnect};
+use super::{Client, Config};
 use crate::budget::Budget;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::kinds::PLACEHOLDER;
@@ -82,7 +82,7 @@ impl Settings {
             .then(|| format!("realm is still \"{PLACEHOLDER}\"; the provider's contract names yours"))
     }
 
-    pub fn client(&self, connection: Connection, budget: Budget) -> Result<NexwayConnect, ConfigError> {
+    pub fn client(&self, connection: Connection, budget: Budget) -> Result<Client, ConfigError> {
         let read = |(name, secret): (&String, &Secret)| Ok((name.clone(), secret.read()?));
         let config = Config {
             api_url: self.api_url.clone(),
@@ -92,7 +92,7 @@ impl Settings {
             client_secret: self.client_secret.read()?,
             connection,
         };
-        NexwayConnect::new(&config, budget)
+        Client::new(&config, budget)
     }
 }
 

@@ -60,8 +60,8 @@ impl Fake {
         self.seen.lock().unwrap().iter().filter(|request| request.path.starts_with(path)).cloned().collect()
     }
 
-    fn client(&self) -> NexwayConnect {
-        NexwayConnect::new(&self.config(), Budget::new(0.0)).unwrap()
+    fn client(&self) -> Client {
+        Client::new(&self.config(), Budget::new(0.0)).unwrap()
     }
 
     fn config(&self) -> Config {
@@ -128,11 +128,11 @@ async fn api(answer: impl Fn() -> Response + Send + Sync + 'static) -> Fake {
 const SUBJECT: Subject<'_> =
     Subject { territory: "eu", partner_order_number: "P", subscription_id: "7", generation: Some(0), memo: None };
 
-async fn status(client: &NexwayConnect) -> Result<Sighting, Error> {
+async fn status(client: &Client) -> Result<Sighting, Error> {
     client.look(SUBJECT, client.http.budget.slot().await).await
 }
 
-async fn order(client: &NexwayConnect, number: &str) -> Result<Fetched, Error> {
+async fn order(client: &Client, number: &str) -> Result<Fetched, Error> {
     client.fetch(Subject { territory: "us", ..SUBJECT }, number, client.http.budget.slot().await).await
 }
 
@@ -160,7 +160,7 @@ async fn a_connection_serves_its_time_and_no_longer() {
         let fake = api(active).await;
         let mut config = fake.config();
         config.connection.connection_life = connection_life;
-        let client = NexwayConnect::new(&config, Budget::new(0.0)).unwrap();
+        let client = Client::new(&config, Budget::new(0.0)).unwrap();
         for _ in 0..3 {
             status(&client).await.unwrap();
         }
@@ -307,7 +307,7 @@ async fn short_lived(refused: Option<u16>) -> Fake {
 }
 
 /// Lets the held token reach the time of its renewal, as time would do.
-fn make_due(client: &NexwayConnect, expired: bool) {
+fn make_due(client: &Client, expired: bool) {
     client.tokens.age(if expired { Duration::from_secs(5) } else { Duration::from_millis(2500) });
 }
 
@@ -364,7 +364,7 @@ async fn every_request_takes_a_slot_of_its_own() {
 #[tokio::test]
 async fn calls_that_waited_for_a_token_do_not_go_out_together() {
     let fake = api(active).await;
-    let client = NexwayConnect::new(&fake.config(), Budget::new(50.0)).unwrap();
+    let client = Client::new(&fake.config(), Budget::new(50.0)).unwrap();
     let times = Mutex::new(Vec::new());
     join_all((0..10).map(|_| async {
         status(&client).await.unwrap();
@@ -417,7 +417,7 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn a_429_slows_the_budget_down() {
     let fake = api(|| (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], "{\"code\": 0}").into_response()).await;
-    let client = NexwayConnect::new(&fake.config(), Budget::new(400.0)).unwrap();
+    let client = Client::new(&fake.config(), Budget::new(400.0)).unwrap();
     let error = status(&client).await.unwrap_err();
     assert!(matches!(error, Error::TooManyRequests { retry_after: Some(pause) } if pause.as_secs() == 7), "{error:?}");
     let state = client.http.budget.state();
@@ -472,12 +472,12 @@ async fn an_endless_body_is_stopped_where_the_limit_is() {
 }
 
 /// Speaks no HTTP library's HTTP: sends `answer` as it is and closes the connection.
-async fn raw(answer: &'static [u8]) -> NexwayConnect {
+async fn raw(answer: &'static [u8]) -> Client {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let fake = api(active).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config { api_url: format!("http://{}", listener.local_addr().unwrap()), ..fake.config() };
-    let client = NexwayConnect::new(&config, Budget::new(0.0)).unwrap();
+    let client = Client::new(&config, Budget::new(0.0)).unwrap();
     drop(client.tokens.current(client.http.budget.slot().await).await.unwrap());
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
@@ -508,7 +508,7 @@ async fn a_silent_provider_ends_in_an_error() {
     let fake = api(active).await;
     let mut config = Config { api_url: url, ..fake.config() };
     config.connection.timeout = Duration::from_millis(200);
-    let client = NexwayConnect::new(&config, Budget::new(0.0)).unwrap();
+    let client = Client::new(&config, Budget::new(0.0)).unwrap();
     assert!(matches!(status(&client).await, Err(Error::Unreachable(error)) if error.is_timeout()));
 }
 
@@ -524,7 +524,7 @@ async fn an_unknown_territory_is_a_matter_of_settings() {
 #[tokio::test]
 async fn wrong_settings_are_named() {
     let fake = api(active).await;
-    let failure = |config: Config| NexwayConnect::new(&config, Budget::new(0.0)).err().unwrap().to_string();
+    let failure = |config: Config| Client::new(&config, Budget::new(0.0)).err().unwrap().to_string();
     for url in ["", "api.example", "ftp://x", "http://x/?a=1", "http://x/#a", "mailto:a@b"] {
         assert!(failure(Config { iam_url: url.to_owned(), ..fake.config() }).contains("iam_url"), "{url}");
     }
@@ -538,7 +538,7 @@ async fn a_look_ends_when_the_slot_for_its_second_question_is_far_away() {
     let fake = api(|| ok(json!({"code": 1010, "message": "unknown"}))).await;
     let mut config = fake.config();
     config.connection.timeout = Duration::from_millis(200);
-    let client = NexwayConnect::new(&config, Budget::new(1000.0)).unwrap();
+    let client = Client::new(&config, Budget::new(1000.0)).unwrap();
     drop(client.tokens.current(client.http.budget.slot().await).await.unwrap());
     let slot = client.http.budget.slot().await;
     client.http.budget.slow_down(Some(Duration::from_secs(600)));

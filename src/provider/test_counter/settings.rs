@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::TestCounter;
+use super::Client;
 use crate::budget::Budget;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::kinds::IMPLIED_TERRITORY;
@@ -47,8 +47,8 @@ impl Settings {
         None
     }
 
-    pub fn client(&self, connection: Connection, _: Budget) -> Result<TestCounter, ConfigError> {
-        Ok(TestCounter { wire: Wire::new(&self.url, &connection)? })
+    pub fn client(&self, connection: Connection, _: Budget) -> Result<Client, ConfigError> {
+        Ok(Client { wire: Wire::new(&self.url, &connection)? })
     }
 }
 
