@@ -1,14 +1,15 @@
 -- What a new database gets. Older files are brought here by the numbered steps in src/store/sqlite/migrations.rs, and a test
 -- compares the two. All times are Unix seconds, UTC; the words are those of docs/design.md.
 -- AUTOINCREMENT where a row can be forgotten: whoever still has it in hand must never meet another one under its number.
+-- OR in the checks of busy tables, where IN would read better: SQLite builds a temporary index for each row that it holds against
+-- a list of three or more.
 
--- One subscription that somebody asked us to watch. Rows are never deleted by the daemon. Its checks say OR where IN would read
--- better: SQLite builds a temporary index for each row that it holds against a list of three or more.
+-- One subscription that somebody asked us to watch. Rows are never deleted by the daemon.
 CREATE TABLE subscriptions (
     id                    INTEGER PRIMARY KEY AUTOINCREMENT,
     provider              TEXT    NOT NULL,
-    partner_order_number  TEXT    NOT NULL CHECK (length(CAST(partner_order_number AS BLOB)) BETWEEN 1 AND 255),
-    subscription_id       TEXT    NOT NULL CHECK (length(CAST(subscription_id AS BLOB)) BETWEEN 1 AND 255),
+    partner_order_number  TEXT    NOT NULL CHECK (octet_length(partner_order_number) BETWEEN 1 AND 255),
+    subscription_id       TEXT    NOT NULL CHECK (octet_length(subscription_id) BETWEEN 1 AND 255),
     is_numbered           INTEGER NOT NULL CHECK (is_numbered IN (0, 1)), -- 1: the number belongs to the identity
     territory             TEXT    NOT NULL,
     state                 TEXT    NOT NULL DEFAULT 'watching'
@@ -18,7 +19,7 @@ CREATE TABLE subscriptions (
     expiry_reported       INTEGER NOT NULL DEFAULT 0 CHECK (expiry_reported IN (0, 1)), -- 1: by the provider
     metadata              TEXT    NOT NULL DEFAULT '{}' CHECK (json_type(metadata) = 'object'),
     tracked_at            INTEGER NOT NULL,
-    tracked_by            TEXT    NOT NULL CHECK (tracked_by IN ('track', 'order', 'import')),
+    tracked_by            TEXT    NOT NULL CHECK (tracked_by = 'track' OR tracked_by = 'order' OR tracked_by = 'import'),
     ended_at              INTEGER,
 
     -- When it is asked, and with what rank.
@@ -183,7 +184,8 @@ CREATE TABLE dispatches (
     sink                  TEXT    NOT NULL,
     subscription          INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
     ordered               INTEGER NOT NULL CHECK (ordered IN (0, 1)), -- 1: renewal.*, one after the other
-    state                 TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'dead')),
+    state                 TEXT    NOT NULL DEFAULT 'pending'
+                          CHECK (state = 'pending' OR state = 'delivered' OR state = 'dead'),
     attempts              INTEGER NOT NULL DEFAULT 0,            -- those that count against the message
     next_attempt_at       INTEGER NOT NULL,
     last_attempt_at       INTEGER,

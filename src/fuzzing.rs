@@ -207,7 +207,7 @@ fn exported(new: &NewSubscription, state: State) -> Result<String, String> {
         partner_order_number: new.partner_order_number.clone(),
         subscription_id: new.subscription_id.clone(),
         generation: new.generation,
-        known: known(&new.known)?,
+        known: Some(known(&new.known)?),
         provider: new.provider.clone(),
         territory: new.territory.clone(),
         expires_at: new.expires_at,

@@ -25,10 +25,10 @@ use duplicates::{Conflict, Identities};
 use rows::{Format, Good, HeaderProblems, Row, Rows};
 use source::Source;
 
-/// Rows that are tracked together or not at all.
-const CHUNK: usize = 1_000;
+/// Rows that are tracked together or not at all. SQLite walks, at each row, what it keeps for undoing those before it.
+const CHUNK: usize = 200;
 /// Chunks on their way to the disk while the next is read; those that wait for it share a commit.
-const UNDER_WAY: usize = 4;
+const UNDER_WAY: usize = 20;
 const INTERRUPTED: &str = "what was imported so far stays, run it again";
 /// So many bad lines are printed, and as many warnings.
 const SHOWN: usize = 100;

@@ -24,13 +24,13 @@ pub struct Exported {
     pub expires_at: Option<Timestamp>,
     pub state: State,
     /// The deliveries the customer has had, where the provider names them itself: objects with `reference` and `generation`.
-    #[serde(skip_serializing_if = "is_empty")]
-    pub known: Box<RawValue>,
+    #[serde(skip_serializing_if = "is_none")]
+    pub known: Option<Box<RawValue>>,
     pub metadata: Box<RawValue>,
 }
 
-fn is_empty(json: &RawValue) -> bool {
-    json.get() == "[]"
+fn is_none(known: &Option<Box<RawValue>>) -> bool {
+    known.as_ref().is_none_or(|known| known.get() == "[]")
 }
 
 fn adopt_when_unknown<S: serde::Serializer>(generation: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {

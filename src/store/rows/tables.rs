@@ -249,7 +249,7 @@ rows! {
         subscription_id = "s.subscription_id",
         // The last one before any that is not through: below the purchase only where a trial may have been that.
         generation = "CASE WHEN s.generation IS NULL THEN NULL ELSE max(
-            CASE WHEN EXISTS (SELECT 1 FROM renewals r
+            CASE WHEN s.is_numbered = 0 AND EXISTS (SELECT 1 FROM renewals r
                               WHERE r.subscription = s.id AND r.occasion = 'trial_conversion')
                  THEN -1 ELSE min(0, s.generation) END, min(s.generation,
             coalesce((SELECT min(r.generation) - 1 FROM renewals r
@@ -262,12 +262,12 @@ rows! {
         expires_at = "s.expires_at",
         state = "s.state",
         // Where the number and the generation say nothing of what was delivered.
-        known = "CASE s.is_numbered WHEN 1 THEN '[]' ELSE (
+        known = "CASE s.is_numbered WHEN 0 THEN (
             SELECT json_group_array(json_object('reference', r.reference, 'generation', r.generation)) FROM renewals r
             WHERE r.subscription = s.id AND r.state IN ('known', 'queued', 'abandoned') AND NOT EXISTS (
                 SELECT 1 FROM dispatches d JOIN messages m ON m.seq = d.message
                 WHERE d.subscription = s.id AND d.state = 'pending' AND m.reference = r.reference
-                  AND m.type = 'renewal.ready')) END" => |Json(json)| json,
+                  AND m.type = 'renewal.ready')) END" => |known: Option<Json>| known.map(|Json(json)| json),
         metadata = "s.metadata" => |Json(json)| json,
     }
 }

@@ -10,11 +10,12 @@ const FORMULA: &str = "is a spreadsheet's formula, and no value";
 /// Why a value cannot be what was meant; `None` where nothing tells so.
 pub(super) fn damage(value: &str) -> Option<&'static str> {
     let value = value.trim();
-    match value {
-        _ if is_rounded(value) => Some(ROUNDED),
-        _ if is_error(value) => Some(FAILED),
-        _ if value.len() > 2 && value.bytes().all(|byte| byte == b'#') => Some(TOO_NARROW),
-        _ if value.starts_with('=') => Some(FORMULA),
+    // Each value of a file is looked at: most are told by how they begin.
+    match value.bytes().next()? {
+        b'0'..=b'9' | b'-' | b'+' if is_rounded(value) => Some(ROUNDED),
+        b'#' | b'E' if is_error(value) => Some(FAILED),
+        b'#' if value.len() > 2 && value.bytes().all(|byte| byte == b'#') => Some(TOO_NARROW),
+        b'=' => Some(FORMULA),
         _ => None,
     }
 }
