@@ -374,6 +374,7 @@ fn received(id: &str, body: &str) -> Received {
         timestamp: String::new(),
         signature: None,
         content_type: String::new(),
+        headers: Vec::new(),
         body: body.to_owned(),
         connection: 0,
         arrived_at: SystemTime::now(),
