@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rusqlite::ffi;
+
 use crate::vault;
 
 /// Why the store could not do it.
@@ -58,6 +60,10 @@ pub enum Error {
     Closed,
 }
 
+/// A check, a column that must not be empty, a column's type.
+const CHECKS: [i32; 3] =
+    [ffi::SQLITE_CONSTRAINT_CHECK, ffi::SQLITE_CONSTRAINT_NOTNULL, ffi::SQLITE_CONSTRAINT_DATATYPE];
+
 /// Damage is named wherever it is met: what does not hold together, a schema that our statements do not fit any more, and values
 /// that nobody here has written.
 impl From<rusqlite::Error> for Error {
@@ -69,6 +75,8 @@ impl From<rusqlite::Error> for Error {
         let is_damage = match &error {
             FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..) => true,
             SqlInputError { .. } => true,
+            // What is written fits the schema as we know it.
+            other if other.sqlite_error().is_some_and(|error| CHECKS.contains(&error.extended_code)) => true,
             other => matches!(other.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | Unknown)),
         };
         if is_damage { Self::Broken(error) } else { Self::Sqlite(error) }

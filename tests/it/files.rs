@@ -267,3 +267,18 @@ fn what_lists_finds_nothing_where_there_is_no_database_and_says_so() {
     let left = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(left.filter(|name| name.contains("renewald.db")).count(), 0);
 }
+
+#[test]
+fn a_schema_in_which_a_letter_has_changed_is_told_as_damage() {
+    let site = Site::new();
+    site.renewed("A");
+    let db = Connection::open(site.database()).unwrap();
+    db.execute_batch(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = replace(sql, '(''watching'', ''ended'')', '(''watchino'', ''ended'')');",
+    )
+    .unwrap();
+    drop(db);
+    let once = site.command(&["once"]).expect_code(70);
+    assert!(once.stderr.contains("the database is damaged; restore a backup"), "{once:?}");
+}
