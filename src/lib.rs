@@ -19,6 +19,7 @@
 //! | [`environment`] | whether the journal or systemd listens, and colour is wanted |
 //! | [`rules`] | from settings to the rules of decisions |
 //! | [`logging`] | log lines to stderr |
+//! | `flood` | how many of a kind are written one by one |
 //! | [`daemon`] | `run` and `once`: the same passes |
 //! | [`admin`] | health, metrics and the JSON API, over HTTP |
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
@@ -68,6 +69,7 @@ pub mod convention;
 pub mod daemon;
 pub mod delivery;
 pub mod environment;
+pub(crate) mod flood;
 pub mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -5,6 +5,7 @@
 
 mod condition;
 mod pass;
+mod told;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::store::{self, Store};
 use condition::Condition;
 pub use pass::LONGEST_DRAIN;
 use pass::{Parts, Pass};
+use told::Told;
 
 /// How a sink is to be treated.
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ pub struct Relay<S> {
     pulse: Pulse,
     /// The back-off of the one before this was about another address, say.
     probes_at_once: bool,
+    told: Told,
     total: Report,
 }
 
@@ -72,6 +75,7 @@ impl<S: Sink> Relay<S> {
             route,
             condition: None,
             probes_at_once: false,
+            told: Told::default(),
             total: Report::default(),
             meter,
             pulse: Pulse::unwatched(),
@@ -107,6 +111,11 @@ impl<S: Sink> Relay<S> {
         self.next_due().await
     }
 
+    /// It passes no more: how many lines were too many since that was last said.
+    pub fn ends(&mut self) {
+        self.told.count_rest(&self.route, true);
+    }
+
     /// When the next dispatch is due, or the sink is next probed; `None` when nothing is pending.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, store::Error> {
         let due = self.store.next_dispatch_due(&self.route.name).await?;
@@ -132,8 +141,8 @@ impl<S: Sink> Relay<S> {
         if std::mem::take(&mut self.probes_at_once) {
             condition.probe_at_once(now());
         }
-        let Self { store, sink, route, meter, pulse, .. } = &*self;
-        let mut pass = Pass::new(Parts { store, sink, route, meter, pulse, now }, condition);
+        let Self { store, sink, route, meter, pulse, told, .. } = self;
+        let mut pass = Pass::new(Parts { store, sink, route, meter, pulse, now }, told, condition);
         let worked = pass.work(bell, shutdown).await;
         let (condition, report) = pass.end();
         let blocked = condition.is_in_trouble();

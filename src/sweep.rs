@@ -174,6 +174,11 @@ impl<P: Provider> Sweeper<P> {
         self.clock = None;
     }
 
+    /// It passes no more: how many lines were too many since that was last said.
+    pub fn ends(&mut self) {
+        self.told.count_rest(&self.account.name, true);
+    }
+
     /// Once before the first pass, and after a step of the clock.
     pub async fn prepare(&mut self, now: Timestamp) -> Result<(), store::Error> {
         let configured = self.configured();

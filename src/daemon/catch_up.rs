@@ -121,6 +121,7 @@ async fn sweep_until_quiet(
         }
         total.add(&report);
     }
+    sweeper.ends();
     Ok(total)
 }
 
@@ -147,6 +148,7 @@ async fn publish_until_quiet(
         let left = end.saturating_duration_since(Instant::now());
         let due = relay.next_due().await?.map(|due| due.since(now)).filter(|wait| *wait <= left);
         if shutdown.is_requested() || (done && (due.is_none() || left.is_zero())) {
+            relay.ends();
             return Ok(total);
         }
         let wait = due.map_or(CATCH_UP_WAIT, |due| due.max(Duration::from_millis(200)));

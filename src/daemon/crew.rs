@@ -132,6 +132,15 @@ impl Part {
         }
     }
 
+    /// It makes no turn any more.
+    fn ends(&mut self) {
+        match self {
+            Self::Sweeper(sweeper) => sweeper.ends(),
+            Self::Relay(relay) => relay.ends(),
+            Self::Watchman(_) => {}
+        }
+    }
+
     /// Says how long there is nothing to do.
     async fn turn(&mut self, bell: &Notify, shutdown: &Shutdown) -> Result<Duration, store::Error> {
         let due = match self {
@@ -243,7 +252,8 @@ impl Crew {
         self.outcome
     }
 
-    fn ended(&mut self, name: Name, Ended { part, cut_off }: Ended) {
+    fn ended(&mut self, name: Name, Ended { mut part, cut_off }: Ended) {
+        part.ends();
         let member = self.members.remove(&name);
         let Some(Member { bell, next: Some(next), .. }) = member.filter(|_| !self.shutdown.is_requested()) else {
             if cut_off && self.outcome.is_ok() {

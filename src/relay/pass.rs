@@ -14,6 +14,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout_at};
 use tracing::{Instrument, Span};
 
 use super::condition::Condition;
+use super::told::{Line, Said, Told};
 use super::{Report, Route};
 use crate::clock::Timestamp;
 use crate::metrics::RelayMeter;
@@ -44,17 +45,16 @@ const MANY_MARKS: usize = 64;
 /// The most that the time between two attempts counts towards giving up: a clock that jumped by a year does not.
 const LONGEST_GAP: Duration = Duration::from_secs(26 * 3600);
 
-/// One line about an attempt: its level, the route, the attempt, what belongs to it beside that, and its text.
-macro_rules! line {
-    ($level:ident, $route:expr, $attempt:ident, $($rest:tt)+) => {
-        tracing::$level!(sink = %$route.name, message.id = %$attempt.message.id,
-            order = %visible(&$attempt.order_number), subscription = %visible(&$attempt.subscription_id),
-            attempt = $attempt.number, $($rest)+)
-    };
-}
-
 /// With how long it took.
 type Published = (Attempt, Result<(), Failure>, Duration);
+
+/// Marks that are on disk, and what is to be told of them.
+struct Marked {
+    dispatches: Vec<i64>,
+    /// Which of them were still pending.
+    written: Vec<bool>,
+    lines: Vec<Line>,
+}
 
 /// What a pass works with.
 pub(super) struct Parts<'a, S> {
@@ -68,6 +68,7 @@ pub(super) struct Parts<'a, S> {
 
 pub(super) struct Pass<'a, S> {
     parts: Parts<'a, S>,
+    told: &'a mut Told,
     condition: Condition,
     /// Their attempts are on disk; not published yet.
     taken: VecDeque<Attempt>,
@@ -82,9 +83,11 @@ pub(super) struct Pass<'a, S> {
     publishing: FuturesUnordered<BoxFuture<'a, Published>>,
     /// Not on their way to the disk yet.
     settled: Vec<Mark>,
+    /// What is to be told of them.
+    lines: Vec<Line>,
     /// When they must be; `None`: there are none.
     mark_by: Option<Instant>,
-    marking: Option<BoxFuture<'a, Result<Vec<i64>, store::Error>>>,
+    marking: Option<BoxFuture<'a, Result<Marked, store::Error>>>,
     /// Dispatches taken, whose mark is not on disk yet.
     in_hand: HashSet<i64>,
     /// Nothing more is taken; publishes in hand end by their own timeout, and somebody else goes on.
@@ -93,10 +96,11 @@ pub(super) struct Pass<'a, S> {
 }
 
 impl<'a, S: Sink> Pass<'a, S> {
-    pub fn new(parts: Parts<'a, S>, condition: Condition) -> Self {
+    pub fn new(parts: Parts<'a, S>, told: &'a mut Told, condition: Condition) -> Self {
         Self {
             ahead: parts.route.concurrency * AHEAD,
             parts,
+            told,
             condition,
             taken: VecDeque::new(),
             body_bytes: 0,
@@ -105,6 +109,7 @@ impl<'a, S: Sink> Pass<'a, S> {
             marked_meanwhile: false,
             publishing: FuturesUnordered::new(),
             settled: Vec::new(),
+            lines: Vec::new(),
             mark_by: None,
             marking: None,
             in_hand: HashSet::new(),
@@ -145,12 +150,13 @@ impl<'a, S: Sink> Pass<'a, S> {
                 Some(taken) = ready(&mut self.taking) => self.took(taken?),
                 // What was queued while a slow publish is under way does not wait for it.
                 () = rung(bell) => self.exhausted = false,
-                _ = turns.tick() => {}
+                _ = turns.tick() => self.told.count_rest(self.parts.route, false),
             }
         }
     }
 
     pub fn end(self) -> (Condition, Report) {
+        self.told.count_rest(self.parts.route, false);
         (self.condition, self.report)
     }
 
@@ -235,7 +241,9 @@ impl<'a, S: Sink> Pass<'a, S> {
             Ok(()) => {
                 self.report.delivered += 1;
                 self.parts.meter.delivered(took);
-                line!(info, self.parts.route, attempt, "delivered");
+                tracing::info!(sink = %self.parts.route.name, message.id = %attempt.message.id,
+                    order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id),
+                    attempt = attempt.number, "delivered");
                 self.settled.push(Mark::delivered(attempt.dispatch, now));
                 self.sink_works(now).await?;
             }
@@ -282,16 +290,17 @@ impl<'a, S: Sink> Pass<'a, S> {
         if attempt.number >= route.max_attempts && failing_seconds >= retry::DISPATCH_GIVE_UP.as_secs() as i64 {
             return self.dead(attempt, why, now);
         }
-        let delay = retry::with_retry_after(retry::dispatch(attempt.number, route.max_attempts), retry_after);
-        line!(warn, route, attempt, reason = %why.reason, "not delivered; tried again at {}", now + delay);
-        self.settled.push(Mark::failed(attempt.dispatch, why, failing_seconds, now, now + delay));
+        let next = now + retry::with_retry_after(retry::dispatch(attempt.number, route.max_attempts), retry_after);
+        let dispatch = attempt.dispatch;
+        self.lines.push(Line::new(attempt, &why.reason, Said::TriedAgain { at: next }));
+        self.settled.push(Mark::failed(dispatch, why, failing_seconds, now, next));
     }
 
     fn dead(&mut self, attempt: Attempt, why: Why, now: Timestamp) {
         self.report.dead += 1;
-        line!(warn, self.parts.route, attempt, reason = %why.reason,
-            "given up: nobody receives this message unless `renewald queue retry` sends it again");
-        self.settled.push(Mark::dead(attempt.dispatch, why, now));
+        let dispatch = attempt.dispatch;
+        self.lines.push(Line::new(attempt, &why.reason, Said::GivenUp));
+        self.settled.push(Mark::dead(dispatch, why, now));
     }
 
     /// What was taken and not published loses no attempt, and has met no trouble.
@@ -316,16 +325,25 @@ impl<'a, S: Sink> Pass<'a, S> {
             return;
         }
         self.mark_by = None;
-        let (store, marks) = (self.parts.store, std::mem::take(&mut self.settled));
+        let (store, marks, lines) =
+            (self.parts.store, std::mem::take(&mut self.settled), std::mem::take(&mut self.lines));
         // A dispatch stays in hand, and is not taken again, until its mark is on disk.
         let dispatches = marks.iter().map(|mark| mark.dispatch).collect();
-        self.marking = Some(Box::pin(async move { store.mark(marks).await.map(|()| dispatches) }));
+        self.marking = Some(Box::pin(async move {
+            let written = store.mark(marks).await?;
+            Ok(Marked { dispatches, written, lines })
+        }));
     }
 
-    fn marked(&mut self, dispatches: Vec<i64>) {
-        for dispatch in dispatches {
+    fn marked(&mut self, Marked { dispatches, written, mut lines }: Marked) {
+        for (dispatch, was_pending) in dispatches.into_iter().zip(written) {
             self.in_hand.remove(&dispatch);
+            if !was_pending {
+                // Somebody gave it up or removed it meanwhile.
+                lines.retain(|line| line.dispatch != dispatch);
+            }
         }
+        lines.iter().for_each(|line| self.told.tell(self.parts.route, line));
         self.exhausted = false;
         self.marked_meanwhile = true;
     }

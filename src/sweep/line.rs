@@ -1,9 +1,12 @@
-//! What a log line about one subscription is made of, and what is said of one of its deliveries once that is on disk.
+//! A log line about one subscription: whom it is about, and what is said once that is on disk.
+//!
+//! How many of a kind are written is [`super::told`]'s.
 
+use crate::clock::Timestamp;
 use crate::delivery::Warning;
-use crate::renewal::Subscription;
+use crate::renewal::{Outcome, Subscription};
 use crate::retry::WAITING_WARNING;
-use crate::store::{DueRenewal, PollRecord, Settled, Settlement};
+use crate::store::{DueRenewal, Settled, Settlement};
 
 /// Whom a line is about. `order` is the number of the order it is about: a renewal's own, else the original's.
 #[derive(Clone, Copy)]
@@ -46,8 +49,33 @@ impl<'a> Whom<'a> {
     }
 }
 
-/// What is said of a delivery.
+/// What is said.
+#[derive(Debug)]
 pub(super) enum Said {
+    Surprise {
+        surprise: String,
+    },
+    Unknown {
+        detail: String,
+    },
+    Refused {
+        detail: String,
+        advice: &'static str,
+    },
+    AnsweredAgain {
+        failures: u32,
+    },
+    /// `since`: the last usable answer.
+    StillFailing {
+        outcome: Outcome,
+        detail: String,
+        failures: u32,
+        since: Option<Timestamp>,
+    },
+    NotRenewed {
+        expired_at: Timestamp,
+    },
+    RenewedAfterAll,
     Seen,
     /// `ids`: of the messages.
     Queued {
@@ -66,7 +94,24 @@ pub(super) enum Said {
     },
 }
 
-/// A line about a delivery that is on its way to the disk.
+/// What many may meet at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    Surprise,
+    Unknown,
+    Refused,
+    AnsweredAgain,
+    StillFailing,
+    NotRenewed,
+    RenewedAfterAll,
+    Partial,
+    Empty,
+    Abandoned,
+    Waits,
+}
+
+/// A line about what is on its way to the disk.
+#[derive(Debug)]
 pub(super) struct Line {
     order: String,
     subscription_id: String,
@@ -75,16 +120,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    fn new(whom: Whom<'_>, said: Said) -> Self {
+    pub fn new(whom: Whom<'_>, said: Said) -> Self {
         let Whom { order, subscription_id, territory } = whom;
         Self { order: order.into(), subscription_id: subscription_id.into(), territory: territory.into(), said }
-    }
-
-    /// One for each renewal that a poll has seen; nearly every poll has seen none.
-    pub fn seen(record: &PollRecord) -> Vec<Self> {
-        let whom = Whom::of(&record.after);
-        let seen = record.renewals.iter();
-        seen.map(|renewal| Self::new(Whom { order: &renewal.reference, ..whom }, Said::Seen)).collect()
     }
 
     pub fn settled(settlement: &Settlement) -> Option<Self> {
@@ -107,11 +145,44 @@ impl Line {
         Some(Self::new(Whom::waiting(renewal), said))
     }
 
+    /// `None`: one of those that a delivery has, which are written however many there are.
+    pub fn topic(&self) -> Option<Topic> {
+        Some(match &self.said {
+            Said::Seen => return None,
+            Said::Surprise { .. } => Topic::Surprise,
+            Said::Unknown { .. } => Topic::Unknown,
+            Said::Refused { .. } => Topic::Refused,
+            Said::AnsweredAgain { .. } => Topic::AnsweredAgain,
+            Said::StillFailing { .. } => Topic::StillFailing,
+            Said::NotRenewed { .. } => Topic::NotRenewed,
+            Said::RenewedAfterAll => Topic::RenewedAfterAll,
+            Said::Queued { warnings, .. } if warnings.contains(&Warning::Partial) => Topic::Partial,
+            Said::Queued { warnings, .. } if warnings.contains(&Warning::Empty) => Topic::Empty,
+            Said::Queued { .. } => return None,
+            Said::Abandoned { .. } => Topic::Abandoned,
+            Said::Waits { .. } => Topic::Waits,
+        })
+    }
+
     /// What it tells is on disk.
     pub fn tell(&self) {
         let Self { order, subscription_id, territory, said } = self;
         let whom = Whom { order, subscription_id, territory };
         match said {
+            Said::Surprise { surprise } => {
+                line!(warn, whom, surprise, "an answer outside the contract; nothing is delivered from it");
+            }
+            Said::Unknown { detail } => {
+                line!(warn, whom, detail, "the provider does not know this subscription; it is asked daily");
+            }
+            Said::Refused { detail, advice } => line!(warn, whom, detail, "refused: {advice}"),
+            Said::AnsweredAgain { failures } => line!(info, whom, failures, "answered for again"),
+            Said::StillFailing { outcome, detail, failures, since } => {
+                let since = since.map_or("it was tracked".to_owned(), |at| at.to_string());
+                line!(warn, whom, %outcome, detail, "still no usable answer, {failures} times since {since}");
+            }
+            Said::NotRenewed { expired_at } => line!(error, whom, %expired_at, "not renewed"),
+            Said::RenewedAfterAll => line!(info, whom, "renewed after all"),
             Said::Seen => line!(info, whom, "renewal seen"),
             Said::Abandoned { ids, reason } => {
                 line!(error, whom, message.id = %ids, %reason,
@@ -131,6 +202,41 @@ impl Line {
             }
             Said::Queued { ids, .. } => line!(info, whom, message.id = %ids, "renewal queued"),
             Said::Waits { detail } => line!(warn, whom, %detail, "order data has been kept waiting for three days"),
+        }
+    }
+}
+
+impl Topic {
+    /// So many more lines would have been too many: at their level, and where to see whom they were about.
+    pub fn tell_more(self, provider: &str, more: u64) {
+        match self {
+            Self::Surprise => {
+                tracing::warn!(%provider, "{more} more answers outside the contract: `renewald list --surprise` shows them");
+            }
+            Self::Unknown => {
+                tracing::warn!(%provider, "{more} more not known to the provider: `renewald list --unknown` shows them");
+            }
+            Self::Refused => tracing::warn!(%provider, "{more} more refused: `renewald list --refused` shows them"),
+            Self::AnsweredAgain => tracing::info!(%provider, "{more} more answered for again"),
+            Self::StillFailing => {
+                tracing::warn!(%provider, "{more} more still without a usable answer: `renewald list --overdue` shows who is late");
+            }
+            Self::NotRenewed => {
+                tracing::error!(%provider, "{more} more not renewed: `renewald list --not-renewed` shows them");
+            }
+            Self::RenewedAfterAll => tracing::info!(%provider, "{more} more renewed after all"),
+            Self::Partial => {
+                tracing::warn!(%provider, "{more} more queued in part: their `renewal.failed` says of what")
+            }
+            Self::Empty => {
+                tracing::warn!(%provider, "{more} more queued without content: their messages have the warning `empty`")
+            }
+            Self::Abandoned => {
+                tracing::error!(%provider, "{more} more abandoned: `renewald queue list --type renewal.failed` shows them");
+            }
+            Self::Waits => {
+                tracing::warn!(%provider, "{more} more kept waiting for their order data: `renewald list` notes who awaits it");
+            }
         }
     }
 }

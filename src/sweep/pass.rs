@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::flight::Flight;
 use super::gate::{Answer, Gate};
+use super::line::Said;
 use super::mode::Mode;
 use super::queues::{Queues, Reading};
 use super::record::{Records, Written};
@@ -234,13 +235,13 @@ impl<'a, P: Provider> Pass<'a, P> {
             };
             self.answered(answer, now).await?;
         }
-        self.telling.polled(&before, answer, &decision, took);
+        let lines = self.telling.polled(&before, answer, &decision, took);
         let messages = match decision.events.as_slice() {
             [] => Vec::new(),
             _ => self.shared.event_messages(&decision, now).await?,
         };
         let poll::Decision { after, renewals, had, .. } = decision;
-        self.records.add(PollRecord { before, after, renewals, had, messages });
+        self.records.add(PollRecord { before, after, renewals, had, messages }, lines);
         Ok(())
     }
 
@@ -256,16 +257,18 @@ impl<'a, P: Provider> Pass<'a, P> {
         for (row, due_at) in written.rows {
             self.queues.recorded(row, due_at);
         }
-        if written.renewals > 0 {
-            self.telling.renewed(written.renewals);
+        if written.lines.iter().any(|line| matches!(line.said, Said::Seen)) {
             self.queues.reset_renewals();
         }
+        self.telling.recorded(&written.lines);
         self.shared.ring(&written.sinks);
     }
 
     /// Cancels what is in flight and writes what was learned.
     async fn drain(&mut self) -> Result<(), store::Error> {
         self.flight.cancel();
-        self.records.drain(self.shared).await
+        let written = self.records.drain(self.shared).await?;
+        written.into_iter().for_each(|written| self.written(written));
+        Ok(())
     }
 }

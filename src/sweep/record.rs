@@ -1,5 +1,5 @@
-//! The results of polls on their way to the disk: how many share a commit, how long one waits for others, and what is told of
-//! them once they are there.
+//! The results of polls on their way to the disk: how many share a commit, how long one waits for others, and what is to be
+//! told of them once they are there.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,14 +25,15 @@ const RECORD_GRACE: Duration = Duration::from_millis(800);
 /// A commit that is through.
 pub(super) struct Written {
     pub rows: Vec<(i64, Option<Timestamp>)>,
-    pub renewals: u64,
+    pub lines: Vec<Line>,
     pub sinks: BTreeSet<String>,
 }
 
 /// The results of a pass that are not on disk yet.
 #[derive(Default)]
 pub(super) struct Records<'a> {
-    unwritten: Vec<PollRecord>,
+    /// With what is to be told of each.
+    unwritten: Vec<(PollRecord, Vec<Line>)>,
     /// When the oldest of them must be on its way.
     write_by: Option<Instant>,
     writing: Option<BoxFuture<'a, Result<Written, store::Error>>>,
@@ -40,12 +41,12 @@ pub(super) struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// What somebody waits for is written at once.
-    pub fn add(&mut self, record: PollRecord) {
+    pub fn add(&mut self, record: PollRecord, lines: Vec<Line>) {
         if !record.renewals.is_empty() || !record.messages.is_empty() {
             self.write_by = Some(Instant::now());
         }
         self.write_by.get_or_insert_with(|| Instant::now() + WRITE_WITHIN);
-        self.unwritten.push(record);
+        self.unwritten.push((record, lines));
     }
 
     pub fn are_too_many(&self) -> bool {
@@ -81,20 +82,21 @@ impl<'a> Records<'a> {
         ready(&mut self.writing).await
     }
 
-    /// Writes what is left.
+    /// Writes what is left. The commits that this took.
     ///
     /// # Errors
     /// The store's; one that does not take them in time counts as failed.
-    pub async fn drain<P>(&mut self, shared: Shared<'_, P>) -> Result<(), store::Error> {
+    pub async fn drain<P>(&mut self, shared: Shared<'_, P>) -> Result<Vec<Written>, store::Error> {
         let records = std::mem::take(&mut self.unwritten);
         let last = async {
-            if let Some(written) = ready(&mut self.writing).await {
-                written?;
+            let mut written = Vec::new();
+            if let Some(before) = ready(&mut self.writing).await {
+                written.push(before?);
             }
             if !records.is_empty() {
-                shared.record(records).await?;
+                written.push(shared.record(records).await?);
             }
-            Ok(())
+            Ok(written)
         };
         match tokio::time::timeout(RECORD_GRACE, last).await {
             Ok(done) => done,
@@ -108,19 +110,22 @@ impl<'a> Records<'a> {
 
 impl<P> Shared<'_, P> {
     /// Writes records in key order: the rows one commit touches then lie side by side.
-    pub async fn record(self, mut records: Vec<PollRecord>) -> Result<Written, store::Error> {
+    pub async fn record(self, mut results: Vec<(PollRecord, Vec<Line>)>) -> Result<Written, store::Error> {
         // By cached key, so that each record moves once: they are large.
-        records.sort_by_cached_key(|record| record.before.row);
+        results.sort_by_cached_key(|(record, _)| record.before.row);
+        let (records, lines): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
-        let told: Vec<_> = records.iter().map(|record| (Line::seen(record), sinks_of(&record.messages))).collect();
-        let written = self.store.record_polls(records, (self.now)()).await?;
-        let mut result = Written { rows, renewals: 0, sinks: BTreeSet::new() };
-        for ((lines, sinks), _) in told.into_iter().zip(written).filter(|(_, recorded)| *recorded == Recorded::Done) {
-            result.renewals += lines.len() as u64;
-            lines.iter().for_each(Line::tell);
-            result.sinks.extend(sinks);
+        let sinks: Vec<_> = records.iter().map(|record| sinks_of(&record.messages)).collect();
+        let recorded = self.store.record_polls(records, (self.now)()).await?;
+        let mut written = Written { rows, lines: Vec::new(), sinks: BTreeSet::new() };
+        for ((lines, sinks), recorded) in lines.into_iter().zip(sinks).zip(recorded) {
+            // What was overtaken is dropped, and nothing came of it.
+            if recorded == Recorded::Done {
+                written.lines.extend(lines);
+                written.sinks.extend(sinks);
+            }
         }
-        Ok(result)
+        Ok(written)
     }
 
     pub fn ring<'s>(&self, sinks: impl IntoIterator<Item = &'s String>) {

@@ -18,6 +18,8 @@ pub(super) struct Settling {
     pub warned: Warned,
     pub abandoned: u64,
     pub sinks: Vec<String>,
+    /// What is to be told of it.
+    pub lines: Vec<Line>,
 }
 
 impl<P> Shared<'_, P> {
@@ -47,9 +49,9 @@ impl<P> Shared<'_, P> {
         let mut result = Settling::default();
         for ((line, warnings, sinks), _) in told.into_iter().zip(written).filter(|(_, written)| *written) {
             if let Some(line) = line {
-                line.tell();
                 result.queued += u64::from(matches!(line.said, Said::Queued { .. }));
                 result.abandoned += u64::from(matches!(line.said, Said::Abandoned { .. }));
+                result.lines.push(line);
             }
             result.warned.count(&warnings);
             result.sinks.extend(sinks);

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::line::{Line, Said};
 use super::settle::Settling;
-use super::told::Told;
+use super::told::{self, Told};
 use super::{Account, Progress, Report};
-use crate::delivery::Event;
 use crate::metrics::SweepMeter;
 use crate::provider::{Error as ProviderError, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
@@ -46,29 +46,37 @@ impl<'a> Telling<'a> {
         self.lately.calls += 1;
     }
 
-    /// A poll was answered, or was not, and this is what follows from it.
+    /// A poll was answered, or was not, and this is what follows from it. What is to be told of that once it is on disk.
     pub fn polled(
         &mut self,
         before: &Subscription,
         answer: &Result<Sighting, ProviderError>,
         decision: &poll::Decision,
         took: Duration,
-    ) {
+    ) -> Vec<Line> {
         self.told.answered(&self.account.name, answer);
-        self.told.polled(before, decision, &self.account.convention.advice);
         let lately = &mut self.lately;
         lately.polls += 1;
         lately.answers += u64::from(answer.is_ok());
         lately.failures += u64::from(answer.is_err());
-        lately.surprises += u64::from(decision.new_surprise);
-        let is_told = decision.events.iter().any(|event| matches!(event, Event::NotRenewed { .. }));
-        lately.not_renewed += u64::from(is_told);
         if let Some(outcome) = decision.after.last_outcome {
             lately.refused += u64::from(outcome == Outcome::Refused);
             lately.unknown += u64::from(outcome == Outcome::NotFound);
             self.meter.polled(outcome, took);
         }
         (self.progress)(self.earlier.polls + self.lately.polls);
+        told::of_poll(before, decision, &self.account.convention.advice)
+    }
+
+    /// This is on disk.
+    pub fn recorded(&mut self, lines: &[Line]) {
+        let count = |is: fn(&Said) -> bool| lines.iter().filter(|line| is(&line.said)).count() as u64;
+        let renewals = count(|said| matches!(said, Said::Seen));
+        self.lately.renewals += renewals;
+        self.meter.renewals(renewals);
+        self.lately.surprises += count(|said| matches!(said, Said::Surprise { .. }));
+        self.lately.not_renewed += count(|said| matches!(said, Said::NotRenewed { .. }));
+        lines.iter().for_each(|line| self.told.tell(line));
     }
 
     /// A request for order data was answered, or was not.
@@ -78,12 +86,7 @@ impl<'a> Telling<'a> {
         self.lately.queued += settling.queued;
         self.lately.warned.add(&settling.warned);
         self.lately.abandoned += settling.abandoned;
-    }
-
-    /// So many renewals that polls have seen are on disk.
-    pub fn renewed(&mut self, renewals: u64) {
-        self.lately.renewals += renewals;
-        self.meter.renewals(renewals);
+        settling.lines.iter().for_each(|line| self.told.tell(line));
     }
 
     /// Something due is left.
@@ -101,6 +104,7 @@ impl<'a> Telling<'a> {
         if self.sums_up {
             self.told.passed(&self.account.name, &report, self.told_at.elapsed());
         }
+        self.told.count_rest(&self.account.name, false);
         self.told_at = Instant::now();
         self.earlier.add(&report);
     }

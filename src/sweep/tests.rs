@@ -401,3 +401,39 @@ fn reports_add_up_and_name_each_stopped_territory_once() {
     total.add(&of(&["us", "eu"]));
     assert_eq!((total.not_renewed, total.stopped_territories), (3, vec!["eu".to_owned(), "us".to_owned()]));
 }
+
+/// Answers for another order, while somebody pauses the one that is asked for.
+struct Overtaken<F>(F);
+
+impl<F: Fn() + Send + Sync> Provider for Overtaken<F> {
+    async fn look(&self, _: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
+        (self.0)();
+        let seen = Seen::Foreign("answered for the foreign number".into());
+        Ok(Sighting { seen, ..Sighting::refused(Verdict::success()) })
+    }
+
+    async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {
+        Err(Error::Unreadable { reason: "not asked for here".into() })
+    }
+
+    async fn check(&self, _: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
+        (Vec::new(), false)
+    }
+}
+
+#[tokio::test]
+async fn what_was_overtaken_and_is_dropped_is_not_told() {
+    for (pauses, told) in [(false, 1), (true, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("renewald.db");
+        let pause = move || {
+            if pauses {
+                let db = rusqlite::Connection::open(&path).unwrap();
+                db.execute("UPDATE subscriptions SET state = 'paused', due_at = NULL", []).unwrap();
+            }
+        };
+        let mut fixture = Fixture::within(dir, Overtaken(pause), 1).await;
+        let report = fixture.catch_up().await;
+        assert_eq!((report.polls, report.surprises), (1, told), "paused: {pauses}");
+    }
+}

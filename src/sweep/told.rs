@@ -1,23 +1,22 @@
 //! What a sweep tells the operator: one line for what changed, repeated failures summed up, and a summary every few minutes.
 //!
-//! What concerns a whole provider or territory is told where it is decided, in [`super::trouble`] and [`super::gate`]; what
-//! became of a delivery in [`super::line`].
+//! What concerns a whole provider or territory is told where it is decided, in [`super::trouble`] and [`super::gate`]; what is
+//! told of one subscription is [`super::line`]'s.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Report;
-use super::line::{Whom, line};
+use super::line::{Line, Said, Topic, Whom, line};
 use crate::convention::Advice;
 use crate::delivery::Event;
+use crate::flood::Flood;
 use crate::provider::{Error, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
 
-/// How often the passes are summed up, and the lines about single subscriptions counted anew.
+/// How often the passes are summed up.
 const SUM_UP_EVERY: Duration = Duration::from_secs(300);
-/// So many lines about single subscriptions in that time: more of them have one common reason, which is told elsewhere.
-const MOST_LINES: u32 = 20;
 /// By then the short delays are used up, and whoever fails waits for its interval.
 const REPEATED: u32 = 4;
 
@@ -31,9 +30,7 @@ pub(super) struct Told {
     passes: Report,
     took: Duration,
     summed_up: Option<Instant>,
-    lines: u32,
-    /// Lines that would have been too many.
-    untold: u64,
+    flood: Flood<Topic>,
 }
 
 impl Told {
@@ -48,53 +45,18 @@ impl Told {
         }
     }
 
-    /// Only what changed is worth a line: an outage is the breaker's to tell, a renewal is told once it is recorded.
-    pub fn polled(&mut self, before: &Subscription, decision: &poll::Decision, advice: &Advice) {
-        let after = &decision.after;
-        let whom = Whom::of(after);
-        if decision.new_surprise {
-            let surprise = after.surprise.as_deref().unwrap_or_default();
-            line!(warn, whom, surprise, "an answer outside the contract; nothing is delivered from it");
-        }
-        self.end_of_term(before, decision);
-        let changed = after.last_outcome != before.last_outcome;
-        let repeated = after.failures >= REPEATED && after.failures.is_power_of_two();
-        let recovered = after.failures == 0 && (before.failures >= REPEATED || was_lost(before));
-        let detail = after.last_detail.as_deref().unwrap_or_default();
-        match after.last_outcome {
-            Some(Outcome::NotFound) if changed && self.may_tell() => {
-                line!(warn, whom, detail, "the provider does not know this subscription; it is asked daily");
-            }
-            Some(Outcome::Refused) if changed && self.may_tell() => {
-                line!(warn, whom, detail, "refused: {}", advice.refused);
-            }
-            Some(Outcome::Ok) if recovered && self.may_tell() => {
-                line!(info, whom, failures = before.failures, "answered for again");
-            }
-            Some(outcome) if repeated && self.may_tell() => {
-                let since = after.last_answer_at.map_or("it was tracked".to_owned(), |at| at.to_string());
-                line!(warn, whom, %outcome, detail, "still no usable answer, {} times since {since}", after.failures);
-            }
-            Some(outcome) if changed && after.failures > 0 => {
-                line!(debug, whom, %outcome, detail, "no usable answer");
-            }
-            _ => {}
+    /// What it says is on disk.
+    pub fn tell(&mut self, line: &Line) {
+        if line.topic().is_none_or(|topic| self.flood.admits(topic, Instant::now())) {
+            line.tell();
         }
     }
 
-    /// A customer who stays away needs a person, once per term.
-    fn end_of_term(&self, before: &Subscription, decision: &poll::Decision) {
-        let after = &decision.after;
-        let whom = Whom::of(after);
-        if let Some(Event::NotRenewed { expires_at, .. }) =
-            decision.events.iter().find(|event| matches!(event, Event::NotRenewed { .. }))
-        {
-            line!(error, whom, expired_at = %expires_at, "not renewed");
-        } else if before.not_renewed_term.is_some()
-            && before.not_renewed_term == before.expires_at
-            && !decision.renewals.is_empty()
-        {
-            line!(info, whom, "renewed after all");
+    /// A pass is over, or goes on for long: how many lines of each kind were too many. `is_last`: nobody asks again.
+    pub fn count_rest(&mut self, provider: &str, is_last: bool) {
+        let rest = if is_last { self.flood.last() } else { self.flood.rest(Instant::now()) };
+        for (topic, more) in rest {
+            topic.tell_more(provider, more);
         }
     }
 
@@ -109,13 +71,7 @@ impl Told {
         if self.summed_up.is_some_and(|before| now < before + SUM_UP_EVERY) {
             return;
         }
-        self.lines = 0;
         self.contract_broken = std::mem::take(&mut self.broken_lately);
-        let untold = std::mem::take(&mut self.untold);
-        if untold > 0 {
-            tracing::warn!(%provider, subscriptions = untold,
-                "more subscriptions had such news; `renewald list --overdue` and `renewald explain` show them");
-        }
         if self.passes.calls == 0 {
             return;
         }
@@ -124,13 +80,52 @@ impl Told {
         let seconds = std::mem::take(&mut self.took).as_secs_f64().round();
         tracing::info!(%provider, polls, renewals, queued, abandoned, failures, surprises, seconds, "swept");
     }
+}
 
-    fn may_tell(&mut self) -> bool {
-        let may = self.lines < MOST_LINES;
-        self.lines += u32::from(may);
-        self.untold += u64::from(!may);
-        may
-    }
+/// What is to be told of a poll once it is on disk. Only what changed is worth a line: an outage is the breaker's to tell.
+pub(super) fn of_poll(before: &Subscription, decision: &poll::Decision, advice: &Advice) -> Vec<Line> {
+    let after = &decision.after;
+    let whom = Whom::of(after);
+    let surprise = after.surprise.clone().filter(|_| decision.new_surprise);
+    let mut lines: Vec<_> = surprise.map(|surprise| Line::new(whom, Said::Surprise { surprise })).into_iter().collect();
+    let said = end_of_term(before, decision).into_iter().chain(how_it_went(before, after, advice));
+    lines.extend(said.map(|said| Line::new(whom, said)));
+    let seen = decision.renewals.iter().map(|one| Whom { order: &one.reference, ..whom });
+    lines.extend(seen.map(|whom| Line::new(whom, Said::Seen)));
+    lines
+}
+
+fn how_it_went(before: &Subscription, after: &Subscription, advice: &Advice) -> Option<Said> {
+    let outcome = after.last_outcome?;
+    let is_new = after.last_outcome != before.last_outcome;
+    let is_repeated = after.failures >= REPEATED && after.failures.is_power_of_two();
+    let is_recovered = after.failures == 0 && (before.failures >= REPEATED || was_lost(before));
+    let detail = after.last_detail.clone().unwrap_or_default();
+    Some(match outcome {
+        Outcome::NotFound if is_new => Said::Unknown { detail },
+        Outcome::Refused if is_new => Said::Refused { detail, advice: advice.refused },
+        Outcome::Ok if is_recovered => Said::AnsweredAgain { failures: before.failures },
+        _ if is_repeated => {
+            Said::StillFailing { outcome, detail, failures: after.failures, since: after.last_answer_at }
+        }
+        _ if is_new && after.failures > 0 => {
+            line!(debug, Whom::of(after), %outcome, detail, "no usable answer");
+            return None;
+        }
+        _ => return None,
+    })
+}
+
+/// A customer who stays away needs a person, once per term.
+fn end_of_term(before: &Subscription, decision: &poll::Decision) -> Option<Said> {
+    let not_renewed = decision.events.iter().find_map(|event| match event {
+        Event::NotRenewed { expires_at, .. } => Some(Said::NotRenewed { expired_at: *expires_at }),
+        _ => None,
+    });
+    not_renewed.or_else(|| {
+        let was_told = before.not_renewed_term.is_some() && before.not_renewed_term == before.expires_at;
+        (was_told && !decision.renewals.is_empty()).then_some(Said::RenewedAfterAll)
+    })
 }
 
 /// Whether the operator was told that the provider does not know it, or refuses it.
@@ -157,14 +152,5 @@ mod tests {
         tokio::time::advance(SUM_UP_EVERY).await;
         told.passed("nexway", &report, Duration::ZERO);
         assert!(!told.contract_broken, "none for as long");
-    }
-
-    #[test]
-    fn a_flood_about_single_subscriptions_is_cut_and_begins_anew() {
-        let mut told = Told::default();
-        let may = |told: &mut Told| (0..50).filter(|_| told.may_tell()).count();
-        assert_eq!((may(&mut told), told.untold), (MOST_LINES as usize, 30));
-        told.passed("nexway", &Report::default(), Duration::ZERO);
-        assert_eq!((may(&mut told), told.untold), (MOST_LINES as usize, 30));
     }
 }

@@ -120,7 +120,7 @@ fn a_term_that_ends_without_renewal_is_told_once_and_over_once() {
     assert!(!listed().contains("\"A\""), "{}", listed());
     let log = daemon.drain().stderr;
     let count = |part| log.matches(part).count();
-    assert_eq!((count("told: not renewed"), count("renewed after all")), (1, 1), "{log}");
+    assert_eq!((count(": not renewed"), count("renewed after all")), (1, 1), "{log}");
     assert_eq!(site.messages().len(), 2);
 }
 

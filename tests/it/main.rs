@@ -15,6 +15,7 @@ mod encryption;
 mod exec;
 mod fake_receiver;
 mod files;
+mod floods;
 mod freshness;
 mod fuzz_corpus;
 mod gate;

@@ -64,7 +64,8 @@ impl Mark {
         Self { dispatch, outcome: Outcome::Dead { why: why.into(), at } }
     }
 
-    fn write(&self, db: &Connection) -> rusqlite::Result<()> {
+    /// Whether it was still pending.
+    fn write(&self, db: &Connection) -> rusqlite::Result<bool> {
         let id = self.dispatch;
         match &self.outcome {
             Outcome::Delivered { at } => db
@@ -109,14 +110,14 @@ impl Mark {
                 )?
                 .execute(named_params! { ":id": id, ":at": at, ":reason": why.reason, ":answer": why.answer }),
         }
-        .map(drop)
+        .map(|changed| changed == 1)
     }
 }
 
 impl Store {
     /// Writes down what became of dispatches: all of it or nothing. Marking one again, or after a person gave it up, changes
-    /// nothing.
-    pub async fn mark(&self, marks: Vec<Mark>) -> Result<()> {
-        self.write(move |db| Ok(marks.iter().try_for_each(|mark| mark.write(db))?)).await
+    /// nothing; the returned flags say which were written.
+    pub async fn mark(&self, marks: Vec<Mark>) -> Result<Vec<bool>> {
+        self.write(move |db| Ok(marks.iter().map(|mark| mark.write(db)).collect::<rusqlite::Result<_>>()?)).await
     }
 }
