@@ -296,6 +296,8 @@ fn subscription(now: Timestamp) -> Subscription {
         terminal_since: None,
         surprise: None,
         surprises: 0,
+        past_surprise: None,
+        past_surprise_at: None,
         renewal_due_term: None,
         not_renewed_term: None,
     }

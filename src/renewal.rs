@@ -137,6 +137,9 @@ pub struct Subscription {
     pub terminal_since: Option<Timestamp>,
     pub surprise: Option<String>,
     pub surprises: i64,
+    /// The last one that is over, and when it was answered last, as long as what it was about may have changed for good.
+    pub past_surprise: Option<Box<str>>,
+    pub past_surprise_at: Option<Timestamp>,
     /// The end of the term that was told as due, or needs no telling.
     pub renewal_due_term: Option<Timestamp>,
     pub not_renewed_term: Option<Timestamp>,

@@ -159,7 +159,7 @@ async fn look(
         }
     }
     for (sink, count) in store.dead_messages().await? {
-        let text = format!("{} nobody received; `renewald queue dead` shows them", number_of(count, "message"));
+        let text = format!("{} given up for this sink; `renewald queue dead` shows them", number_of(count, "message"));
         found.alerts.push(Alert::new("dead", &sink, &text));
     }
     let key_trouble = store.key_trouble().await?;
@@ -208,10 +208,8 @@ async fn provider(
         found.alerts.push(Alert::new("unknown", name, &text));
     }
     if odd.surprises > 0 {
-        let text = format!(
-            "{} answered for as cannot be right: nothing is delivered; see `renewald list --surprise`",
-            subscriptions(odd.surprises)
-        );
+        let text =
+            format!("{} answered for as cannot be right; see `renewald list --surprise`", subscriptions(odd.surprises));
         found.alerts.push(Alert::new("surprise", name, &text));
     }
     let waiting = store.count_long_waits(name, WAITING_WARNING, UNANSWERED_WARNING, REFUSED_WARNING).await?;

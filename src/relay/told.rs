@@ -56,7 +56,7 @@ impl Line {
         match self.said {
             Said::TriedAgain { at } => line!("not delivered; tried again at {at}"),
             Said::GivenUp => {
-                line!("given up: nobody receives this message unless `renewald queue retry` sends it again");
+                line!("given up: this sink gets the message no more, unless `renewald queue retry` sends it again");
             }
         }
     }

@@ -74,6 +74,8 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         terminal_since: None,
         surprise: None,
         surprises: 0,
+        past_surprise: None,
+        past_surprise_at: None,
         renewal_due_term: None,
         not_renewed_term: None,
     }

@@ -90,7 +90,10 @@ impl Reader<'_> {
             return Ok(News { generation: seen, had: had(), ..News::default() }); // adopted: noted, nothing delivered
         };
         if seen < known {
-            return Err(format!("generation went back from {known} to {seen}"));
+            return Err(format!(
+                "generation went back from {known} to {seen}; once it is back its order data may hold another key: \
+                 `renewald refetch --generation {known}` asks for it"
+            ));
         }
         if seen.saturating_sub(known) > self.most {
             return Err(format!(

@@ -49,7 +49,16 @@ pub struct Decision {
     pub had: Vec<KnownDelivery>,
     pub events: Vec<Event>,
     /// Set when `after.surprise` is not the one that stood before: to be logged once.
-    pub new_surprise: bool,
+    pub new_surprise: Option<Surprising>,
+}
+
+/// What becomes of an answer that is a surprise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surprising {
+    /// It cannot be right, and nothing of it is used.
+    Dropped,
+    /// It contradicts itself, and what can be right is used as ever.
+    Used,
 }
 
 /// Decides on one poll's answer.
@@ -63,6 +72,7 @@ pub fn decide(look: Look<'_>, rules: &Rules, convention: &Convention) -> Decisio
         renewals: Vec::new(),
         had: Vec::new(),
         events: Vec::new(),
+        surprising: None,
     };
     let delay = match answer {
         Ok(sighting) => match sighting.verdict.class {
@@ -76,7 +86,7 @@ pub fn decide(look: Look<'_>, rules: &Rules, convention: &Convention) -> Decisio
         Err(error) => poll.no_answer(error),
     };
     poll.due_after(delay);
-    let new_surprise = poll.after.surprise.is_some() && poll.after.surprise != before.surprise;
+    let new_surprise = poll.surprising.filter(|_| poll.after.surprise != before.surprise);
     Decision { after: poll.after, renewals: poll.renewals, had: poll.had, events: poll.events, new_surprise }
 }
 
@@ -88,6 +98,7 @@ struct Poll<'a> {
     renewals: Vec<NewRenewal>,
     had: Vec<KnownDelivery>,
     events: Vec<Event>,
+    surprising: Option<Surprising>,
 }
 
 /// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
@@ -109,7 +120,7 @@ impl Poll<'_> {
                 self.after.memo = sighting.memo.clone().or(self.after.memo.take());
             }
             // Nothing in an answer that cannot be right is used, its expiry and status least of all: they could end ours.
-            Err(why_not) => self.surprise(why_not),
+            Err(why_not) => self.surprise(why_not, Surprising::Dropped),
         }
         self.interval()
     }
@@ -126,7 +137,10 @@ impl Poll<'_> {
         after.refusals = 0;
         after.last_outcome = Some(outcome);
         after.last_detail = detail;
-        after.surprise = None;
+        if let Some(over) = after.surprise.take() {
+            (after.past_surprise, after.past_surprise_at) =
+                (Some(over.into()), Some(self.look.before.last_answer_at.unwrap_or(self.look.now)));
+        }
         after.pace = if after.state == State::Ended { Pace::Monthly } else { Pace::Regular };
     }
 
@@ -141,7 +155,7 @@ impl Poll<'_> {
         let News { generation, renewals, had, doubt } = news;
         // Who was adopted had nothing yet to contradict.
         if let Some(doubt) = doubt.filter(|_| self.look.before.generation.is_some()) {
-            self.surprise(format!("{doubt}; {generation} was taken"));
+            self.surprise(format!("{doubt}; {generation} was taken"), Surprising::Used);
         }
         (self.renewals, self.had) = (renewals, had);
         let is_renewed = self.renewals.iter().any(|one| !one.late);
@@ -175,6 +189,7 @@ impl Poll<'_> {
         after.ended_at = None;
         after.terminal_since = None;
         after.pace = Pace::Regular;
+        (after.past_surprise, after.past_surprise_at) = (None, None);
     }
 
     /// Nothing is due any more at the end that was near, though answers may still name it. One that is far ahead is the next one's:
@@ -343,9 +358,16 @@ impl Poll<'_> {
         self.after.last_detail = Some(detail);
     }
 
-    fn surprise(&mut self, text: String) {
+    fn surprise(&mut self, text: String, what: Surprising) {
+        let before = self.look.before;
+        if before.surprise.as_ref() == Some(&text) {
+            // It goes on.
+            self.after.past_surprise = before.past_surprise.clone();
+            self.after.past_surprise_at = before.past_surprise_at;
+        }
         self.after.surprises += 1;
         self.after.surprise = Some(text);
+        self.surprising = Some(what);
     }
 
     /// Sets when and in which lane it is asked next.

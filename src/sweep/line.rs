@@ -4,6 +4,7 @@
 
 use crate::clock::Timestamp;
 use crate::delivery::Warning;
+use crate::renewal::poll::Surprising;
 use crate::renewal::{Outcome, Subscription};
 use crate::retry::WAITING_WARNING;
 use crate::store::{DueRenewal, Settled, Settlement};
@@ -54,9 +55,16 @@ impl<'a> Whom<'a> {
 pub(super) enum Said {
     Surprise {
         surprise: String,
+        what: Surprising,
     },
+    /// Answers are within the contract again.
+    SurpriseOver {
+        surprise: String,
+    },
+    /// `next`: when it is asked again.
     Unknown {
         detail: String,
+        next: Option<Timestamp>,
     },
     Refused {
         detail: String,
@@ -84,9 +92,11 @@ pub(super) enum Said {
         /// It completes what was queued before.
         is_again: bool,
     },
+    /// `was_queued`: when it was fetched before this time.
     Abandoned {
         ids: String,
         reason: String,
+        was_queued: bool,
     },
     /// The wait has crossed the line after which it is worth a look.
     Waits {
@@ -98,6 +108,7 @@ pub(super) enum Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Topic {
     Surprise,
+    SurpriseOver,
     Unknown,
     Refused,
     AnsweredAgain,
@@ -140,7 +151,9 @@ impl Line {
                 warnings: outcome.warnings().to_vec(),
                 is_again: matches!(outcome, Settled::Looked { .. }),
             },
-            Settled::Abandoned { detail, .. } => Said::Abandoned { ids, reason: detail.clone() },
+            Settled::Abandoned { detail, .. } => {
+                Said::Abandoned { ids, reason: detail.clone(), was_queued: renewal.was_queued }
+            }
         };
         Some(Self::new(Whom::waiting(renewal), said))
     }
@@ -150,6 +163,7 @@ impl Line {
         Some(match &self.said {
             Said::Seen => return None,
             Said::Surprise { .. } => Topic::Surprise,
+            Said::SurpriseOver { .. } => Topic::SurpriseOver,
             Said::Unknown { .. } => Topic::Unknown,
             Said::Refused { .. } => Topic::Refused,
             Said::AnsweredAgain { .. } => Topic::AnsweredAgain,
@@ -169,11 +183,23 @@ impl Line {
         let Self { order, subscription_id, territory, said } = self;
         let whom = Whom { order, subscription_id, territory };
         match said {
-            Said::Surprise { surprise } => {
+            Said::Surprise { surprise, what: Surprising::Dropped } => {
                 line!(warn, whom, surprise, "an answer outside the contract; nothing is delivered from it");
             }
-            Said::Unknown { detail } => {
-                line!(warn, whom, detail, "the provider does not know this subscription; it is asked daily");
+            Said::Surprise { surprise, what: Surprising::Used } => {
+                line!(warn, whom, surprise, "an answer outside the contract; it is used all the same");
+            }
+            Said::SurpriseOver { surprise } => {
+                line!(
+                    warn,
+                    whom,
+                    surprise,
+                    "answered for within the contract again; `renewald explain` keeps what was odd"
+                );
+            }
+            Said::Unknown { detail, next } => {
+                let next = next.map_or("it is not asked again".to_owned(), |at| format!("asked again at {at}"));
+                line!(warn, whom, detail, "the provider does not know this subscription; {next}");
             }
             Said::Refused { detail, advice } => line!(warn, whom, detail, "refused: {advice}"),
             Said::AnsweredAgain { failures } => line!(info, whom, failures, "answered for again"),
@@ -184,9 +210,13 @@ impl Line {
             Said::NotRenewed { expired_at } => line!(error, whom, %expired_at, "not renewed"),
             Said::RenewedAfterAll => line!(info, whom, "renewed after all"),
             Said::Seen => line!(info, whom, "renewal seen"),
-            Said::Abandoned { ids, reason } => {
+            Said::Abandoned { ids, reason, was_queued: false } => {
                 line!(error, whom, message.id = %ids, %reason,
-                    "renewal abandoned: the customer has no key; `renewald refetch` asks again");
+                    "renewal abandoned: nothing is delivered for it; `renewald refetch` asks again");
+            }
+            Said::Abandoned { ids, reason, was_queued: true } => {
+                line!(error, whom, message.id = %ids, %reason,
+                    "renewal abandoned as it was fetched again: what was queued before stays; `renewald refetch` asks again");
             }
             Said::Queued { ids, warnings, .. } if warnings.contains(&Warning::Partial) => {
                 line!(warn, whom, message.id = %ids,
@@ -213,6 +243,9 @@ impl Topic {
             Self::Surprise => {
                 tracing::warn!(%provider, "{more} more answers outside the contract: `renewald list --surprise` shows them");
             }
+            Self::SurpriseOver => {
+                tracing::warn!(%provider, "{more} more answered for within the contract again: `renewald explain` keeps what was odd");
+            }
             Self::Unknown => {
                 tracing::warn!(%provider, "{more} more not known to the provider: `renewald list --unknown` shows them");
             }
@@ -226,7 +259,7 @@ impl Topic {
             }
             Self::RenewedAfterAll => tracing::info!(%provider, "{more} more renewed after all"),
             Self::Partial => {
-                tracing::warn!(%provider, "{more} more queued in part: their `renewal.failed` says of what")
+                tracing::warn!(%provider, "{more} more queued in part: their `renewal.failed` says what is missing")
             }
             Self::Empty => {
                 tracing::warn!(%provider, "{more} more queued without content: their messages have the warning `empty`")

@@ -101,7 +101,9 @@ impl<'a> Records<'a> {
         match tokio::time::timeout(RECORD_GRACE, last).await {
             Ok(done) => done,
             Err(_) => {
-                tracing::warn!("the database did not take the last results in time; they are asked for again");
+                tracing::warn!(
+                    "the database did not take the last results in time: what it has not is asked for again"
+                );
                 Err(store::Error::Commit("it did not take the last results in time".to_owned()))
             }
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Report;
 use super::line::{Line, Said, Topic, Whom, line};
 use crate::convention::Advice;
-use crate::delivery::Event;
+use crate::delivery::{Event, Occasion};
 use crate::flood::Flood;
 use crate::provider::{Error, Sighting};
 use crate::renewal::{Outcome, Subscription, poll};
@@ -41,7 +41,7 @@ impl Told {
         self.broken_lately = true;
         if !std::mem::replace(&mut self.contract_broken, true) {
             tracing::error!(%provider, error = %crate::chain(error),
-                "an answer cannot be used; has the provider's API changed? `renewald explain` shows who is concerned");
+                "an answer cannot be used; has the provider's API changed? `renewald list` notes who is concerned");
         }
     }
 
@@ -86,13 +86,21 @@ impl Told {
 pub(super) fn of_poll(before: &Subscription, decision: &poll::Decision, advice: &Advice) -> Vec<Line> {
     let after = &decision.after;
     let whom = Whom::of(after);
-    let surprise = after.surprise.clone().filter(|_| decision.new_surprise);
-    let mut lines: Vec<_> = surprise.map(|surprise| Line::new(whom, Said::Surprise { surprise })).into_iter().collect();
-    let said = end_of_term(before, decision).into_iter().chain(how_it_went(before, after, advice));
-    lines.extend(said.map(|said| Line::new(whom, said)));
+    let said = [oddity(before, decision), end_of_term(before, decision), how_it_went(before, after, advice)];
+    let mut lines: Vec<_> = said.into_iter().flatten().map(|said| Line::new(whom, said)).collect();
     let seen = decision.renewals.iter().map(|one| Whom { order: &one.reference, ..whom });
     lines.extend(seen.map(|whom| Line::new(whom, Said::Seen)));
     lines
+}
+
+fn oddity(before: &Subscription, decision: &poll::Decision) -> Option<Said> {
+    let after = &decision.after;
+    if let Some(what) = decision.new_surprise {
+        return Some(Said::Surprise { surprise: after.surprise.clone().unwrap_or_default(), what });
+    }
+    // Where it was renewed since, or is not known, that is told.
+    let is_over = before.surprise.is_some() && after.surprise.is_none() && after.last_outcome == Some(Outcome::Ok);
+    after.past_surprise.as_deref().filter(|_| is_over).map(|surprise| Said::SurpriseOver { surprise: surprise.into() })
 }
 
 fn how_it_went(before: &Subscription, after: &Subscription, advice: &Advice) -> Option<Said> {
@@ -102,7 +110,7 @@ fn how_it_went(before: &Subscription, after: &Subscription, advice: &Advice) -> 
     let is_recovered = after.failures == 0 && (before.failures >= REPEATED || was_lost(before));
     let detail = after.last_detail.clone().unwrap_or_default();
     Some(match outcome {
-        Outcome::NotFound if is_new => Said::Unknown { detail },
+        Outcome::NotFound if is_new => Said::Unknown { detail, next: after.due_at },
         Outcome::Refused if is_new => Said::Refused { detail, advice: advice.refused },
         Outcome::Ok if is_recovered => Said::AnsweredAgain { failures: before.failures },
         _ if is_repeated => {
@@ -124,7 +132,9 @@ fn end_of_term(before: &Subscription, decision: &poll::Decision) -> Option<Said>
     });
     not_renewed.or_else(|| {
         let was_told = before.not_renewed_term.is_some() && before.not_renewed_term == before.expires_at;
-        (was_told && !decision.renewals.is_empty()).then_some(Said::RenewedAfterAll)
+        // An upgrade, or an older delivery, makes no new term.
+        let is_renewed = decision.renewals.iter().any(|one| !one.late && one.occasion != Occasion::Upgrade);
+        (was_told && is_renewed).then_some(Said::RenewedAfterAll)
     })
 }
 
@@ -136,6 +146,9 @@ fn was_lost(subscription: &Subscription) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::renewal::fixtures::{COUNTS, watched};
+    use crate::renewal::news::NewRenewal;
 
     #[tokio::test(start_paused = true)]
     async fn one_bad_subscription_among_good_ones_is_no_change_of_the_api_at_each_of_its_polls() {
@@ -152,5 +165,21 @@ mod tests {
         tokio::time::advance(SUM_UP_EVERY).await;
         told.passed("nexway", &report, Duration::ZERO);
         assert!(!told.contract_broken, "none for as long");
+    }
+
+    #[test]
+    fn only_a_new_term_makes_one_renewed_after_all() {
+        let end = Timestamp::constant(1_795_291_200);
+        let before = Subscription { expires_at: Some(end), not_renewed_term: Some(end), ..watched(1, end) };
+        for (occasion, late, told) in
+            [(Occasion::Renewal, false, 1), (Occasion::Renewal, true, 0), (Occasion::Upgrade, false, 0)]
+        {
+            let renewals = vec![NewRenewal { occasion, late, ..NewRenewal::counted(2, "P-2".into()) }];
+            let (after, had, events, new_surprise) = (before.clone(), Vec::new(), Vec::new(), None);
+            let decision = poll::Decision { after, renewals, had, events, new_surprise };
+            let lines = of_poll(&before, &decision, &COUNTS.advice);
+            let after_all = lines.iter().filter(|line| matches!(line.said, Said::RenewedAfterAll)).count();
+            assert_eq!((after_all, lines.len()), (told, told + 1), "{occasion}, late: {late}");
+        }
     }
 }

@@ -86,6 +86,9 @@ pub struct Item {
     pub surprise: Option<String>,
     /// With which something was delivered in the last 30 days: `partial`, `empty`, `unknown_encoding`, `lines_unmatched`.
     pub warnings: Vec<Warning>,
+    /// The last that is over, and when it was answered last: until the next renewal, or until what it was about is fetched again.
+    pub past_surprise: Option<String>,
+    pub past_surprise_at: Option<Timestamp>,
 }
 
 impl Item {
@@ -114,6 +117,8 @@ impl Item {
             waiting_renewals: row.waiting,
             surprise: subscription.surprise,
             warnings: row.warned.lately(now).to_vec(),
+            past_surprise: subscription.past_surprise.map(Into::into),
+            past_surprise_at: subscription.past_surprise_at,
         }
     }
 

@@ -42,10 +42,13 @@ CREATE TABLE subscriptions (
     terminal_since        INTEGER,                               -- first of the answers in a row that said so
     surprise              TEXT,                                  -- the one that stands; NULL: none
     surprises             INTEGER NOT NULL DEFAULT 0,
+    past_surprise         TEXT,                                  -- the last that is over, until a renewal or refetch
+    past_surprise_at      INTEGER,                               -- when it was answered last
     renewal_due_term      INTEGER,                               -- the expiry that was told as due, or needs no telling
     not_renewed_term      INTEGER,                               -- the expiry that was reported as not renewed
 
     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
+    CHECK ((past_surprise IS NULL) = (past_surprise_at IS NULL)),
     CHECK (due_at IS NULL OR state IN ('watching', 'ended'))
 ) STRICT;
 

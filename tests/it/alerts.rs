@@ -337,7 +337,7 @@ fn the_heartbeat_waits_until_no_alert_stands() {
     );
 
     let daemon = Daemon::spawn(&site);
-    daemon.wait_for_log("alert: 1 message nobody received");
+    daemon.wait_for_log("alert: 1 message given up for this sink");
     assert_eq!(standing(&site), ["dead shop"]);
     assert!(switch.beats.try_recv().is_err(), "an alert stands");
     site.command(&["queue", "retry", "--all-dead"]).expect_code(0);

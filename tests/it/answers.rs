@@ -262,6 +262,131 @@ fn surprises_are_counted_deliver_nothing_and_stop_nothing() {
     assert_eq!(arrived, ["BACK-3", "FOREIGN-1", "JUMP-1"]);
 }
 
+/// What a one-shot run logs of what is due now.
+fn logged(site: &Site) -> String {
+    site.command(&["once", "--max-time", "30s"]).stderr
+}
+
+fn count(log: &str, part: &str) -> usize {
+    log.matches(part).count()
+}
+
+#[test]
+fn an_answer_that_contradicts_itself_is_told_as_what_it_is_and_delivered() {
+    let site = Site::without_sink();
+    site.renewed("A3");
+    let odd = r#"{"partnerOrderNumber": "A3-1", "generation": 0, "code": 0}"#;
+    site.sandbox.script("A3", Script::status_body(odd));
+    let log = logged(&site);
+    assert_eq!(site.texts("SELECT reference FROM messages"), ["A3-1"]);
+    assert_eq!(count(&log, "nothing is delivered from it"), 0, "{log}");
+    let told = "an answer outside the contract; it is used all the same order=A3 ";
+    assert_eq!((count(&log, told), count(&log, "disagree; 1 was taken")), (1, 1), "{log}");
+}
+
+#[test]
+fn what_was_delivered_once_and_is_refused_when_it_is_fetched_again_was_delivered() {
+    let site = Site::without_sink();
+    site.renewed_all(&["HAD", "LOST"]);
+    site.sandbox.script("LOST-1", Script::codes([1064]));
+    let log = logged(&site);
+    assert_eq!(
+        count(&log, "renewal abandoned: nothing is delivered for it; `renewald refetch` asks again order=LOST-1"),
+        1
+    );
+
+    site.sandbox.script("HAD-1", Script::codes([1064]));
+    site.command(&["refetch", "HAD", "--generation", "1"]).expect_code(0);
+    let log = logged(&site);
+    assert_eq!(count(&log, "renewal abandoned"), 1, "{log}");
+    assert_eq!(count(&log, "as it was fetched again: what was queued before stays"), 1, "{log}");
+    assert_eq!(count(&log, "no key") + count(&log, "nothing is delivered"), 0, "{log}");
+}
+
+#[test]
+fn a_generation_that_was_gone_for_a_while_leaves_a_trace_until_somebody_looks() {
+    let site = Site::without_sink();
+    site.renewed("A");
+    logged(&site);
+    let explained = || site.command(&["explain", "A"]).expect_code(0).stdout;
+    let shown = || site.command(&["explain", "A", "--json"]).json()["subscription"].clone();
+    let poll = |generation| {
+        site.sandbox.set_generation("A", None, generation).unwrap();
+        site.command(&["poll", "A"]).expect_code(0);
+        logged(&site)
+    };
+    let advice = "its order data may hold another key: `renewald refetch --generation 1` asks for it";
+    assert_eq!(count(&(poll(0) + &poll(0)), advice), 1, "told once");
+    assert!(explained().contains("surprise        generation went back from 1 to 0"), "{}", explained());
+
+    let log = poll(1);
+    assert_eq!((count(&log, "answered for within the contract again"), count(&log, advice)), (1, 1), "{log}");
+    assert_eq!(count(&poll(1), advice), 0, "told once");
+    let story = explained().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(story.contains("surprise, over generation went back from 1 to 0; "), "{story}");
+    assert!(story.contains(advice) && story.contains("(2 so far, the last of these "), "{story}");
+    assert!(shown()["surprise"].is_null() && shown()["past_surprise"].is_string(), "{}", shown());
+    let status = site.command(&["status"]).stdout;
+    assert!(!status.contains("surprise"), "what is over is nothing to look at now: {status}");
+
+    site.command(&["refetch", "A", "--generation", "1"]).expect_code(0);
+    assert!(shown()["past_surprise"].is_null() && shown()["past_surprise_at"].is_null(), "{}", shown());
+    assert!(!explained().contains("surprise"), "{}", explained());
+}
+
+#[test]
+fn a_jump_that_was_accepted_is_no_surprise_and_leaves_no_trace() {
+    let site = Site::without_sink();
+    site.order("A");
+    site.renew_times("A", 40);
+    logged(&site);
+    assert_eq!(site.value::<i64>("SELECT count(*) FROM subscriptions WHERE surprise IS NOT NULL"), 1);
+    site.command(&["refetch", "A", "--generation", "40"]).expect_code(0);
+    logged(&site);
+    site.command(&["poll", "A"]).expect_code(0);
+    let log = logged(&site);
+    assert_eq!(
+        (count(&log, "contract"), site.texts("SELECT reference FROM messages")),
+        (0, vec!["A-40".to_owned()]),
+        "{log}"
+    );
+    let odd = "SELECT count(*) FROM subscriptions WHERE coalesce(surprise, past_surprise) IS NOT NULL";
+    assert_eq!(site.value::<i64>(odd), 0);
+}
+
+#[test]
+fn a_renewal_makes_what_was_odd_before_it_nothing_to_look_at() {
+    let site = Site::without_sink();
+    site.renewed("A");
+    logged(&site);
+    let traced = || {
+        site.command(&["poll", "A"]).expect_code(0);
+        logged(&site);
+        site.value::<bool>("SELECT past_surprise IS NOT NULL FROM subscriptions")
+    };
+    site.sandbox.set_generation("A", None, 0).unwrap();
+    assert!(!traced(), "it stands");
+    site.sandbox.set_generation("A", None, 1).unwrap();
+    assert!(traced());
+    site.renew("A");
+    assert!(!traced(), "its keys are new");
+}
+
+#[test]
+fn when_one_that_is_unknown_is_asked_again_is_told_as_it_is() {
+    let site = Site::without_sink();
+    site.track("LATE", 5_618_577);
+    site.command(&["once"]);
+    site.execute(
+        "UPDATE subscriptions SET state = 'ended', ended_at = unixepoch(), pace = 'monthly', last_outcome = 'ok'",
+    );
+    site.command(&["poll", "LATE"]).expect_code(0);
+    let log = logged(&site);
+    let next = site.texts("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', due_at, 'unixepoch') FROM subscriptions").remove(0);
+    assert!(site.value::<bool>("SELECT due_at > unixepoch() + 20 * 86400 FROM subscriptions"), "monthly");
+    assert_eq!(count(&log, &format!("does not know this subscription; asked again at {next}")), 1, "{log}");
+}
+
 #[test]
 fn an_unknown_subscription_is_asked_daily_and_found_again() {
     for unknown in [UnknownSubscription::Code, UnknownSubscription::Status] {

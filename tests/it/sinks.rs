@@ -207,3 +207,34 @@ fn stdout_gets_a_line_per_message_and_stderr_the_words() {
     assert_eq!(messages.len(), 3, "{}", finished.stdout);
     assert!(!finished.stderr.contains("specversion"));
 }
+
+#[test]
+fn a_message_that_one_sink_is_given_up_for_is_not_said_to_reach_nobody() {
+    let site = Site::new();
+    site.change(|setup| setup.set_sink("script", "kind = \"exec\"\ncommand = [\"/bin/sh\", \"-c\", \"exit 65\"]"));
+    renewed(&site, 1);
+    let log = site.command(&["once"]).expect_code(1).stderr;
+    assert_eq!(site.numbers(), ["A0-1"]);
+    let told =
+        "given up: this sink gets the message no more, unless `renewald queue retry` sends it again sink=script ";
+    assert_eq!((log.matches(told).count(), log.matches("nobody").count()), (1, 0), "{log}");
+    assert!(log.contains("alert: 1 message given up for this sink; "), "{log}");
+}
+
+#[test]
+fn a_message_that_is_gone_meanwhile_is_not_said_to_be_tried_again() {
+    let site = Site::new();
+    site.receiver.answer(Answer::Held(422));
+    renewed(&site, 2);
+    let daemon = Daemon::spawn(&site);
+    (0..2).for_each(|_| drop(site.next_message()));
+    site.command(&["untrack", "A0", "--forget", "--yes"]).expect_code(0);
+    site.receiver.release();
+    daemon.wait_for_log("not delivered; tried again");
+    eventually("both are settled", || {
+        site.value::<bool>("SELECT count(*) = 1 FROM dispatches WHERE last_error IS NOT NULL").then_some(())
+    });
+    let log = daemon.drain().stderr;
+    let told: Vec<_> = log.lines().filter(|line| line.contains("not delivered; tried again")).collect();
+    assert!(!told.is_empty() && told.iter().all(|line| line.contains("order=A1-1 ")), "{log}");
+}

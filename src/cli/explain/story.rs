@@ -247,6 +247,10 @@ impl Story<'_> {
         if let Some(surprise) = &subscription.surprise {
             odd.push(("surprise", format!("{surprise} ({} so far)", subscription.surprises)));
         }
+        if let (Some(over), Some(at)) = (&subscription.past_surprise, subscription.past_surprise_at) {
+            let text = format!("{over} ({} so far, the last of these {})", subscription.surprises, self.when(at));
+            odd.push(("surprise, over", text));
+        }
         if let Some(wait) = self.known.expected_wait {
             odd.push(("delayed", format!("by the budget: it is asked about every {}", roughly(wait))));
         } else if is_overdue(row, rules, self.now) {

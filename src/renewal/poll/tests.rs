@@ -79,20 +79,37 @@ fn a_jump_within_bounds_is_recorded_one_by_one_and_pauses_polls_for_a_day() {
 fn surprises_deliver_nothing_and_keep_the_polls_going() {
     for odd in [answer(30), answer(1), foreign()] {
         let decision = decide_at(&watched(2), odd.clone(), NOW);
-        assert!(decision.new_surprise && decision.renewals.is_empty(), "{odd:?}");
+        assert!(decision.new_surprise == Some(Surprising::Dropped) && decision.renewals.is_empty(), "{odd:?}");
         assert_eq!(decision.after.generation, Some(2));
         assert_eq!(decision.after.due_at, Some(NOW + 4 * HOUR));
         let again = decide_at(&decision.after, odd, NOW + 4 * HOUR);
-        assert!(!again.new_surprise, "logged once");
+        assert!(again.new_surprise.is_none(), "logged once");
         assert_eq!(again.after.surprises, 2, "but counted");
     }
+}
+
+#[test]
+fn a_surprise_that_is_over_is_kept_until_the_next_renewal() {
+    let trace =
+        |of: &Subscription| (of.surprise.is_some(), of.past_surprise.clone().map(String::from), of.past_surprise_at);
+    let gone = decide_at(&watched(2), answer(1), NOW).after;
+    let gone = decide_at(&gone, answer(1), NOW + HOUR).after;
+    assert_eq!(trace(&gone), (true, None, None));
+    let back = decide_at(&gone, answer(2), NOW + 2 * HOUR).after;
+    assert_eq!(trace(&back), (false, gone.surprise.clone(), Some(NOW + HOUR)));
+    assert_eq!(trace(&decide_at(&back, answer(2), NOW + 3 * HOUR).after), trace(&back));
+    let unknown = decide_at(&gone, coded(Class::NotFound, 1010), NOW + 2 * HOUR).after;
+    assert_eq!(trace(&unknown), trace(&back), "it may be back some time");
+    let again = decide_at(&back, answer(1), NOW + 3 * HOUR).after;
+    assert_eq!(trace(&decide_at(&again, answer(1), NOW + 4 * HOUR).after), (true, gone.surprise, Some(NOW + HOUR)));
+    assert_eq!(trace(&decide_at(&back, answer(3), NOW + 3 * HOUR).after), (false, None, None));
 }
 
 #[test]
 fn adopting_notes_any_generation_and_delivers_nothing() {
     let before = Subscription { generation: None, lane: Lane::AskedFor, ..watched(0) };
     let decision = decide_at(&before, answer(40), NOW);
-    assert!(decision.renewals.is_empty() && !decision.new_surprise);
+    assert!(decision.renewals.is_empty() && decision.new_surprise.is_none());
     assert_eq!(decision.after.generation, Some(40));
     assert_eq!(decision.after.lane, Lane::Other);
 }

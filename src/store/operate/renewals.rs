@@ -49,6 +49,12 @@ impl Store {
     /// raised once the provider has given that order data, and not because somebody has named a number.
     pub async fn refetch(&self, subscription: i64, wanted: KnownDelivery, now: Timestamp) -> Result<()> {
         self.write(move |db| {
+            // Who fetches what it is at looks whether an answer that was odd has changed it.
+            db.execute(
+                "UPDATE subscriptions SET past_surprise = NULL, past_surprise_at = NULL
+                 WHERE id = :subscription AND generation = :generation",
+                named_params! { ":subscription": subscription, ":generation": wanted.generation },
+            )?;
             let update = |change: &str, state: &str| {
                 db.execute(
                     &format!(

@@ -45,6 +45,8 @@ rows! {
         terminal_since = "terminal_since",
         surprise = "surprise",
         surprises = "surprises",
+        past_surprise = "past_surprise",
+        past_surprise_at = "past_surprise_at",
         renewal_due_term = "renewal_due_term",
         not_renewed_term = "not_renewed_term",
     }
@@ -87,6 +89,8 @@ rows! {
         detected_at = "r.detected_at",
         expires_at = "r.expires_at",
         due_at = "coalesce(r.next_attempt_at, r.look_again_at)",
+        was_queued = "EXISTS (SELECT 1 FROM messages m WHERE m.subscription = r.subscription \
+                      AND m.reference = r.reference AND m.type = 'renewal.ready')",
         patience: Patience,
         sent: SentBefore,
     }

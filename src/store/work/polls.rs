@@ -101,7 +101,8 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
              life = :life, memo = :memo,
              status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
-             surprises = :surprises, renewal_due_term = :renewal_due_term, not_renewed_term = :not_renewed_term
+             surprises = :surprises, past_surprise = :past_surprise, past_surprise_at = :past_surprise_at,
+             renewal_due_term = :renewal_due_term, not_renewed_term = :not_renewed_term
          WHERE id = :id AND state = :expected_state AND generation IS :expected_generation
            AND territory = :expected_territory AND (lane = :expected_lane OR lane > 1)",
     )?
@@ -116,6 +117,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         ":technical_status": after.technical_status, ":life": after.life, ":memo": after.memo,
         ":status_changes": after.status_changes,
         ":terminal_since": after.terminal_since, ":surprise": after.surprise, ":surprises": after.surprises,
+        ":past_surprise": after.past_surprise, ":past_surprise_at": after.past_surprise_at,
         ":renewal_due_term": after.renewal_due_term, ":not_renewed_term": after.not_renewed_term,
         ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,
         ":expected_territory": before.territory, ":expected_lane": before.lane.rank(),

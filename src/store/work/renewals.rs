@@ -30,6 +30,8 @@ pub struct DueRenewal {
     pub detected_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub due_at: Timestamp,
+    /// It was fetched before, and a message with it is in the outbox, whatever became of that.
+    pub was_queued: bool,
     pub patience: Patience,
     /// `None`: it is awaited, and nothing has been sent of this revision.
     pub sent: Option<Sent>,

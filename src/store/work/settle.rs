@@ -75,9 +75,12 @@ impl Store {
 }
 
 /// The provider has given this generation's order data: there is one, also where no poll has seen it yet and only a person has named
-/// it. One that was adopted and not asked yet still notes its own.
+/// it, and no answer that named it was wrong. One that was adopted and not asked yet still notes its own.
 fn confirm(db: &Connection, renewal: &DueRenewal) -> rusqlite::Result<usize> {
-    db.prepare_cached("UPDATE subscriptions SET generation = :generation WHERE id = :id AND generation < :generation")?
+    db.prepare_cached(
+        "UPDATE subscriptions SET generation = :generation, surprise = NULL, past_surprise = NULL, past_surprise_at = NULL
+         WHERE id = :id AND generation < :generation",
+    )?
         .execute(named_params! { ":generation": renewal.generation, ":id": renewal.subscription })
 }
 
