@@ -1,5 +1,6 @@
 //! A sink's own trouble: when it begins, how long its messages wait, and when it is over.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -14,6 +15,9 @@ const LONGEST_BLOCK: Duration = Duration::from_secs(25 * 3600);
 /// With them, thirty that always fail are met within a minute.
 const MOST_PROBES: usize = 16;
 
+/// Of so many dispatches that failed it is remembered when. Beyond them their times must do.
+const MOST_NOTED: usize = 10_000;
+
 /// While a sink delivers, its last success is written down so often: a commit for each would cost more than it tells.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 
@@ -27,11 +31,21 @@ pub(super) struct Condition {
     is_told: bool,
     /// So many messages are tried before it is left alone again.
     probes: usize,
+    /// How many were taken, and how many had been when each of these last failed: seconds do not tell what came first.
+    successes: u64,
+    failed: HashMap<i64, u64>,
 }
 
 impl Condition {
     pub fn new(state: SinkState) -> Self {
-        Self { noted_at: state.last_success_at, is_told: state.failures > 0, probes: 1, state }
+        Self {
+            noted_at: state.last_success_at,
+            is_told: state.failures > 0,
+            probes: 1,
+            successes: 0,
+            failed: HashMap::new(),
+            state,
+        }
     }
 
     pub fn state(&self) -> &SinkState {
@@ -69,12 +83,32 @@ impl Condition {
     /// A receiver that takes every other message and fails on this one again is not in trouble: the message is. Only of failures
     /// that are not surely the sink's.
     pub fn is_about_the_message(&self, attempt: &Attempt) -> bool {
-        self.state.last_success_at.is_some_and(|success| attempt.previous_at.is_some_and(|before| success > before))
+        match self.failed.get(&attempt.dispatch) {
+            Some(taken) => self.successes > *taken,
+            // Before this process began.
+            None => {
+                self.state.last_success_at.zip(attempt.previous_at).is_some_and(|(success, before)| success > before)
+            }
+        }
+    }
+
+    /// To be told from others that fail, should it fail again.
+    pub fn note_failure(&mut self, dispatch: i64) {
+        if self.failed.len() >= MOST_NOTED {
+            self.failed.clear();
+        }
+        self.failed.insert(dispatch, self.successes);
+    }
+
+    /// It is delivered or dead.
+    pub fn note_end(&mut self, dispatch: i64) {
+        self.failed.remove(&dispatch);
     }
 
     /// It answered. Whether that is to be written down: it ends its trouble, or was not written for a while.
     pub fn works(&mut self, now: Timestamp) -> bool {
         self.state.last_success_at = Some(now);
+        self.successes += 1;
         self.probes = 1;
         if self.is_in_trouble() {
             let SinkState { sink, failures, blocked_since, .. } = std::mem::take(&mut self.state);

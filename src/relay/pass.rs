@@ -245,6 +245,7 @@ impl<'a, S: Sink> Pass<'a, S> {
                     order = %visible(&attempt.order_number), subscription = %visible(&attempt.subscription_id),
                     attempt = attempt.number, "delivered");
                 self.settled.push(Mark::delivered(attempt.dispatch, now));
+                self.condition.note_end(attempt.dispatch);
                 self.sink_works(now).await?;
             }
             Err(Failure::Final { reason }) => {
@@ -260,6 +261,7 @@ impl<'a, S: Sink> Pass<'a, S> {
             Err(Failure::Sink { reason, answer, retry_after, surely: false })
                 if self.condition.is_about_the_message(&attempt) =>
             {
+                self.condition.note_failure(attempt.dispatch);
                 self.failed(attempt, why(reason, answer), retry_after, now);
             }
             // The message loses no attempt.
@@ -268,6 +270,7 @@ impl<'a, S: Sink> Pass<'a, S> {
                     // What shows how it is doing is chosen anew.
                     self.return_taken();
                 }
+                self.condition.note_failure(attempt.dispatch);
                 let until = self.condition.fails(&reason, retry_after, surely, now);
                 self.settled.push(Mark::given_back(&attempt, why(reason, answer), until));
                 self.parts.store.record_sink_state(self.condition.state().clone()).await?;
@@ -299,6 +302,7 @@ impl<'a, S: Sink> Pass<'a, S> {
     fn dead(&mut self, attempt: Attempt, why: Why, now: Timestamp) {
         self.report.dead += 1;
         let dispatch = attempt.dispatch;
+        self.condition.note_end(dispatch);
         self.lines.push(Line::new(attempt, &why.reason, Said::GivenUp));
         self.settled.push(Mark::dead(dispatch, why, now));
     }
