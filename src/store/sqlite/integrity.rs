@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::file;
 use super::migrations::{APPLICATION_ID, VERSION};
@@ -27,9 +27,24 @@ pub fn verify(path: &Path) -> Result<()> {
 /// The same for one whose header need not be ours to read.
 pub(super) fn verify_pages(path: &Path) -> Result<()> {
     // Whoever can write would work the log into the file when it closes it, also one that does not belong there.
-    let db = file::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let looked = verify_by(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    match looked {
+        Err(error) if is_left_by_power_cut(&error) => verify_by(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+        looked => looked,
+    }
+}
+
+fn verify_by(path: &Path, flags: OpenFlags) -> Result<()> {
+    let db = file::connect(path, flags)?;
     whole(&db, path)?;
     file::version(&db, path).map(drop)
+}
+
+/// A transaction that was cut off must be taken back before anything can be read, as every command does.
+fn is_left_by_power_cut(error: &Error) -> bool {
+    let Error::NotWritable { source, .. } = error else { return false };
+    let code = source.sqlite_error().map(|error| error.extended_code);
+    code.is_some_and(|code| [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY].contains(&code))
 }
 
 /// Opens a copy, leaves no trace, and looks whether it is whole.
