@@ -259,10 +259,10 @@ impl Topic {
             }
             Self::RenewedAfterAll => tracing::info!(%provider, "{more} more renewed after all"),
             Self::Partial => {
-                tracing::warn!(%provider, "{more} more queued in part: their `renewal.failed` says what is missing")
+                tracing::warn!(%provider, "{more} more queued in part: `renewald list --warned` shows them")
             }
             Self::Empty => {
-                tracing::warn!(%provider, "{more} more queued without content: their messages have the warning `empty`")
+                tracing::warn!(%provider, "{more} more queued without content: `renewald list --warned` shows them")
             }
             Self::Abandoned => {
                 tracing::error!(%provider, "{more} more abandoned: `renewald queue list --type renewal.failed` shows them");

@@ -148,9 +148,12 @@ impl Due<'_> {
             Take::UpTo(limit) => self.in_order(limit),
             Take::Probe(limit) => {
                 let mut attempts = self.untried(limit)?;
-                let untried: Vec<_> = attempts.iter().map(|attempt| attempt.dispatch).collect();
-                attempts.extend(self.in_order(limit)?.into_iter().filter(|tried| !untried.contains(&tried.dispatch)));
-                attempts.truncate(limit);
+                if attempts.len() < limit {
+                    let untried: Vec<_> = attempts.iter().map(|attempt| attempt.dispatch).collect();
+                    let others = self.in_order(limit)?.into_iter();
+                    attempts.extend(others.filter(|other| !untried.contains(&other.dispatch)));
+                    attempts.truncate(limit);
+                }
                 Ok(attempts)
             }
         }

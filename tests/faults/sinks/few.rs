@@ -1,10 +1,9 @@
 //! A few messages that always fail, among a thousand: every kind of sink, each way of failing. The healthy ones are through
 //! within a minute, and one that comes when only the others are left waits for one probe.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::{DAY, Daemon, Site, eventually};
+use crate::harness::{DAY, Daemon, Site, eventually, within};
 use crate::{Round, Tally, Trial, oracle};
 
 use super::stand::{Kind, Stand};
@@ -68,12 +67,7 @@ fn run(round: &mut Round) -> Tally {
 
 /// Nothing of the healthy ones waits for long.
 fn prompt(site: &Site, kinds: &[Kind], failing: Failing) {
-    let begun = Instant::now();
-    for kind in kinds {
-        while waiting(site, *kind)[0] > 0 {
-            let left = waiting(site, *kind);
-            assert!(begun.elapsed() < PROMPT, "{kind:?}, {failing:?}: {left:?} wait after {PROMPT:?}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
+    within(PROMPT, &format!("the healthy ones are through, {failing:?}"), || {
+        kinds.iter().all(|kind| waiting(site, *kind)[0] == 0).then_some(())
+    });
 }
