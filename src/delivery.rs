@@ -18,8 +18,8 @@ use crate::clock::Timestamp;
 pub use address::AddressTemplate;
 use message::cloud_event_type;
 pub use message::{
-    About, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, Occasion, Renewal, json_schema,
-    without_control_characters,
+    About, Discount, EVENTS, EndReason, Event, FailReason, Message, NAMESPACE, Occasion, OfferState, Renewal,
+    json_schema, without_control_characters,
 };
 pub use warning::{Warned, Warning};
 

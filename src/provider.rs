@@ -22,7 +22,7 @@ pub use kinds::{Configured, Kind, KindSettings};
 
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, Occasion};
+use crate::delivery::{Delivery, Discount, Occasion, OfferState};
 use crate::life::Life;
 
 /// A provider's API, as far as renewald needs it.
@@ -106,6 +106,44 @@ pub struct Sighting {
     pub expires_at: Option<Timestamp>,
     /// Kept with the subscription, and shown to the next look; `None`: the one that is kept stays.
     pub memo: Option<String>,
+    /// What the reseller called it at the provider; `None`: the answer does not tell.
+    pub partner_reference: Option<Box<str>>,
+    pub payment: Payment,
+    /// What became of offers since the look that wrote the memo: each is told once.
+    pub offers: Vec<Offer>,
+}
+
+/// Whether the coming term is being paid for, on the provider's own word. Attempts to charge are a normal step of a good renewal
+/// and no failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Payment {
+    /// The answer does not tell.
+    #[default]
+    Untold,
+    /// No payment fails.
+    Fine,
+    Failing(Box<Failing>),
+}
+
+/// A payment that failed, and has not succeeded since: one episode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// Of the delivery that is not paid for.
+    pub generation: i64,
+    /// When the episode began, where the provider tells.
+    pub since: Option<Timestamp>,
+    pub will_retry: Option<bool>,
+    /// The provider's own word, untrusted.
+    pub reason: String,
+}
+
+/// What became of a discount that was offered to somebody who wanted to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The order that carries it.
+    pub order_number: String,
+    pub state: OfferState,
+    pub discount: Option<Discount>,
 }
 
 /// Which deliveries a look has shown.
@@ -146,10 +184,24 @@ impl Sighting {
         }
     }
 
+    /// A success that tells nothing else.
+    pub fn of(seen: Seen) -> Self {
+        Self {
+            verdict: Verdict::success(),
+            seen,
+            words: None,
+            life: None,
+            expires_at: None,
+            memo: None,
+            partner_reference: None,
+            payment: Payment::Untold,
+            offers: Vec::new(),
+        }
+    }
+
     /// An answer that holds nothing but why there is none.
     pub fn refused(verdict: Verdict) -> Self {
-        let seen = Seen::Unclear("the answer tells nothing");
-        Self { verdict, seen, words: None, life: None, expires_at: None, memo: None }
+        Self { verdict, ..Self::of(Seen::Unclear("the answer tells nothing")) }
     }
 }
 

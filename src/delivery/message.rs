@@ -75,6 +75,30 @@ text_forms!(Occasion {
     Purchase = "purchase",
 });
 
+/// What became of an accepted offer: `data.state` of `subscription.offer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfferState {
+    /// The next renewal will be charged with its discount.
+    Accepted,
+    Aborted,
+    /// A renewal was charged with it.
+    Used,
+}
+
+text_forms!(OfferState { Accepted = "accepted", Aborted = "aborted", Used = "used" });
+
+/// How much cheaper the renewal is, as far as the provider tells. Numbers are decimal, digit by digit as they were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Discount {
+    pub code: Option<String>,
+    pub label: Option<String>,
+    /// A fraction: `0.2` is 20 %.
+    pub rate: Option<String>,
+    /// What is to be paid, taxes included.
+    pub amount: Option<String>,
+    pub currency: Option<String>,
+}
+
 /// The subscription as every message shows it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct About {

@@ -65,7 +65,7 @@ impl Provider for Client {
         };
         let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
         let expires_at = ends.and_then(|ends| times::unix(ends, now));
-        Ok(Sighting { verdict, seen, words: Some(status), life, expires_at, memo: stamp })
+        Ok(Sighting { verdict, words: Some(status), life, expires_at, memo: stamp, ..Sighting::of(seen) })
     }
 
     async fn fetch(&self, subject: Subject<'_>, reference: &str, _: Slot) -> Result<Fetched, Error> {

@@ -58,11 +58,10 @@ impl Provider for Client {
         let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
         Ok(Sighting {
             verdict,
-            seen,
             words: Some(status),
             life,
             expires_at: ends.and_then(|ends| times::unix(ends, now)),
-            memo: None,
+            ..Sighting::of(seen)
         })
     }
 

@@ -29,7 +29,7 @@ secret_file = "us"
 /// Nothing but the purchase.
 fn purchased() -> Sighting {
     let seen = Seen::Counted { generation: 0, doubt: None, besides: Vec::new() };
-    Sighting { seen, ..Sighting::refused(Verdict::success()) }
+    Sighting::of(seen)
 }
 
 /// Refuses every subscription of every territory.
@@ -409,7 +409,7 @@ impl<F: Fn() + Send + Sync> Provider for Overtaken<F> {
     async fn look(&self, _: Subject<'_>, _: Slot) -> Result<Sighting, Error> {
         (self.0)();
         let seen = Seen::Foreign("answered for the foreign number".into());
-        Ok(Sighting { seen, ..Sighting::refused(Verdict::success()) })
+        Ok(Sighting::of(seen))
     }
 
     async fn fetch(&self, _: Subject<'_>, _: &str, _: Slot) -> Result<Fetched, Error> {

@@ -23,11 +23,11 @@ pub fn sighting(original: &str, status: Status) -> Sighting {
         Err(Unusable::NoGeneration) => Seen::Unclear("the answer does not tell the generation"),
     };
     Sighting {
-        seen,
+        verdict: status.verdict,
         life: status.technical_status.as_deref().map(life),
         words: status.technical_status,
         expires_at: status.expires_at,
-        ..Sighting::refused(status.verdict)
+        ..Sighting::of(seen)
     }
 }
 
