@@ -5,13 +5,38 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use renewald::sandbox::nexway_connect::Sandbox;
+
 use crate::fake_receiver::Received;
-use crate::harness::{DAY, Installation, Site, eventually, id_of, keys, number};
+use crate::harness::{DAY, Installation, Site, eventually, id_of, keys};
+
+/// One delivery that the provider made.
+pub struct Made {
+    pub subscription_id: String,
+    pub reference: String,
+    pub keys: Vec<String>,
+}
+
+/// A provider that can say what it made, all of it.
+pub trait Maker {
+    fn made(&self) -> Vec<Made>;
+}
+
+impl Maker for Sandbox {
+    fn made(&self) -> Vec<Made> {
+        let made = |(reference, id): (String, i64)| Made {
+            keys: self.expected_keys(&reference, id),
+            subscription_id: id.to_string(),
+            reference,
+        };
+        self.renewals().into_iter().map(|one| made((one.partner_order_number, one.subscription_id))).collect()
+    }
+}
 
 /// What the receiver had to get more than once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Generations that the provider renewed, all of them delivered.
+    /// What the provider made, all of it delivered.
     pub renewals: u64,
     /// Messages that came again, under the same id and with the same bytes.
     pub repeats: u64,
@@ -32,54 +57,55 @@ pub fn finish(site: &Installation) {
 ///
 /// # Panics
 /// When something is lost, there is a row too many, a key went to another subscription, or a repeat is not the same.
-pub fn judge(site: &Site, received: &[Received]) -> Held {
+pub fn judge(site: &Site<impl Maker>, received: &[Received]) -> Held {
     assert_eq!(site.value::<String>("PRAGMA integrity_check"), "ok");
     assert!(site.texts("SELECT \"table\" FROM pragma_foreign_key_check").is_empty(), "no row points nowhere");
     let ledger = ledger(site);
-    let mut got = by_subscription_and_number(received);
-    let renewals = site.sandbox.renewals();
-    for renewal in &renewals {
-        let (number, id) = (&renewal.partner_order_number, renewal.subscription_id);
-        let name = (id.to_string(), number.clone());
-        let in_ledger = ledger.get(&name).unwrap_or_else(|| panic!("LOST: {number} of {id} is not in the ledger"));
-        assert_eq!(in_ledger.len(), 1, "{number} of {id} is in the ledger once: {in_ledger:?}");
-        let messages = got.remove(&name).unwrap_or_else(|| panic!("LOST: {number} of {id} was never received"));
+    let mut got = by_delivery(received);
+    let all = site.sandbox.made();
+    for Made { subscription_id, reference, keys: made } in &all {
+        let name = (subscription_id.clone(), reference.clone());
+        let what = format!("{reference} of {subscription_id}");
+        let in_ledger = ledger.get(&name).unwrap_or_else(|| panic!("LOST: {what} is not in the ledger"));
+        assert_eq!(in_ledger.len(), 1, "{what} is in the ledger once: {in_ledger:?}");
+        let messages = got.remove(&name).unwrap_or_else(|| panic!("LOST: {what} was never received"));
         for message in &messages {
-            assert_eq!(message.id, in_ledger[0].to_string(), "{number} of {id}: a repeat has the id of the ledger");
-            assert_eq!(message.body, messages[0].body, "{number} of {id}: a repeat has the same bytes");
-            assert_eq!(keys(message), site.sandbox.expected_keys(number, id), "{number} of {id}: its own keys");
+            assert_eq!(message.id, in_ledger[0].to_string(), "{what}: a repeat has the id of the ledger");
+            assert_eq!(message.body, messages[0].body, "{what}: a repeat has the same bytes");
+            assert_eq!(keys(message), *made, "{what}: its own keys");
         }
     }
-    assert!(got.is_empty(), "nothing was delivered that was never renewed: {:?}", got.keys());
-    assert_eq!(ledger.len(), renewals.len(), "nothing is in the ledger that was never renewed");
-    let renewed = renewals.len() as u64;
+    assert!(got.is_empty(), "nothing was delivered that was never made: {:?}", got.keys());
+    assert_eq!(ledger.len(), all.len(), "nothing is in the ledger that was never made");
+    let renewals = all.len() as u64;
     let ready = received.iter().filter(|message| is_ready(message)).count() as u64;
-    Held { renewals: renewed, repeats: ready - renewed }
+    Held { renewals, repeats: ready - renewals }
 }
 
-/// A subscription's id and an order number.
+/// A subscription's id and a delivery's reference.
 type Name = (String, String);
 
-/// The ids of the `renewal.ready` messages of each subscription and number.
+/// The ids of the `renewal.ready` messages of each delivery.
 fn ledger(site: &Installation) -> BTreeMap<Name, Vec<Uuid>> {
     let mut ledger: BTreeMap<Name, Vec<Uuid>> = BTreeMap::new();
     let rows = site.texts(
-        "SELECT m.id || ' ' || s.subscription_id || ' ' || s.partner_order_number || '-' || m.generation
+        "SELECT m.id || ' ' || s.subscription_id || ' ' || m.reference
          FROM messages m JOIN subscriptions s ON s.id = m.subscription WHERE m.type = 'renewal.ready'",
     );
     for row in rows {
         let mut parts = row.splitn(3, ' ');
         let mut part = || parts.next().expect("three parts");
-        let (message, id, number) = (part().parse().expect("a UUID"), part().to_owned(), part().to_owned());
-        ledger.entry((id, number)).or_default().push(message);
+        let (message, id, reference) = (part().parse().expect("a UUID"), part().to_owned(), part().to_owned());
+        ledger.entry((id, reference)).or_default().push(message);
     }
     ledger
 }
 
-fn by_subscription_and_number(received: &[Received]) -> BTreeMap<Name, Vec<&Received>> {
+fn by_delivery(received: &[Received]) -> BTreeMap<Name, Vec<&Received>> {
     let mut got: BTreeMap<Name, Vec<&Received>> = BTreeMap::new();
     for message in received.iter().filter(|message| is_ready(message)) {
-        got.entry((id_of(&message.json()), number(message))).or_default().push(message);
+        let reference = message.data()["reference"].as_str().unwrap_or_default().to_owned();
+        got.entry((id_of(&message.json()), reference)).or_default().push(message);
     }
     got
 }
