@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod kinds;
+mod nexway;
 pub mod nexway_connect;
 #[cfg(test)]
 pub mod test_counter;

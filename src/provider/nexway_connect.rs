@@ -7,8 +7,6 @@ pub(crate) mod answers;
 mod check;
 pub mod convention;
 mod created;
-mod http;
-mod lenient;
 mod number;
 mod order;
 #[cfg(test)]
@@ -17,69 +15,43 @@ pub mod settings;
 mod sighting;
 #[cfg(test)]
 mod tests;
-mod token;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{ClientBuilder, Method, Request, Url};
+use reqwest::header::HeaderValue;
+use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
-use crate::provider::connection::{ConfigError, Connection};
+use crate::provider::connection::ConfigError;
+use crate::provider::nexway::{self, Account, encoded, http, token};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
-use crate::tls;
 use answers::Status;
-use http::Http;
-use token::{Token, Tokens};
 use wire::{Answer, StatusRequest};
-
-/// All that RFC 3986 does not call unreserved, so that a partner order number stays one path segment whatever it holds.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Idle connections are closed before the gateways at the other end do so while we send on them.
-const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 
 /// An account at Nexway Connect, secrets already read.
 #[derive(Clone)]
 pub struct Config {
-    pub api_url: String,
-    pub iam_url: String,
-    pub realm: String,
-    pub client_secret: SecretString,
+    pub account: nexway::Config,
     /// Each territory's `secret`, by its name in the settings.
     pub territories: BTreeMap<String, SecretString>,
-    pub connection: Connection,
 }
 
 /// A client for one account, to be shared by all who ask it.
 pub struct Client {
-    http: Arc<Http>,
-    tokens: Tokens,
+    account: Account,
     subscription: Url,
-    /// Ends in `/order/`.
-    order: String,
     /// Each territory's `secret` header, marked sensitive.
     secrets: BTreeMap<String, HeaderValue>,
 }
 
 impl Client {
     pub fn new(config: &Config, budget: Budget) -> Result<Self, ConfigError> {
-        let api = base("api_url", &config.api_url)?;
-        let iam = base("iam_url", &config.iam_url)?;
-        let http = Arc::new(Http {
-            client: client(&config.connection, &api, &iam)?,
-            budget,
-            timeout: config.connection.timeout,
-        });
-        let tokens_url = below("iam_url", &iam, "tokens")?;
-        let tokens = Tokens::new(Arc::clone(&http), tokens_url, config.realm.clone(), config.client_secret.clone());
+        let account = Account::new(&config.account, budget)?;
         let secrets = config.territories.iter().map(|(territory, secret)| {
             let mut value = HeaderValue::from_str(secret.expose_secret())
                 .map_err(|_| ConfigError::Header { what: format!("the secret of territory `{territory}`") })?;
@@ -87,10 +59,8 @@ impl Client {
             Ok((territory.clone(), value))
         });
         Ok(Self {
-            http,
-            tokens,
-            subscription: below("api_url", &api, "subscription")?,
-            order: format!("{}/order/", api.as_str().trim_end_matches('/')),
+            subscription: account.url("/subscription").map_err(|_| ConfigError::Url { key: "api_url" })?,
+            account,
             secrets: secrets.collect::<Result<_, ConfigError>>()?,
         })
     }
@@ -98,35 +68,13 @@ impl Client {
     /// Asks once, or twice when the first answer was 401.
     async fn ask<A: Answer>(&self, territory: &str, slot: Slot, request: impl Fn() -> Request) -> Result<A, Error> {
         let Some(secret) = self.secrets.get(territory) else { return Ok(A::refused(unknown(territory))) };
-        let (token, slot) = self.tokens.current(slot).await?;
-        let mut answer = self.send::<A>(request(), secret, &token, slot).await?;
-        if answer.status == 401 {
-            self.tokens.discard(&token);
-            let (token, slot) = self.tokens.current(self.http.further_slot().await?).await?;
-            answer = self.send::<A>(request(), secret, &token, slot).await?;
-        }
-        interpret(&answer)
+        interpret(&self.account.ask(A::ENDPOINT, slot, || with_secret(request(), secret)).await?)
     }
 
     fn status_request(&self, body: Vec<u8>) -> Request {
         let mut request = Request::new(Method::POST, self.subscription.clone());
         *request.body_mut() = Some(body.into());
         request
-    }
-
-    async fn send<A: Answer>(
-        &self,
-        mut request: Request,
-        secret: &HeaderValue,
-        token: &Token,
-        slot: Slot,
-    ) -> Result<http::Answer, Error> {
-        request.headers_mut().insert(AUTHORIZATION, token.bearer.clone());
-        request.headers_mut().insert("secret", secret.clone());
-        let asked_at = Instant::now();
-        let answer = self.http.send(request, A::LIMIT, slot).await?;
-        tracing::debug!(endpoint = A::ENDPOINT, status = answer.status, elapsed = ?asked_at.elapsed(), "asked");
-        Ok(answer)
     }
 }
 
@@ -139,7 +87,7 @@ impl Client {
     /// Asks once more, with the number of the last renewal; not boxed, it would double the size of every look.
     async fn suffixed_status(&self, subject: Subject<'_>, generation: i64) -> Result<Status, Error> {
         let suffixed = number::order_number(subject.partner_order_number, generation);
-        self.status(subject, &suffixed, self.http.further_slot().await?).await
+        self.status(subject, &suffixed, self.account.http.further_slot().await?).await
     }
 }
 
@@ -161,8 +109,7 @@ impl Provider for Client {
     }
 
     async fn fetch(&self, subject: Subject<'_>, reference: &str, slot: Slot) -> Result<Fetched, Error> {
-        let url = format!("{}{}", self.order, utf8_percent_encode(reference, SEGMENT));
-        let Ok(url) = Url::parse(&url) else { return Err(Error::Unreadable { reason: format!("no URL: {url}") }) };
+        let url = self.account.url(&format!("/order/{}", encoded(reference)))?;
         let order = self.ask(subject.territory, slot, || Request::new(Method::GET, url.clone())).await?;
         Ok(order::fetched(reference, order))
     }
@@ -170,6 +117,11 @@ impl Provider for Client {
     async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {
         self.examine(known, budget).await
     }
+}
+
+fn with_secret(mut request: Request, secret: &HeaderValue) -> Request {
+    request.headers_mut().insert("secret", secret.clone());
+    request
 }
 
 /// The API takes the id as a number, which is what [`convention::CONVENTION`] lets be tracked.
@@ -191,7 +143,7 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
         Err(answer.failure())
     };
     if let Ok(answer) = &result {
-        tracing::trace!(endpoint = A::ENDPOINT, code = answer.verdict().code, "answered");
+        tracing::trace!(endpoint = A::ENDPOINT.name, code = answer.verdict().code, "answered");
     }
     result
 }
@@ -219,39 +171,4 @@ pub(crate) fn read_token(status: u16, body: &[u8], client_secret: &SecretString)
 fn unknown(territory: &str) -> Verdict {
     let message = format!("territory `{territory}` has no secret in the settings");
     Verdict { class: Class::Configuration, code: 70, message }
-}
-
-fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<tls::Client, tls::Error> {
-    let json = HeaderValue::from_static("application/json");
-    let headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
-    // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
-    let here = [api, iam].iter().all(|url| is_loopback(url));
-    let proxy = connection.proxy.as_deref().or(here.then_some(""));
-    let Connection { timeout, connect_timeout, concurrency, .. } = *connection;
-    let shape = move |builder: ClientBuilder| {
-        builder
-            .default_headers(headers.clone())
-            .timeout(timeout)
-            .connect_timeout(connect_timeout)
-            .pool_max_idle_per_host(concurrency)
-            .pool_idle_timeout(IDLE_CONNECTION)
-    };
-    tls::Client::new(tls::client_config(connection.ca_file.as_deref(), None)?, proxy, connection.connection_life, shape)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn base(key: &'static str, url: &str) -> Result<Url, ConfigError> {
-    let usable = |url: &Url| {
-        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
-    };
-    Url::parse(url).ok().filter(usable).ok_or(ConfigError::Url { key })
-}
-
-fn below(key: &'static str, base: &Url, path: &str) -> Result<Url, ConfigError> {
-    Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).map_err(|_| ConfigError::Url { key })
 }

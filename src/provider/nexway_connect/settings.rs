@@ -8,6 +8,7 @@ use super::{Client, Config};
 use crate::budget::Budget;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::kinds::PLACEHOLDER;
+use crate::provider::nexway;
 use crate::settings::reader::Section;
 use crate::settings::secret::Secret;
 
@@ -84,15 +85,15 @@ impl Settings {
 
     pub fn client(&self, connection: Connection, budget: Budget) -> Result<Client, ConfigError> {
         let read = |(name, secret): (&String, &Secret)| Ok((name.clone(), secret.read()?));
-        let config = Config {
+        let account = nexway::Config {
             api_url: self.api_url.clone(),
             iam_url: self.iam_url.clone(),
             realm: self.realm.clone(),
-            territories: self.territories.iter().map(read).collect::<Result<_, ConfigError>>()?,
             client_secret: self.client_secret.read()?,
             connection,
         };
-        Client::new(&config, budget)
+        let territories = self.territories.iter().map(read).collect::<Result<_, ConfigError>>()?;
+        Client::new(&Config { account, territories }, budget)
     }
 }
 

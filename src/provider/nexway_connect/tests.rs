@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
@@ -12,9 +12,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::http::MIB;
 use super::*;
+use crate::provider::nexway::http::MIB;
 use crate::provider::{self, connection::Connection};
+use crate::tls;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -66,19 +67,21 @@ impl Fake {
 
     fn config(&self) -> Config {
         Config {
-            api_url: format!("{}/connect/", self.url),
-            iam_url: format!("{}/iam", self.url),
-            realm: "acme".to_owned(),
-            client_secret: "client-hush".into(),
-            territories: BTreeMap::from([("eu".to_owned(), "eu-hush".into()), ("us".to_owned(), "us-hush".into())]),
-            connection: Connection {
-                timeout: Duration::from_secs(5),
-                connect_timeout: Duration::from_secs(5),
-                ca_file: None,
-                proxy: None,
-                connection_life: tls::CONNECTION_LIFE,
-                concurrency: 4,
+            account: nexway::Config {
+                api_url: format!("{}/connect/", self.url),
+                iam_url: format!("{}/iam", self.url),
+                realm: "acme".to_owned(),
+                client_secret: "client-hush".into(),
+                connection: Connection {
+                    timeout: Duration::from_secs(5),
+                    connect_timeout: Duration::from_secs(5),
+                    ca_file: None,
+                    proxy: None,
+                    connection_life: tls::CONNECTION_LIFE,
+                    concurrency: 4,
+                },
             },
+            territories: BTreeMap::from([("eu".to_owned(), "eu-hush".into()), ("us".to_owned(), "us-hush".into())]),
         }
     }
 }
@@ -129,11 +132,11 @@ const SUBJECT: Subject<'_> =
     Subject { territory: "eu", partner_order_number: "P", subscription_id: "7", generation: Some(0), memo: None };
 
 async fn status(client: &Client) -> Result<Sighting, Error> {
-    client.look(SUBJECT, client.http.budget.slot().await).await
+    client.look(SUBJECT, client.account.http.budget.slot().await).await
 }
 
 async fn order(client: &Client, number: &str) -> Result<Fetched, Error> {
-    client.fetch(Subject { territory: "us", ..SUBJECT }, number, client.http.budget.slot().await).await
+    client.fetch(Subject { territory: "us", ..SUBJECT }, number, client.account.http.budget.slot().await).await
 }
 
 #[tokio::test]
@@ -159,7 +162,7 @@ async fn a_connection_serves_its_time_and_no_longer() {
     for (connection_life, connections) in [(tls::CONNECTION_LIFE, 1), (Duration::ZERO, 4)] {
         let fake = api(active).await;
         let mut config = fake.config();
-        config.connection.connection_life = connection_life;
+        config.account.connection.connection_life = connection_life;
         let client = Client::new(&config, Budget::new(0.0)).unwrap();
         for _ in 0..3 {
             status(&client).await.unwrap();
@@ -308,7 +311,7 @@ async fn short_lived(refused: Option<u16>) -> Fake {
 
 /// Lets the held token reach the time of its renewal, as time would do.
 fn make_due(client: &Client, expired: bool) {
-    client.tokens.age(if expired { Duration::from_secs(5) } else { Duration::from_millis(2500) });
+    client.account.tokens.age(if expired { Duration::from_secs(5) } else { Duration::from_millis(2500) });
 }
 
 #[tokio::test]
@@ -358,7 +361,7 @@ async fn every_request_takes_a_slot_of_its_own() {
     let client = fake.client();
     join_all((0..10).map(|_| status(&client))).await;
     let requests = fake.seen("/").len() as u64;
-    assert!(client.http.budget.state().slots_taken >= requests, "{requests}");
+    assert!(client.account.http.budget.state().slots_taken >= requests, "{requests}");
 }
 
 #[tokio::test]
@@ -420,7 +423,7 @@ async fn a_429_slows_the_budget_down() {
     let client = Client::new(&fake.config(), Budget::new(400.0)).unwrap();
     let error = status(&client).await.unwrap_err();
     assert!(matches!(error, Error::TooManyRequests { retry_after: Some(pause) } if pause.as_secs() == 7), "{error:?}");
-    let state = client.http.budget.state();
+    let state = client.account.http.budget.state();
     let pause = state.paused_until.unwrap() - tokio::time::Instant::now();
     assert!(pause > Duration::from_secs(6) && state.rate <= 200.0, "{state:?}");
 }
@@ -476,9 +479,10 @@ async fn raw(answer: &'static [u8]) -> Client {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let fake = api(active).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = Config { api_url: format!("http://{}", listener.local_addr().unwrap()), ..fake.config() };
+    let mut config = fake.config();
+    config.account.api_url = format!("http://{}", listener.local_addr().unwrap());
     let client = Client::new(&config, Budget::new(0.0)).unwrap();
-    drop(client.tokens.current(client.http.budget.slot().await).await.unwrap());
+    drop(client.account.tokens.current(client.account.http.budget.slot().await).await.unwrap());
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let mut request = [0; 4096];
@@ -506,8 +510,9 @@ async fn a_silent_provider_ends_in_an_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let fake = api(active).await;
-    let mut config = Config { api_url: url, ..fake.config() };
-    config.connection.timeout = Duration::from_millis(200);
+    let mut config = fake.config();
+    config.account.api_url = url;
+    config.account.connection.timeout = Duration::from_millis(200);
     let client = Client::new(&config, Budget::new(0.0)).unwrap();
     assert!(matches!(status(&client).await, Err(Error::Unreachable(error)) if error.is_timeout()));
 }
@@ -516,7 +521,8 @@ async fn a_silent_provider_ends_in_an_error() {
 async fn an_unknown_territory_is_a_matter_of_settings() {
     let fake = api(active).await;
     let client = fake.client();
-    let status = client.look(Subject { territory: "mars", ..SUBJECT }, client.http.budget.slot().await).await.unwrap();
+    let status =
+        client.look(Subject { territory: "mars", ..SUBJECT }, client.account.http.budget.slot().await).await.unwrap();
     assert_eq!(status.verdict.class, Class::Configuration);
     assert!(fake.seen("/").is_empty());
 }
@@ -526,7 +532,9 @@ async fn wrong_settings_are_named() {
     let fake = api(active).await;
     let failure = |config: Config| Client::new(&config, Budget::new(0.0)).err().unwrap().to_string();
     for url in ["", "api.example", "ftp://x", "http://x/?a=1", "http://x/#a", "mailto:a@b"] {
-        assert!(failure(Config { iam_url: url.to_owned(), ..fake.config() }).contains("iam_url"), "{url}");
+        let mut config = fake.config();
+        config.account.iam_url = url.to_owned();
+        assert!(failure(config).contains("iam_url"), "{url}");
     }
     let territories = BTreeMap::from([("eu".to_owned(), "hush\n".into())]);
     let text = failure(Config { territories, ..fake.config() });
@@ -537,11 +545,11 @@ async fn wrong_settings_are_named() {
 async fn a_look_ends_when_the_slot_for_its_second_question_is_far_away() {
     let fake = api(|| ok(json!({"code": 1010, "message": "unknown"}))).await;
     let mut config = fake.config();
-    config.connection.timeout = Duration::from_millis(200);
+    config.account.connection.timeout = Duration::from_millis(200);
     let client = Client::new(&config, Budget::new(1000.0)).unwrap();
-    drop(client.tokens.current(client.http.budget.slot().await).await.unwrap());
-    let slot = client.http.budget.slot().await;
-    client.http.budget.slow_down(Some(Duration::from_secs(600)));
+    drop(client.account.tokens.current(client.account.http.budget.slot().await).await.unwrap());
+    let slot = client.account.http.budget.slot().await;
+    client.account.http.budget.slow_down(Some(Duration::from_secs(600)));
     let look = client.look(Subject { generation: Some(3), ..SUBJECT }, slot);
     let ended = tokio::time::timeout(Duration::from_secs(30), look).await.expect("it ends");
     assert!(matches!(ended, Err(Error::TooManyRequests { retry_after: None })), "{ended:?}");

@@ -9,23 +9,20 @@ mod tests;
 use serde::Deserialize;
 
 use super::answers::{LineItem, OrderData, OrderLine, Status, UNREADABLE_GENERATION};
-use super::http::MIB;
-use super::lenient::{Lenient, List, OddCode, Scalar, SerialData};
 use crate::clock::Timestamp;
 use crate::delivery::{DownloadManager, File, LicenceKey, Serial};
+use crate::provider::nexway::Endpoint;
+use crate::provider::nexway::body::{self, message, parse, unreadable};
+use crate::provider::nexway::http::MIB;
+use crate::provider::nexway::lenient::{Lenient, List, OddCode, Scalar, SerialData};
 use crate::provider::{Class, Error, Verdict};
-
-/// Characters. The provider's texts are for people: nobody reads more than this.
-const LONGEST_MESSAGE: usize = 500;
 
 /// Characters. Names of a status have a dozen; what is longer is none, and would be stored for each subscription.
 const LONGEST_STATUS: usize = 255;
 
 /// What one endpoint answers.
 pub(super) trait Answer: Sized {
-    /// For log lines.
-    const ENDPOINT: &str;
-    const LIMIT: usize;
+    const ENDPOINT: Endpoint;
 
     fn class(code: i64) -> Class;
 
@@ -39,8 +36,7 @@ pub(super) trait Answer: Sized {
 }
 
 impl Answer for Status {
-    const ENDPOINT: &str = "subscription status";
-    const LIMIT: usize = MIB;
+    const ENDPOINT: Endpoint = Endpoint { name: "subscription status", limit: MIB };
 
     /// Section 4.5.
     fn class(code: i64) -> Class {
@@ -80,8 +76,7 @@ impl Answer for Status {
 }
 
 impl Answer for OrderData {
-    const ENDPOINT: &str = "order data";
-    const LIMIT: usize = 16 * MIB;
+    const ENDPOINT: Endpoint = Endpoint { name: "order data", limit: 16 * MIB };
 
     /// Section 5.4.
     fn class(code: i64) -> Class {
@@ -126,39 +121,16 @@ impl Answer for OrderData {
     }
 }
 
-/// Why an answer with a 4xx or 5xx status was refused, as far as its body or its status tells: a business code (section
-/// 3.1), our territory (a 401 that a new token did not cure, or 403), or an order that does not exist. A 404 without the
-/// platform's body is a wrong address instead, which must not pass for a missing order; and a 5xx whose code says no more than
-/// "trouble" is an outage, which must end nobody's patience.
+/// Why an answer with a 4xx or 5xx status was refused: by a business code (section 3.1), else as the platform says. A 5xx whose
+/// code says no more than "trouble" is an outage, which must end nobody's patience.
 pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) -> Option<Verdict> {
     let code = i64::from(http_status);
-    let body = parse::<ErrorBody<'_>>(body).unwrap_or_default();
-    let business = body.verdict(class).ok().flatten().filter(|verdict| verdict.code != 0 && verdict.code != code);
-    let platform = body.status.integer() == Some(code) || body.error.text().is_some();
-    let message = || message([&body.message, &body.error]);
-    match (business, http_status) {
-        (Some(verdict), 500..) if verdict.class == Class::Transient => None,
-        (Some(verdict), _) => Some(verdict),
-        (None, 401 | 403) => Some(Verdict { class: Class::Configuration, code, message: message() }),
-        (None, 404) if platform => Some(Verdict { class: Class::NotFound, code, message: message() }),
-        _ => None,
+    let business = parse::<BusinessError<'_>>(body).unwrap_or_default().verdict(class).ok().flatten();
+    match business.filter(|verdict| verdict.code != 0 && verdict.code != code) {
+        Some(verdict) if http_status >= 500 && verdict.class == Class::Transient => None,
+        Some(verdict) => Some(verdict),
+        None => body::refusal(http_status, body),
     }
-}
-
-/// Parses a JSON object. The error names the place, never the content: it may be a key.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii();
-    if !body.starts_with(b"{") {
-        return Err(unreadable(if body.is_empty() { "empty" } else { "not a JSON object" }));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let kind = if error.is_data() { "unexpected JSON" } else { "broken JSON" };
-        unreadable(&format!("{kind} at line {} column {}", error.line(), error.column()))
-    })
-}
-
-fn unreadable(reason: &str) -> Error {
-    Error::Unreadable { reason: reason.to_owned() }
 }
 
 /// The verdict of one level; `None` without a code. Where both spellings have one, the failure wins.
@@ -176,12 +148,6 @@ fn verdict(
         0 => Verdict::success(),
         code => Verdict { class: class(code), code, message: message(texts) },
     }))
-}
-
-/// The first text that is there, cut to a length that people read.
-fn message(texts: [&Scalar<'_>; 2]) -> String {
-    let text = texts.iter().find_map(|text| text.text()).unwrap_or_default();
-    text.chars().take(LONGEST_MESSAGE).collect()
 }
 
 /// `POST /subscription`.
@@ -380,14 +346,10 @@ impl ManagerBody<'_> {
     }
 }
 
-/// The platform's error body (section 3.2), or a business one under an error status.
+/// A business code under an error status.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ErrorBody<'a> {
-    #[serde(borrow)]
-    status: Scalar<'a>,
-    #[serde(borrow)]
-    error: Scalar<'a>,
+struct BusinessError<'a> {
     #[serde(borrow)]
     code: Scalar<'a>,
     #[serde(borrow)]
@@ -398,7 +360,7 @@ struct ErrorBody<'a> {
     response_message: Scalar<'a>,
 }
 
-impl ErrorBody<'_> {
+impl BusinessError<'_> {
     fn verdict(&self, class: fn(i64) -> Class) -> Result<Option<Verdict>, Error> {
         verdict([&self.code, &self.response_code], [&self.message, &self.response_message], class)
     }

@@ -123,7 +123,7 @@ fn status_codes_have_classes() {
     let refused = status("{\"code\": 71, \"message\": \"secret is not valid\\u0007\"}").unwrap().verdict;
     assert_eq!(refused.message, "secret is not valid\u{7}");
     let long = status(&format!("{{\"code\": 1, \"message\": \"{}\"}}", "é".repeat(5000))).unwrap().verdict;
-    assert_eq!(long.message.chars().count(), LONGEST_MESSAGE);
+    assert_eq!(long.message.chars().count(), 500);
 }
 
 #[test]

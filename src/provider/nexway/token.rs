@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::body;
 use super::http::{Answer, Http, MIB};
 use super::lenient::Scalar;
-use super::wire;
 use crate::budget::Slot;
 use crate::provider::Error;
 
@@ -27,7 +27,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// When a renewal failed but the token is still good, it is tried again after this.
 const RENEWED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-pub(super) struct Token {
+pub struct Token {
     /// `Bearer …`, marked sensitive.
     pub bearer: HeaderValue,
     renew_at: Instant,
@@ -40,7 +40,7 @@ struct Refresh {
     expires_at: Instant,
 }
 
-pub(super) struct Tokens {
+pub struct Tokens {
     http: Arc<Http>,
     url: Url,
     realm: String,
@@ -199,7 +199,7 @@ impl Tokens {
 }
 
 /// The token of an answer, or why there is none. `client_secret` is ours: it is not shown, whatever the answer says.
-pub(super) fn interpret(answer: &Answer, asked_at: Instant, client_secret: &SecretString) -> Result<Token, Error> {
+pub fn interpret(answer: &Answer, asked_at: Instant, client_secret: &SecretString) -> Result<Token, Error> {
     if answer.is_success() {
         return read(&answer.body, asked_at, client_secret);
     }
@@ -210,7 +210,7 @@ pub(super) fn interpret(answer: &Answer, asked_at: Instant, client_secret: &Secr
 }
 
 fn read(body: &[u8], asked_at: Instant, client_secret: &SecretString) -> Result<Token, Error> {
-    let body: TokenBody<'_> = wire::parse(body)?;
+    let body: TokenBody<'_> = body::parse(body)?;
     let Some(token) = body.access_token.text().or(body.access_token_camel.text()) else {
         return Err(match body.error.text() {
             Some(_) => unauthorized(reason(200, &body, client_secret)),
@@ -232,7 +232,7 @@ fn read(body: &[u8], asked_at: Instant, client_secret: &SecretString) -> Result<
 }
 
 fn refusal(answer: &Answer, client_secret: &SecretString) -> String {
-    match wire::parse::<TokenBody<'_>>(&answer.body) {
+    match body::parse::<TokenBody<'_>>(&answer.body) {
         Ok(body) => reason(answer.status, &body, client_secret),
         Err(_) => format!("token service answered {}", answer.status),
     }

@@ -1,6 +1,6 @@
 //! One HTTP request and its answer: sent with a slot, read up to a limit, transport errors sorted.
 //!
-//! What an answer means is decided by its endpoint: [`super::wire`] and [`super::token`].
+//! What an answer means is decided by who asked, and in [`super::token`].
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::provider::Error;
 use crate::retry;
 use crate::tls::Client;
 
-pub(super) const MIB: usize = 1 << 20;
+pub const MIB: usize = 1 << 20;
 
-pub(super) struct Http {
+pub struct Http {
     pub client: Client,
     pub budget: Budget,
     /// For one request, its body included.
@@ -24,7 +24,7 @@ pub(super) struct Http {
 }
 
 /// An answer with any status but 429.
-pub(super) struct Answer {
+pub struct Answer {
     pub status: u16,
     pub retry_after: Option<Duration>,
     /// When it came.

@@ -1,6 +1,6 @@
 //! JSON values that may come as another type than the reference says (nexway-connect.md, section 9).
 //!
-//! What a wrong value means for the answer as a whole is decided in [`super::wire`].
+//! What a wrong value means for the answer as a whole is decided by who reads it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::provider::times;
 
 /// A string or a number, whichever was sent.
 #[derive(Debug, Default)]
-pub(super) enum Scalar<'a> {
+pub enum Scalar<'a> {
     /// Missing or null.
     #[default]
     Absent,
@@ -27,7 +27,7 @@ pub(super) enum Scalar<'a> {
 
 /// A result code that is there but is no whole number.
 #[derive(Debug)]
-pub(super) struct OddCode;
+pub struct OddCode;
 
 impl Scalar<'_> {
     /// As it was sent; a number as it is written. An empty string is nothing.
@@ -151,7 +151,7 @@ impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
 /// A list that may be missing, null or, as XML turned into JSON has it, an empty string or object. Anything else is an error: it
 /// might hold a key. Null elements are skipped.
 #[derive(Debug)]
-pub(super) struct List<T>(pub Vec<T>);
+pub struct List<T>(pub Vec<T>);
 
 impl<T> Default for List<T> {
     fn default() -> Self {
@@ -200,7 +200,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 
 /// An object that nothing important depends on: whatever else is sent counts as missing.
 #[derive(Debug)]
-pub(super) struct Lenient<T>(pub Option<T>);
+pub struct Lenient<T>(pub Option<T>);
 
 impl<T> Default for Lenient<T> {
     fn default() -> Self {
@@ -218,7 +218,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
 /// A serial's data. A number keeps every digit as it is written; what is neither text nor number is an error, because a key
 /// would be lost.
 #[derive(Default)]
-pub(super) struct SerialData(pub String);
+pub struct SerialData(pub String);
 
 impl<'de> Deserialize<'de> for SerialData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
