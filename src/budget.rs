@@ -1,11 +1,17 @@
 //! Evenly spaced requests to one provider (design section 9): when the next one may go out, and how fast.
 //!
-//! Which request that is belongs to `crate::choice`; what counts as an outage to [`crate::provider::Error::is_outage`].
+//! Several accounts may have to keep to one limit: they share its pace and the slow-down after 429, in turns. Each has a circuit
+//! breaker of its own. Which request is next belongs to `crate::choice`; what counts as an outage to
+//! [`crate::provider::Error::is_outage`].
 
 mod breaker;
+mod limit;
 mod pace;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod tests;
+mod turns;
 mod usage;
 
 use std::hash::{BuildHasher, RandomState};
@@ -13,13 +19,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use breaker::Breaker;
+use limit::Limit;
 pub use pace::LONGEST_PAUSE;
-use pace::Pace;
-use usage::Usage;
 
 /// One request's share of the budget. Good for one request that is sent now: whoever had to wait after taking it
 /// (for a token, say) takes another, or the requests that waited together go out together.
@@ -27,35 +31,34 @@ use usage::Usage;
 #[must_use = "a slot that is not used is lost"]
 pub struct Slot(());
 
-/// The budget of one provider. Clones share it.
+/// The budget of one account. Clones are the same account's.
 ///
-/// No window of one second holds more slots than the rate, also after idleness, a change of the rate or a restart. Slots are
-/// 1.005/rate apart; a wake-up that comes a few milliseconds late does not lower the mean.
+/// No window of one second holds more slots than the rate, also after idleness, a change of the rate or a restart, however many
+/// accounts share it. Slots are 1.005/rate apart; a wake-up that comes a few milliseconds late does not lower the mean.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    shared: Arc<Shared>,
+    account: Arc<Mutex<Account>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    /// Never held across an await.
-    inner: Mutex<Inner>,
-    /// Something changed that may let a waiting caller go earlier than it thinks.
-    changed: Notify,
-}
-
-#[derive(Debug)]
-struct Inner {
-    pace: Pace,
+struct Account {
     breaker: Breaker,
-    taken: u64,
-    usage: Usage,
+    /// Locked after the account, never the other way round, and neither across an await.
+    limit: Arc<Limit>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Claim {
     NewCall,
     FollowUp,
+}
+
+/// Why there is no slot yet.
+struct Refused {
+    limit: Arc<Limit>,
+    until: Instant,
+    /// Only the pace holds it up, and not the breaker: it has its turn.
+    in_line: bool,
 }
 
 /// What `status` and the metrics show.
@@ -71,7 +74,7 @@ pub struct State {
     pub paused_until: Option<Instant>,
     /// How much of the configured rate the last minute used; 0 without a limit.
     pub used_share: f64,
-    /// Slots given since the start.
+    /// Slots given since the start, to all who share the limit.
     pub slots_taken: u64,
     /// Outages since the last success.
     pub failures: u32,
@@ -88,10 +91,45 @@ pub struct OpenBreaker {
 impl Budget {
     /// `requests_per_second` 0 = no limit (so is anything else that is not a positive number; the settings refuse it).
     pub fn new(requests_per_second: f64) -> Self {
-        let now = Instant::now();
-        let pace = Pace::new(usable(requests_per_second), now);
-        let inner = Mutex::new(Inner { pace, breaker: Breaker::default(), taken: 0, usage: Usage::new(now) });
-        Self { shared: Arc::new(Shared { inner, changed: Notify::new() }) }
+        Self::keeping_to(Arc::new(Limit::new(requests_per_second)))
+    }
+
+    /// Another account's, with the same limit to keep to.
+    pub fn beside(&self) -> Self {
+        Self::keeping_to(self.lock().limit.clone())
+    }
+
+    fn keeping_to(limit: Arc<Limit>) -> Self {
+        Self { account: Arc::new(Mutex::new(Account { breaker: Breaker::default(), limit })) }
+    }
+
+    /// Gives each of these groups of accounts one limit with this rate, and no two groups the same; at once, whoever waits. What 429
+    /// took stays taken, also from who joins or leaves. A group that has a limit already keeps it; another begins as after a
+    /// start: no burst either.
+    pub fn share<'a>(groups: impl IntoIterator<Item = (Vec<&'a Self>, f64)>) {
+        let mut given: Vec<Arc<Limit>> = Vec::new();
+        for (members, requests_per_second) in groups {
+            let had: Vec<_> = members.iter().map(|member| member.lock().limit.clone()).collect();
+            let is_free = |limit: &&Arc<Limit>| !given.iter().any(|one| Arc::ptr_eq(one, limit));
+            let Some(limit) = had.iter().find(is_free).cloned().or(had.first().map(|limit| Arc::new(limit.another())))
+            else {
+                continue;
+            };
+            limit.set_rate(requests_per_second);
+            members.iter().for_each(|member| member.join(&limit));
+            given.push(limit);
+        }
+    }
+
+    fn join(&self, limit: &Arc<Limit>) {
+        let mut account = self.lock();
+        if Arc::ptr_eq(&account.limit, limit) {
+            return;
+        }
+        let left = std::mem::replace(&mut account.limit, limit.clone());
+        drop(account);
+        limit.taken_over_from(&left);
+        left.left_by(self.id());
     }
 
     /// Waits for the next slot. Cancel-safe: a slot is taken at the moment it is returned. While the breaker is open, it
@@ -109,13 +147,12 @@ impl Budget {
     /// The provider answered 429: halves the rate, at most once a second, and obeys `Retry-After` ([`LONGEST_PAUSE`] at most; what
     /// is absurd is ignored). The rate grows back within five minutes.
     pub fn slow_down(&self, retry_after: Option<Duration>) {
-        self.lock().pace.slow_down(retry_after, Instant::now());
+        self.lock().limit.slow_down(retry_after);
     }
 
-    /// After a reload of the settings. What 429 took stays taken, in proportion.
+    /// After a reload of the settings, for all who share it. What 429 took stays taken, in proportion.
     pub fn set_rate(&self, requests_per_second: f64) {
-        self.lock().pace.configured = usable(requests_per_second);
-        self.shared.changed.notify_waiters();
+        self.lock().limit.set_rate(requests_per_second);
     }
 
     /// A request sent at `started` ended in an outage. True when this opened the breaker, so that it is logged once.
@@ -134,82 +171,81 @@ impl Budget {
         self.report(|breaker, now| breaker.success(now))
     }
 
-    /// Cheap: no more than a short lock.
+    /// Cheap: no more than two short locks.
     pub fn state(&self) -> State {
-        let now = Instant::now();
-        let mut inner = self.lock();
-        let breaker = inner.breaker.open_since().zip(inner.breaker.due());
-        let configured_rate = inner.pace.configured;
-        let used_share = if configured_rate > 0.0 { inner.usage.mean_rate(now) / configured_rate } else { 0.0 };
+        let account = self.lock();
+        let breaker = account.breaker.open_since().zip(account.breaker.due());
         State {
-            configured_rate,
-            rate: inner.pace.rate(now),
-            slowed_until: inner.pace.slowed_until(now),
-            used_share,
-            paused_until: inner.pace.paused_until(now),
-            slots_taken: inner.taken,
-            failures: inner.breaker.failures,
+            failures: account.breaker.failures,
             breaker: breaker.map(|(since, next_probe_at)| OpenBreaker { since, next_probe_at }),
+            ..account.limit.state()
         }
     }
 
     /// Looks again after every wake-up: others wait for the same moment.
     async fn wait(&self, claim: Claim) -> Slot {
         loop {
-            if let Ok(slot) = self.take(claim) {
-                return slot;
-            }
-            // Listening starts before the second look, so that no change in between is missed.
-            let mut changed = pin!(self.shared.changed.notified());
-            changed.as_mut().enable();
-            match self.take(claim) {
+            let Refused { limit, .. } = match self.take(claim) {
                 Ok(slot) => return slot,
-                Err(due) => tokio::select! {
-                    () = sleep_until(due) => {}
-                    () = changed => {}
-                },
+                Err(refused) => refused,
+            };
+            // Listening starts before the second look, so that no change in between is missed.
+            let mut changed = pin!(limit.changed.notified());
+            changed.as_mut().enable();
+            let refused = match self.take(claim) {
+                Ok(slot) => return slot,
+                Err(refused) => refused,
+            };
+            if !Arc::ptr_eq(&limit, &refused.limit) {
+                continue;
+            }
+            let _place = refused.in_line.then(|| limit.place(self.id()));
+            tokio::select! {
+                () = sleep_until(refused.until) => {}
+                () = changed => {}
             }
         }
     }
 
     /// Takes a slot if one is due, or tells when that will be.
-    fn take(&self, claim: Claim) -> Result<Slot, Instant> {
+    fn take(&self, claim: Claim) -> Result<Slot, Refused> {
         let now = Instant::now();
-        let mut inner = self.lock();
-        let mut due = inner.pace.due(now);
-        if let (Claim::NewCall, Some(probe)) = (claim, inner.breaker.due()) {
-            due = due.max(probe);
+        let mut account = self.lock();
+        let probe = match claim {
+            Claim::NewCall => account.breaker.due().filter(|probe| now < *probe),
+            Claim::FollowUp => None,
+        };
+        let taken = match probe {
+            Some(probe) => Err(probe),
+            None => account.limit.take(self.id(), now),
+        };
+        if let Err(until) = taken {
+            return Err(Refused { limit: account.limit.clone(), until, in_line: probe.is_none() });
         }
-        if now < due {
-            return Err(due);
-        }
-        inner.pace.take(now);
         if let Claim::NewCall = claim {
-            inner.breaker.take(now);
+            account.breaker.take(now);
         }
-        inner.taken += 1;
-        inner.usage.note(now);
         Ok(Slot(()))
     }
 
     fn report(&self, outcome: impl FnOnce(&mut Breaker, Instant) -> bool) -> bool {
-        let mut inner = self.lock();
-        let was_open = inner.breaker.open_since().is_some();
-        let changed = outcome(&mut inner.breaker, Instant::now());
-        drop(inner);
+        let mut account = self.lock();
+        let was_open = account.breaker.open_since().is_some();
+        let changed = outcome(&mut account.breaker, Instant::now());
         if was_open {
-            self.shared.changed.notify_waiters();
+            account.limit.changed.notify_waiters();
         }
         changed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells the account from others while it lives.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.account) as usize
     }
-}
 
-fn usable(rate: f64) -> f64 {
-    if rate.is_finite() && rate > 0.0 { rate } else { 0.0 }
+    fn lock(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Between -1 and 1, different in every process.

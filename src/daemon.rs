@@ -113,6 +113,7 @@ impl Worker {
     pub fn new(settings: Arc<Settings>, store: Store) -> Result<Self, Error> {
         let store = store.with_vault(parts::vault(&settings.store));
         let Built { plans, clients, sinks } = plans::build(settings, None)?;
+        plans.share_budgets();
         let sweeper = |(name, client): (String, _)| plans.sweeper(&name, client, &store);
         let relay = |(name, sink): (String, _)| Relay::new(store.clone(), sink, plans.route(&name));
         let sweepers = clients.into_iter().map(sweeper).collect();

@@ -34,13 +34,15 @@ pub struct Forecast {
     pub subscriptions: i64,
     /// To ask each of them at its interval.
     pub requests_a_day: f64,
-    /// Of what the rate holds; above 1 the others wait longer than `every`. `null` without a limit.
+    /// The same for the other accounts that share the budget.
+    pub beside_requests_a_day: f64,
+    /// Of what the rate holds, with those of accounts that share it; above 1 somebody waits longer than `every`. `null` without a limit.
     pub share: Option<f64>,
     /// Seconds between two polls of one subscription near its expiry.
     pub urgent_wait_seconds: u64,
     /// The same for one that is far from it.
     pub other_wait_seconds: u64,
-    /// So many subscriptions in the same proportions just fit. `null` without a limit.
+    /// So many subscriptions in the same proportions just fit, beside those of other accounts. `null` without a limit.
     pub degrades_above: Option<i64>,
     #[serde(skip)]
     every: Duration,
@@ -63,24 +65,29 @@ pub enum Load {
 impl Forecast {
     /// `requests_per_second` 0 = no limit.
     pub fn new(counts: Counts, rules: &Rules, requests_per_second: f64) -> Self {
-        let a_day = |count: i64, pace| count as f64 * DAY.as_secs_f64() / rules.interval(pace).as_secs_f64();
-        let urgent = a_day(counts.urgent, Pace::Regular);
-        let others = a_day(counts.regular, Pace::Regular)
-            + a_day(counts.daily, Pace::Daily)
-            + a_day(counts.monthly, Pace::Monthly);
+        Self::beside(counts, &[], rules, requests_per_second)
+    }
+
+    /// The same where these other accounts draw from the rate too.
+    pub fn beside(counts: Counts, accounts: &[Counts], rules: &Rules, requests_per_second: f64) -> Self {
+        let Needed { urgent, others } = Needed::new(counts, rules);
         let needed = urgent + others;
+        let beside: Vec<f64> = accounts.iter().map(|counts| Needed::new(*counts, rules).total()).collect();
         let unlimited = requests_per_second <= 0.0;
-        let held = if unlimited { f64::INFINITY } else { requests_per_second * DAY.as_secs_f64() };
+        let all = if unlimited { f64::INFINITY } else { requests_per_second * DAY.as_secs_f64() };
+        let held = left_to_one(all, beside.clone());
         // Others have their share even when all is urgent; what urgent ones leave is theirs too.
         let kept = if others > 0.0 { held / f64::from(OTHERS_SHARE) } else { 0.0 };
         let urgent_wait = rules.every.mul_f64((urgent / (held - kept)).max(1.0));
         let other_wait = other_wait(counts, rules, (held - urgent).max(kept));
         // Nobody is tracked yet: as many as fit at the regular pace.
-        let each = if needed > 0.0 { needed / counts.total() as f64 } else { a_day(1, Pace::Regular) };
+        let regular = || Needed::new(Counts { regular: 1, ..Counts::default() }, rules).total();
+        let each = if needed > 0.0 { needed / counts.total() as f64 } else { regular() };
         Self {
             subscriptions: counts.total(),
             requests_a_day: needed,
-            share: (!unlimited).then_some(needed / held),
+            beside_requests_a_day: beside.iter().sum(),
+            share: (!unlimited).then_some((needed + beside.iter().sum::<f64>()) / all),
             urgent_wait_seconds: urgent_wait.as_secs(),
             other_wait_seconds: other_wait.as_secs(),
             degrades_above: (!unlimited).then_some((held / each) as i64),
@@ -122,7 +129,11 @@ impl Forecast {
     pub fn to_text(&self) -> String {
         let s = if self.subscriptions == 1 { "s" } else { "" };
         let subscriptions = number_of(self.subscriptions, "subscription");
-        let need = format!("{subscriptions} need{s} {:.0} requests a day", self.requests_a_day);
+        let beside = match self.beside_requests_a_day {
+            0.0 => String::new(),
+            beside => format!(", with the {beside:.0} of accounts that share it"),
+        };
+        let need = format!("{subscriptions} need{s} {:.0} requests a day{beside}", self.requests_a_day);
         let (Some(share), Some(most)) = (self.share, self.degrades_above) else {
             return format!("{need}; no limit is set");
         };
@@ -146,6 +157,41 @@ impl Forecast {
             ),
         }
     }
+}
+
+/// Requests a day.
+struct Needed {
+    urgent: f64,
+    others: f64,
+}
+
+impl Needed {
+    fn new(counts: Counts, rules: &Rules) -> Self {
+        let a_day = |count: i64, pace| count as f64 * DAY.as_secs_f64() / rules.interval(pace).as_secs_f64();
+        let others = a_day(counts.regular, Pace::Regular)
+            + a_day(counts.daily, Pace::Daily)
+            + a_day(counts.monthly, Pace::Monthly);
+        Self { urgent: a_day(counts.urgent, Pace::Regular), others }
+    }
+
+    fn total(&self) -> f64 {
+        self.urgent + self.others
+    }
+}
+
+/// What one account gets of `all` if it takes what it can, beside others that need so much. They take turns: who needs less than its
+/// equal part leaves the rest to the others.
+fn left_to_one(all: f64, mut others: Vec<f64>) -> f64 {
+    others.sort_by(f64::total_cmp);
+    let (mut left, mut accounts) = (all, others.len() as f64 + 1.0);
+    for needed in others {
+        if needed >= left / accounts {
+            break;
+        }
+        left -= needed;
+        accounts -= 1.0;
+    }
+    left / accounts
 }
 
 /// Between two polls of a subscription among the others, when `a_day` requests are left for them. They are asked in turn, but the
@@ -229,6 +275,29 @@ mod tests {
         let of = |regular, daily| forecast(Counts { regular, daily, ..Counts::default() }, 10.0).other_wait();
         assert_eq!(of(382_000, 100_000), Duration::from_secs(43_200), "half a day, on 764,000");
         assert_eq!(of(1_000_000, 728_000), 2 * DAY, "beyond a day all stand in one line");
+    }
+
+    #[test]
+    fn accounts_that_share_a_budget_take_turns() {
+        let of = |regular| Counts { regular, ..Counts::default() };
+        let beside = |mine, others: &[i64]| {
+            let others: Vec<_> = others.iter().map(|one| of(*one)).collect();
+            Forecast::beside(of(mine), &others, &rules(), 5.0)
+        };
+        // 432,000 a day: 72,000 at the regular pace.
+        let told = beside(30_000, &[30_000]);
+        assert_eq!((told.load(), told.degrades_above), (Load::NearlyFull, Some(42_000)));
+        assert!(
+            told.to_text().contains("180000 requests a day, with the 180000 of accounts that share it, 83.3 %"),
+            "{}",
+            told.to_text()
+        );
+        // Whoever needs less than half has it, however much the other wants.
+        let (small, large) = (beside(30_000, &[200_000]), beside(200_000, &[30_000]));
+        assert_eq!((small.other_wait(), small.degrades_above), (4 * HOUR, Some(36_000)));
+        assert_eq!(large.other_wait().as_secs(), (200_000.0 / 252_000.0 * 86_400.0) as u64);
+        assert_eq!(small.share, large.share);
+        assert_eq!(beside(10, &[0, 0]).degrades_above, Some(72_000));
     }
 
     #[test]

@@ -114,8 +114,8 @@ impl Standing {
         let mut standing = Self::default();
         let (groups, rules) = (store.subscription_groups().await?, Rules::from_settings(settings));
         standing.asked = groups.iter().filter(|group| group.is_asked).map(|group| group.count).sum();
-        for (name, provider) in &settings.providers {
-            let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+        for name in settings.providers.keys() {
+            let forecast = Forecast::of_provider(settings, name, |name| counts_of(&groups, name));
             let late = store.count_late(name, &Leeway::new(rules.clone(), forecast, Duration::ZERO), now).await?;
             standing.overdue += late.overdue();
             standing.delayed += late.delayed;

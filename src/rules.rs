@@ -1,7 +1,8 @@
-//! From settings to the rules of decisions: settings know nothing of decisions, decisions nothing of settings.
+//! From settings to the rules of decisions, and to forecasts: settings know nothing of those, nor those of settings.
 
 use std::time::Duration;
 
+use crate::forecast::{Counts, Forecast};
 use crate::renewal::Rules;
 use crate::settings::Settings;
 
@@ -25,5 +26,14 @@ impl Rules {
             retry_first: order_data.retry_first,
             retry_max: order_data.retry_max,
         }
+    }
+}
+
+impl Forecast {
+    /// For a provider of these settings, with whoever shares its budget; `counts` tells them of each.
+    pub fn of_provider(settings: &Settings, name: &str, counts: impl Fn(&str) -> Counts) -> Self {
+        let budget = settings.budget_of(name);
+        let others: Vec<_> = budget.others(name).into_iter().map(&counts).collect();
+        Self::beside(counts(name), &others, &Rules::from_settings(settings), budget.requests_per_second)
     }
 }

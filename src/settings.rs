@@ -4,6 +4,7 @@
 //! keys of every section and `sinks` those of every sink; what only one kind of provider or sink has is read beside that kind.
 //! Secrets are only located here; whoever needs one calls [`Secret::read`].
 
+mod budgets;
 mod duration;
 mod places;
 pub(crate) mod problem;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use budgets::SharedBudget;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use secret::{Secret, SecretError};
@@ -109,6 +111,8 @@ pub struct Provider {
     pub kind: KindSettings,
     /// 0 = no limit, otherwise 0.001 to 10,000.
     pub requests_per_second: f64,
+    /// Shares its budget with all who name the same one.
+    pub budget: Option<String>,
     pub concurrency: usize,
     /// How long ahead of its end a term is told as due; zero: never.
     pub notify_before: Duration,

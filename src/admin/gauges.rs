@@ -102,8 +102,8 @@ impl Gauges {
         let rules = &live.rules;
         let groups = store.subscription_groups().await?;
         let mut providers = Vec::new();
-        for (name, provider) in &live.settings.providers {
-            let forecast = Forecast::new(counts_of(&groups, name), rules, provider.requests_per_second);
+        for name in live.settings.providers.keys() {
+            let forecast = Forecast::of_provider(&live.settings, name, |name| counts_of(&groups, name));
             let ours = groups.iter().filter(|group| group.provider == *name);
             let of = |state: State| ours.clone().filter(|group| group.state == state).map(|group| group.count).sum();
             providers.push(OfProvider {

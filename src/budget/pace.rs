@@ -34,7 +34,7 @@ const ABSURD_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// What a 429 without `Retry-After` costs when there is no rate to halve.
 const PAUSE_WITHOUT_RATE: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     /// Requests a second; 0 = no limit.
     pub configured: f64,
@@ -47,7 +47,7 @@ pub(super) struct Pace {
     paused_until: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slowed {
     share: f64,
     halved_at: Instant,
@@ -101,6 +101,17 @@ impl Pace {
         }
         let share = (self.share(now) / 2.0).max(LOWEST_SHARE);
         self.slowed = Some(Slowed { share, halved_at: now, recovers_from: self.not_before.max(now) });
+    }
+
+    /// Whoever kept to `other` keeps to this one now, or this one was made for those that did. What the provider said to them holds
+    /// here too, and what they have just sent counts here, as after a start.
+    pub fn take_over(&mut self, other: &Pace, now: Instant) {
+        let begin = now + self.spacing(now).min(WINDOW);
+        self.not_before = self.not_before.max(begin).max(other.paused_until(now).unwrap_or(begin));
+        self.paused_until = self.paused_until.max(other.paused_until);
+        if other.share(now) < self.share(now) {
+            self.slowed.clone_from(&other.slowed);
+        }
     }
 
     /// The share of the configured rate in use: halved by 429, then growing back in a straight line.

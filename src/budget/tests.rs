@@ -1,10 +1,10 @@
 use super::*;
 use tokio::time::{advance, timeout};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// When each of `count` slots was given.
-async fn take(budget: &Budget, count: usize) -> Vec<Instant> {
+pub(super) async fn take(budget: &Budget, count: usize) -> Vec<Instant> {
     let mut times = Vec::new();
     for _ in 0..count {
         let Slot(()) = budget.slot().await;
@@ -14,7 +14,7 @@ async fn take(budget: &Budget, count: usize) -> Vec<Instant> {
 }
 
 /// The most slots in any window of one second.
-fn most_in_a_second(times: &[Instant]) -> usize {
+pub(super) fn most_in_a_second(times: &[Instant]) -> usize {
     let ends = (0..times.len()).map(|first| times[first..].partition_point(|at| *at < times[first] + SECOND));
     ends.max().unwrap_or(0)
 }

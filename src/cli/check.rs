@@ -12,7 +12,6 @@ use crate::cli::table::folded;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::forecast::{Forecast, Load};
-use crate::renewal::Rules;
 use crate::settings::{self, Loaded, Provider, Secret, Settings, Sink, SinkKind};
 use crate::sink::Sink as _;
 use crate::store::{self, NOBODY_ASKS, Store, counts_of};
@@ -103,6 +102,7 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit, Error> {
     for (name, provider) in &settings.providers {
         account(name, provider, &mut findings);
     }
+    budgets(settings, &mut findings);
     for (name, sink) in &settings.sinks {
         receiver(name, sink, args.online, &mut findings).await;
     }
@@ -243,6 +243,18 @@ fn account(name: &str, provider: &Provider, findings: &mut Findings) {
     }
 }
 
+/// Who shares one, and with which rate.
+fn budgets(settings: &Settings, findings: &mut Findings) {
+    for budget in settings.budgets().into_iter().filter(|budget| budget.providers.len() > 1) {
+        let names = budget.providers.join(", ");
+        let text = match budget.requests_per_second {
+            0.0 => format!("shared by {names}, without a limit"),
+            rate => format!("shared by {names}: {rate} requests a second in all, the lowest of theirs"),
+        };
+        findings.ok("budget", text);
+    }
+}
+
 async fn receiver(name: &str, configured: &Sink, online: bool, findings: &mut Findings) {
     let what = format!("sink {name}");
     let sink = match daemon::sink(name, configured) {
@@ -267,9 +279,8 @@ async fn receiver(name: &str, configured: &Sink, online: bool, findings: &mut Fi
 
 async fn capacity(settings: &Settings, store: &Store, findings: &mut Findings) -> Result<(), store::Error> {
     let groups = store.subscription_groups().await?;
-    let rules = Rules::from_settings(settings);
-    for (name, provider) in &settings.providers {
-        let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+    for name in settings.providers.keys() {
+        let forecast = Forecast::of_provider(settings, name, |name| counts_of(&groups, name));
         let level = if forecast.load() == Load::Fits { Level::Ok } else { Level::Warning };
         findings.add(&format!("capacity {name}"), level, forecast.to_text());
     }

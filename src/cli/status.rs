@@ -1,7 +1,7 @@
 //! `renewald status`: how everything stands, from the store alone: nobody is asked.
 
 mod renewals;
-mod text;
+pub(crate) mod text;
 
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;

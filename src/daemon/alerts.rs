@@ -186,9 +186,8 @@ async fn provider(
     found: &mut Found,
 ) -> Result<(), store::Error> {
     let (rules, alert_after) = (Rules::from_settings(settings), settings.admin.alert_after);
-    let rate = settings.providers.get(name).map_or(0.0, |provider| provider.requests_per_second);
     // Who has to wait for a budget that is too small is no alert: `status` says so.
-    let forecast = Forecast::new(counts_of(groups, name), &rules, rate);
+    let forecast = Forecast::of_provider(settings, name, |name| counts_of(groups, name));
     let late = store.count_late(name, &Leeway::new(rules, forecast, alert_after), now).await?;
     found.overdue |= late.overdue() > 0;
     let unheard = late.unasked + late.unanswered;

@@ -30,7 +30,7 @@ pub(super) struct Plans {
     pub settings: Arc<Settings>,
     /// One for each sink; a sink that stays keeps its bell.
     pub bells: Bells,
-    /// One for each account, whose pace it keeps.
+    /// One for each account; those that share a limit draw from it in turns.
     pub budgets: BTreeMap<String, Budget>,
     pub judge: Judge,
     provider_files: BTreeMap<String, Fingerprint>,
@@ -56,7 +56,7 @@ pub(super) fn build(settings: Arc<Settings>, before: Option<&Plans>) -> Result<B
     let bells: BTreeMap<String, Arc<Notify>> = settings.sinks.keys().map(|name| (name.clone(), bell(name))).collect();
     let plans = Plans {
         bells: Arc::new(bells),
-        budgets: settings.providers.iter().map(|(name, one)| (name.clone(), budget(name, one, before))).collect(),
+        budgets: settings.providers.keys().map(|name| (name.clone(), budget(name, &settings, before))).collect(),
         judge: before.map(|plans| plans.judge.clone()).unwrap_or_default(),
         provider_files: fingerprints(&settings.providers, of_provider, &mut mistakes),
         sink_files: fingerprints(
@@ -131,8 +131,9 @@ impl Plans {
         before.is_some_and(|before| {
             let same = |one: &settings::Provider, other: &settings::Provider| {
                 // The budget's matter, and the sweep's.
-                let (rate, notify_before) = (other.requests_per_second, other.notify_before);
-                settings::Provider { requests_per_second: rate, notify_before, ..one.clone() } == *other
+                let (rate, budget, notify_before) =
+                    (other.requests_per_second, other.budget.clone(), other.notify_before);
+                settings::Provider { requests_per_second: rate, budget, notify_before, ..one.clone() } == *other
             };
             let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
             now.zip(then).is_some_and(|(now, then)| same(now, then))
@@ -148,18 +149,32 @@ impl Plans {
         })
     }
 
-    /// Whether it is the account that `before` knows by this name, with the same limit to keep to.
+    /// Lets those draw from one limit that share it now, at the rate that the settings have.
+    pub fn share_budgets(&self) {
+        let budgets = self.settings.budgets();
+        let members = |names: &[&str]| names.iter().map(|name| &self.budgets[*name]).collect();
+        Budget::share(budgets.iter().map(|one| (members(&one.providers), one.requests_per_second)));
+    }
+
+    /// Whether it is the account that `before` knows by this name.
     pub fn has_account_of(&self, before: &Plans, name: &str) -> bool {
         let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
         now.zip(then).is_some_and(|(now, then)| now.kind.is_same_account(&then.kind))
     }
 }
 
-/// The budget that the account has already. A new one begins as after a start: no burst either.
-fn budget(name: &str, provider: &settings::Provider, before: Option<&Plans>) -> Budget {
-    let then = before.and_then(|plans| Some((plans.settings.providers.get(name)?, plans.budgets.get(name)?)));
-    match then.filter(|(then, _)| provider.kind.is_same_account(&then.kind)) {
-        Some((_, budget)) => budget.clone(),
+/// The budget that the account has already. Of a new one: with the limit that it has kept to under another name, or else as after a
+/// start: no burst either. Nobody who works now notices.
+fn budget(name: &str, settings: &Settings, before: Option<&Plans>) -> Budget {
+    let provider = &settings.providers[name];
+    let known =
+        |name: &String| before.and_then(|plans| Some((plans.settings.providers.get(name)?, plans.budgets.get(name)?)));
+    if let Some((_, budget)) = known(&name.to_owned()).filter(|(then, _)| provider.kind.is_same_account(&then.kind)) {
+        return budget.clone();
+    }
+    let mut all = before.into_iter().flat_map(|plans| plans.budgets.keys()).filter_map(known);
+    match all.find(|(then, _)| provider.kind.shares_limit_with(&then.kind)) {
+        Some((_, budget)) => budget.beside(),
         None => Budget::new(provider.requests_per_second),
     }
 }

@@ -164,6 +164,7 @@ impl Reload {
             tracing::error!(error = %crate::chain(&error), "the log stays as it was");
         }
         let clients = built.clients.keys().cloned().collect();
+        built.plans.share_budgets();
         let removed = self.sinks(&before, &mut built, crew, &mut changed);
         self.providers(&before, &mut built, crew, &mut changed);
         let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
@@ -218,7 +219,6 @@ impl Reload {
             if is_gone {
                 crew.replace(&key, Next::Nobody);
             } else if !is_new && plans.has_account_of(before, &name) {
-                plans.budgets[&name].set_rate(now.providers[&name].requests_per_second);
                 if differs || all {
                     crew.replace(&key, Next::Reloaded(Box::new(plans.reloaded(&name, client))));
                 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use crate::settings::secret::SecretError;
 use crate::tls;
 
@@ -18,6 +20,14 @@ pub struct Connection {
     pub connection_life: Duration,
     /// How many connections are kept open.
     pub concurrency: usize,
+}
+
+/// What accounts have in common whose requests are counted together: the realm, and the host of the token service. `None` where one
+/// of them is missing.
+pub fn realm_at(token_service: &str, realm: &str) -> Option<String> {
+    let url = Url::parse(token_service).ok()?;
+    let (host, port) = (url.host_str()?, url.port_or_known_default().unwrap_or_default());
+    (!realm.is_empty()).then(|| format!("{host}:{port}/{realm}"))
 }
 
 /// Why the settings of an account cannot be used.

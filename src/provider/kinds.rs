@@ -87,9 +87,14 @@ macro_rules! kinds {
                 match self { $($(#[$only])* Self::$kind(one) => one.files()),+ }
             }
 
-            /// What tells accounts of this kind apart; whoever shares it shares the provider's limit.
+            /// What tells accounts of this kind apart.
             fn account(&self) -> Vec<&str> {
                 match self { $($(#[$only])* Self::$kind(one) => one.account()),+ }
+            }
+
+            /// Whose requests the provider counts together, whatever their kind; `None`: each account's alone.
+            fn limit(&self) -> Option<String> {
+                match self { $($(#[$only])* Self::$kind(one) => one.limit()),+ }
             }
 
             /// What to say of two providers that are one account; `first` is the name of the other.
@@ -142,10 +147,15 @@ kinds! {
 }
 
 impl KindSettings {
-    /// Whether both are the same account, with one limit to keep to. Where something is missing that cannot be told.
+    /// Whether both are the same account. Where something is missing that cannot be told.
     pub fn is_same_account(&self, other: &Self) -> bool {
         let account = self.account();
         self.kind() == other.kind() && account == other.account() && !account.contains(&"")
+    }
+
+    /// Whether the provider counts the requests of both together.
+    pub fn shares_limit_with(&self, other: &Self) -> bool {
+        self.is_same_account(other) || self.limit().is_some_and(|limit| Some(limit) == other.limit())
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) fn settings(values: Map<String, Value>, report: &mut Report) -> Setti
     let log = log(root.section("log"));
     root.finish();
     let settings = Settings { store, poll, order_data, providers, sinks, admin, log };
+    check_budgets(&settings, report);
     check_coverage(&settings, report);
     settings
 }
@@ -113,6 +114,7 @@ fn provider(mut section: Section) -> Option<Provider> {
     let provider = Provider {
         kind: kind_settings,
         requests_per_second: requests_per_second(&mut section),
+        budget: section.text("budget").ok().flatten(),
         concurrency: concurrency(&mut section, 16),
         notify_before: section.duration("notify_before", Duration::ZERO, Duration::ZERO..=LONGEST),
         timeout,
@@ -205,6 +207,18 @@ fn log(mut section: Section) -> Log {
     };
     section.finish();
     Log { level, format }
+}
+
+/// Whoever names a budget means to share it with somebody.
+fn check_budgets(settings: &Settings, report: &mut Report) {
+    for (name, provider) in &settings.providers {
+        let Some(budget) = &provider.budget else { continue };
+        let is_named_by = |other: &Provider| other.budget.as_ref() == Some(budget);
+        if settings.providers.values().filter(|other| is_named_by(other)).count() < 2 {
+            let text = format!("no other provider names {budget:?}: it is shared with nobody");
+            report.warning(&format!("providers.{name}.budget"), text);
+        }
+    }
 }
 
 /// What is watched must be able to reach somebody.

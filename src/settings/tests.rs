@@ -383,6 +383,41 @@ fn one_account_belongs_to_one_provider() {
 }
 
 #[test]
+fn accounts_of_one_realm_at_one_token_service_share_a_budget_and_so_do_those_that_name_the_same() {
+    let account = |name: &str, more: &str| {
+        let text = PROVIDER.replace("nexway]", &format!("{name}]")).replace("nexway.", &format!("{name}."));
+        text.replace("/connect/", &format!("/{name}/")).replace("realm =", &format!("{more}\nrealm ="))
+    };
+    let counter = |name: &str, more: &str| {
+        format!("[providers.{name}]\nkind = \"test-counter\"\nurl = \"https://c.example/{name}\"\n{more}\n")
+    };
+    let told = |text: &str| {
+        let loaded = loaded(text);
+        let budgets = loaded.settings.budgets();
+        (
+            budgets.iter().map(|one| (one.providers.join(" "), one.requests_per_second)).collect::<Vec<_>>(),
+            loaded.warnings,
+        )
+    };
+    let one = |names: &str, rate: f64| (names.to_owned(), rate);
+    // Another path of the same token service.
+    let twins = account("a", "") + &account("b", "requests_per_second = 2").replace("/iam\"", "/other\"");
+    assert_eq!(told(&twins), (vec![one("a b", 2.0)], vec![]));
+    for other in [twins.replacen("acme", "acme2", 1), twins.replacen("iam.example", "iam2.example", 1)] {
+        assert_eq!(told(&other).0, [one("a", 5.0), one("b", 2.0)]);
+    }
+    // Whoever is named beside brings those together who had nothing to do with each other.
+    let named = account("a", "budget = \"x\"") + &counter("c", "budget = \"x\"\nrequests_per_second = 0");
+    assert_eq!(told(&(named.clone() + &account("b", ""))).0, [one("a b c", 5.0)]);
+    assert_eq!(told(&(named + &counter("d", ""))).0, [one("a c", 5.0), one("d", 5.0)]);
+    let unlimited = counter("c", "requests_per_second = 0") + &counter("d", "");
+    assert_eq!(told(&unlimited).0, [one("c", 0.0), one("d", 5.0)]);
+    let (budgets, warnings) = told(&counter("c", "budget = \"x\""));
+    assert_eq!(budgets, [one("c", 5.0)]);
+    assert!(warnings[0].contains("providers.c.budget: no other provider names \"x\""), "{warnings:?}");
+}
+
+#[test]
 fn a_provider_of_unknown_kind_brings_no_other_mistakes() {
     let text = PROVIDER.replace("nexway-connect", "sms");
     assert_eq!(

@@ -55,7 +55,10 @@ pub struct Account {
     /// `breaker` while it does not answer, `slowed` after a 429, `paused_until` after one with `Retry-After`; as whoever asks, or last asked, saw it.
     #[serde(flatten)]
     pub trouble: Trouble,
+    /// The lowest of all who share the budget.
     pub requests_per_second: f64,
+    /// Other accounts that draw from the same budget.
+    pub shares_budget_with: Vec<String>,
     pub load: Load,
     pub forecast: Forecast,
 }
@@ -142,8 +145,9 @@ impl Status {
         let mut troubles = store.provider_troubles().await?;
         let rules = Rules::from_settings(settings);
         let mut providers = BTreeMap::new();
-        for (name, provider) in &settings.providers {
-            let forecast = Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second);
+        for name in settings.providers.keys() {
+            let budget = settings.budget_of(name);
+            let forecast = Forecast::of_provider(settings, name, |name| counts_of(&groups, name));
             let leeway = Leeway::new(rules.clone(), forecast.clone(), Duration::ZERO);
             let late = store.count_late(name, &leeway, now).await?;
             let odd = store.count_odd(name, now).await?;
@@ -165,7 +169,8 @@ impl Status {
                     .map(|one| one.clone().into())
                     .collect(),
                 trouble: troubles.remove(name).unwrap_or_default().at(now).into(),
-                requests_per_second: provider.requests_per_second,
+                requests_per_second: budget.requests_per_second,
+                shares_budget_with: budget.others(name).into_iter().map(str::to_owned).collect(),
                 load: forecast.load(),
                 forecast,
             };

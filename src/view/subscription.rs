@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::delivery::Warning;
 use crate::forecast::Forecast;
 use crate::renewal::{Outcome, Pace, Rules, State};
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use crate::store::{self, ListFilter, Listed, Store, SubscriptionRow, counts_of};
 
 /// What `list --json` prints.
@@ -136,11 +136,10 @@ pub struct Forecasts(pub BTreeMap<String, Forecast>);
 
 impl Forecasts {
     pub async fn read(settings: &Settings, store: &Store) -> Result<Self, store::Error> {
-        let (groups, rules) = (store.subscription_groups().await?, Rules::from_settings(settings));
-        let forecast = |(name, provider): (&String, &settings::Provider)| {
-            (name.clone(), Forecast::new(counts_of(&groups, name), &rules, provider.requests_per_second))
-        };
-        Ok(Self(settings.providers.iter().map(forecast).collect()))
+        let groups = store.subscription_groups().await?;
+        let forecast =
+            |name: &String| (name.clone(), Forecast::of_provider(settings, name, |name| counts_of(&groups, name)));
+        Ok(Self(settings.providers.keys().map(forecast).collect()))
     }
 
     /// The wait between two polls, for a subscription whose last answer is no older than that makes one expect.

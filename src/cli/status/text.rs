@@ -78,7 +78,11 @@ fn describe(text: &mut String, account: &Account, advice: Option<&Advice>, now: 
         let since = relative(stopped.stopped_at, now);
         line(text, "stopped", &format!("territory {}, {since}: {}", stopped.territory, stopped.reason));
     }
-    line(text, "budget", &account.forecast.to_text());
+    let shared = match account.shares_budget_with.join(", ") {
+        none if none.is_empty() => String::new(),
+        names => format!("; shared with {names}"),
+    };
+    line(text, "budget", &format!("{}{shared}", account.forecast.to_text()));
 }
 
 /// What holds requests up, and until when.

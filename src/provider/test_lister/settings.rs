@@ -39,6 +39,10 @@ impl Settings {
         vec![&self.url]
     }
 
+    pub fn limit(&self) -> Option<String> {
+        None
+    }
+
     pub fn given_twice(&self, first: &str) -> String {
         format!("url is that of {first:?}")
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,7 +19,7 @@ pub struct Account {
 #[derive(Default)]
 struct World {
     answers: BTreeMap<String, (u16, Value)>,
-    asked: Vec<String>,
+    asked: Vec<(Instant, String)>,
 }
 
 impl Account {
@@ -42,16 +43,21 @@ impl Account {
 
     /// The requests since this was last asked, sorted: passes send them side by side.
     pub fn asked(&self) -> Vec<String> {
-        let mut asked = std::mem::take(&mut self.world.lock().unwrap().asked);
+        let mut asked: Vec<_> = self.arrivals().into_iter().map(|(_, path)| path).collect();
         asked.sort();
         asked
+    }
+
+    /// The same, as they came, and when.
+    pub fn arrivals(&self) -> Vec<(Instant, String)> {
+        std::mem::take(&mut self.world.lock().unwrap().asked)
     }
 }
 
 /// 404 for what nothing was said about.
 async fn answer(State(account): State<Account>, uri: Uri) -> (StatusCode, String) {
     let mut world = account.world.lock().unwrap();
-    world.asked.push(uri.to_string());
+    world.asked.push((Instant::now(), uri.to_string()));
     let (status, answer) = world.answers.get(uri.path()).cloned().unwrap_or((404, Value::Null));
     (StatusCode::from_u16(status).unwrap(), answer.to_string())
 }

@@ -77,6 +77,14 @@ events = ["*"]
         Timestamp::from_unix(self.began.as_unix() + seconds)
     }
 
+    /// Replaces a part of the settings.
+    pub fn change(&self, from: &str, to: &str) {
+        let path = self.path("renewald.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
