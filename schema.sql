@@ -44,11 +44,24 @@ CREATE TABLE subscriptions (
     surprises             INTEGER NOT NULL DEFAULT 0,
     past_surprise         TEXT,                                  -- the last that is over, until a renewal or refetch
     past_surprise_at      INTEGER,                               -- when it was answered last
+    partner_reference     TEXT,                                  -- what the reseller calls it at the provider
+    failing_generation    INTEGER,                               -- whose payment fails; NULL: none does
+    failing_since         INTEGER,                               -- where the provider tells
+    failing_seen_at       INTEGER,
+    failing_reason        TEXT,
+    payment_failures      INTEGER NOT NULL DEFAULT 0,            -- how often one began to fail
+    offer_order_number    TEXT,                                  -- what became of an offer last
+    offer_state           TEXT    CHECK (offer_state = 'accepted' OR offer_state = 'aborted' OR offer_state = 'used'),
+    offer_seen_at         INTEGER,
     renewal_due_term      INTEGER,                               -- the expiry that was told as due, or needs no telling
     not_renewed_term      INTEGER,                               -- the expiry that was reported as not renewed
 
     CHECK ((state = 'ended') = (ended_at IS NOT NULL)),
     CHECK ((past_surprise IS NULL) = (past_surprise_at IS NULL)),
+    CHECK ((failing_generation IS NULL) = (failing_seen_at IS NULL)),
+    CHECK ((failing_generation IS NULL) = (failing_reason IS NULL)),
+    CHECK ((offer_state IS NULL) = (offer_order_number IS NULL)),
+    CHECK ((offer_state IS NULL) = (offer_seen_at IS NULL)),
     CHECK (due_at IS NULL OR state IN ('watching', 'ended'))
 ) STRICT;
 
@@ -186,7 +199,7 @@ CREATE TABLE dispatches (
     message               INTEGER NOT NULL REFERENCES messages (seq) ON DELETE CASCADE,
     sink                  TEXT    NOT NULL,
     subscription          INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
-    ordered               INTEGER NOT NULL CHECK (ordered IN (0, 1)), -- 1: renewal.*, one after the other
+    ordered               INTEGER NOT NULL CHECK (ordered IN (0, 1)), -- 1: about a delivery, one after the other
     state                 TEXT    NOT NULL DEFAULT 'pending'
                           CHECK (state = 'pending' OR state = 'delivered' OR state = 'dead'),
     attempts              INTEGER NOT NULL DEFAULT 0,            -- those that count against the message

@@ -87,6 +87,11 @@ impl Convention {
         (self.canonical)(id)
     }
 
+    /// The name of the delivery after the N-th renewal. Where the provider counts and names nothing, the count is the name.
+    pub fn reference_of(&self, original: &str, generation: i64) -> String {
+        self.reference.map_or_else(|| generation.to_string(), |name| name(original, generation))
+    }
+
     /// What this number, by its looks alone, may be a renewal's of.
     pub fn original_of<'a>(&self, number: &'a str) -> Option<&'a str> {
         self.numbers.as_ref().and_then(|numbers| (numbers.original_of)(number))

@@ -298,6 +298,10 @@ fn subscription(now: Timestamp) -> Subscription {
         surprises: 0,
         past_surprise: None,
         past_surprise_at: None,
+        partner_reference: None,
+        failing: None,
+        payment_failures: 0,
+        offer: None,
         renewal_due_term: None,
         not_renewed_term: None,
     }

@@ -1,10 +1,12 @@
 //! Decisions on what a provider answered. No I/O and no clock: `now` is an argument, and the same arguments bring the same
 //! decision.
 //!
-//! [`news`] tells which deliveries of an answer are new, [`poll`] what a look changes, [`order`] what an answer with order data
-//! does, [`again`] what it does once something was delivered, [`moved`] what another interval means for who was asked before.
+//! [`news`] tells which deliveries of an answer are new, [`aside`] what it tells beside them, [`poll`] what a look changes,
+//! [`order`] what an answer with order data does, [`again`] what it does once something was delivered, [`moved`] what another
+//! interval means for who was asked before.
 
 pub mod again;
+pub mod aside;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod moved;
@@ -15,6 +17,8 @@ pub mod poll;
 pub(crate) mod properties;
 
 use std::time::Duration;
+
+use aside::{Episode, LastOffer};
 
 use crate::choice::Lane;
 use crate::clock::Timestamp;
@@ -140,6 +144,12 @@ pub struct Subscription {
     /// The last one that is over, and when it was answered last, as long as what it was about may have changed for good.
     pub past_surprise: Option<Box<str>>,
     pub past_surprise_at: Option<Timestamp>,
+    /// What the reseller calls it at the provider, where that was told.
+    pub partner_reference: Option<Box<str>>,
+    /// The payment that fails, and how often one began to.
+    pub failing: Option<Box<Episode>>,
+    pub payment_failures: i64,
+    pub offer: Option<Box<LastOffer>>,
     /// The end of the term that was told as due, or needs no telling.
     pub renewal_due_term: Option<Timestamp>,
     pub not_renewed_term: Option<Timestamp>,

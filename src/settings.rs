@@ -33,11 +33,13 @@ pub use crate::sink::kinds::SinkKind;
 pub const USUAL_FILES: [&str; 2] = ["renewald.toml", "/etc/renewald/renewald.toml"];
 
 /// All events that a sink can take, as `events` names them.
-pub const EVENTS: [&str; 6] = [
+pub const EVENTS: [&str; 8] = [
     "renewal.ready",
     "renewal.failed",
+    "renewal.payment_failing",
     "subscription.status_changed",
     "subscription.renewal_due",
+    "subscription.offer",
     "subscription.ended",
     "subscription.not_renewed",
 ];

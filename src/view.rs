@@ -18,7 +18,7 @@ pub use story::{Known, Story};
 pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, is_overdue};
 
 use crate::clock::Timestamp;
-use crate::delivery::{Occasion, Warning};
+use crate::delivery::{Occasion, OfferState, Warning};
 use crate::renewal::{Outcome, State};
 
 impl ToSchema for Timestamp {}
@@ -45,6 +45,7 @@ macro_rules! words {
 }
 
 words!(Occasion);
+words!(OfferState);
 words!(Warning);
 words!(State);
 words!(Outcome);

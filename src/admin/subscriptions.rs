@@ -39,6 +39,7 @@ pub struct Untracked {
         ("territory" = Option<String>, Query),
         ("overdue" = Option<bool>, Query, description = "Only those without an answer for longer than their interval, unless the budget is the reason"),
         ("not_renewed" = Option<bool>, Query, description = "Only those whose term ended without a renewal"),
+        ("payment_failing" = Option<bool>, Query, description = "Only those whose coming term could not be charged, as the provider says"),
         ("warned" = Option<bool>, Query, description = "Only those of which something was delivered with a warning in the last 30 days"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^[0-9]{1,18}$"),
@@ -60,13 +61,18 @@ pub async fn list(State(site): State<Arc<Site>>, mut query: Query) -> Answer<Sub
         territory,
         overdue: query.flag("overdue")?.then(|| site.live().rules.clone()),
         not_renewed: query.flag("not_renewed")?,
+        payment_failing: query.flag("payment_failing")?,
         warned: query.flag("warned")?,
         after: query.cursor()?,
         limit: query.limit()?,
         ..ListFilter::default()
     };
     query.finish()?;
-    let looks_at_all = filter.overdue.is_some() || filter.not_renewed || filter.warned || filter.state.is_some();
+    let looks_at_all = filter.overdue.is_some()
+        || filter.not_renewed
+        || filter.payment_failing
+        || filter.warned
+        || filter.state.is_some();
     let store = if looks_at_all { &site.counting } else { &site.store };
     Ok(Json(SubscriptionPage::read(filter, &site.live().settings, store, Timestamp::now()).await?))
 }

@@ -26,6 +26,9 @@ pub struct ListArgs {
     /// Only those whose term ended without a renewal
     #[arg(long)]
     pub not_renewed: bool,
+    /// Only those whose coming term could not be charged, as the provider says
+    #[arg(long)]
+    pub payment_failing: bool,
     /// Only those that the provider refused when they were last asked
     #[arg(long, conflicts_with = "unknown")]
     pub refused: bool,
@@ -61,6 +64,7 @@ fn note(item: &Item, settings: &Settings) -> String {
         (item.overdue, "overdue"),
         (item.surprise.is_some(), "surprise"),
         (item.not_renewed, "not renewed"),
+        (item.payment_failing.is_some(), "payment fails"),
         (item.waiting_renewals > 0, "awaiting order data"),
     ] {
         if is_so {
@@ -84,6 +88,7 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
         territory: args.territory.clone(),
         overdue: args.overdue.then(|| Rules::from_settings(&settings)),
         not_renewed: args.not_renewed,
+        payment_failing: args.payment_failing,
         outcome: match (args.refused, args.unknown) {
             (true, _) => Some(Outcome::Refused),
             (_, true) => Some(Outcome::NotFound),
@@ -111,6 +116,7 @@ pub async fn run(args: ListArgs, context: &Context) -> Result<Exit, Error> {
             || args.territory.is_some()
             || args.overdue
             || args.not_renewed
+            || args.payment_failing
             || args.refused
             || args.unknown
             || args.surprise

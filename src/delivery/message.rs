@@ -18,11 +18,13 @@ use crate::text::forms::text_forms;
 pub const NAMESPACE: Uuid = uuid!("6e7ab877-90d0-51e9-9339-0745a78e0177");
 
 /// Every event's name as the settings write it: without prefix and version.
-pub const EVENTS: [&str; 6] = [
+pub const EVENTS: [&str; 8] = [
     "renewal.ready",
     "renewal.failed",
+    "renewal.payment_failing",
     "subscription.status_changed",
     "subscription.renewal_due",
+    "subscription.offer",
     "subscription.ended",
     "subscription.not_renewed",
 ];
@@ -145,6 +147,18 @@ pub enum Event {
         /// As the provider sent it: control characters are taken out when the message is written.
         provider_message: String,
     },
+    /// Once per episode: from the first answer that says so until one says otherwise.
+    PaymentFailing {
+        /// Of the delivery that is not paid for.
+        generation: i64,
+        /// When it began, where the provider tells.
+        since: Option<Timestamp>,
+        will_retry: Option<bool>,
+        /// The provider's own word: control characters are taken out when the message is written.
+        reason: String,
+        /// How many there were, this one included: the id's ordinal where no time is known.
+        episode: i64,
+    },
     StatusChanged {
         generation: i64,
         /// How many changes there were, this one included: the id's ordinal.
@@ -152,6 +166,8 @@ pub enum Event {
         from: Option<String>,
         to: Option<String>,
     },
+    /// Once per order and state.
+    Offer { generation: i64, order_number: String, state: OfferState, discount: Option<Discount> },
     /// Once per term, ahead of its end: the shop takes its customer's payment before it.
     RenewalDue { generation: i64, expires_at: Timestamp, technical_status: Option<String> },
     /// Once per term. A term is named by its expiry, which goes into the id: where the provider moves the expiry of an
@@ -180,6 +196,8 @@ impl Event {
         match self {
             Self::RenewalReady { .. } => "renewal.ready",
             Self::RenewalFailed { .. } => "renewal.failed",
+            Self::PaymentFailing { .. } => "renewal.payment_failing",
+            Self::Offer { .. } => "subscription.offer",
             Self::StatusChanged { .. } => "subscription.status_changed",
             Self::RenewalDue { .. } => "subscription.renewal_due",
             Self::Ended { .. } => "subscription.ended",
@@ -190,22 +208,37 @@ impl Event {
     pub fn generation(&self) -> i64 {
         match self {
             Self::RenewalReady { renewal, .. } | Self::RenewalFailed { renewal, .. } => renewal.generation,
-            Self::StatusChanged { generation, .. }
+            Self::PaymentFailing { generation, .. }
+            | Self::StatusChanged { generation, .. }
+            | Self::Offer { generation, .. }
             | Self::RenewalDue { generation, .. }
             | Self::Ended { generation, .. }
             | Self::NotRenewed { generation, .. } => *generation,
         }
     }
 
+    /// The delivery that it is about, if it is about one: what a customer gets, or why it does not come.
+    pub fn delivery(&self) -> Option<&Renewal> {
+        match self {
+            Self::RenewalReady { renewal, .. } | Self::RenewalFailed { renewal, .. } => Some(renewal),
+            _ => None,
+        }
+    }
+
     /// What tells two events of the same type and subscription apart: a reference, and an ordinal where there are several.
-    fn distinction(&self) -> (String, i64) {
-        let term = |end: &Timestamp| (end.as_unix().to_string(), 0);
+    fn distinction(&self) -> (String, String) {
+        let only = || "0".to_owned();
+        let term = |end: &Timestamp| (end.as_unix().to_string(), only());
         match self {
             Self::RenewalReady { renewal, .. } | Self::RenewalFailed { renewal, .. } => {
-                (renewal.reference.clone(), renewal.revision)
+                (renewal.reference.clone(), renewal.revision.to_string())
             }
-            Self::StatusChanged { change, .. } => (String::new(), *change),
-            Self::Ended { expires_at, .. } => expires_at.as_ref().map(term).unwrap_or_default(),
+            Self::PaymentFailing { generation, since, episode, .. } => {
+                (generation.to_string(), since.map_or(*episode, Timestamp::as_unix).to_string())
+            }
+            Self::StatusChanged { change, .. } => (String::new(), change.to_string()),
+            Self::Offer { order_number, state, .. } => (order_number.clone(), state.to_string()),
+            Self::Ended { expires_at, .. } => expires_at.as_ref().map_or((String::new(), only()), term),
             Self::RenewalDue { expires_at, .. } | Self::NotRenewed { expires_at, .. } => term(expires_at),
         }
     }
@@ -286,7 +319,7 @@ fn id(about: &About, event: &Event) -> Uuid {
         about.subscription_id,
         reference,
         format!("renewald.{}", event.name()),
-        ordinal.to_string(),
+        ordinal,
     ]);
     Uuid::new_v5(&NAMESPACE, name.to_string().as_bytes())
 }
@@ -340,10 +373,22 @@ enum Fields<'a> {
         reason: FailReason,
         provider_message: String,
     },
+    PaymentFailing {
+        generation: i64,
+        since: Option<Timestamp>,
+        will_retry: Option<bool>,
+        reason: String,
+    },
     StatusChanged {
         generation: i64,
         from: Option<&'a str>,
         to: Option<&'a str>,
+    },
+    Offer {
+        generation: i64,
+        state: OfferState,
+        order_number: &'a str,
+        discount: Option<&'a Discount>,
     },
     Ended {
         generation: i64,
@@ -375,6 +420,15 @@ impl<'a> Fields<'a> {
                 reason: *reason,
                 provider_message: without_control_characters(provider_message),
             },
+            Event::PaymentFailing { generation, since, will_retry, reason, .. } => Self::PaymentFailing {
+                generation: *generation,
+                since: *since,
+                will_retry: *will_retry,
+                reason: without_control_characters(reason),
+            },
+            Event::Offer { generation, order_number, state, discount } => {
+                Self::Offer { generation: *generation, state: *state, order_number, discount: discount.as_ref() }
+            }
             Event::StatusChanged { generation, from, to, .. } => {
                 Self::StatusChanged { generation: *generation, from: from.as_deref(), to: to.as_deref() }
             }

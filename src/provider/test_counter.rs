@@ -10,12 +10,12 @@ use serde::Deserialize;
 
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, LicenceKey, Line, Occasion, Serial};
+use crate::delivery::{Delivery, Discount, LicenceKey, Line, Occasion, Serial};
 use crate::life::Life;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
-    Claim, Class, Error, Fetched, Finding, Keys, LastAsked, Listed, Part, Provider, Seen, Sighting, Subject, Verdict,
-    times,
+    Claim, Class, Error, Failing, Fetched, Finding, Keys, LastAsked, Listed, Offer, Part, Payment, Provider, Seen,
+    Sighting, Subject, Verdict, times,
 };
 
 pub struct Client {
@@ -32,6 +32,27 @@ struct Stands {
     stamp: Option<String>,
     #[serde(default)]
     upgrades: Vec<Upgrade>,
+    /// What the reseller calls it.
+    shop: Option<Box<str>>,
+    pays: Option<Pays>,
+    #[serde(default)]
+    offers: Vec<Offered>,
+}
+
+/// `"fine"`, or an object with `fails`.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Pays {
+    Fine,
+    Fails { count: i64, since: Option<i64>, again: Option<bool>, why: String },
+}
+
+/// An order that makes the next renewal cheaper.
+#[derive(Deserialize)]
+struct Offered {
+    order: String,
+    state: String,
+    rate: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +72,8 @@ impl Provider for Client {
         let stamp = subject.memo.map(|memo| format!("stamp={memo}"));
         let answer = self.wire.get(&["counter", subject.subscription_id], stamp).await?;
         let Answer { verdict, body: Some(body) } = answer else { return Ok(Sighting::refused(answer.verdict)) };
-        let (now, Stands { id, count, status, ends, stamp, upgrades }) = (Timestamp::now(), body.read()?);
+        let (now, stands) = (Timestamp::now(), body.read()?);
+        let Stands { id, count, status, ends, stamp, upgrades, shop, pays, offers } = stands;
         let upgrade = |Upgrade { name, done }| Listed {
             reference: name,
             occasion: Occasion::Upgrade,
@@ -65,7 +87,11 @@ impl Provider for Client {
         };
         let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
         let expires_at = ends.and_then(|ends| times::unix(ends, now));
-        Ok(Sighting { verdict, words: Some(status), life, expires_at, memo: stamp, ..Sighting::of(seen) })
+        let payment = pays.map_or(Payment::Untold, |pays| pays.payment(now));
+        let offers = offers.into_iter().filter_map(Offered::offer).collect();
+        let (words, partner_reference, memo) = (Some(status), shop, stamp);
+        let seen = Sighting::of(seen);
+        Ok(Sighting { verdict, words, life, expires_at, memo, partner_reference, payment, offers, ..seen })
     }
 
     async fn fetch(&self, subject: Subject<'_>, reference: &str, _: Slot) -> Result<Fetched, Error> {
@@ -77,6 +103,25 @@ impl Provider for Client {
 
     async fn check(&self, known: Vec<LastAsked>, _: &Budget) -> (Vec<Finding>, bool) {
         self.wire.check(known, "counter").await
+    }
+}
+
+impl Pays {
+    fn payment(self, now: Timestamp) -> Payment {
+        let Self::Fails { count: generation, since, again: will_retry, why: reason } = self else {
+            return Payment::Fine;
+        };
+        let since = since.and_then(|since| times::unix(since, now));
+        Payment::Failing(Box::new(Failing { generation, since, will_retry, reason }))
+    }
+}
+
+impl Offered {
+    fn offer(self) -> Option<Offer> {
+        let Self { order: order_number, state, rate } = self;
+        let discount =
+            rate.map(|rate| Discount { code: None, label: None, rate: Some(rate), amount: None, currency: None });
+        Some(Offer { order_number, state: state.parse().ok()?, discount })
     }
 }
 

@@ -386,3 +386,143 @@ async fn what_brings_nothing_is_told_too() {
     site.done(&["refetch", FIRST, "--reference", "1"]).await;
     assert_eq!(told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
 }
+
+/// How it stands, with what else the answer tells.
+fn stands(id: &str, count: i64, more: Value) -> Value {
+    let mut stands = json!({"id": id, "count": count, "status": "live"});
+    for (name, value) in more.as_object().unwrap() {
+        stands[name] = value.clone();
+    }
+    stands
+}
+
+fn fails(count: i64, since: Option<i64>) -> Value {
+    json!({"pays": {"fails": {"count": count, "since": since, "again": true, "why": "card\u{1b} refused"}}})
+}
+
+/// The types of messages, without prefix and version, sorted.
+fn types(messages: &[Value]) -> Vec<&str> {
+    let whole = messages.iter().map(|message| message["type"].as_str().unwrap());
+    let mut names: Vec<_> = whole.map(|name| &name["renewald.".len()..name.len() - ".v1".len()]).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn a_payment_that_fails_is_told_once_an_episode() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    let since = site.after(-60).as_unix();
+    let path = ["counter", FIRST];
+    site.account.says(&path, stands(FIRST, 0, fails(1, Some(since))));
+    let messages = site.turn().await;
+    assert_eq!(types(&messages), ["renewal.payment_failing"]);
+    let told = &messages[0];
+    let name = json!(["counts", FIRST, FIRST, "1", "renewald.renewal.payment_failing", since.to_string()]);
+    assert_eq!(told["id"], site::uuid_of(&name));
+    let data = &told["data"];
+    assert_eq!(
+        (&data["generation"], &data["since"], &data["will_retry"]),
+        (&json!(1), &json!(site.after(-60)), &json!(true))
+    );
+    assert_eq!(data["reason"], json!("card\\u{1b} refused"), "made harmless");
+    assert_eq!(site.turn().await, Vec::<Value>::new(), "once");
+    let shown = site.story(FIRST).await["subscription"]["payment_failing"].take();
+    assert_eq!((&shown["generation"], &shown["since"]), (&json!(1), &json!(site.after(-60))));
+    site.done(&["explain", FIRST]).await;
+    site.done(&["list", "--payment-failing"]).await;
+
+    // It is paid for after all.
+    site.account.says(&path, stands(FIRST, 1, json!({"pays": "fine"})));
+    site.has_keys(FIRST, "1");
+    assert_eq!(self::told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+    assert_eq!(site.story(FIRST).await["subscription"]["payment_failing"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_offer_is_told_once_for_each_of_its_states_with_the_memo_that_knows_it() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    let offers = |states: &[(&str, &str)], stamp: &str| {
+        let offers: Vec<_> =
+            states.iter().map(|(order, state)| json!({"order": order, "state": state, "rate": "0.2"})).collect();
+        stands(FIRST, 0, json!({"offers": offers, "stamp": stamp}))
+    };
+    let path = ["counter", FIRST];
+    site.account.says(&path, offers(&[("O-1", "accepted")], "1"));
+    let messages = site.turn().await;
+    assert_eq!(types(&messages), ["subscription.offer"]);
+    let name = json!(["counts", FIRST, FIRST, "O-1", "renewald.subscription.offer", "accepted"]);
+    assert_eq!(messages[0]["id"], site::uuid_of(&name));
+    let discount = json!({"code": null, "label": null, "rate": "0.2", "amount": null, "currency": null});
+    let data = &messages[0]["data"];
+    assert_eq!(
+        (&data["state"], &data["order_number"], &data["discount"]),
+        (&json!("accepted"), &json!("O-1"), &discount)
+    );
+    // One that forgets what it has told tells nobody anything twice.
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    site.account.says(&path, offers(&[("O-1", "used"), ("O-2", "accepted")], "2"));
+    let messages = site.turn().await;
+    assert_eq!(types(&messages), ["subscription.offer"; 2]);
+    assert_eq!(site.known(FIRST).await.row.subscription.memo.as_deref(), Some("2"));
+    let shown = site.story(FIRST).await["subscription"]["offer"].take();
+    assert_eq!((&shown["order_number"], &shown["state"]), (&json!("O-2"), &json!("accepted")));
+    site.done(&["explain", FIRST]).await;
+}
+
+#[tokio::test]
+async fn what_the_reseller_calls_it_is_in_every_message_from_the_answer_that_tells_it_on() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    site.has_keys(FIRST, "1");
+    let path = ["counter", FIRST];
+    site.account.says(&path, stands(FIRST, 1, json!({"shop": "PARTNER-2024-000123", "pays": fails(2, None)["pays"]})));
+    let messages = site.turn().await;
+    assert_eq!(types(&messages), ["renewal.payment_failing", "renewal.ready"]);
+    for message in &messages {
+        assert_eq!(message["data"]["subscription"]["partner_reference"], json!("PARTNER-2024-000123"));
+    }
+    // Who does not tell it takes nothing back.
+    site.counts(FIRST, 2);
+    site.has_keys(FIRST, "2");
+    let messages = site.turn().await;
+    assert_eq!(messages[0]["data"]["subscription"]["partner_reference"], json!("PARTNER-2024-000123"));
+    assert_eq!(site.story(FIRST).await["subscription"]["partner_reference"], json!("PARTNER-2024-000123"));
+}
+
+#[tokio::test]
+async fn one_that_ends_unpaid_is_told_as_failed_and_its_key_comes_all_the_same_should_it_be_paid_later() {
+    let mut site = Site::new().await;
+    site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "0"]).await;
+    let ended = site.after(-40 * 86_400).as_unix();
+    let path = ["counter", FIRST];
+    let mut gone = stands(FIRST, 0, fails(1, None));
+    (gone["status"], gone["ends"]) = (json!("gone"), json!(ended));
+    site.account.says(&path, gone);
+    assert_eq!(types(&site.turn().await), ["renewal.payment_failing"]);
+    let mut last = Vec::new();
+    for _ in 0..12 {
+        last = site.turn().await;
+        if !last.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(types(&last), ["renewal.failed", "subscription.ended"]);
+    let failed = &last.iter().find(|message| message["type"] == json!("renewald.renewal.failed.v1")).unwrap()["data"];
+    assert_eq!(
+        (&failed["generation"], &failed["reference"], &failed["reason"]),
+        (&json!(1), &json!("1"), &json!("refused"))
+    );
+    assert_eq!(failed["provider_message"], json!("card\\u{1b} refused"));
+
+    // Its order has nothing for ever, and then a key: each is told under an id of its own.
+    site.counts(FIRST, 1);
+    site.account.refuses(&["counter", FIRST, "keys", "1"], 410);
+    site.done(&["poll", FIRST]).await;
+    let again = site.turn().await;
+    assert!(types(&again).contains(&"renewal.failed"), "{again:#?}");
+    site.has_keys(FIRST, "1");
+    site.done(&["refetch", FIRST, "--generation", "1"]).await;
+    assert_eq!(told(&site.turn().await), [json!([FIRST, 1, "1", "renewal", false, [format!("{FIRST}#1")]])]);
+}

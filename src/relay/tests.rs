@@ -117,7 +117,7 @@ async fn queue_bodies(store: &Store, subscriptions: i64, body: &[u8], now: Times
             subscription: before.row,
             territory: "eu".to_owned(),
             generation: 1,
-            reference: String::new(),
+            reference: "P-1".to_owned(),
             keys_hash: String::new(),
             sinks: vec!["shop".to_owned()],
         };

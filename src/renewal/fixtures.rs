@@ -76,6 +76,10 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         surprises: 0,
         past_surprise: None,
         past_surprise_at: None,
+        partner_reference: None,
+        failing: None,
+        payment_failures: 0,
+        offer: None,
         renewal_due_term: None,
         not_renewed_term: None,
     }

@@ -112,10 +112,8 @@ impl Reader<'_> {
         Ok(News { generation: seen, renewals, ..News::default() })
     }
 
-    /// Where the provider counts and names nothing, the count is the name.
     fn renewal(&self, generation: i64) -> NewRenewal {
-        let name = |name: fn(&str, i64) -> String| name(&self.before.partner_order_number, generation);
-        let reference = self.convention.reference.map_or_else(|| generation.to_string(), name);
+        let reference = self.convention.reference_of(&self.before.partner_order_number, generation);
         // What is new is above the generation that was known, and below the first purchase there is only a trial.
         let occasion = if generation == 0 { Occasion::TrialConversion } else { Occasion::Renewal };
         NewRenewal { occasion, ..NewRenewal::counted(generation, reference) }

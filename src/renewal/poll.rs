@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::news::{self, News};
-use super::{DAY, Outcome, Pace, Rules, State, Subscription};
+use super::{DAY, Outcome, Pace, Rules, State, Subscription, aside};
 use crate::choice::Lane;
 use crate::clock::{Clock, Timestamp};
 use crate::convention::Convention;
@@ -115,6 +115,7 @@ impl Poll<'_> {
                 self.expiry(sighting);
                 self.news(news, sighting.expires_at);
                 self.words(sighting);
+                self.events.extend(aside::note(&mut self.after, sighting, self.look.now));
                 self.end_of_term(sighting);
                 self.renewal_due();
                 self.after.memo = sighting.memo.clone().or(self.after.memo.take());
@@ -246,6 +247,7 @@ impl Poll<'_> {
             self.after.pace = Pace::Monthly;
             let (generation, expires_at) = (self.after.generation.unwrap_or(0), self.after.expires_at);
             self.events.push(Event::Ended { generation, expires_at, reason });
+            self.events.extend(aside::refused(&self.after, &sighting.payment, self.convention));
         } else if reason == EndReason::Expired {
             self.not_renewed();
         }

@@ -234,7 +234,7 @@ renewald.toml:15: providers.Nexway.concurrency: must be a whole number from 1 to
 renewald.toml:16: providers.Nexway.requests_per_second: must be a number from 0.001 to 10000, or 0 for no limit
 renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolute path, or a bare file name that is looked up in secrets/ beside the settings file
 renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
-renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, subscription.status_changed, subscription.renewal_due, subscription.ended, subscription.not_renewed, "*"
+renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, renewal.payment_failing, subscription.status_changed, subscription.renewal_due, subscription.offer, subscription.ended, subscription.not_renewed, "*"
 renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
 renewald.toml:26: sinks.log.url: a key of kind "webhook", "amqp", "nats", "redis"; this sink is of kind "file"
 renewald.toml:28: sinks.mail.kind: "sms" is unknown; known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue

@@ -4,7 +4,7 @@ use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Null, ToSqlOutput, ValueRef};
 
 use crate::clock::Timestamp;
-use crate::delivery::{Occasion, Warning};
+use crate::delivery::{Occasion, OfferState, Warning};
 use crate::life::Life;
 use crate::renewal::{Outcome, Pace, State};
 
@@ -27,7 +27,7 @@ macro_rules! sql_forms {
     };
 }
 
-sql_forms!(Life, Occasion, Outcome, Pace, State);
+sql_forms!(Life, Occasion, OfferState, Outcome, Pace, State);
 
 /// As a list of JSON; NULL where there are none.
 pub(super) struct Warnings<T>(pub T);

@@ -89,7 +89,7 @@ fn new_message(subscription: i64, event: &str, sinks: &[&str]) -> NewMessage {
         subscription,
         territory: "eu".to_owned(),
         generation: 1,
-        reference: String::new(),
+        reference: if ["renewal.ready", "renewal.failed"].contains(&event) { "P-1".to_owned() } else { String::new() },
         keys_hash: String::new(),
         sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
     }

@@ -3,7 +3,7 @@
 //! How many of a kind are written is [`super::told`]'s.
 
 use crate::clock::Timestamp;
-use crate::delivery::Warning;
+use crate::delivery::{OfferState, Warning};
 use crate::renewal::poll::Surprising;
 use crate::renewal::{Outcome, Subscription};
 use crate::retry::WAITING_WARNING;
@@ -84,6 +84,22 @@ pub(super) enum Said {
         expired_at: Timestamp,
     },
     RenewedAfterAll,
+    /// `since`: at the provider, where it tells.
+    PaymentFailing {
+        generation: i64,
+        since: Option<Timestamp>,
+        reason: String,
+    },
+    PaymentFine,
+    /// It has ended, and what would have come was never paid for.
+    NeverPaid {
+        generation: i64,
+        reason: String,
+    },
+    Offer {
+        number: String,
+        state: OfferState,
+    },
     Seen,
     /// `ids`: of the messages.
     Queued {
@@ -115,6 +131,10 @@ pub(super) enum Topic {
     StillFailing,
     NotRenewed,
     RenewedAfterAll,
+    PaymentFailing,
+    PaymentFine,
+    NeverPaid,
+    Offer,
     Partial,
     Empty,
     Abandoned,
@@ -170,6 +190,10 @@ impl Line {
             Said::StillFailing { .. } => Topic::StillFailing,
             Said::NotRenewed { .. } => Topic::NotRenewed,
             Said::RenewedAfterAll => Topic::RenewedAfterAll,
+            Said::PaymentFailing { .. } => Topic::PaymentFailing,
+            Said::PaymentFine => Topic::PaymentFine,
+            Said::NeverPaid { .. } => Topic::NeverPaid,
+            Said::Offer { .. } => Topic::Offer,
             Said::Queued { warnings, .. } if warnings.contains(&Warning::Partial) => Topic::Partial,
             Said::Queued { warnings, .. } if warnings.contains(&Warning::Empty) => Topic::Empty,
             Said::Queued { .. } => return None,
@@ -209,6 +233,23 @@ impl Line {
             }
             Said::NotRenewed { expired_at } => line!(error, whom, %expired_at, "not renewed"),
             Said::RenewedAfterAll => line!(info, whom, "renewed after all"),
+            Said::PaymentFailing { generation, since, reason } => {
+                let since = since.map_or(String::new(), |at| format!(" since {at}"));
+                line!(warn, whom, generation, reason, "the payment for the coming term fails{since}");
+            }
+            Said::PaymentFine => line!(info, whom, "the payment for the coming term fails no more"),
+            Said::NeverPaid { generation, reason } => {
+                line!(
+                    warn,
+                    whom,
+                    generation,
+                    reason,
+                    "it has ended, and its payment was refused: nothing is delivered for it"
+                );
+            }
+            Said::Offer { number, state } => {
+                line!(info, whom, offer = %crate::text::visible(number), "an offer was {state}");
+            }
             Said::Seen => line!(info, whom, "renewal seen"),
             Said::Abandoned { ids, reason, was_queued: false } => {
                 line!(error, whom, message.id = %ids, %reason,
@@ -258,6 +299,16 @@ impl Topic {
                 tracing::error!(%provider, "{more} more not renewed: `renewald list --not-renewed` shows them");
             }
             Self::RenewedAfterAll => tracing::info!(%provider, "{more} more renewed after all"),
+            Self::PaymentFailing => {
+                tracing::warn!(%provider, "{more} more whose payment fails: `renewald list --payment-failing` shows them");
+            }
+            Self::PaymentFine => tracing::info!(%provider, "{more} more whose payment fails no more"),
+            Self::NeverPaid => {
+                tracing::warn!(%provider, "{more} more have ended unpaid: `renewald queue list --type renewal.failed` shows them");
+            }
+            Self::Offer => {
+                tracing::info!(%provider, "{more} more offers: `renewald queue list --type subscription.offer` shows them");
+            }
             Self::Partial => {
                 tracing::warn!(%provider, "{more} more queued in part: `renewald list --warned` shows them")
             }

@@ -1,5 +1,7 @@
 //! From an answer with order data to the messages it becomes, for every tracked subscription that waits for it.
 
+use serde_json::value::RawValue;
+
 use super::line::{Line, Said};
 use super::record::sinks_of;
 use super::request::Shared;
@@ -133,8 +135,15 @@ impl<P> Shared<'_, P> {
     }
 
     fn message(&self, renewal: &DueRenewal, event: &Event, now: Timestamp) -> NewMessage {
-        let about =
-            self.about(&renewal.territory, &renewal.partner_order_number, &renewal.subscription_id, &renewal.metadata);
+        let about = About {
+            provider: self.account.name.clone(),
+            territory: renewal.territory.clone(),
+            partner_order_number: renewal.partner_order_number.clone(),
+            subscription_id: renewal.subscription_id.clone(),
+            partner_reference: renewal.partner_reference.clone(),
+            metadata: stored(&renewal.metadata),
+            is_numbered: self.account.convention.is_numbered(),
+        };
         let message = Message::new(&about, event, now);
         NewMessage {
             sinks: self.takers(&message.event, &renewal.territory),
@@ -167,32 +176,30 @@ impl<P> Shared<'_, P> {
             }
             // Forgotten while it was asked: what the poll found has nowhere to go either.
             let Some(metadata) = self.store.metadata(after.row).await? else { return Ok(Vec::new()) };
-            let about = self.about(&after.territory, &after.partner_order_number, &after.subscription_id, &metadata);
+            let about = About {
+                provider: self.account.name.clone(),
+                territory: after.territory.clone(),
+                partner_order_number: after.partner_order_number.clone(),
+                subscription_id: after.subscription_id.clone(),
+                partner_reference: after.partner_reference.as_deref().map(str::to_owned),
+                metadata: stored(&metadata),
+                is_numbered: self.account.convention.is_numbered(),
+            };
             messages.push(NewMessage {
                 message: Message::new(&about, event, now),
                 subscription: after.row,
                 territory: after.territory.clone(),
-                generation: after.generation.unwrap_or(0),
-                reference: String::new(),
+                generation: event.generation(),
+                reference: event.delivery().map(|one| one.reference.clone()).unwrap_or_default(),
                 keys_hash: String::new(),
                 sinks,
             });
         }
         Ok(messages)
     }
+}
 
-    fn about(&self, territory: &str, number: &str, subscription_id: &str, metadata: &str) -> About {
-        let metadata = serde_json::value::RawValue::from_string(metadata.to_owned())
-            // The column's CHECK lets nothing but JSON objects in.
-            .unwrap_or_else(|_| serde_json::value::RawValue::NULL.to_owned());
-        About {
-            provider: self.account.name.clone(),
-            territory: territory.to_owned(),
-            partner_order_number: number.to_owned(),
-            subscription_id: subscription_id.to_owned(),
-            partner_reference: None,
-            metadata,
-            is_numbered: self.account.convention.is_numbered(),
-        }
-    }
+fn stored(metadata: &str) -> Box<RawValue> {
+    // The column's CHECK lets nothing but JSON objects in.
+    RawValue::from_string(metadata.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -88,6 +88,7 @@ pub(super) fn of_poll(before: &Subscription, decision: &poll::Decision, advice: 
     let whom = Whom::of(after);
     let said = [oddity(before, decision), end_of_term(before, decision), how_it_went(before, after, advice)];
     let mut lines: Vec<_> = said.into_iter().flatten().map(|said| Line::new(whom, said)).collect();
+    lines.extend(aside(before, decision).map(|said| Line::new(whom, said)));
     let seen = decision.renewals.iter().map(|one| Whom { order: &one.reference, ..whom });
     lines.extend(seen.map(|whom| Line::new(whom, Said::Seen)));
     lines
@@ -136,6 +137,23 @@ fn end_of_term(before: &Subscription, decision: &poll::Decision) -> Option<Said>
         let is_renewed = decision.renewals.iter().any(|one| !one.late && one.occasion != Occasion::Upgrade);
         (was_told && is_renewed).then_some(Said::RenewedAfterAll)
     })
+}
+
+/// What an answer told beside deliveries.
+fn aside(before: &Subscription, decision: &poll::Decision) -> impl Iterator<Item = Said> {
+    let said = decision.events.iter().filter_map(|event| match event {
+        Event::PaymentFailing { generation, since, reason, .. } => {
+            Some(Said::PaymentFailing { generation: *generation, since: *since, reason: reason.clone() })
+        }
+        // A poll asks for no delivery: this one is told of because it cannot come any more.
+        Event::RenewalFailed { renewal, provider_message, .. } => {
+            Some(Said::NeverPaid { generation: renewal.generation, reason: provider_message.clone() })
+        }
+        Event::Offer { order_number, state, .. } => Some(Said::Offer { number: order_number.clone(), state: *state }),
+        _ => None,
+    });
+    let is_fine = before.failing.is_some() && decision.after.failing.is_none();
+    said.chain(is_fine.then_some(Said::PaymentFine))
 }
 
 /// Whether the operator was told that the provider does not know it, or refuses it.

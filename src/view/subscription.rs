@@ -7,8 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::delivery::Warning;
+use crate::delivery::{OfferState, Warning};
 use crate::forecast::Forecast;
+use crate::renewal::aside::{Episode, LastOffer};
 use crate::renewal::{Outcome, Pace, Rules, State};
 use crate::settings::Settings;
 use crate::store::{self, ListFilter, Listed, Store, SubscriptionRow, counts_of};
@@ -63,6 +64,8 @@ pub struct Item {
     pub territory: String,
     pub partner_order_number: String,
     pub subscription_id: String,
+    /// What the reseller calls it at the provider, where the provider tells.
+    pub partner_reference: Option<String>,
     pub state: State,
     /// `null`: adopted, and not asked yet.
     pub generation: Option<i64>,
@@ -82,6 +85,10 @@ pub struct Item {
     /// As late, but only because the budget is too small: asked about once in so many seconds.
     pub expected_wait_seconds: Option<u64>,
     pub not_renewed: bool,
+    /// `null`: none fails, as far as the provider tells.
+    pub payment_failing: Option<PaymentFailing>,
+    /// What became of an offer last.
+    pub offer: Option<Offer>,
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
     /// With which something was delivered in the last 30 days: `partial`, `empty`, `unknown_encoding`, `lines_unmatched`.
@@ -89,6 +96,39 @@ pub struct Item {
     /// The last that is over, and when it was answered last: until the next renewal, or until what it was about is fetched again.
     pub past_surprise: Option<String>,
     pub past_surprise_at: Option<Timestamp>,
+}
+
+/// The coming term could not be charged.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PaymentFailing {
+    /// Of the delivery that is not paid for.
+    pub generation: i64,
+    /// At the provider, where it tells.
+    pub since: Option<Timestamp>,
+    pub seen_at: Timestamp,
+    /// In the provider's words.
+    pub reason: String,
+}
+
+impl From<Episode> for PaymentFailing {
+    fn from(Episode { generation, since, seen_at, reason }: Episode) -> Self {
+        Self { generation, since, seen_at, reason }
+    }
+}
+
+/// A discount for somebody who wanted to leave.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Offer {
+    /// The order that carries it.
+    pub order_number: String,
+    pub state: OfferState,
+    pub seen_at: Timestamp,
+}
+
+impl From<LastOffer> for Offer {
+    fn from(LastOffer { order_number, state, seen_at }: LastOffer) -> Self {
+        Self { order_number, state, seen_at }
+    }
 }
 
 impl Item {
@@ -104,6 +144,9 @@ impl Item {
             territory: subscription.territory,
             partner_order_number: subscription.partner_order_number,
             subscription_id: subscription.subscription_id,
+            partner_reference: subscription.partner_reference.map(Into::into),
+            payment_failing: subscription.failing.map(|episode| (*episode).into()),
+            offer: subscription.offer.map(|offer| (*offer).into()),
             state: subscription.state,
             generation: subscription.generation,
             expires_at: subscription.expires_at,

@@ -173,6 +173,8 @@ fn arrival(message: &Value) -> (String, Tone) {
         "renewal.failed" => {
             (format!("shop told: no key for {} ({})", text("partner_order_number"), text("reason")), Tone::Bad)
         }
+        "renewal.payment_failing" => (format!("shop told: payment fails ({})", text("reason")), Tone::NotYet),
+        "subscription.offer" => (format!("shop told: offer {} ({})", text("state"), text("order_number")), Tone::Plain),
         "subscription.status_changed" => (format!("shop told: {} became {}", text("from"), text("to")), Tone::Plain),
         "subscription.renewal_due" => (format!("shop told: payment is due before {}", text("expires_at")), Tone::Plain),
         "subscription.ended" => (format!("shop told: ended ({}); asked monthly now", text("reason")), Tone::Plain),

@@ -7,6 +7,7 @@ use super::super::table::{bold, folded, roughly, when};
 use crate::clock::Timestamp;
 use crate::convention::Advice;
 use crate::delivery::Occasion;
+use crate::renewal::aside::{Episode, LastOffer};
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow};
 use crate::text::{for_shell, visible};
@@ -70,6 +71,9 @@ impl Story<'_> {
             _ => "by hand",
         };
         self.fact("tracked", &format!("{} {how}", self.when(subscription.tracked_at)));
+        if let Some(name) = &subscription.partner_reference {
+            self.fact("your reference", &format!("{name}, as the provider has it"));
+        }
         match subscription.expires_at {
             Some(at) => {
                 let who = if subscription.expiry_reported { "the provider" } else { "whoever tracked it" };
@@ -85,6 +89,10 @@ impl Story<'_> {
         }
         if let Some(status) = &subscription.technical_status {
             self.fact("status", &format!("{status}, in the provider's words"));
+        }
+        if let Some(offer) = &subscription.offer {
+            let LastOffer { order_number, state, seen_at } = offer.as_ref();
+            self.fact("offer", &format!("{state} as order {order_number}, seen {}", self.when(*seen_at)));
         }
         self.asking();
     }
@@ -134,8 +142,7 @@ impl Story<'_> {
         self.order_data(renewal);
         self.warnings(renewal);
         let messages = self.known.messages.iter();
-        let ours = messages.filter(|m| m.reference == renewal.reference && m.event.starts_with("renewal."));
-        for message in ours {
+        for message in messages.filter(|m| m.reference == renewal.reference) {
             self.message(message);
         }
     }
@@ -227,9 +234,7 @@ impl Story<'_> {
 
     /// Those about the subscription and not about a renewal, or whose renewal is not known any more.
     fn other_messages(&mut self) {
-        let told = |m: &&MessageRow| {
-            m.event.starts_with("renewal.") && self.known.renewals.iter().any(|r| r.reference == m.reference)
-        };
+        let told = |m: &&MessageRow| self.known.renewals.iter().any(|r| r.reference == m.reference);
         let others: Vec<_> = self.known.messages.iter().filter(|message| !told(message)).collect();
         if others.is_empty() {
             return;
@@ -263,6 +268,12 @@ impl Story<'_> {
         }
         if let Some(term) = subscription.not_renewed_term.filter(|term| Some(*term) == subscription.expires_at) {
             odd.push(("not renewed", format!("its term ended {} and no renewal was seen", self.when(term))));
+        }
+        if let Some(episode) = &subscription.failing {
+            let Episode { generation, since, seen_at, reason } = episode.as_ref();
+            let since = since.map_or(String::new(), |at| format!("since {}, ", self.when(at)));
+            let seen = self.when(*seen_at);
+            odd.push(("payment fails", format!("{since}seen {seen}: {reason}, for generation {generation}")));
         }
         if let Some(since) = subscription.terminal_since.filter(|_| subscription.state == State::Watching) {
             odd.push(("ending", format!("cancelled or expired since {}", self.when(since))));

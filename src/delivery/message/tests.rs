@@ -53,6 +53,15 @@ fn due(expires_at: i64) -> Event {
     Event::RenewalDue { generation: 0, expires_at: Timestamp::from_unix(expires_at), technical_status: None }
 }
 
+fn failing(since: Option<i64>, episode: i64) -> Event {
+    let (since, reason) = (since.map(Timestamp::from_unix), "PAYMENT_REFUSED".to_owned());
+    Event::PaymentFailing { generation: 2, since, will_retry: None, reason, episode }
+}
+
+fn offer(state: OfferState, discount: Option<Discount>) -> Event {
+    Event::Offer { generation: 1, order_number: "42WRN".to_owned(), state, discount }
+}
+
 fn message(event: &Event) -> Message {
     Message::new(&about("{}"), event, Timestamp::from_unix(QUEUED_AT))
 }
@@ -82,11 +91,16 @@ fn ids_are_those_of_another_implementation() {
 
     assert_eq!(self::message(&due(QUEUED_AT)).id, uuid!("367f11ec-a16b-5ec3-8d01-5bc4304e197d"));
 
+    assert_eq!(self::message(&failing(Some(QUEUED_AT), 3)).id, uuid!("34992b6d-3c92-53f8-89d1-85b491495e92"));
+    assert_eq!(self::message(&failing(None, 3)).id, uuid!("714fd09e-debd-524f-96a8-676bf917137e"));
+
     let (id, is_numbered) = ("sub-7".to_owned(), false);
     let about = About { provider: "monetize".to_owned(), subscription_id: id, is_numbered, ..self::about("{}") };
     let changed = Event::StatusChanged { generation: 0, change: 3, from: None, to: None };
     let message = Message::new(&about, &changed, Timestamp::from_unix(0));
     assert_eq!(message.id, uuid!("f77cd702-4f1e-5330-a5fa-8b0a1a27d3e0"), "the number is no part of it");
+    let message = Message::new(&about, &offer(OfferState::Accepted, None), Timestamp::from_unix(0));
+    assert_eq!(message.id, uuid!("9bb6af9d-9733-5537-b771-bf391efc3308"));
 }
 
 #[test]
@@ -109,11 +123,17 @@ fn every_event_fits_the_schema_and_no_other() {
         warnings: vec![Warning::Partial, Warning::Empty, Warning::UnknownEncoding, Warning::LinesUnmatched],
         ..Delivery::default()
     };
+    let rate = Some("0.2".to_owned());
+    let discount = Discount { code: None, label: None, rate, amount: None, currency: None };
     let events = [
         ready(delivery(vec![line(&["XXXX-YYYY"])])),
         ready(bare),
         failed("no such order"),
         Event::StatusChanged { generation: 0, change: 1, from: None, to: Some("ACTIVE".to_owned()) },
+        failing(Some(QUEUED_AT), 1),
+        failing(None, 1),
+        offer(OfferState::Aborted, None),
+        offer(OfferState::Used, Some(discount)),
         due(QUEUED_AT),
         Event::Ended { generation: -1, expires_at: None, reason: EndReason::Cancelled },
         not_renewed(QUEUED_AT),
@@ -148,6 +168,9 @@ fn unknown_fields_are_present_and_null() {
 fn provider_text_is_passed_on_and_only_the_failure_message_is_cleaned() {
     let hostile = "a\u{1b}[31m\u{202e}b\nc\u{9b}\u{7f}d \u{e9}";
     assert_eq!(data(&failed(hostile))["provider_message"], json!("a[31mb cd \u{e9}"));
+    let failing =
+        Event::PaymentFailing { generation: 1, since: None, will_retry: None, reason: hostile.into(), episode: 1 };
+    assert_eq!(data(&failing)["reason"], json!("a[31mb cd \u{e9}"));
     let mut line = line(&[hostile]);
     line.remark = hostile.to_owned();
     let ready = data(&ready(delivery(vec![line])));

@@ -106,6 +106,7 @@ events = ["*"]
             Command::Import(args) => cli::import::run(args, context).await,
             Command::Export(args) => cli::export::run(args, context).await,
             Command::Refetch(args) => cli::refetch::run(args, context).await,
+            Command::Poll(args) => cli::poll::run(args, context).await,
             Command::List(args) => cli::list::run(args, context).await,
             Command::Explain(args) => cli::explain::run(args, context).await,
             other => panic!("{other:?}"),
@@ -168,11 +169,14 @@ events = ["*"]
     }
 }
 
+pub fn uuid_of(name: &Value) -> Value {
+    json!(Uuid::new_v5(&NAMESPACE, name.to_string().as_bytes()).to_string())
+}
+
 /// The id that a delivery's message has where orders are not known by a number.
 pub fn message_id(provider: &str, subscription_id: &str, reference: &str, revision: u32) -> Value {
     let ordinal = revision.to_string();
-    let name = json!([provider, subscription_id, subscription_id, reference, "renewald.renewal.ready", ordinal]);
-    json!(Uuid::new_v5(&NAMESPACE, name.to_string().as_bytes()).to_string())
+    uuid_of(&json!([provider, subscription_id, subscription_id, reference, "renewald.renewal.ready", ordinal]))
 }
 
 /// What tells deliveries apart: subscription, label, reference, occasion, late, and the keys.

@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::delivery::{
-    About, Charge, Delivery, Document, DownloadManager, EndReason, Event, FailReason, File, LicenceKey, Line, Message,
-    Occasion, Period, Renewal, Serial,
+    About, Charge, Delivery, Discount, Document, DownloadManager, EndReason, Event, FailReason, File, LicenceKey, Line,
+    Message, Occasion, OfferState, Period, Renewal, Serial,
 };
 
 const THEN: Timestamp = Timestamp::from_unix(1_795_291_200);
@@ -42,6 +42,13 @@ fn sample(event: &str) -> Event {
             reason: FailReason::Refused,
             provider_message: "a text".to_owned(),
         },
+        "renewal.payment_failing" => Event::PaymentFailing {
+            generation,
+            since: Some(THEN),
+            will_retry: Some(true),
+            reason: "a reason".to_owned(),
+            episode: 1,
+        },
         "subscription.status_changed" => Event::StatusChanged {
             generation,
             change: 1,
@@ -51,6 +58,18 @@ fn sample(event: &str) -> Event {
         "subscription.renewal_due" => {
             Event::RenewalDue { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) }
         }
+        "subscription.offer" => Event::Offer {
+            generation,
+            order_number: "1".to_owned(),
+            state: OfferState::Accepted,
+            discount: Some(Discount {
+                code: Some("a code".to_owned()),
+                label: Some("a label".to_owned()),
+                rate: Some("0.2".to_owned()),
+                amount: Some("23.99".to_owned()),
+                currency: Some("EUR".to_owned()),
+            }),
+        },
         "subscription.ended" => Event::Ended { generation, expires_at: Some(THEN), reason: EndReason::Expired },
         _ => Event::NotRenewed { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) },
     }

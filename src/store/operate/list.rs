@@ -23,6 +23,8 @@ pub struct ListFilter {
     /// By provider. Of those overdue, not the ones that only wait for the budget.
     pub forecasts: BTreeMap<String, Forecast>,
     pub not_renewed: bool,
+    /// Only those whose payment fails.
+    pub payment_failing: bool,
     /// What the last poll came to.
     pub outcome: Option<Outcome>,
     /// Only those of which a surprise stands.
@@ -71,6 +73,7 @@ impl Store {
                                                  CASE WHEN lane = 2 THEN 0 WHEN pace = 'regular' THEN 1 ELSE 2 END),
                             :now))))
                    AND (NOT :not_renewed OR (state = 'watching' AND not_renewed_term = expires_at))
+                   AND (NOT :payment_failing OR (state = 'watching' AND failing_generation IS NOT NULL))
                    AND (:outcome IS NULL OR (state = 'watching' AND last_outcome = :outcome))
                    AND (NOT :surprise OR (state = 'watching' AND surprise IS NOT NULL))
                    AND (NOT :warned OR id IN (SELECT subscription FROM renewals
@@ -80,7 +83,7 @@ impl Store {
                     ":after": filter.after, ":state": filter.state, ":provider": filter.provider,
                     ":territory": filter.territory, ":regular": late(Pace::Regular), ":daily": late(Pace::Daily),
                     ":expected": expected, ":now": now,
-                    ":not_renewed": filter.not_renewed, ":outcome": filter.outcome, ":surprise": filter.surprise,
+                    ":not_renewed": filter.not_renewed, ":payment_failing": filter.payment_failing, ":outcome": filter.outcome, ":surprise": filter.surprise,
                     ":warned": filter.warned, ":lately": now - WARNED_FOR,
                     ":limit": filter.limit as i64 + 1,
                 },

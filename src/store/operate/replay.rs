@@ -105,7 +105,7 @@ impl Store {
         self.write(move |db| {
             let mut give = db.prepare_cached(
                 "INSERT INTO dispatches (message, sink, subscription, ordered, next_attempt_at)
-                 SELECT seq, :sink, subscription, type LIKE 'renewal.%', :now FROM messages
+                 SELECT seq, :sink, subscription, reference <> '', :now FROM messages
                  WHERE seq = :seq AND body IS NOT NULL
                  ON CONFLICT (message, sink) DO NOTHING",
             )?;

@@ -8,6 +8,7 @@ use super::{Body, Columns, Id, next, rows};
 use crate::choice::Lane;
 use crate::renewal::Subscription;
 use crate::renewal::again::Sent;
+use crate::renewal::aside::{Episode, LastOffer};
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{Patience, Tally};
 use crate::store::forms::Warnings;
@@ -47,6 +48,10 @@ rows! {
         surprises = "surprises",
         past_surprise = "past_surprise",
         past_surprise_at = "past_surprise_at",
+        partner_reference = "partner_reference",
+        failing: StandingEpisode,
+        payment_failures = "payment_failures",
+        offer: ToldOffer,
         renewal_due_term = "renewal_due_term",
         not_renewed_term = "not_renewed_term",
     }
@@ -70,6 +75,32 @@ rows! {
     }
 }
 
+type StandingEpisode = Option<Box<Episode>>;
+
+impl Columns for StandingEpisode {
+    const COLUMNS: &'static str = "failing_generation, failing_since, failing_seen_at, failing_reason";
+
+    fn read_from(row: &Row<'_>, at: &mut usize) -> rusqlite::Result<Self> {
+        let (generation, since): (Option<_>, _) = (next(row, at)?, next(row, at)?);
+        let (seen_at, reason): (Option<_>, Option<_>) = (next(row, at)?, next(row, at)?);
+        let whole = generation.zip(seen_at).zip(reason);
+        Ok(whole.map(|((generation, seen_at), reason)| Box::new(Episode { generation, since, seen_at, reason })))
+    }
+}
+
+type ToldOffer = Option<Box<LastOffer>>;
+
+impl Columns for ToldOffer {
+    const COLUMNS: &'static str = "offer_order_number, offer_state, offer_seen_at";
+
+    fn read_from(row: &Row<'_>, at: &mut usize) -> rusqlite::Result<Self> {
+        let (number, state, seen_at): (Option<_>, Option<_>, Option<_>) =
+            (next(row, at)?, next(row, at)?, next(row, at)?);
+        let whole = number.zip(state).zip(seen_at);
+        Ok(whole.map(|((order_number, state), seen_at)| Box::new(LastOffer { order_number, state, seen_at })))
+    }
+}
+
 // Of `renewals r JOIN subscriptions s`.
 rows! {
     DueRenewal {
@@ -79,6 +110,7 @@ rows! {
         partner_order_number = "s.partner_order_number",
         subscription_id = "s.subscription_id",
         is_numbered = "s.is_numbered",
+        partner_reference = "s.partner_reference",
         metadata = "s.metadata",
         memo = "s.memo",
         generation = "r.generation",

@@ -9,10 +9,20 @@ async fn a_leased_renewal_holds_the_later_ones_of_its_subscription_only() {
     let second = queue.queue("A", "renewal.failed", &["queue"]).await;
     let other = queue.queue("B", "renewal.ready", &["queue"]).await;
     let unordered = queue.queue("A", "subscription.ended", &["queue"]).await;
-    assert_eq!(queue.lease(10, T0).await, [first, other, unordered]);
+    let payment = queue.queue("A", "renewal.payment_failing", &["queue"]).await;
+    assert_eq!(queue.lease(10, T0).await, [first, other, unordered, payment]);
     assert!(queue.lease(10, T0 + MINUTE).await.is_empty());
     assert!(queue.acknowledge(&[first], T0 + MINUTE).await.is_empty());
     assert_eq!(queue.lease(10, T0 + MINUTE).await, [second]);
+}
+
+#[tokio::test]
+async fn a_payment_that_fails_holds_up_no_key() {
+    let queue = Fixture::new().await;
+    let payment = queue.queue("A", "renewal.payment_failing", &["queue"]).await;
+    let key = queue.queue("A", "renewal.ready", &["queue"]).await;
+    assert_eq!(queue.lease(1, T0).await, [payment]);
+    assert_eq!(queue.lease(1, T0).await, [key]);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub struct Leased {
 
 impl Store {
     /// Leases up to `max` messages of a built-in queue, longest queued first. Until the lease is over nobody else gets them,
-    /// nor a later `renewal.*` of their subscriptions. The leases are on disk when this returns.
+    /// nor a later one about a delivery of their subscriptions. The leases are on disk when this returns.
     pub async fn lease(&self, sink: &str, max: usize, lease: Duration, now: Timestamp) -> Result<Vec<Leased>> {
         let (sink, vault) = (sink.to_owned(), self.vault.clone());
         let until = now + lease;

@@ -44,7 +44,8 @@ pub(in crate::store) fn insert(db: &Connection, vault: &Vault, new: &NewMessage)
         return Ok(());
     }
     let seq = db.last_insert_rowid();
-    let ordered = message.event.starts_with("renewal.");
+    // What a customer gets, or why it does not come. Nothing else may hold that up.
+    let ordered = !new.reference.is_empty();
     let mut statement = db.prepare_cached(
         "INSERT INTO dispatches (message, sink, subscription, ordered, next_attempt_at)
          VALUES (:message, :sink, :subscription, :ordered, :now)",

@@ -92,6 +92,7 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
 }
 
 fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
+    let (failing, offer) = (after.failing.as_deref(), after.offer.as_deref());
     db.prepare_cached(
         "UPDATE subscriptions SET
              state = :state, generation = :generation,
@@ -102,7 +103,10 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              life = :life, memo = :memo,
              status_changes = :status_changes, terminal_since = :terminal_since, surprise = :surprise,
              surprises = :surprises, past_surprise = :past_surprise, past_surprise_at = :past_surprise_at,
-             renewal_due_term = :renewal_due_term, not_renewed_term = :not_renewed_term
+             partner_reference = :partner_reference, failing_generation = :failing_generation,
+             failing_since = :failing_since, failing_seen_at = :failing_seen_at, failing_reason = :failing_reason,
+             payment_failures = :payment_failures, offer_order_number = :offer_order_number, offer_state = :offer_state,
+             offer_seen_at = :offer_seen_at, renewal_due_term = :renewal_due_term, not_renewed_term = :not_renewed_term
          WHERE id = :id AND state = :expected_state AND generation IS :expected_generation
            AND territory = :expected_territory AND (lane = :expected_lane OR lane > 1)",
     )?
@@ -118,6 +122,12 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         ":status_changes": after.status_changes,
         ":terminal_since": after.terminal_since, ":surprise": after.surprise, ":surprises": after.surprises,
         ":past_surprise": after.past_surprise, ":past_surprise_at": after.past_surprise_at,
+        ":partner_reference": after.partner_reference,
+        ":failing_generation": failing.map(|one| one.generation), ":failing_since": failing.and_then(|one| one.since),
+        ":failing_seen_at": failing.map(|one| one.seen_at), ":failing_reason": failing.map(|one| &one.reason),
+        ":payment_failures": after.payment_failures,
+        ":offer_order_number": offer.map(|one| &one.order_number), ":offer_state": offer.map(|one| one.state),
+        ":offer_seen_at": offer.map(|one| one.seen_at),
         ":renewal_due_term": after.renewal_due_term, ":not_renewed_term": after.not_renewed_term,
         ":id": before.row, ":expected_state": before.state, ":expected_generation": before.generation,
         ":expected_territory": before.territory, ":expected_lane": before.lane.rank(),

@@ -20,6 +20,7 @@ pub struct DueRenewal {
     pub subscription_id: String,
     /// One order, and one answer, may be for several subscriptions.
     pub is_numbered: bool,
+    pub partner_reference: Option<String>,
     pub metadata: String,
     pub memo: Option<String>,
     pub generation: i64,
@@ -170,10 +171,11 @@ impl Store {
 
 /// Counts the message that was queued for a renewal before: the next one gets another id.
 pub(in crate::store) const RAISED_REVISION: &str = "revision + (SELECT count(*) > 0 FROM messages m
-     WHERE m.subscription = renewals.subscription AND m.reference = renewals.reference AND m.type LIKE 'renewal.%')";
+     WHERE m.subscription = renewals.subscription AND m.reference = renewals.reference)";
 
 /// Records one renewal, or leaves alone one that is recorded already. One that was given up or dropped before any poll saw its
-/// generation, because a person had named it too early, begins anew, behind those recorded before this one.
+/// generation, because a person had named it too early, begins anew, behind those recorded before this one. So does one that was
+/// told as never paid for.
 pub(in crate::store) fn insert(db: &Connection, subscription: i64, renewal: &NewRenewal, now: Timestamp) -> Result<()> {
     let revision: Option<i64> = db
         .prepare_cached(&format!(
@@ -185,13 +187,16 @@ pub(in crate::store) fn insert(db: &Connection, subscription: i64, renewal: &New
     db.prepare_cached(
         "INSERT INTO renewals (subscription, provider, generation, reference, occasion, late, revision, detected_at, expires_at,
                                seconds_after_expiry, next_attempt_at)
-         SELECT id, provider, :generation, :reference, :occasion, :late, :revision, :now, :expires_at,
+         SELECT id, provider, :generation, :reference, :occasion, :late,
+                coalesce(:revision, (SELECT count(*) > 0 FROM messages m
+                                     WHERE m.subscription = :subscription AND m.reference = :reference)),
+                :now, :expires_at,
                 :seconds_after_expiry, :now
          FROM subscriptions WHERE id = :subscription
          ON CONFLICT (subscription, reference) DO NOTHING",
     )?
     .execute(named_params! {
-        ":subscription": subscription, ":generation": renewal.generation, ":revision": revision.unwrap_or(0),
+        ":subscription": subscription, ":generation": renewal.generation, ":revision": revision,
         ":reference": renewal.reference, ":occasion": renewal.occasion, ":late": renewal.late, ":now": now,
         ":expires_at": renewal.expires_at,
         ":seconds_after_expiry": renewal.seconds_after_expiry,

@@ -40,7 +40,7 @@ pub struct Attempt {
     pub previous_at: Option<Timestamp>,
 }
 
-/// Pending, and the first `renewal.*` of its subscription: the order is kept by never looking past that one. A damaged message may
+/// Pending, and about no delivery or the first one of its subscription: the order is kept by never looking past that one. A damaged message may
 /// never be whole again: it holds up nobody. One whose key is not given does; that is over once it is.
 pub(super) const ELIGIBLE: &str = "d.sink = :sink AND d.state = 'pending'
     AND (d.ordered = 0 OR NOT EXISTS (

@@ -1,6 +1,6 @@
 use super::*;
 use crate::choice::Lane;
-use crate::delivery::Occasion;
+use crate::delivery::{Occasion, OfferState};
 use crate::renewal::fixtures::{self, rules};
 use crate::renewal::{Pace, Subscription};
 use crate::store::{LastWarned, Metadata, StoppedTerritory, SubscriptionRow};
@@ -84,7 +84,7 @@ fn message(generation: i64, event: &str) -> MessageRow {
         partner_order_number: "PARTNER689".into(),
         subscription_id: "5618577".into(),
         generation,
-        reference: format!("PARTNER689-{generation}"),
+        reference: if event == "renewal.ready" { format!("PARTNER689-{generation}") } else { String::new() },
         queued_at: at(-2 * DAY + 60),
         body_bytes: 100,
         keys_hash: "abc".into(),
@@ -240,6 +240,30 @@ fn the_reason_of_the_next_poll_is_told() {
     );
     let paused = Subscription { state: State::Paused, due_at: None, ..asked };
     assert_eq!(next(paused), "it is paused: `resume` goes on asking");
+}
+
+#[test]
+fn payments_offers_and_what_the_reseller_calls_it_are_told() {
+    let episode = Episode { generation: 1, since: None, seen_at: at(-HOUR), reason: "REFUSED\u{1b}".into() };
+    let offer = LastOffer { order_number: "42WRN".into(), state: OfferState::Accepted, seen_at: at(-DAY) };
+    let told = |since: Option<Timestamp>| {
+        told(&known(Subscription {
+            partner_reference: Some("PARTNER-7".into()),
+            failing: Some(Box::new(Episode { since, ..episode.clone() })),
+            offer: Some(Box::new(offer.clone())),
+            ..subscription()
+        }))
+    };
+    let story = told(None);
+    assert!(story.contains("  your reference  PARTNER-7, as the provider has it\n"), "{story}");
+    assert!(
+        story.contains("  offer           accepted as order 42WRN, seen 2026-11-20T20:00:00Z (24 h ago)\n"),
+        "{story}"
+    );
+    let fails = "  payment fails   seen 2026-11-21T19:00:00Z (60 min ago): REFUSED\\u{1b}, for generation 1\n";
+    assert!(story.contains(fails), "{story}");
+    let since = told(Some(at(-2 * DAY)));
+    assert!(since.contains("  payment fails   since 2026-11-19T20:00:00Z (2 d ago), seen "), "{since}");
 }
 
 #[test]
