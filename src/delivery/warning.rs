@@ -15,6 +15,8 @@ pub enum Warning {
     UnknownEncoding,
     /// No line named a subscription: all lines were taken.
     LinesUnmatched,
+    /// A licence is a file that only a person can fetch.
+    FileNotFetched,
 }
 
 text_forms!(Warning {
@@ -22,6 +24,7 @@ text_forms!(Warning {
     Empty = "empty",
     UnknownEncoding = "unknown_encoding",
     LinesUnmatched = "lines_unmatched",
+    FileNotFetched = "file_not_fetched",
 });
 
 impl Warning {
@@ -39,6 +42,7 @@ pub struct Warned {
     pub empty: i64,
     pub unknown_encoding: i64,
     pub lines_unmatched: i64,
+    pub file_not_fetched: i64,
 }
 
 impl Warned {
@@ -51,6 +55,7 @@ impl Warned {
                 Warning::Empty => &mut self.empty,
                 Warning::UnknownEncoding => &mut self.unknown_encoding,
                 Warning::LinesUnmatched => &mut self.lines_unmatched,
+                Warning::FileNotFetched => &mut self.file_not_fetched,
             } += 1;
         }
     }
@@ -61,6 +66,7 @@ impl Warned {
         self.empty += other.empty;
         self.unknown_encoding += other.unknown_encoding;
         self.lines_unmatched += other.lines_unmatched;
+        self.file_not_fetched += other.file_not_fetched;
     }
 }
 
@@ -72,6 +78,7 @@ impl fmt::Display for Warned {
             (self.empty, Warning::Empty),
             (self.unknown_encoding, Warning::UnknownEncoding),
             (self.lines_unmatched, Warning::LinesUnmatched),
+            (self.file_not_fetched, Warning::FileNotFetched),
         ];
         let mut before = "";
         for (count, warning) in counts.into_iter().filter(|(count, _)| *count > 0) {

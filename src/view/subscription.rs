@@ -91,7 +91,8 @@ pub struct Item {
     pub offer: Option<Offer>,
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
-    /// With which something was delivered in the last 30 days: `partial`, `empty`, `unknown_encoding`, `lines_unmatched`.
+    /// With which something was delivered in the last 30 days: `partial`, `empty`, `unknown_encoding`, `lines_unmatched`,
+    /// `file_not_fetched`.
     pub warnings: Vec<Warning>,
     /// The last that is over, and when it was answered last: until the next renewal, or until what it was about is fetched again.
     pub past_surprise: Option<String>,

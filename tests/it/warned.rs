@@ -118,7 +118,8 @@ fn without_a_key_for_three_days_it_is_delivered_told_and_made_good_by_itself() {
     assert!(shown(&["explain", "A"]).contains("looked at again"), "{}", shown(&["explain", "A"]));
     assert!(shown(&["status"]).contains("1 renewal in the last 30 days: 1 empty"), "{}", shown(&["status"]));
     let status: Value = serde_json::from_str(&shown(&["status", "--json"])).unwrap();
-    let none = json!({"renewals": 1, "partial": 0, "empty": 1, "unknown_encoding": 0, "lines_unmatched": 0});
+    let none = json!({"renewals": 1, "partial": 0, "empty": 1, "unknown_encoding": 0, "lines_unmatched": 0,
+        "file_not_fetched": 0});
     assert_eq!(status["providers"]["nexway"]["warned"], none);
 
     holds(&site, Variant::PlainKey);
@@ -152,7 +153,8 @@ fn a_run_says_how_many_it_queued_with_a_warning() {
          UPDATE renewals SET next_attempt_at = unixepoch()",
     );
     let told = site.command(&["once", "--json"]).expect_code(0).json();
-    let expected = json!({"renewals": 2, "partial": 1, "empty": 1, "unknown_encoding": 0, "lines_unmatched": 0});
+    let expected = json!({"renewals": 2, "partial": 1, "empty": 1, "unknown_encoding": 0, "lines_unmatched": 0,
+        "file_not_fetched": 0});
     assert_eq!(told["warned"], expected, "{told}");
 
     site.command(&["refetch", "A", "--generation", "1"]).expect_code(0);

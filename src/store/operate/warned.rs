@@ -37,6 +37,7 @@ rows! {
         empty = "coalesce(sum(warnings LIKE '%\"empty\"%'), 0)",
         unknown_encoding = "coalesce(sum(warnings LIKE '%\"unknown_encoding\"%'), 0)",
         lines_unmatched = "coalesce(sum(warnings LIKE '%\"lines_unmatched\"%'), 0)",
+        file_not_fetched = "coalesce(sum(warnings LIKE '%\"file_not_fetched\"%'), 0)",
     }
 }
 
