@@ -1,12 +1,13 @@
 //! What a provider can be asked and what it may answer, in words that fit every provider.
 //!
 //! The wire format, the authentication and the meaning of each code belong to the implementation
-//! ([`nexway_connect`]); what follows from an answer is decided in [`crate::renewal`].
+//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].
 
 pub mod connection;
 pub mod kinds;
 mod nexway;
 pub mod nexway_connect;
+pub mod nexway_monetize;
 #[cfg(test)]
 pub mod test_counter;
 #[cfg(test)]

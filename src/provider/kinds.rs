@@ -140,6 +140,7 @@ macro_rules! kinds {
 
 kinds! {
     NexwayConnect = "nexway-connect" in nexway_connect,
+    NexwayMonetize = "nexway-monetize" in nexway_monetize,
     #[cfg(test)]
     TestCounter = "test-counter" in test_counter,
     #[cfg(test)]

@@ -62,13 +62,29 @@ const ONLY_THERE: [(&str, &[&str]); 6] = [
 ];
 
 /// What belongs to one kind of provider.
-const OF_ONE_KIND: [&str; 8] = ["1010", "1051", "1060", "1061", "1062", "1064", "NexwayConnect", "nexway_connect"];
+const OF_ONE_KIND: [&str; 10] = [
+    "1010",
+    "1051",
+    "1060",
+    "1061",
+    "1062",
+    "1064",
+    "NexwayConnect",
+    "nexway_connect",
+    "NexwayMonetize",
+    "nexway_monetize",
+];
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
-const ITS_OWN: [&str; 3] = ["provider/nexway_connect/", "sandbox/", "cli/demo/"];
-const ENUM_AND_EXAMPLES: [(&str, &str); 10] = [
-    ("provider.rs", "//! ([`nexway_connect`]); what follows from an answer is decided in [`crate::renewal`]."),
+const ITS_OWN: [&str; 4] = ["provider/nexway_connect/", "provider/nexway_monetize/", "sandbox/", "cli/demo/"];
+const ENUM_AND_EXAMPLES: [(&str, &str); 12] = [
+    (
+        "provider.rs",
+        "//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].",
+    ),
     ("provider.rs", "pub mod nexway_connect;"),
+    ("provider.rs", "pub mod nexway_monetize;"),
+    ("provider/kinds.rs", "NexwayMonetize = \"nexway-monetize\" in nexway_monetize,"),
     ("provider/kinds.rs", "NexwayConnect = \"nexway-connect\" in nexway_connect,"),
     ("provider/kinds.rs", "pub(crate) use super::nexway_connect::{read_order, read_status, read_token};"),
     ("sandbox.rs", "pub mod nexway_connect;"),

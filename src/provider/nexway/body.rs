@@ -17,6 +17,15 @@ pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     read(body)
 }
 
+/// The same for a list.
+pub fn parse_list<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    read(trimmed(body))
+}
+
+pub fn is_list(body: &[u8]) -> bool {
+    trimmed(body).starts_with(b"[")
+}
+
 fn trimmed(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii()
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -21,6 +22,7 @@ pub enum Scalar<'a> {
     Text(Cow<'a, str>),
     Integer(i64),
     Float(f64),
+    Flag(bool),
     /// Anything else: its content is dropped.
     Odd,
 }
@@ -56,6 +58,14 @@ impl Scalar<'_> {
             Self::Absent => true,
             Self::Text(text) => text.trim().is_empty(),
             _ => false,
+        }
+    }
+
+    pub fn flag(&self) -> Option<bool> {
+        match self {
+            Self::Flag(flag) => Some(*flag),
+            Self::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
         }
     }
 
@@ -129,8 +139,8 @@ impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
         Ok(Scalar::Float(number))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Odd)
+    fn visit_bool<E>(self, flag: bool) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Flag(flag))
     }
 
     fn visit_unit<E>(self) -> Result<Scalar<'a>, E> {
@@ -215,20 +225,195 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// A serial's data. A number keeps every digit as it is written; what is neither text nor number is an error, because a key
-/// would be lost.
+/// An object whose own values are as lenient as this.
+#[derive(Debug, Default)]
+pub enum Object<T> {
+    /// Missing or null.
+    #[default]
+    Absent,
+    Of(T),
+    /// Anything else: its content is dropped.
+    Odd,
+}
+
+impl<T> Object<T> {
+    pub fn into_option(self) -> Option<T> {
+        match self {
+            Self::Of(object) => Some(object),
+            Self::Absent | Self::Odd => None,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(object)).map(Object::Of)
+    }
+
+    fn visit_unit<E>(self) -> Result<Object<T>, E> {
+        Ok(Object::Absent)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Object<T>, E> {
+        Ok(Object::Odd)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Object<T>, E> {
+        Ok(Object::Odd)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Object<T>, E> {
+        Ok(Object::Odd)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Object<T>, E> {
+        Ok(Object::Odd)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Object<T>, E> {
+        Ok(Object::Odd)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Object<T>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Object::Odd)
+    }
+}
+
+/// A list of objects. Null elements are skipped.
+#[derive(Debug)]
+pub struct Objects<T> {
+    pub all: Vec<T>,
+    /// Something was sent that is neither a list nor, in it, an object.
+    pub has_odd: bool,
+}
+
+impl<T> Default for Objects<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), has_odd: false }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Objects<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectsVisitor(PhantomData))
+    }
+}
+
+struct ObjectsVisitor<T>(PhantomData<T>);
+
+impl<T> ObjectsVisitor<T> {
+    fn odd() -> Objects<T> {
+        Objects { has_odd: true, ..Objects::default() }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectsVisitor<T> {
+    type Value = Objects<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Objects<T>, A::Error> {
+        let mut objects = Objects::default();
+        while let Some(element) = list.next_element::<Object<T>>()? {
+            match element {
+                Object::Of(object) => objects.all.push(object),
+                Object::Absent => {}
+                Object::Odd => objects.has_odd = true,
+            }
+        }
+        Ok(objects)
+    }
+
+    fn visit_unit<E>(self) -> Result<Objects<T>, E> {
+        Ok(Objects::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Objects<T>, E> {
+        Ok(Self::odd())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Objects<T>, E> {
+        Ok(Self::odd())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Objects<T>, E> {
+        Ok(Self::odd())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Objects<T>, E> {
+        Ok(Self::odd())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Objects<T>, E> {
+        Ok(Self::odd())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Objects<T>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::odd())
+    }
+}
+
+/// Text, or a number with every digit as it is written.
+#[derive(Debug, Default)]
+pub enum Written {
+    /// Missing or null.
+    #[default]
+    Absent,
+    Text(String),
+    /// Anything else.
+    Odd,
+}
+
+impl Written {
+    /// What is there to be read; an empty text is nothing.
+    pub fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(match raw.as_bytes() {
+            [b'"', ..] => serde_json::from_str(raw).map_or(Self::Odd, Self::Text),
+            [b'-' | b'0'..=b'9', ..] => Self::Text(raw.to_owned()),
+            b"null" => Self::Absent,
+            _ => Self::Odd,
+        })
+    }
+}
+
+/// A serial's data: what is neither text nor number is an error, because a key would be lost.
 #[derive(Default)]
 pub struct SerialData(pub String);
 
 impl<'de> Deserialize<'de> for SerialData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let unreadable = || D::Error::custom("serial data is neither text nor number");
-        match raw.as_bytes() {
-            [b'"', ..] => serde_json::from_str(raw).map(Self).map_err(|_| unreadable()),
-            [b'-' | b'0'..=b'9', ..] => Ok(Self(raw.to_owned())),
-            b"null" => Ok(Self::default()),
-            _ => Err(unreadable()),
+        match Written::deserialize(deserializer)? {
+            Written::Text(data) => Ok(Self(data)),
+            Written::Absent => Ok(Self::default()),
+            Written::Odd => Err(D::Error::custom("serial data is neither text nor number")),
         }
     }
 }
