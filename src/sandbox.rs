@@ -13,6 +13,7 @@ mod faults;
 mod http;
 mod log;
 mod mangle;
+mod nexway;
 pub mod nexway_connect;
 mod random;
 mod rate;

@@ -28,7 +28,6 @@ mod platform;
 mod script;
 mod status;
 mod switches;
-mod tokens;
 mod variant;
 
 use std::io;

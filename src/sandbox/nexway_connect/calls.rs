@@ -6,10 +6,9 @@ use std::sync::Arc;
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::clock::Timestamp;
-use crate::sandbox::call::{About, Answer, Service};
+use crate::sandbox::call::{About, Service};
 use crate::sandbox::faults::Fault;
 
 pub(super) const SERVICES: [Service; 2] = [
@@ -120,15 +119,6 @@ fn order_number(path: &str) -> Option<String> {
 /// A number, or one in quotes.
 pub(super) fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// The platform's error body.
-pub(super) fn platform_error(status: u16, text: &str, path: &str) -> Answer {
-    let status_code = axum::http::StatusCode::from_u16(status).ok();
-    let error = status_code.and_then(|code| code.canonical_reason()).unwrap_or("Error");
-    let timestamp = Timestamp::now().as_unix() * 1000;
-    let body = json!({"timestamp": timestamp, "status": status, "error": error, "message": text, "path": path});
-    Answer::json(status, &body)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::orders::{Issue, Order};
 use super::script::{Level, Step, message};
 use super::variant::Variant;
-use crate::sandbox::random::Random;
+use crate::sandbox::nexway;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -259,30 +259,7 @@ impl SerialAnswer {
     }
 }
 
-/// A key that depends on nothing but what it is for: `7KQ2M-…`, five groups of five.
+/// The `nth` key of a subscription in one generation of an order.
 fn key(original: &str, subscription_id: i64, generation: i64, nth: usize) -> String {
-    const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
-    let seed = format!("{original}\0{subscription_id}\0{generation}\0{nth}");
-    // FNV-1a: any spreading will do, nobody is kept from guessing a fake key.
-    let hash = seed
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mut random = Random::new(hash);
-    let mut group = || -> String { (0..5).map(|_| char::from(LETTERS[(random.draw() >> 59) as usize])).collect() };
-    [group(), group(), group(), group(), group()].join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_differ_by_everything_they_depend_on_and_by_nothing_else() {
-        let one = key("A", 1, 1, 0);
-        assert_eq!(one, key("A", 1, 1, 0));
-        for other in [key("B", 1, 1, 0), key("A", 2, 1, 0), key("A", 1, 2, 0), key("A", 1, 1, 1), key("A", 11, 1, 0)] {
-            assert_ne!(one, other);
-        }
-        assert_eq!(one.len(), 29);
-    }
+    nexway::key(&format!("{original}\0{subscription_id}\0{generation}\0{nth}"))
 }

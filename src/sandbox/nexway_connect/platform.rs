@@ -9,7 +9,7 @@ use axum::http::header::{ALLOW, AUTHORIZATION};
 use axum::http::request::Parts;
 use serde_json::{Value, json};
 
-use super::calls::{Endpoint, SERVICES, Subject, integer, named, platform_error};
+use super::calls::{Endpoint, SERVICES, Subject, integer, named};
 use super::order_data::OrderAnswer;
 use super::orders::{Book, Error, NewOrder};
 use super::script::{Script, message};
@@ -17,9 +17,10 @@ use super::status::StatusAnswer;
 use super::switches::{
     AcceptedNumber, ClashingNumber, OriginalNumber, OtherTerritory, RenewMethod, Switches, UnknownSubscription,
 };
-use super::tokens::{Credentials, Tokens};
 use crate::clock::Timestamp;
 use crate::sandbox::call::{Answer, Fake, Service};
+use crate::sandbox::nexway::platform_error;
+use crate::sandbox::nexway::tokens::{Credentials, Tokens};
 use crate::sandbox::random::Random;
 
 /// The header that says for which territory.
@@ -138,12 +139,8 @@ impl Fake for NexwayConnect {
 
 impl NexwayConnect {
     fn token(&mut self, call: &Call) -> Answer {
-        if call.method == Method::POST {
-            let Self { tokens, credentials, switches, random, .. } = self;
-            return tokens.request(&call.body, credentials, switches, random, Instant::now());
-        }
-        self.tokens.expire(true); // DELETE
-        Answer::raw(204, [])
+        let Self { tokens, credentials, switches, random, .. } = self;
+        tokens.answer(call, credentials, switches.lives(), random)
     }
 
     fn business(&mut self, call: &Call, number: &str, territory: &str, now: Timestamp) -> Answer {

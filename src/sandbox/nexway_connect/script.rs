@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::variant::Variant;
 use crate::sandbox::clock::optional_duration;
+use crate::sandbox::nexway::script::{self, Lasting};
 
 /// What a number answers. Codes are for *Get order data*, asked with exactly this number, once the order exists.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -51,18 +52,13 @@ impl Script {
 
     /// The step for one request about an order of this age: `None` once the script is through.
     pub(super) fn next(&mut self, age: Duration) -> Option<Step> {
-        while let Some(step) = self.steps.front() {
-            let Some(lasts) = step.lasts else { return self.steps.pop_front() };
-            if age < lasts {
-                return Some(step.clone());
-            }
-            self.steps.pop_front();
-            // The next timed step begins where this one ended, and ages are counted from the order's beginning.
-            if let Some(next) = self.steps.iter_mut().find_map(|step| step.lasts.as_mut()) {
-                *next = next.saturating_add(lasts);
-            }
-        }
-        None
+        script::next(&mut self.steps, age)
+    }
+}
+
+impl Lasting for Step {
+    fn lasts(&mut self) -> &mut Option<Duration> {
+        &mut self.lasts
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::nexway::tokens::Lives;
+
 /// Every open question of the reference, answered one way. The default is what the reference thinks most likely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,6 +56,12 @@ impl Default for Switches {
             rate_limit: 10,
             retry_after: None,
         }
+    }
+}
+
+impl Switches {
+    pub(super) fn lives(&self) -> Lives {
+        Lives { access: self.token_life, refresh: self.refresh_token.then_some(self.refresh_life) }
     }
 }
 

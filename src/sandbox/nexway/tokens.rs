@@ -3,47 +3,70 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::calls::platform_error;
-use super::switches::Switches;
-use crate::sandbox::call::Answer;
+use super::platform_error;
+use crate::sandbox::call::{Answer, Call};
 use crate::sandbox::random::Random;
 
 /// Who may have a token.
 #[derive(Clone, Debug)]
-pub(super) struct Credentials {
-    pub(super) realm: String,
-    pub(super) client_secret: String,
+pub(in crate::sandbox) struct Credentials {
+    pub(in crate::sandbox) realm: String,
+    pub(in crate::sandbox) client_secret: String,
+}
+
+/// Real seconds that tokens are good for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sandbox) struct Lives {
+    pub(in crate::sandbox) access: u64,
+    /// `None` hands out no refresh token.
+    pub(in crate::sandbox) refresh: Option<u64>,
 }
 
 /// Tokens given out and until when they are good.
 #[derive(Debug, Default)]
-pub(super) struct Tokens {
+pub(in crate::sandbox) struct Tokens {
     access: HashMap<String, Instant>,
     refresh: HashMap<String, Instant>,
 }
 
 impl Tokens {
     /// Whether an `Authorization` header carries a token that is still good.
-    pub(super) fn accepts(&self, authorization: Option<&str>, at: Instant) -> bool {
+    pub(in crate::sandbox) fn accepts(&self, authorization: Option<&str>, at: Instant) -> bool {
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
         token.and_then(|token| self.access.get(token)).is_some_and(|until| at < *until)
     }
 
     /// Forgets every access token, and the refresh tokens too if asked.
-    pub(super) fn expire(&mut self, refresh_too: bool) {
+    pub(in crate::sandbox) fn expire(&mut self, refresh_too: bool) {
         self.access.clear();
         if refresh_too {
             self.refresh.clear();
         }
     }
 
-    pub(super) fn request(
+    /// What `/iam/tokens` answers: a token to who asks for one, and with DELETE it forgets them all.
+    pub(in crate::sandbox) fn answer<E, A>(
+        &mut self,
+        call: &Call<E, A>,
+        credentials: &Credentials,
+        lives: Lives,
+        random: &mut Random,
+    ) -> Answer {
+        if call.method == Method::POST {
+            return self.request(&call.body, credentials, lives, random, Instant::now());
+        }
+        self.expire(true);
+        Answer::raw(204, [])
+    }
+
+    fn request(
         &mut self,
         body: &[u8],
         credentials: &Credentials,
-        switches: &Switches,
+        lives: Lives,
         random: &mut Random,
         at: Instant,
     ) -> Answer {
@@ -51,7 +74,7 @@ impl Tokens {
             return platform_error(400, "JSON parse error", "/iam/tokens");
         };
         match self.check(&fields, credentials, at) {
-            Ok(()) => self.issue(switches, random, at),
+            Ok(()) => self.issue(lives, random, at),
             Err(reason) => platform_error(401, &format!("Authentication Failed: {reason}"), "/iam/tokens"),
         }
     }
@@ -77,23 +100,23 @@ impl Tokens {
         }
     }
 
-    fn issue(&mut self, switches: &Switches, random: &mut Random, at: Instant) -> Answer {
+    fn issue(&mut self, lives: Lives, random: &mut Random, at: Instant) -> Answer {
         self.access.retain(|_, until| at < *until);
         self.refresh.retain(|_, until| at < *until);
         let access = format!("sandbox.access.{:016x}{:016x}", random.draw(), random.draw());
-        self.access.insert(access.clone(), at + Duration::from_secs(switches.token_life));
+        self.access.insert(access.clone(), at + Duration::from_secs(lives.access));
         let mut body = json!({
             "access_token": access,
-            "expires_in": switches.token_life,
-            "refresh_expires_in": if switches.refresh_token { switches.refresh_life } else { 0 },
+            "expires_in": lives.access,
+            "refresh_expires_in": lives.refresh.unwrap_or(0),
             "token_type": "bearer",
             "not-before-policy": 0,
             "session_state": "3f1c5f52-0000-4000-8000-000000000000",
         });
-        if switches.refresh_token {
+        if let Some(life) = lives.refresh {
             let refresh = format!("sandbox.refresh.{:016x}{:016x}", random.draw(), random.draw());
             body["refresh_token"] = refresh.clone().into();
-            self.refresh.insert(refresh, at + Duration::from_secs(switches.refresh_life));
+            self.refresh.insert(refresh, at + Duration::from_secs(life));
         }
         Answer::json(200, &body)
     }
@@ -106,7 +129,8 @@ mod tests {
     fn ask(tokens: &mut Tokens, body: Value, at: Instant) -> (u16, Value) {
         let credentials = Credentials { realm: "sandbox".into(), client_secret: "s".into() };
         let body = body.to_string();
-        let answer = tokens.request(body.as_bytes(), &credentials, &Switches::default(), &mut Random::new(1), at);
+        let lives = Lives { access: 300, refresh: Some(1800) };
+        let answer = tokens.request(body.as_bytes(), &credentials, lives, &mut Random::new(1), at);
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
     }
 
