@@ -26,6 +26,10 @@ pub trait Controlled: Fake {
     fn calls() -> (Router<Controls<Self>>, Vec<Shown>);
     /// One of its endpoints and a change of its switches, to be shown in examples.
     fn examples() -> (Self::Endpoint, Value);
+    /// What it does while it runs, unasked.
+    fn beside(_: Controls<Self>) -> impl Future<Output = ()> {
+        std::future::pending()
+    }
 }
 
 /// A control call as `GET /` shows it: method, path, what it does, a body.

@@ -97,7 +97,7 @@ fn page(title: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Every value of the top object as something else.
+/// Every value of the top object, or of each object of a list, as something else.
 fn retyped(body: &[u8]) -> Vec<u8> {
     let wrong = |value: Value| match value {
         Value::Number(number) => Value::Array(vec![Value::Number(number)]),
@@ -105,14 +105,13 @@ fn retyped(body: &[u8]) -> Vec<u8> {
         Value::Array(_) | Value::Object(_) => "a string".into(),
         Value::Bool(_) | Value::Null => 42.into(),
     };
+    let wrong_within = |value: Value| match value {
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, wrong(value))).collect(),
+        value => value,
+    };
     match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => {
-            Answer::json(
-                200,
-                &fields.into_iter().map(|(name, value)| (name, wrong(value))).collect::<serde_json::Map<_, _>>(),
-            )
-            .body
-        }
+        Ok(Value::Array(items)) => Answer::json(200, &items.into_iter().map(wrong_within).collect::<Vec<_>>()).body,
+        Ok(value @ Value::Object(_)) => Answer::json(200, &wrong_within(value)).body,
         _ => body.to_vec(),
     }
 }
@@ -200,8 +199,9 @@ mod tests {
         let body = br#"{"code":0,"message":"OK","lines":[]}"#;
         assert_eq!(doubled(b"{\"code\":0}"), b"{\"code\":0,\"code\":0}");
         assert_eq!(doubled(b"{}"), b"{}");
-        let retyped: Value = serde_json::from_slice(&retyped(body)).unwrap();
-        assert_eq!(retyped, serde_json::json!({"code": [0], "message": {"text": "OK"}, "lines": "a string"}));
+        let wrong: Value = serde_json::from_slice(&retyped(body)).unwrap();
+        assert_eq!(wrong, serde_json::json!({"code": [0], "message": {"text": "OK"}, "lines": "a string"}));
+        assert_eq!(retyped(br#"[{"a":1},2]"#), br#"[{"a":[1]},2]"#);
         assert_eq!(deep("code", 2), br#"{"code":{"code":0}}"#);
     }
 }

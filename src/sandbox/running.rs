@@ -143,8 +143,13 @@ async fn serve<F: Controlled>(listeners: Vec<TcpListener>, controls: Controls<F>
             None => control::serve(listener, controls.clone()).await,
         }
     });
+    let beside = async {
+        F::beside(controls.clone()).await;
+        std::future::pending().await // its end is nobody else's
+    };
     tokio::select! {
         _ = stopped => {}
+        () = beside => {}
         result = try_join_all(each) => {
             if let Err(error) = result {
                 tracing::error!(%error, "the sandbox has stopped serving");
