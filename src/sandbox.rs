@@ -15,6 +15,7 @@ mod log;
 mod mangle;
 mod nexway;
 pub mod nexway_connect;
+pub mod nexway_monetize;
 mod random;
 mod rate;
 mod running;
