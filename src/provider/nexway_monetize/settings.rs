@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Client, Paths};
 use crate::budget::Budget;
-use crate::provider::connection::{ConfigError, Connection};
+use crate::provider::connection::{ConfigError, Connection, realm_at};
 use crate::provider::kinds::{IMPLIED_TERRITORY, PLACEHOLDER};
 use crate::provider::nexway;
 use crate::settings::reader::Section;
@@ -71,6 +71,10 @@ impl Settings {
 
     pub fn account(&self) -> Vec<&str> {
         vec![&self.api_url, &self.realm]
+    }
+
+    pub fn limit(&self) -> Option<String> {
+        realm_at(&self.iam_url, &self.realm)
     }
 
     pub fn given_twice(&self, first: &str) -> String {
