@@ -21,6 +21,7 @@ CREATE TABLE subscriptions (
     tracked_at            INTEGER NOT NULL,
     tracked_by            TEXT    NOT NULL CHECK (tracked_by = 'track' OR tracked_by = 'order' OR tracked_by = 'import'),
     ended_at              INTEGER,
+    known_before          INTEGER,                               -- what came beside the count until then was had; NULL: tracked_at
 
     -- When it is asked, and with what rank.
     lane                  INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3), -- 0 asked for, 1 hinted at, 2 urgent, 3 other

@@ -14,6 +14,7 @@ pub fn subscription(number: String, id: i64, expires_at: Option<Timestamp>) -> N
         subscription_id: id.to_string(),
         generation: Some(0),
         known: Vec::new(),
+        known_before: None,
         expires_at,
         metadata: None,
         tracked_by: "import",

@@ -122,6 +122,8 @@ pub struct Subscription {
     pub expires_at: Option<Timestamp>,
     pub expiry_reported: bool,
     pub tracked_at: Timestamp,
+    /// What came beside the counted deliveries until then was had, where nothing names it.
+    pub known_before: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub lane: Lane,
     pub due_at: Option<Timestamp>,

@@ -141,6 +141,7 @@ impl Track {
             subscription_id,
             generation: self.generation,
             known: Vec::new(),
+            known_before: None,
             expires_at: self.expires_at.map(instant).transpose()?,
             metadata: self.metadata.map(metadata).transpose().map_err(Problem::bad_request)?,
             tracked_by: "track",

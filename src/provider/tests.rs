@@ -173,13 +173,17 @@ async fn the_memo_of_one_look_is_shown_to_the_next() {
 async fn an_upgrade_beside_the_count_is_fetched_by_its_own_name() {
     let mut site = Site::new().await;
     site.done(&["track", FIRST, FIRST, "--provider", "counts", "--generation", "1"]).await;
-    let upgraded = |names: &[&str]| {
-        let upgrades: Vec<_> = names.iter().map(|name| json!({"name": name, "done": 1_700_000_000})).collect();
+    let (old, new) = (("U-old", 1_700_000_000), ("U/new", site.after(60).as_unix()));
+    let upgraded = |all: &[(&str, i64)]| {
+        let upgrades: Vec<_> = all.iter().map(|(name, done)| json!({"name": name, "done": done})).collect();
         json!({"id": FIRST, "count": 1, "status": "live", "upgrades": upgrades})
     };
-    site.account.says(&["counter", FIRST], upgraded(&["U-old"]));
+    // What cannot be right tells nothing, and so does not make the next look a later one.
+    site.account.says(&["counter", FIRST], json!({"id": SECOND, "count": 1, "status": "live"}));
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    site.account.says(&["counter", FIRST], upgraded(&[old]));
     assert_eq!(site.turn().await, Vec::<Value>::new(), "known at tracking");
-    site.account.says(&["counter", FIRST], upgraded(&["U-old", "U/new"]));
+    site.account.says(&["counter", FIRST], upgraded(&[old, new]));
     site.has_keys(FIRST, "U/new");
     let upgrade = [json!([FIRST, 1, "U/new", "upgrade", false, [format!("{FIRST}#U/new")]])];
     assert_eq!(told(&site.turn().await), upgrade);
@@ -191,6 +195,33 @@ async fn an_upgrade_beside_the_count_is_fetched_by_its_own_name() {
     site.done(&["refetch", FIRST, "--reference", "U/new"]).await;
     let again = site.turn().await;
     assert_eq!((&told(&again)[..], &again[0]["id"]), (&upgrade[..], &message_id("counts", FIRST, "U/new", 1)));
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_still_awaited_is_awaited_where_the_subscription_is_taken() {
+    let mut site = Site::new().await;
+    let days_ago = |days: i64| site.after(-days * 86_400);
+    let row = json!({"subscription_id": FIRST, "generation": 0, "provider": "counts", "known_before": days_ago(2)});
+    let upgrades = [("U-old", 3), ("U", 1)].map(|(name, days)| json!({"name": name, "done": days_ago(days).as_unix()}));
+    site.import(
+        "taken.jsonl",
+        &format!(
+            "{row}
+"
+        ),
+    )
+    .await;
+    // Of those before it none has to be named for that to be so.
+    site.account.says(&["counter", FIRST], stands(FIRST, 0, json!({"upgrades": upgrades[1..]})));
+    site.account.refuses(&["counter", FIRST, "keys", "U"], 409);
+    assert_eq!(site.turn().await, Vec::<Value>::new());
+    let file = site.path("export.jsonl");
+    site.done(&["export", "--output", file.to_str().unwrap()]).await;
+    let mut other = site.another();
+    other.done(&["import", file.to_str().unwrap()]).await;
+    site.account.says(&["counter", FIRST], stands(FIRST, 0, json!({"upgrades": upgrades})));
+    site.has_keys(FIRST, "U");
+    assert_eq!(told(&other.turn().await), [json!([FIRST, 0, "U", "upgrade", false, [format!("{FIRST}#U")]])]);
 }
 
 #[tokio::test]

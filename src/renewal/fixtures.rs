@@ -57,6 +57,7 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         expires_at: Some(now + 100 * DAY),
         expiry_reported: true,
         tracked_at: now - 400 * DAY,
+        known_before: now - 400 * DAY,
         ended_at: None,
         lane: Lane::Other,
         due_at: Some(now),

@@ -4,12 +4,16 @@
 mod tests;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use super::{Rules, Subscription};
+use super::{DAY, Rules, Subscription};
 use crate::clock::Timestamp;
 use crate::convention::Convention;
 use crate::delivery::Occasion;
 use crate::provider::{Listed, Seen};
+
+/// The provider's clock and ours may differ by so much. Rather is a key sent twice to the one who has it than never.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(900);
 
 /// A delivery to be recorded before its order data is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +67,9 @@ pub(super) fn read(
     known: &[KnownDelivery],
     rules: &Rules,
     convention: &Convention,
+    now: Timestamp,
 ) -> Result<Result<News, String>, &'static str> {
-    let reader = Reader { before, known, most: rules.max_generation_jump, convention };
+    let reader = Reader { before, known, most: rules.max_generation_jump, convention, now };
     match seen {
         Seen::Counted { generation, doubt, besides } => {
             Ok(reader.counted(*generation, besides).map(|news| News { doubt: *doubt, ..news }))
@@ -80,14 +85,15 @@ struct Reader<'a> {
     known: &'a [KnownDelivery],
     most: i64,
     convention: &'a Convention,
+    now: Timestamp,
 }
 
 impl Reader<'_> {
     fn counted(&self, seen: i64, besides: &[Listed]) -> Result<News, String> {
-        let besides = self.unknown(besides);
-        let had = || besides.iter().map(|one| one.known(seen)).collect::<Vec<_>>();
+        let (had, besides): (Vec<_>, Vec<_>) = self.unknown(besides).into_iter().partition(|one| self.was_had(one));
+        let had = had.into_iter().map(|one| one.known(seen)).collect();
         let Some(known) = self.before.generation else {
-            return Ok(News { generation: seen, had: had(), ..News::default() }); // adopted: noted, nothing delivered
+            return Ok(News { generation: seen, had, ..News::default() }); // adopted: noted, nothing delivered
         };
         if seen < known {
             return Err(format!(
@@ -102,14 +108,20 @@ impl Reader<'_> {
             ));
         }
         let mut renewals: Vec<_> = (known..seen).map(|before| self.renewal(before + 1)).collect();
-        // All up to the generation that was given at the start are known, whatever came beside them; an import that names what the
-        // customer has had says more.
-        if self.before.last_answer_at.is_none() && self.known.is_empty() {
-            return Ok(News { generation: seen, renewals, had: had(), doubt: None });
-        }
         self.bounded(renewals.len() + besides.len())?;
         renewals.extend(besides.into_iter().map(|one| one.renewal(seen, false)));
-        Ok(News { generation: seen, renewals, ..News::default() })
+        Ok(News { generation: seen, renewals, had, doubt: None })
+    }
+
+    /// Whether the customer had what came beside the count: with the generation that was given all that was completed before, with
+    /// none all that there is. Which look is the first to show it tells nothing: one before it may have brought no usable answer.
+    fn was_had(&self, one: &Listed) -> bool {
+        if self.before.generation.is_none() {
+            return true;
+        }
+        // A time that lies ahead was noted under a wrong clock.
+        let until = Some(self.before.known_before).filter(|at| *at <= self.now + DAY);
+        one.completed_at.zip(until).is_some_and(|(completed, until)| completed < until - CLOCKS_DIFFER_BY)
     }
 
     fn renewal(&self, generation: i64) -> NewRenewal {

@@ -104,8 +104,8 @@ struct Poll<'a> {
 /// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
 impl Poll<'_> {
     fn answered(&mut self, sighting: &Sighting) -> Duration {
-        let Look { before, known, .. } = self.look;
-        let possible = match news::read(&sighting.seen, before, known, self.rules, self.convention) {
+        let Look { before, known, now, .. } = self.look;
+        let possible = match news::read(&sighting.seen, before, known, self.rules, self.convention, now) {
             Ok(possible) => possible,
             Err(why) => return self.failed(Outcome::Unreadable, why.into()),
         };

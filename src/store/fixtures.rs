@@ -21,6 +21,7 @@ pub fn subscription(number: &str, subscription_id: i64) -> NewSubscription {
         subscription_id: subscription_id.to_string(),
         generation: Some(0),
         known: Vec::new(),
+        known_before: None,
         expires_at: None,
         metadata: None,
         tracked_by: "track",

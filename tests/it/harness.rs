@@ -267,6 +267,7 @@ impl<'a> Track<'a> {
             subscription_id: self.id,
             generation: self.generation,
             known: Vec::new(),
+            known_before: None,
             expires_at: self.expires_at,
             metadata: Some(Metadata::parse(self.metadata).expect("a JSON object")),
             tracked_by: "track",

@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use crate::cli::track;
+use crate::clock::Timestamp;
 use crate::convention::{Convention, check_name};
 use crate::renewal::State;
 use crate::renewal::news::KnownDelivery;
@@ -164,17 +165,20 @@ fn build(mut fields: Fields<'_>, settings: &Settings, adopt: bool, missing_gener
         _ => Ok(Vec::new()),
     };
     let known = known.map_err(|reason| reasons.push(reason));
+    let known_before = fields.known_before.map(known_before).transpose();
+    let known_before = known_before.map_err(|reason| reasons.push(reason));
     let expires_at = fields.expires_at.as_deref().map(track::expiry).transpose();
     let expires_at = expires_at.map_err(|reason| reasons.push(reason));
     let state = fields.state.as_deref().map_or(Ok(State::Watching), str::parse);
     let state = state.map_err(|reason| reasons.push(format!("state: {reason}")));
     let metadata = fields.metadata().map_err(|reason| reasons.push(reason));
-    match (number, subscription_id, generation, known, place, convention, expires_at, state, metadata) {
+    match (number, subscription_id, generation, known, known_before, place, convention, expires_at, state, metadata) {
         (
             Ok(number),
             Ok(subscription_id),
             Ok(generation),
             Ok(known),
+            Ok(known_before),
             Ok((provider, territory)),
             Some(convention),
             Ok(expires_at),
@@ -188,6 +192,8 @@ fn build(mut fields: Fields<'_>, settings: &Settings, adopt: bool, missing_gener
                 partner_order_number: number,
                 subscription_id,
                 generation,
+                // Who names what the customer has had has not had the rest.
+                known_before: known_before.or((!known.is_empty()).then_some(Timestamp::from_unix(0))),
                 known,
                 expires_at,
                 metadata,
@@ -236,6 +242,14 @@ fn known(
         }
     };
     known.into_iter().map(check).collect()
+}
+
+/// The time that an export names.
+fn known_before(json: &str) -> Result<Timestamp, String> {
+    let text: Option<String> = serde_json::from_str(json).ok();
+    let instant = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let wrong = || "known_before must be a time such as 2026-11-21T20:00:00Z".to_owned();
+    instant.map(|instant| Timestamp::from_unix(instant.as_second())).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! Deliveries that a provider lists: what is new, what it is called, and what was had before.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::Clock;
+use crate::provider::Sighting;
 use crate::renewal::fixtures::{self, COUNTS};
+use crate::renewal::poll::{Look, decide};
 use crate::renewal::properties::config;
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000);
@@ -26,7 +31,7 @@ fn recorded(all: &[(&str, i64)]) -> Vec<KnownDelivery> {
 }
 
 fn news(seen: &Seen, before: &Subscription, known: &[KnownDelivery]) -> Result<News, String> {
-    read(seen, before, known, &fixtures::rules(), &COUNTS).expect("it tells")
+    read(seen, before, known, &fixtures::rules(), &COUNTS, NOW).expect("it tells")
 }
 
 fn names(renewals: &[NewRenewal]) -> Vec<(&str, i64, bool)> {
@@ -88,22 +93,95 @@ fn the_first_count_after_a_trial_is_its_conversion() {
     assert_eq!(occasions, [Occasion::TrialConversion, Occasion::Renewal]);
 }
 
+fn upgrade(reference: &str, completed_at: Option<Timestamp>) -> Listed {
+    Listed { reference: reference.to_owned(), occasion: Occasion::Upgrade, completed_at }
+}
+
 #[test]
 fn what_comes_beside_the_count_bears_the_count_of_its_time() {
-    let upgrade = Listed { occasion: Occasion::Upgrade, ..listed("u", 10) };
-    let seen = Seen::Counted { generation: 2, doubt: None, besides: vec![upgrade] };
+    let seen = Seen::Counted { generation: 2, doubt: None, besides: vec![upgrade("u", Some(NOW))] };
     let upgraded = news(&seen, &before(Some(2), true), &[]).unwrap();
     assert_eq!((names(&upgraded.renewals), upgraded.generation), (vec![("u", 2, false)], 2));
     assert_eq!(upgraded.renewals[0].occasion, Occasion::Upgrade);
     let first = news(&seen, &before(Some(1), false), &[]).unwrap();
-    assert_eq!((names(&first.renewals), labels(&first.had)), (vec![("PARTNER689-2", 2, false)], vec![("u", 2)]));
-    let imported = news(&seen, &before(Some(2), false), &recorded(&[("1", 1)])).unwrap();
-    assert_eq!((names(&imported.renewals), imported.had.len()), (vec![("u", 2, false)], 0), "what it had was named");
+    assert_eq!(names(&first.renewals), [("PARTNER689-2", 2, false), ("u", 2, false)]);
     assert!(news(&seen, &before(Some(2), true), &recorded(&[("u", 2)])).unwrap().renewals.is_empty());
+}
+
+#[test]
+fn what_came_beside_the_count_before_it_was_tracked_was_had_whichever_look_shows_it() {
+    let row = |asked| before(Some(2), asked);
+    let tracked = row(true).tracked_at;
+    let had = |before: &Subscription, completed_at| {
+        let seen = Seen::Counted { generation: 2, doubt: None, besides: vec![upgrade("u", completed_at)] };
+        let News { renewals, had, .. } = news(&seen, before, &[]).unwrap();
+        assert_eq!(renewals.len() + had.len(), 1, "either");
+        !had.is_empty()
+    };
+    for asked in [false, true] {
+        assert!(had(&row(asked), Some(tracked - 2 * CLOCKS_DIFFER_BY)));
+        assert!(!had(&row(asked), Some(tracked)) && !had(&row(asked), Some(tracked - CLOCKS_DIFFER_BY)));
+        assert!(!had(&row(asked), None), "rather twice than never");
+        assert!(had(&before(None, asked), None), "adopted");
+        // An import that names what the customer has had says more, and one that names when says it better.
+        let named = |at| Subscription { known_before: Timestamp::from_unix(at), ..row(asked) };
+        assert!(!had(&named(0), Some(Timestamp::from_unix(10))));
+        assert!(had(&named(NOW.as_unix()), Some(tracked + DAY)));
+        let ahead = Subscription { known_before: NOW + 300 * DAY, ..row(asked) };
+        assert!(!had(&ahead, Some(NOW - 2 * DAY)), "tracked under a wrong clock");
+    }
+}
+
+#[test]
+fn too_many_beside_the_count_are_a_surprise_and_those_that_were_had_are_not() {
+    let besides = |at| (0..30).map(|n| upgrade(&format!("u{n}"), Some(at))).collect();
+    let seen = |at| Seen::Counted { generation: 2, doubt: None, besides: besides(at) };
+    for asked in [false, true] {
+        let text = news(&seen(NOW), &before(Some(2), asked), &[]).unwrap_err();
+        assert!(text.starts_with("30 new deliveries at once"), "{text}");
+        let old = news(&seen(before(None, false).tracked_at - DAY), &before(Some(2), asked), &[]).unwrap();
+        assert_eq!((old.had.len(), old.renewals.len()), (30, 0));
+    }
 }
 
 proptest! {
     #![proptest_config(config())]
+
+    /// Whatever looks come to before one can be used, and whichever of them shows it first: what came beside the count since it was
+    /// tracked is recorded once to be fetched, and what came before is not.
+    #[test]
+    fn each_beside_the_count_is_new_once_or_had(
+        looks in prop::collection::vec(prop::option::weighted(0.7, prop::collection::vec(0..12_usize, 0..8)), 1..8),
+        completed in prop::collection::vec(prop::option::weighted(0.8, -40..40_i64), 12),
+    ) {
+        let mut row = before(Some(1), false);
+        let tracked = row.tracked_at.as_unix();
+        let at = |days: i64| Timestamp::from_unix(tracked + days * 86_400);
+        let (mut fetched, mut had) = (Vec::new(), Vec::<KnownDelivery>::new());
+        for look in &looks {
+            let upgrades = look.iter().flatten().map(|n| upgrade(&n.to_string(), completed[*n].map(at)));
+            let seen = match look {
+                Some(_) => Seen::Counted { generation: 1, doubt: None, besides: upgrades.collect() },
+                None => Seen::Foreign("another's".to_owned()),
+            };
+            let known: Vec<_> = had.iter().chain(&fetched).cloned().collect();
+            let answer = Ok(Sighting::of(seen));
+            let look = Look { before: &row, known: &known, answer: &answer, now: NOW, clock: Clock::Believed };
+            let decision = decide(look, &fixtures::rules(), &COUNTS);
+            let new = |one: &NewRenewal| KnownDelivery { generation: one.generation, reference: one.reference.clone() };
+            fetched.extend(decision.renewals.iter().map(new));
+            had.extend(decision.had);
+            row = decision.after;
+        }
+        let shown: BTreeSet<usize> = looks.iter().flatten().flatten().copied().collect();
+        let (old, new): (Vec<_>, Vec<_>) = shown.into_iter().partition(|n| completed[*n].is_some_and(|days| days < 0));
+        let numbers = |all: &[KnownDelivery]| {
+            let mut numbers: Vec<usize> = all.iter().map(|one| one.reference.parse().unwrap()).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        prop_assert_eq!((numbers(&fetched), numbers(&had)), (new, old));
+    }
 
     /// Whatever is listed when, in whatever order, each is recorded once, under a label that nothing else has.
     #[test]

@@ -26,6 +26,9 @@ pub struct Exported {
     /// The deliveries the customer has had, where the provider names them itself: objects with `reference` and `generation`.
     #[serde(skip_serializing_if = "is_none")]
     pub known: Option<Box<RawValue>>,
+    /// What was completed before that and is none of these, the customer had before it was tracked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_before: Option<Timestamp>,
     pub metadata: Box<RawValue>,
 }
 

@@ -28,6 +28,8 @@ pub struct NewSubscription {
     pub generation: Option<i64>,
     /// Deliveries that the customer has had, where the provider names them itself.
     pub known: Vec<KnownDelivery>,
+    /// As [`Subscription::known_before`]. `None`: until it is tracked.
+    pub known_before: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub metadata: Option<Metadata>,
     /// `track`, `order` or `import`.
@@ -125,9 +127,9 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     let inserted = db
         .prepare_cached(
             "INSERT INTO subscriptions (provider, partner_order_number, subscription_id, is_numbered, territory, generation,
-                                        expires_at, metadata, tracked_at, tracked_by, lane, state, due_at, ended_at, pace)
+                                        expires_at, metadata, tracked_at, known_before, tracked_by, lane, state, due_at, ended_at, pace)
              VALUES (:provider, :number, :subscription_id, :is_numbered, :territory, :generation, :expires_at,
-                     coalesce(:metadata, '{}'), :now, :tracked_by, :lane, :state,
+                     coalesce(:metadata, '{}'), :now, :known_before, :tracked_by, :lane, :state,
                      CASE WHEN :state IN ('watching', 'ended') THEN :now END,
                      CASE WHEN :state = 'ended' THEN :now END,
                      CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END)
@@ -136,7 +138,8 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
         .execute(named_params! {
             ":provider": new.provider, ":number": new.partner_order_number, ":subscription_id": new.subscription_id,
             ":is_numbered": new.convention.is_numbered(), ":territory": new.territory, ":generation": new.generation,
-            ":expires_at": new.expires_at, ":metadata": metadata, ":now": now, ":tracked_by": new.tracked_by,
+            ":expires_at": new.expires_at, ":metadata": metadata, ":now": now, ":known_before": new.known_before,
+            ":tracked_by": new.tracked_by,
             ":lane": if adopt { Lane::AskedFor } else { Lane::Other }.rank(),
             ":state": state,
         })?;
@@ -194,7 +197,7 @@ fn revive_row(db: &Connection, row: i64, state: State, new: &NewSubscription, no
     let generation = new.generation;
     db.execute(
         "UPDATE subscriptions SET state = :state, terminal_since = NULL, not_renewed_term = NULL,
-             tracked_at = :now, tracked_by = :tracked_by,
+             tracked_at = :now, known_before = :known_before, tracked_by = :tracked_by,
              due_at = CASE WHEN :state IN ('watching', 'ended') THEN :now END,
              ended_at = CASE WHEN :state = 'ended' THEN :now END,
              pace = CASE WHEN :state = 'ended' THEN 'monthly' ELSE 'regular' END,
@@ -204,6 +207,7 @@ fn revive_row(db: &Connection, row: i64, state: State, new: &NewSubscription, no
          WHERE id = :id AND state = 'untracked'",
         named_params! {
             ":id": row, ":now": now, ":generation": generation, ":state": state, ":tracked_by": new.tracked_by,
+            ":known_before": new.known_before,
         },
     )?;
     db.execute(

@@ -29,6 +29,7 @@ rows! {
         expires_at = "expires_at",
         expiry_reported = "expiry_reported",
         tracked_at = "tracked_at",
+        known_before = "coalesce(known_before, tracked_at)",
         ended_at = "ended_at",
         lane = "lane" => Lane::from_rank,
         due_at = "due_at",
@@ -304,6 +305,7 @@ rows! {
                 SELECT 1 FROM dispatches d JOIN messages m ON m.seq = d.message
                 WHERE d.subscription = s.id AND d.state = 'pending' AND m.reference = r.reference
                   AND m.type = 'renewal.ready')) END" => |known: Option<Json>| known.map(|Json(json)| json),
+        known_before = "CASE WHEN s.is_numbered = 0 AND s.generation IS NOT NULL THEN coalesce(s.known_before, s.tracked_at) END",
         metadata = "s.metadata" => |Json(json)| json,
     }
 }

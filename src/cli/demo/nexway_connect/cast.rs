@@ -95,6 +95,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(Vec<Actor>, Vec<NewSubscriptio
                 subscription_id: subscription_id.to_string(),
                 generation: Some(0),
                 known: Vec::new(),
+                known_before: None,
                 expires_at,
                 metadata: None,
                 tracked_by: "order",

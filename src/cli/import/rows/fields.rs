@@ -94,6 +94,8 @@ pub(super) struct Fields<'a> {
     pub(super) state: Option<Cow<'a, str>>,
     /// A list, in JSON.
     pub(super) known: Option<&'a str>,
+    /// A time, in JSON.
+    pub(super) known_before: Option<&'a str>,
     /// The whole object.
     metadata: Option<&'a str>,
     /// JSON by key, to be added to it.

@@ -83,8 +83,12 @@ fn set_json<'a>(fields: &mut Fields<'a>, name: &str, json: &'a RawValue) -> Resu
         }
         return Ok(());
     }
-    if name == "known" {
-        fields.known = Some(json.get()).filter(|json| *json != "null");
+    if let Some(field) = match name {
+        "known" => Some(&mut fields.known),
+        "known_before" => Some(&mut fields.known_before),
+        _ => None,
+    } {
+        *field = Some(json.get()).filter(|json| *json != "null");
         return Ok(());
     }
     let column = Column::named(name)?;

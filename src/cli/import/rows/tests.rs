@@ -281,4 +281,8 @@ fn known_deliveries_have_a_name_and_a_label_and_are_none_to_come() {
     assert_eq!(one("U", -7), "1: ! known generation -7 is not from 0 to 2147483647");
     assert_eq!(one("U", i64::MAX), format!("1: ! known generation {} is not from 0 to 2147483647", i64::MAX));
     assert_eq!(row("7"), "1: ! known must be a list of objects with reference and generation");
+    for bad in ["7", "\"yesterday\"", "[]"] {
+        let wrong = "1: ! known_before must be a time such as 2026-11-21T20:00:00Z";
+        assert_eq!(row(&format!("[], \"known_before\": {bad}")), wrong, "{bad}");
+    }
 }
