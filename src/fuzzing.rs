@@ -294,6 +294,7 @@ fn subscription(now: Timestamp) -> Subscription {
         technical_status: None,
         life: None,
         memo: None,
+        hints: 0,
         status_changes: 0,
         terminal_since: None,
         surprise: None,

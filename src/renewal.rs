@@ -2,13 +2,14 @@
 //! decision.
 //!
 //! [`news`] tells which deliveries of an answer are new, [`aside`] what it tells beside them, [`poll`] what a look changes,
-//! [`order`] what an answer with order data does, [`again`] what it does once something was delivered, [`moved`] what another
-//! interval means for who was asked before.
+//! [`order`] what an answer with order data does, [`again`] what it does once something was delivered, [`hint`] when one is looked
+//! at that somebody hints at, [`moved`] what another interval means for who was asked before.
 
 pub mod again;
 pub mod aside;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod hint;
 pub mod moved;
 pub mod news;
 pub mod order;
@@ -139,6 +140,8 @@ pub struct Subscription {
     pub life: Option<Life>,
     /// The provider's implementation keeps it from one look to the next.
     pub memo: Option<String>,
+    /// Rises with each hint that comes while it is due, and may be being asked.
+    pub hints: i64,
     pub status_changes: i64,
     pub terminal_since: Option<Timestamp>,
     pub surprise: Option<String>,

@@ -23,7 +23,7 @@ use rusqlite::Connection;
 pub use error::Error;
 pub use operate::{
     Alert, AlertChange, Answers, Awaited, Clash, DispatchCounts, DispatchRow, DueCounts, Exported, ForgottenRow, Group,
-    Identity, LastFailure, LastWarned, Late, Leeway, ListFilter, Listed, Locked, MessageRow, Metadata, Named,
+    Heard, Identity, LastFailure, LastWarned, Late, Leeway, ListFilter, Listed, Locked, MessageRow, Metadata, Named,
     NewSubscription, Odd, Paused, PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalRow, RenewalsDue,
     Resealed, Retried, SubscriptionRow, Tracked, counted, counts_of,
 };

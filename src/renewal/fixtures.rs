@@ -71,6 +71,7 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         technical_status: Some("ACTIVE".into()),
         life: Some(Life::Running),
         memo: None,
+        hints: 0,
         status_changes: 0,
         terminal_since: None,
         surprise: None,

@@ -257,6 +257,9 @@ impl<'a, P: Provider> Pass<'a, P> {
         for (row, due_at) in written.rows {
             self.queues.recorded(row, due_at);
         }
+        if written.overtaken {
+            self.queues.reset();
+        }
         if written.lines.iter().any(|line| matches!(line.said, Said::Seen)) {
             self.queues.reset_renewals();
         }

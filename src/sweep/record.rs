@@ -27,6 +27,8 @@ pub(super) struct Written {
     pub rows: Vec<(i64, Option<Timestamp>)>,
     pub lines: Vec<Line>,
     pub sinks: BTreeSet<String>,
+    /// Somebody's answer was dropped: it is asked again.
+    pub overtaken: bool,
 }
 
 /// The results of a pass that are not on disk yet.
@@ -119,7 +121,8 @@ impl<P> Shared<'_, P> {
         let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
         let sinks: Vec<_> = records.iter().map(|record| sinks_of(&record.messages)).collect();
         let recorded = self.store.record_polls(records, (self.now)()).await?;
-        let mut written = Written { rows, lines: Vec::new(), sinks: BTreeSet::new() };
+        let overtaken = recorded.contains(&Recorded::Overtaken);
+        let mut written = Written { rows, lines: Vec::new(), sinks: BTreeSet::new(), overtaken };
         for ((lines, sinks), recorded) in lines.into_iter().zip(sinks).zip(recorded) {
             // What was overtaken is dropped, and nothing came of it.
             if recorded == Recorded::Done {

@@ -56,6 +56,9 @@ fn why_then(subscription: &Subscription, rules: &Rules, now: Timestamp) -> Strin
     if subscription.lane == Lane::AskedFor && subscription.last_asked_at.is_some() {
         return "somebody asked for it".to_owned();
     }
+    if subscription.lane == Lane::Hinted {
+        return "the provider hinted at something".to_owned();
+    }
     match (subscription.last_outcome, subscription.pace) {
         (None, _) if subscription.generation.is_none() => {
             "it was never asked; the first answer only notes the generation".to_owned()

@@ -43,6 +43,7 @@ rows! {
         technical_status = "technical_status",
         life = "life",
         memo = "memo",
+        hints = "hints",
         status_changes = "status_changes",
         terminal_since = "terminal_since",
         surprise = "surprise",

@@ -152,7 +152,7 @@ mod tests {
             let new = (0..100).map(|n| subscription(shuffled(step * 100 + n), 0)).collect();
             store.track(new, false, T0).await.unwrap();
         }
-        for round in 1..5 {
+        for round in 1..12 {
             let padding = |n: i64| (n * 37 * round % 700) as usize;
             let grown = (0..1000).map(|n| subscription(shuffled(n), padding(n))).collect();
             store.track(grown, true, T0).await.unwrap();

@@ -5,8 +5,8 @@ use rusqlite::{Connection, named_params};
 use super::messages::{self, NewMessage};
 use super::renewals;
 use crate::clock::Timestamp;
-use crate::renewal::Subscription;
 use crate::renewal::news::{KnownDelivery, NewRenewal};
+use crate::renewal::{State, Subscription, hint};
 use crate::store::{Result, Store};
 use crate::vault::Vault;
 
@@ -42,7 +42,8 @@ impl Store {
 fn record_poll(db: &Connection, vault: &Vault, record: &PollRecord, now: Timestamp) -> Result<Recorded> {
     let (before, after) = (&record.before, &record.after);
     // It may have become urgent meanwhile; somebody who wants it asked now, or a hint, does not mean this poll.
-    let changed = if is_quiet(record) { touch(db, before, after)? } else { replace(db, before, after)? };
+    let touched = if is_quiet(record) { touch(db, before, after)? } else { 0 };
+    let changed = if touched > 0 { touched } else { replace(db, before, after)? };
     if changed == 0 {
         return Ok(Recorded::Overtaken);
     }
@@ -77,7 +78,7 @@ fn is_quiet(record: &PollRecord) -> bool {
 fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE subscriptions SET due_at = ?1, last_asked_at = ?2, last_answer_at = ?3
-         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7 AND (lane = ?8 OR lane > 1)",
+         WHERE id = ?4 AND state = ?5 AND generation IS ?6 AND territory = ?7 AND (lane = ?8 OR lane > 1) AND hints = ?9",
     )?
     .execute((
         after.due_at,
@@ -88,16 +89,22 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
         before.generation,
         &before.territory,
         before.lane.rank(),
+        before.hints,
     ))
 }
 
 fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     let (failing, offer) = (after.failing.as_deref(), after.offer.as_deref());
+    // Whoever was hinted at meanwhile is looked at once more: the answer may have been made before.
+    let again = after.due_at.zip(after.last_asked_at).filter(|_| after.state == State::Watching);
+    let again = again.map(|(due, asked)| hint::due_again(due, asked));
     db.prepare_cached(
         "UPDATE subscriptions SET
              state = :state, generation = :generation,
              expires_at = CASE WHEN :expiry_changed THEN :expires_at ELSE expires_at END, expiry_reported = :expiry_reported,
-             ended_at = :ended_at, lane = :lane, due_at = :due_at, pace = :pace, last_asked_at = :last_asked_at,
+             ended_at = :ended_at,
+             lane = CASE WHEN hints = :hints OR :again IS NULL THEN :lane ELSE 1 END,
+             due_at = CASE WHEN hints = :hints OR :again IS NULL THEN :due_at ELSE :again END, pace = :pace, last_asked_at = :last_asked_at,
              last_answer_at = :last_answer_at, failures = :failures, refusals = :refusals,
              last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
              life = :life, memo = :memo,
@@ -115,7 +122,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
         // Otherwise a person may have changed it while we asked.
         ":expiry_changed": after.expires_at != before.expires_at,
         ":expiry_reported": after.expiry_reported, ":ended_at": after.ended_at, ":lane": after.lane.rank(),
-        ":due_at": after.due_at, ":pace": after.pace, ":last_asked_at": after.last_asked_at,
+        ":due_at": after.due_at, ":hints": before.hints, ":again": again, ":pace": after.pace, ":last_asked_at": after.last_asked_at,
         ":last_answer_at": after.last_answer_at, ":failures": after.failures, ":refusals": after.refusals,
         ":last_outcome": after.last_outcome, ":last_detail": after.last_detail,
         ":technical_status": after.technical_status, ":life": after.life, ":memo": after.memo,
@@ -138,7 +145,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
 mod tests {
     use super::*;
     use crate::choice::Lane;
-    use crate::renewal::{self, HOUR, State};
+    use crate::renewal::{self, HOUR};
     use crate::store::{DuePage, ListFilter, NewSubscription, Tracked, fixtures};
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
