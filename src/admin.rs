@@ -4,8 +4,6 @@
 //! a thread and a runtime of its own, and its own reading connections: a thousand requests hold up no sweep, and a stuck loop
 //! can still be told from outside.
 
-mod connections;
-mod door;
 mod gate;
 mod gauges;
 mod health;
@@ -13,7 +11,6 @@ mod input;
 mod messages;
 mod metrics;
 mod openapi;
-mod problem;
 mod queue;
 mod router;
 mod status;
@@ -21,19 +18,16 @@ mod subscriptions;
 mod tracking;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::runtime::Runtime;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
-use self::door::{Bound, Door};
 use self::gate::Gate;
 use self::gauges::Gauges;
 use self::health::Health;
 use self::metrics::Exposition;
 use crate::budget::Budget;
+use crate::listen::{self, Endpoint};
 use crate::metrics::Metrics;
 use crate::pulse::Pulses;
 use crate::renewal::Rules;
@@ -41,20 +35,11 @@ use crate::settings::{SecretError, Settings};
 use crate::signals::Shutdown;
 use crate::store::{self, Store};
 
-/// What requests in hand get when the endpoint closes.
-const LAST_ANSWERS: Duration = Duration::from_millis(300);
-
 /// Why it could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("admin.listen: cannot listen on {listen}; choose another address, or \"\" for none")]
-    Listen {
-        listen: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot start the thread of the admin endpoint")]
-    Thread(#[source] io::Error),
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -123,61 +108,22 @@ impl Site {
     }
 }
 
-/// The open endpoint.
-pub struct Admin {
-    stop: Shutdown,
-    ended: oneshot::Receiver<()>,
-}
-
-impl Admin {
-    /// Listens, and answers from now on; `None` where the settings want no endpoint.
-    ///
-    /// # Errors
-    /// When it cannot listen there.
-    pub fn open(parts: Parts) -> Result<Option<Self>, Error> {
-        let listen = parts.live.borrow().settings.admin.listen.clone();
-        if listen.is_empty() {
-            return Ok(None);
-        }
-        let bound = Bound::at(&listen).map_err(|source| Error::Listen { listen: listen.clone(), source })?;
-        let site = Arc::new(site(parts)?);
-        let (stop, (end, ended)) = (Shutdown::manual(), oneshot::channel());
-        let (started, start) = std::sync::mpsc::sync_channel(1);
-        let stopping = stop.clone();
-        let serve = move || {
-            let opened = open(bound);
-            match opened {
-                Ok((runtime, door)) => {
-                    started.send(Ok(())).ok();
-                    runtime.block_on(serve(door, site, stopping));
-                }
-                Err(error) => drop(started.send(Err(error))),
-            }
-            // Whoever waited for this may have stopped waiting.
-            end.send(()).ok();
-        };
-        std::thread::Builder::new().name("admin".to_owned()).spawn(serve).map_err(Error::Thread)?;
-        start.recv().unwrap_or(Err(io::ErrorKind::Other.into())).map_err(Error::Thread)?;
-        tracing::info!(%listen, "admin endpoint is open");
-        Ok(Some(Self { stop, ended }))
+/// Listens, and answers from now on; `None` where the settings want no endpoint.
+///
+/// # Errors
+/// When it cannot listen there.
+pub fn open(parts: Parts) -> Result<Option<Endpoint>, Error> {
+    let listen = parts.live.borrow().settings.admin.listen.clone();
+    if listen.is_empty() {
+        return Ok(None);
     }
-
-    /// Takes no more requests, and finishes those in hand: they get a moment.
-    pub async fn close(self) {
-        self.stop.request();
-        // An error means that its thread has ended already.
-        drop(tokio::time::timeout(LAST_ANSWERS + LAST_ANSWERS / 2, self.ended).await);
-    }
-}
-
-/// A runtime cannot be made and given up again inside another one: it is made on its own thread.
-fn open(bound: Bound) -> io::Result<(Runtime, Door)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let door = {
-        let _inside = runtime.enter();
-        bound.open()?
-    };
-    Ok((runtime, door))
+    let bound = listen::bind("admin.listen", &listen)?;
+    let site = Arc::new(site(parts)?);
+    let warming_up = site.clone();
+    let doors = vec![(bound, router::router(site))];
+    let endpoint = Endpoint::open("admin", doors, async move { warming_up.exposition.warm_up().await })?;
+    tracing::info!(%listen, "admin endpoint is open");
+    Ok(Some(endpoint))
 }
 
 fn site(parts: Parts) -> Result<Site, store::Error> {
@@ -204,9 +150,4 @@ pub(crate) fn read_body(body: &[u8], settings: &Settings) -> Result<store::NewSu
     let acknowledged = input::parse::<queue::Ack>(body).map(drop);
     let others = [claimed.err(), acknowledged.err()];
     tracked.map_err(|problem| others.into_iter().flatten().chain([problem]).map(|problem| problem.detail).collect())
-}
-
-async fn serve(door: Door, site: Arc<Site>, stop: Shutdown) {
-    let router = router::router(site.clone());
-    tokio::join!(connections::serve(door, router, stop), site.exposition.warm_up());
 }

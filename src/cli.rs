@@ -196,11 +196,26 @@ impl From<crate::settings::Problems> for Error {
 impl From<crate::admin::Error> for Error {
     fn from(error: crate::admin::Error) -> Self {
         use crate::admin::Error as Admin;
-        let exit = match error {
-            Admin::Store(error) => return error.into(),
-            Admin::Listen { .. } | Admin::Thread(_) => Exit::CannotCreate,
-        };
-        Self::new(exit, crate::chain(&error))
+        match error {
+            Admin::Store(error) => error.into(),
+            Admin::Listen(error) => error.into(),
+        }
+    }
+}
+
+impl From<crate::hooks::Error> for Error {
+    fn from(error: crate::hooks::Error) -> Self {
+        use crate::hooks::Error as Hooks;
+        match error {
+            Hooks::Store(error) => error.into(),
+            Hooks::Listen(error) => error.into(),
+        }
+    }
+}
+
+impl From<crate::listen::Error> for Error {
+    fn from(error: crate::listen::Error) -> Self {
+        Self::new(Exit::CannotCreate, crate::chain(&error))
     }
 }
 
@@ -210,6 +225,7 @@ impl From<crate::daemon::Error> for Error {
         match error {
             Daemon::Store(error) => error.into(),
             Daemon::Admin(error) => error.into(),
+            Daemon::Hooks(error) => error.into(),
             Daemon::Several(_) => Self::new(Exit::Settings, error.lines()),
             Daemon::Secret(_) | Daemon::Provider { .. } | Daemon::Sink { .. } => {
                 Self::new(Exit::Settings, crate::chain(&error))

@@ -20,6 +20,8 @@ pub struct Convention {
     pub lowest_generation: i64,
     /// Reads the provider's answer to a created order, where that names subscriptions; the error says why it does not.
     pub created: Option<ReadCreated>,
+    /// Reads which subscriptions a notification names, whatever it says of them; `None`: the provider sends none.
+    pub hinted: Option<ReadHinted>,
     pub advice: Advice,
     /// While order data is awaited the provider wants no polls of that subscription.
     pub rests_while_waiting: bool,
@@ -27,6 +29,9 @@ pub struct Convention {
 
 /// From JSON; the error is for people.
 pub type ReadCreated = fn(&str) -> Result<Created, String>;
+
+/// From any bytes at all; ids as they stand there.
+pub type ReadHinted = fn(&[u8]) -> Vec<String>;
 
 /// Partner order numbers that renewals are derived from.
 #[derive(Debug)]

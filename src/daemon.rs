@@ -14,6 +14,7 @@ mod wipe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -24,8 +25,10 @@ pub use self::parts::{client, sink, vault};
 use self::plans::{Built, Plans};
 use self::reload::Reload;
 pub use self::reload::Source;
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::clock::Timestamp;
+use crate::hooks;
+use crate::listen::Endpoint;
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::provider;
@@ -69,6 +72,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Admin(#[from] admin::Error),
+    #[error(transparent)]
+    Hooks(#[from] hooks::Error),
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
     #[error("a task ended unexpectedly")]
@@ -153,13 +158,19 @@ impl Worker {
         let tick = Arc::new(Notify::new());
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
         let mut reload = Reload::new(source, self.store.clone(), self.plans.clone())?;
-        let admin = Admin::open(admin::Parts {
+        let admin = admin::open(admin::Parts {
             live: reload.live(),
             store: self.store.clone(),
             metrics: metrics.clone(),
             pulses: pulses.clone(),
             sweep_bell: tick.clone(),
             shutdown: signals.shutdown.clone(),
+        })?;
+        let hooks = hooks::open(hooks::Parts {
+            live: reload.hooks(),
+            store: self.store.clone(),
+            metrics: metrics.clone(),
+            sweep_bell: tick.clone(),
         })?;
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
@@ -197,9 +208,7 @@ impl Worker {
         beside.shutdown().await;
         schedule.shutdown();
         let outcome = crew.outcome();
-        if let Some(admin) = admin {
-            admin.close().await;
-        }
+        join_all([admin, hooks].into_iter().flatten().map(Endpoint::close)).await;
         if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
             tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
         }

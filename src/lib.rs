@@ -7,8 +7,8 @@
 //!
 //! # The map
 //!
-//! Arrows point one way: `cli → daemon, admin → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
-//! [`admin`] works from store and settings alone: it sees neither sweep nor relay.
+//! Arrows point one way: `cli → daemon, admin, hooks → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! [`admin`] and [`hooks`] work from store and settings alone: they see neither sweep nor relay.
 //! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store. `tests/it/structure.rs`
 //! holds the sources to all this.
 //!
@@ -22,6 +22,8 @@
 //! | `flood` | how many of a kind are written one by one |
 //! | [`daemon`] | `run` and `once`: the same passes |
 //! | [`admin`] | health, metrics and the JSON API, over HTTP |
+//! | [`hooks`] | providers' notifications, over HTTP: each a hint, and none believed |
+//! | [`listen`] | doors and connections of both, and errors as they answer them |
 //! | [`schedule`] | rings a bell every 30 s; what is due stands in the store |
 //! | [`heartbeat`] | the dead-man's switch |
 //! | [`signals`] | drain, exit at once, reload, poll now |
@@ -74,8 +76,10 @@ pub mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod heartbeat;
+pub mod hooks;
 pub mod json;
 pub mod life;
+pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

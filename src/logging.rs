@@ -78,6 +78,13 @@ pub struct Logging {
 }
 
 impl Logging {
+    /// One that nobody hears.
+    #[cfg(test)]
+    pub fn unheard() -> Self {
+        let (_, filter) = reload::Layer::new(EnvFilter::new("off"));
+        Self { filter, spoken: Spoken::default(), has_journal: false, verbosity: 0 }
+    }
+
     /// Level and format from here on; `-v` and `-q` still count.
     pub fn change(&self, log: &Log) -> Result<(), Error> {
         if log.format == LogFormat::Journald && !self.has_journal {

@@ -9,6 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::renewal::Outcome;
+use crate::text::forms::text_forms;
 
 /// Label names with their values.
 pub type Labels<const N: usize> = [(&'static str, String); N];
@@ -23,6 +24,7 @@ pub struct Metrics {
     poll_seconds: Histogram,
     renewals: Family<Labels<1>, Counter>,
     delivery_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    hints: Family<Labels<2>, Counter>,
 }
 
 impl Default for Metrics {
@@ -32,6 +34,7 @@ impl Default for Metrics {
             poll_seconds: seconds(),
             renewals: Family::default(),
             delivery_seconds: Family::new_with_constructor(seconds),
+            hints: Family::default(),
         }
     }
 }
@@ -47,6 +50,7 @@ impl Metrics {
         let help = "How long a status request took, whatever came of it";
         registry.register_with_unit("poll", help, Unit::Seconds, self.poll_seconds.clone());
         registry.register("renewals_detected", "Generations newly seen", self.renewals.clone());
+        registry.register("hints", "What became of notifications", self.hints.clone());
         let help = "How long a publish took that the sink took";
         registry.register_with_unit("delivery", help, Unit::Seconds, self.delivery_seconds.clone());
     }
@@ -64,9 +68,57 @@ impl Metrics {
         }
     }
 
+    /// What is counted of one provider's notifications. All its series are there from now on.
+    pub fn hints(&self, provider: &str) -> HintMeter {
+        let labels = |outcome: HintOutcome| [("provider", provider.to_owned()), ("outcome", outcome.to_string())];
+        let counter = |outcome: &HintOutcome| (*outcome, self.hints.get_or_create_owned(&labels(*outcome)));
+        HintMeter(HintOutcome::VARIANTS.iter().map(counter).collect())
+    }
+
     /// What one relay counts.
     pub fn relay(&self, sink: &str) -> RelayMeter {
         RelayMeter { seconds: self.delivery_seconds.get_or_create_owned(&[("sink", sink.to_owned())]) }
+    }
+}
+
+/// What becomes of a notification, or of a subscription that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintOutcome {
+    /// The subscription is looked at.
+    Raised,
+    /// It is looked at soon anyway.
+    Soon,
+    /// It is paused, ended, or not tracked any more.
+    AtRest,
+    /// Nobody tracks it.
+    Untracked,
+    /// No subscription is named, or the body did not come.
+    Unreadable,
+    /// The secret was wrong, or missing.
+    Refused,
+    /// There were too many in a second.
+    TooMany,
+}
+
+text_forms!(HintOutcome {
+    Raised = "raised",
+    Soon = "soon",
+    AtRest = "at_rest",
+    Untracked = "untracked",
+    Unreadable = "unreadable",
+    Refused = "refused",
+    TooMany = "too_many",
+});
+
+/// The counters of one provider's notifications.
+#[derive(Clone, Debug)]
+pub struct HintMeter(Vec<(HintOutcome, Counter)>);
+
+impl HintMeter {
+    pub fn count(&self, outcome: HintOutcome, count: usize) {
+        if let Some((_, counter)) = self.0.iter().find(|(of, _)| *of == outcome) {
+            counter.inc_by(count as u64);
+        }
     }
 }
 

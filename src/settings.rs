@@ -6,6 +6,7 @@
 
 mod budgets;
 mod duration;
+mod hints;
 mod places;
 pub(crate) mod problem;
 pub(crate) mod reader;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use budgets::SharedBudget;
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use hints::{HintSender, Hints};
 pub use problem::{Place, Problem, Problems, nearest};
 pub use secret::{Secret, SecretError};
 pub use sinks::Sink;
@@ -123,6 +125,8 @@ pub struct Provider {
     pub connect_timeout: Duration,
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
+    /// Where its notifications come in.
+    pub hints: Option<Hints>,
 }
 
 impl Provider {
@@ -179,8 +183,14 @@ impl Settings {
     /// Every secret that the settings name, for `check`.
     pub fn secrets(&self) -> Vec<&Secret> {
         let of_providers = self.providers.values().flat_map(|provider| provider.kind.secrets());
+        let of_hints = self.providers.values().filter_map(|provider| provider.hints.as_ref()?.secret());
         let of_sinks = self.sinks.values().flat_map(|sink| sink.kind.secrets());
-        of_providers.chain(of_sinks).chain(&self.admin.token).chain(self.store.encryption_keys()).collect()
+        of_providers
+            .chain(of_hints)
+            .chain(of_sinks)
+            .chain(&self.admin.token)
+            .chain(self.store.encryption_keys())
+            .collect()
     }
 }
 

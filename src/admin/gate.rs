@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Site;
-use super::problem::Problem;
+use crate::listen::problem::Problem;
 use crate::settings::{Admin, SecretError};
 
 /// The rule that the settings amount to.

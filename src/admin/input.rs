@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -11,13 +10,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use crate::listen::body;
+use crate::listen::problem::Problem;
 use crate::store::Identity;
 use crate::text::visible;
-
-/// Metadata is the largest thing that anybody sends.
-const BODY_BYTES: usize = 256 * 1024;
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The parameters behind the `?`. Each is taken once; what is left at the end is unknown, and a mistake.
 #[derive(Debug)]
@@ -125,15 +121,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let detail = "the body must be JSON: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let reading = axum::body::to_bytes(request.into_body(), BODY_BYTES);
-        let bytes = match tokio::time::timeout(BODY_WITHIN, reading).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(_)) => {
-                let detail = format!("the body is longer than {BODY_BYTES} bytes, or was cut off");
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
-            }
-            Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-        };
+        let bytes = body::read(request.into_body()).await?;
         parse(&bytes).map(Self)
     }
 }

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::Site;
 use super::input::{MessageId, Query};
-use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::delivery::EVENTS;
+use crate::listen::problem::Problem;
 use crate::store::QueueFilter;
 use crate::view::{self, Dispatch, DispatchPage, Shown};
 

@@ -13,9 +13,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::gauges::{Gauges, OfProvider, Reading};
-use super::problem::Problem;
 use super::{Live, Site};
 use crate::clock::Timestamp;
+use crate::listen::problem::Problem;
 use crate::metrics::{Labels, Metrics};
 use crate::settings::Settings;
 

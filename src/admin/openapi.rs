@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Site;
-use super::problem::{self, Problem};
+use crate::listen::problem::{self, Problem};
 
 const TOKEN: &str = "token";
 

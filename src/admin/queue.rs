@@ -16,8 +16,8 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaFormat,
 
 use super::Site;
 use super::input::{Body, Query};
-use super::problem::Problem;
 use crate::clock::Timestamp;
+use crate::listen::problem::Problem;
 use crate::store::Leased;
 use crate::view;
 

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 
 use super::Site;
-use super::problem::Problem;
 use crate::clock::Timestamp;
+use crate::listen::problem::Problem;
 use crate::view::Status;
 
 /// How everything stands, and how much of the request budget is needed.

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::Site;
 use super::input::Query;
-use super::problem::Problem;
 use crate::clock::Timestamp;
+use crate::listen::problem::Problem;
 use crate::renewal;
 use crate::store::{Identity, ListFilter, Named, Paused, SubscriptionRow};
 use crate::text::visible;

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::Site;
 use super::input::{Body, Query};
-use super::problem::Problem;
 use crate::clock::Timestamp;
+use crate::listen::problem::Problem;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};
 use crate::view::Item;

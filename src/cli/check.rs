@@ -235,6 +235,9 @@ fn account(name: &str, provider: &Provider, findings: &mut Findings) {
         );
         findings.warning(&what, text);
     }
+    if let Some(hints) = &provider.hints {
+        findings.ok(&what, format!("notifications come in at {}, POST /hooks/{name}", hints.listen));
+    }
     match daemon::client(name, provider, Budget::new(1.0)) {
         Ok(_) => findings.ok(&what, provider.kind.to_string()),
         // Named above already.

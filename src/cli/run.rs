@@ -20,8 +20,9 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
     let store = Store::open(&settings.store.path, Access::Instance(lock))?;
     let worker = Worker::new(settings.clone(), store)?;
     // Before anything is said to have started; as with every other secret, a restart would not help.
-    if let Some(token) = &settings.admin.token {
-        token.read().map_err(daemon::Error::Secret)?;
+    let of_hints = settings.providers.values().filter_map(|provider| provider.hints.as_ref()?.secret());
+    for secret in settings.admin.token.iter().chain(of_hints) {
+        secret.read().map_err(daemon::Error::Secret)?;
     }
     for warning in &loaded.warnings {
         tracing::warn!("{}", crate::text::visible(warning));
@@ -39,7 +40,9 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
             Ok(Exit::Done)
         }
         Ok(Drained::Unclean) => Ok(Exit::Failed),
-        Err(error @ (daemon::Error::Admin(_) | daemon::Error::Secret(_))) => Err(error.into()),
+        Err(error @ (daemon::Error::Admin(_) | daemon::Error::Hooks(_) | daemon::Error::Secret(_))) => {
+            Err(error.into())
+        }
         Err(error) => Err(Error::new(Exit::Failed, crate::chain(&error))),
     }
 }

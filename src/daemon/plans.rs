@@ -13,6 +13,7 @@ use super::{Error, parts};
 use crate::admin::Live;
 use crate::budget::Budget;
 use crate::clock::Judge;
+use crate::hooks;
 use crate::provider;
 use crate::relay::Route;
 use crate::renewal::Rules;
@@ -97,6 +98,14 @@ impl Plans {
         Live::new(self.settings.clone(), self.budgets.clone(), self.bells.clone())
     }
 
+    /// What is known of notifications.
+    ///
+    /// # Errors
+    /// When a secret of theirs cannot be read.
+    pub fn hooks(&self) -> Result<hooks::Live, SecretError> {
+        hooks::Live::new(self.settings.clone())
+    }
+
     /// A sweeper that begins, with a client of its own.
     pub fn sweeper(&self, name: &str, client: provider::Configured, store: &Store) -> Sweeper<provider::Configured> {
         let (budget, account) = (self.budgets[name].clone(), self.account(name));
@@ -130,10 +139,10 @@ impl Plans {
     fn has_client_of(&self, before: Option<&Plans>, name: &str) -> bool {
         before.is_some_and(|before| {
             let same = |one: &settings::Provider, other: &settings::Provider| {
-                // The budget's matter, and the sweep's.
-                let (rate, budget, notify_before) =
-                    (other.requests_per_second, other.budget.clone(), other.notify_before);
-                settings::Provider { requests_per_second: rate, budget, notify_before, ..one.clone() } == *other
+                // The budget's matter, the sweep's, and that of notifications.
+                let settings::Provider { requests_per_second, notify_before, .. } = *other;
+                let (budget, hints) = (other.budget.clone(), other.hints.clone());
+                settings::Provider { requests_per_second, budget, notify_before, hints, ..one.clone() } == *other
             };
             let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
             now.zip(then).is_some_and(|(now, then)| same(now, then))
@@ -213,4 +222,48 @@ fn fingerprints<T>(
         }
     }
     prints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(first: &str, second: &str) -> Arc<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("renewald.toml");
+        let provider = |name: &str, kind: &str, more: &str| {
+            format!("[providers.{name}]\nkind = \"test-{kind}\"\nurl = \"https://{name}.example\"\n{more}\n")
+        };
+        std::fs::write(&path, provider("a", "counter", first) + &provider("b", "lister", second)).unwrap();
+        Arc::new(Settings::load(Some(&path)).unwrap().settings)
+    }
+
+    fn built(settings: Arc<Settings>, before: Option<&Plans>) -> Built {
+        let built = build(settings, before).unwrap();
+        built.plans.share_budgets();
+        built
+    }
+
+    fn rates(plans: &Plans) -> [f64; 2] {
+        ["a", "b"].map(|name| plans.budgets[name].state().configured_rate)
+    }
+
+    #[tokio::test]
+    async fn a_reload_brings_accounts_together_and_apart_without_another_client() {
+        let shared = "budget = \"x\"";
+        let apart = built(settings("requests_per_second = 3", ""), None).plans;
+        assert_eq!(rates(&apart), [3.0, 5.0]);
+        // What the parts that work now hold.
+        let [a, b] = ["a", "b"].map(|name| apart.budgets[name].clone());
+        let together = built(settings(&format!("requests_per_second = 3\n{shared}"), shared), Some(&apart));
+        assert!(together.clients.is_empty());
+        assert_eq!(rates(&together.plans), [3.0, 3.0]);
+        a.slow_down(Some(std::time::Duration::from_secs(60)));
+        assert!(b.state().paused_until.is_some());
+        let alone = built(settings("", shared), Some(&together.plans));
+        assert_eq!((rates(&alone.plans), alone.clients.len()), ([5.0, 5.0], 0));
+        assert!(b.state().paused_until.is_some(), "the pause was for both");
+        a.slow_down(Some(std::time::Duration::from_secs(600)));
+        assert!(a.state().paused_until > b.state().paused_until);
+    }
 }

@@ -14,11 +14,12 @@ use super::due_times;
 use super::plans::{self, Built, Plans};
 use crate::admin::Live;
 use crate::clock::Timestamp;
+use crate::hooks;
 use crate::logging::Logging;
 use crate::notify;
 use crate::relay::Relay;
 use crate::renewal::Rules;
-use crate::settings::{SecretError, Settings, SinkKind};
+use crate::settings::{Hints, SecretError, Settings, SinkKind};
 use crate::store::Store;
 
 /// Where the settings came from, and the one thing outside the crew that they change.
@@ -36,6 +37,9 @@ pub(super) struct Reload {
     current: watch::Sender<Arc<Settings>>,
     /// For the admin endpoint.
     live: watch::Sender<Arc<Live>>,
+    /// For notifications, and the addresses where they come in.
+    hooks: watch::Sender<Arc<hooks::Live>>,
+    doors: BTreeSet<String>,
     stage: Stage,
     work: JoinSet<Done>,
 }
@@ -62,23 +66,29 @@ pub(super) enum Done {
 pub(super) struct New {
     built: Built,
     live: Arc<Live>,
+    hooks: Arc<hooks::Live>,
     /// Changed in the file, and for the next start.
-    left: Vec<&'static str>,
+    left: Vec<String>,
     warnings: Vec<String>,
 }
 
 impl Reload {
     /// # Errors
-    /// When the admin endpoint's token cannot be read.
+    /// When the admin endpoint's token, or a secret of notifications, cannot be read.
     pub fn new(source: Source, store: Store, plans: Plans) -> Result<Self, SecretError> {
         let current = watch::Sender::new(plans.settings.clone());
         let live = watch::Sender::new(Arc::new(plans.live()?));
+        let (hooks, doors) = (watch::Sender::new(Arc::new(plans.hooks()?)), hooks::addresses(&plans.settings));
         let (plans, stage, work) = (Arc::new(plans), Stage::Idle, JoinSet::new());
-        Ok(Self { source, store, plans, current, live, stage, work })
+        Ok(Self { source, store, plans, current, live, hooks, doors, stage, work })
     }
 
     pub fn live(&self) -> watch::Receiver<Arc<Live>> {
         self.live.subscribe()
+    }
+
+    pub fn hooks(&self) -> watch::Receiver<Arc<hooks::Live>> {
+        self.hooks.subscribe()
     }
 
     pub fn settings(&self) -> watch::Receiver<Arc<Settings>> {
@@ -95,9 +105,9 @@ impl Reload {
         tracing::info!("reading the settings again");
         notify::reloading();
         self.stage = Stage::Building;
-        let (file, before) = (self.source.file.clone(), self.plans.clone());
+        let (file, before, doors) = (self.source.file.clone(), self.plans.clone(), self.doors.clone());
         // Files may be slow, and a client reads the system's certificates.
-        self.work.spawn_blocking(move || Done::Built(read(file, &before).map(Box::new)));
+        self.work.spawn_blocking(move || Done::Built(read(file, &before, &doors).map(Box::new)));
     }
 
     /// Here it ends, well or not.
@@ -156,7 +166,7 @@ impl Reload {
     }
 
     fn apply(&mut self, new: New, crew: &mut Crew) {
-        let New { mut built, live, left, warnings } = new;
+        let New { mut built, live, hooks, left, warnings } = new;
         warnings.iter().for_each(|warning| tracing::warn!("{}", crate::text::visible(warning)));
         let before = self.plans.clone();
         let mut changed = sections(&before.settings, &built.plans.settings);
@@ -175,6 +185,7 @@ impl Reload {
         let before = before.settings.clone();
         self.current.send_replace(built.plans.settings.clone());
         self.live.send_replace(live);
+        self.hooks.send_replace(hooks);
         self.plans = Arc::new(built.plans);
         self.stage = Stage::Replacing { before, removed, clients };
     }
@@ -234,18 +245,20 @@ impl Reload {
 }
 
 /// Reads, checks and builds; every mistake on a line of its own. Blocks.
-fn read(file: Option<PathBuf>, before: &Plans) -> Result<New, String> {
+fn read(file: Option<PathBuf>, before: &Plans, doors: &BTreeSet<String>) -> Result<New, String> {
     let mut loaded = Settings::load(file.as_deref()).map_err(|problems| problems.to_string())?;
-    let left = keep_fixed(&mut loaded.settings, &before.settings);
+    let mut left = keep_fixed(&mut loaded.settings, &before.settings);
+    left.extend(keep_doors(&mut loaded.settings, &before.settings, doors));
     let built = plans::build(Arc::new(loaded.settings), Some(before)).map_err(|error| error.lines())?;
     let live = built.plans.live().map_err(|error| crate::chain(&error))?;
-    Ok(New { built, live: Arc::new(live), left, warnings: loaded.warnings })
+    let hooks = built.plans.hooks().map_err(|error| crate::chain(&error))?;
+    Ok(New { built, live: Arc::new(live), hooks: Arc::new(hooks), left, warnings: loaded.warnings })
 }
 
 /// Puts back what a process cannot change, and names it.
-fn keep_fixed(settings: &mut Settings, before: &Settings) -> Vec<&'static str> {
+fn keep_fixed(settings: &mut Settings, before: &Settings) -> Vec<String> {
     let mut left = Vec::new();
-    let mut keep = |changes: bool, key| left.extend(changes.then_some(key));
+    let mut keep = |changes: bool, key: &str| left.extend(changes.then(|| key.to_owned()));
     keep(settings.store.path != before.store.path, "store.path");
     keep(settings.store.encryption_key != before.store.encryption_key, "store.encryption_key_file");
     keep(
@@ -257,6 +270,20 @@ fn keep_fixed(settings: &mut Settings, before: &Settings) -> Vec<&'static str> {
     settings.store.encryption_key.clone_from(&before.store.encryption_key);
     settings.store.encryption_key_previous.clone_from(&before.store.encryption_key_previous);
     settings.admin.listen.clone_from(&before.admin.listen);
+    left
+}
+
+/// The same for notifications: they come in where somebody has listened since the start.
+fn keep_doors(settings: &mut Settings, before: &Settings, doors: &BTreeSet<String>) -> Vec<String> {
+    let mut left = Vec::new();
+    for (name, provider) in &mut settings.providers {
+        if provider.hints.as_ref().is_some_and(|hints| !doors.contains(&hints.listen)) {
+            let had = before.providers.get(name).and_then(|before| before.hints.as_ref());
+            provider.hints =
+                provider.hints.take().zip(had).map(|(now, had)| Hints { listen: had.listen.clone(), ..now });
+            left.push(format!("providers.{name}.hints.listen"));
+        }
+    }
     left
 }
 

@@ -2,6 +2,7 @@
 //! `list`, `refetch`, `export` and `check --online`.
 
 pub mod account;
+mod notifications;
 mod sharing;
 mod site;
 pub mod wire;

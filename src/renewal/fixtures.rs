@@ -41,6 +41,7 @@ pub(crate) static COUNTS: Convention = Convention {
     reference: Some(|original, generation| format!("{original}-{generation}")),
     lowest_generation: 0,
     created: None,
+    hinted: None,
     advice: Advice { refused: "", reasons: "", territory: "" },
     rests_while_waiting: true,
 };

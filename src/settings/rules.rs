@@ -1,14 +1,13 @@
 //! What each key means: its default, its bounds, and what contradicts what (design section 7).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use config::{Map, Value};
 
 use super::reader::{Report, SECOND, Section, TIMEOUTS};
-use super::sinks;
-use super::{Admin, Log, LogFormat, OrderData, Poll, Provider, Settings, Sink, Store};
+use super::{Admin, Hints, Log, LogFormat, OrderData, Poll, Provider, Settings, Sink, Store};
+use super::{hints, sinks};
 use crate::logging::level;
 use crate::provider::kinds::{IMPLIED_TERRITORY, Kind, UnknownKind};
 
@@ -33,6 +32,7 @@ pub(super) fn settings(values: Map<String, Value>, report: &mut Report) -> Setti
     root.finish();
     let settings = Settings { store, poll, order_data, providers, sinks, admin, log };
     check_budgets(&settings, report);
+    hints::check(&settings, report);
     check_coverage(&settings, report);
     settings
 }
@@ -121,6 +121,7 @@ fn provider(mut section: Section) -> Option<Provider> {
         connect_timeout,
         ca_file: section.path("ca_file"),
         proxy: section.proxy(),
+        hints: hints(&mut section, kind),
     };
     section.finish_with(|key| {
         let owners = Kind::ALL.iter().filter(|owner| owner.keys().contains(&key));
@@ -129,6 +130,17 @@ fn provider(mut section: Section) -> Option<Provider> {
         (!owners.is_empty()).then(|| format!("a key of kind {owners}; this provider is of kind {kind:?}"))
     });
     Some(provider)
+}
+
+fn hints(section: &mut Section, kind: Kind) -> Option<Hints> {
+    if kind.convention().hinted.is_some() {
+        return hints::read(section.section("hints"));
+    }
+    if section.has("hints") {
+        section.problem("hints", format!("a provider of kind {:?} sends no notifications", kind.as_str()));
+        section.ignore("hints");
+    }
+    None
 }
 
 /// The kind whose keys are read: where the name is a slip, the one that was probably meant.
@@ -167,21 +179,14 @@ fn admin(mut section: Section) -> Admin {
     let listen = section.text("listen").ok().flatten().unwrap_or_else(|| otherwise.to_owned());
     let token = section.secret("token");
     let reveal = section.flag("reveal", false);
-    if let Some(path) = listen.strip_prefix("unix:") {
-        if !path.starts_with('/') {
-            section.problem("listen", "the socket's path must be absolute: \"unix:/run/renewald/admin.sock\"");
-        }
-    } else if !listen.is_empty() {
-        match listen.parse::<SocketAddr>() {
-            Ok(address) if !address.ip().is_loopback() && token.is_none() => {
+    if !listen.is_empty() {
+        match hints::parse_listen(&listen) {
+            Ok(address) if hints::is_public(&address) && token.is_none() => {
                 section
                     .warning("listen", "beyond loopback /v1 is served only with admin.token_file, which is not given");
             }
             Ok(_) => {}
-            Err(_) => section.problem(
-                "listen",
-                "must be an IP address and port such as \"127.0.0.1:9464\", \"unix:/absolute/path\", or \"\" for none",
-            ),
+            Err(reason) => section.problem("listen", reason),
         }
     }
     let heartbeat_url = section.url("heartbeat_url").map(String::from);

@@ -418,6 +418,52 @@ fn accounts_of_one_realm_at_one_token_service_share_a_budget_and_so_do_those_tha
 }
 
 #[test]
+fn notifications_come_in_where_somebody_says_who_may_send_them() {
+    let provider = "[providers.c]\nkind = \"test-counter\"\nurl = \"https://c.example\"\n[providers.c.hints]\n";
+    let of = |hints: &str| load_with(&format!("{provider}{hints}"), &[]);
+    let hints = |text: &str| of(text).unwrap().settings.providers["c"].hints.clone();
+    let (listen, token) = ("listen = \"127.0.0.1:9470\"\n", "auth = \"bearer\"\ntoken_file = \"t\"\n");
+    assert_eq!(hints(""), None);
+    assert_eq!(hints(token), None, "switched off");
+    let bearer = hints(&format!("{listen}{token}")).unwrap();
+    assert!(bearer.listen == "127.0.0.1:9470" && matches!(bearer.sender, HintSender::Bearer(_)), "{bearer:?}");
+    let basic = hints("listen = \"unix:/run/h\"\nauth = \"basic\"\nuser = \"u\"\npassword_file = \"p\"").unwrap();
+    assert!(matches!(basic.sender, HintSender::Basic { .. }), "{basic:?}");
+    assert_eq!(hints(&format!("{listen}auth = \"none\"")).unwrap().sender, HintSender::Anybody);
+
+    for (text, mistake) in [
+        (listen, "renewald.toml:4: providers.c.hints.auth: missing; give \"basic\", \"bearer\" or \"none\""),
+        (
+            "listen = \"9470\"\nauth = \"none\"",
+            "renewald.toml:5: providers.c.hints.listen: must be an IP address and port",
+        ),
+        ("listen = \"unix:h\"\nauth = \"none\"", "the socket's path must be absolute"),
+        ("listen = \"127.0.0.1:9464\"\nauth = \"none\"", "is the address of admin.listen"),
+        ("auth = \"digest\"", "\"digest\" is unknown; known are basic, bearer, none"),
+        ("auth = \"bearer\"", "token_file: missing; auth = \"bearer\" needs it"),
+        ("auth = \"basic\"\nuser = \"a:b\"\npassword_file = \"p\"", "must not hold a colon"),
+        ("auth = \"none\"\ntoken_file = \"t\"", "token_file: is not used with auth = \"none\""),
+        ("lissen = \"\"", "unknown key; did you mean \"listen\"?"),
+    ] {
+        let told = of(text).unwrap_err();
+        assert!(told.contains(mistake), "{told}");
+    }
+    let basic = of("auth = \"basic\"").unwrap_err();
+    assert!(basic.contains("hints.user: missing") && basic.contains("hints.password_file: missing"), "{basic}");
+    let public = of("listen = \"0.0.0.0:9470\"\nauth = \"none\"").unwrap();
+    assert!(public.warnings[0].contains("whoever reaches it makes us ask"), "{:?}", public.warnings);
+    let public = of(&format!("listen = \"[::]:9470\"\n{token}")).unwrap();
+    assert!(public.warnings[0].contains("http sends the secret in plain text"), "{:?}", public.warnings);
+
+    let of_another_kind = refused("[providers.nexway.hints]\nlisten = \"\"\n");
+    assert!(
+        of_another_kind
+            .contains("providers.nexway.hints: a provider of kind \"nexway-connect\" sends no notifications"),
+        "{of_another_kind}"
+    );
+}
+
+#[test]
 fn a_provider_of_unknown_kind_brings_no_other_mistakes() {
     let text = PROVIDER.replace("nexway-connect", "sms");
     assert_eq!(

@@ -19,6 +19,7 @@ pub static CONVENTION: Convention = Convention {
     reference: Some(number::order_number),
     lowest_generation: 0,
     created: Some(created::read),
+    hinted: None,
     advice: Advice {
         refused: "wrong territory?",
         reasons: "wrong territory, secret or address",

@@ -20,6 +20,7 @@ pub static CONVENTION: Convention = Convention {
         territory: "check realm, client_secret_file and whether this server's address is allowed",
     },
     rests_while_waiting: false,
+    hinted: Some(super::notification::hinted),
 };
 
 /// UUIDs, which are the same in either case; whatever else is given may be an id, too.

@@ -8,6 +8,7 @@ pub static CONVENTION: Convention = Convention {
     reference: None,
     lowest_generation: 0,
     created: None,
+    hinted: None,
     advice: Advice { refused: "wrong account?", reasons: "wrong account", territory: "check the address" },
     rests_while_waiting: false,
 };

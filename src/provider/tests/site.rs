@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -75,6 +76,22 @@ events = ["*"]
     /// So many seconds after this began.
     pub fn after(&self, seconds: i64) -> Timestamp {
         Timestamp::from_unix(self.began.as_unix() + seconds)
+    }
+
+    /// Changes what is stored, as no command would.
+    pub fn sql(&self, statement: &str) {
+        self.database().execute_batch(statement).unwrap();
+    }
+
+    /// One number of what is stored.
+    pub fn value(&self, query: &str) -> i64 {
+        self.database().query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    fn database(&self) -> Connection {
+        let database = Connection::open(self.path("renewald.db")).unwrap();
+        database.busy_timeout(Duration::from_secs(20)).unwrap();
+        database
     }
 
     /// Replaces a part of the settings.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net::{self, IpAddr, SocketAddr};
 use std::os::unix;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ impl Bound {
     }
 
     /// Needs a runtime around it.
-    pub fn open(self) -> io::Result<Door> {
+    pub(super) fn open(self) -> io::Result<Door> {
         Ok(match self {
             Self::Tcp(listener) => Door::Tcp(TcpListener::from_std(listener)?),
             Self::Unix(listener, file) => Door::Unix(UnixListener::from_std(listener)?, file),
@@ -42,20 +42,21 @@ impl Bound {
 }
 
 /// Where connections come in.
-pub enum Door {
+pub(super) enum Door {
     Tcp(TcpListener),
     Unix(UnixListener, #[expect(dead_code, reason = "it is there to be dropped")] SocketFile),
 }
 
 impl Door {
-    pub async fn accept(&self) -> io::Result<Stream> {
+    /// And who it is, where that can be told.
+    pub async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
-            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Self::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), None)),
         }
     }
 }

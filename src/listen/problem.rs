@@ -1,6 +1,6 @@
 //! Errors as everybody gets them: problem details (RFC 9457).
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,13 +19,32 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     /// For a person: what, and what to do about it.
-    pub(super) detail: String,
+    pub detail: String,
+    #[serde(skip)]
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into() }
+        let headers = match status {
+            StatusCode::UNAUTHORIZED => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
+            StatusCode::SERVICE_UNAVAILABLE => vec![(header::RETRY_AFTER, HeaderValue::from_static("10"))],
+            _ => Vec::new(),
+        };
+        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), headers }
+    }
+
+    /// With this header besides, or in place of the usual one.
+    pub fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.retain(|(usual, _)| *usual != name);
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The connection ends with it, whatever is left of the request unread.
+    pub fn that_closes(self) -> Self {
+        self.with(header::CONNECTION, "close")
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Self {
@@ -61,7 +80,7 @@ impl From<store::Error> for Problem {
             store::Error::Vault(error) => return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             _ => {}
         }
-        tracing::error!(error = %crate::chain(&error), "admin endpoint: the store failed");
+        tracing::error!(error = %crate::chain(&error), "a request failed: the store");
         Self::internal()
     }
 }
@@ -72,16 +91,7 @@ impl IntoResponse for Problem {
         // Strings and a number: this cannot fail.
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
-        let headers = response.headers_mut();
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10")))
-            }
-            _ => {}
-        }
+        response.headers_mut().extend(self.headers);
         response
     }
 }

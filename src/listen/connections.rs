@@ -1,11 +1,11 @@
 //! Connections and their limits: how many, how long, and how much a request's head may hold. What a request may take is in
-//! [`super::router`].
+//! [`super::frame`].
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::LAST_ANSWERS;
 use super::door::{Door, Stream};
+use super::{LAST_ANSWERS, Peer};
 use crate::signals::Shutdown;
 
 /// More wait in the kernel until one of them is closed.
@@ -40,15 +40,15 @@ pub async fn serve(door: Door, router: Router, end: Shutdown) {
             // The semaphore is never closed.
             let Ok(place) = places.clone().acquire_owned().await else { return };
             match door.accept().await {
-                Ok(stream) => {
-                    let (router, end) = (router.clone(), end.clone());
+                Ok((stream, peer)) => {
+                    let (router, end) = (router.clone().layer(Extension(Peer(peer))), end.clone());
                     open.spawn(async move {
                         converse(stream, router, end).await;
                         drop(place);
                     });
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "admin endpoint: could not take a connection");
+                    tracing::debug!(%error, "could not take a connection");
                     sleep(ACCEPT_AGAIN).await;
                 }
             }
@@ -88,6 +88,6 @@ async fn converse(stream: Stream, router: Router, end: Shutdown) {
         }
     };
     if let Some(Err(error)) = ended {
-        tracing::debug!(%error, "admin endpoint: a connection broke off");
+        tracing::debug!(%error, "a connection broke off");
     }
 }
