@@ -61,6 +61,8 @@ pub struct Subject<'a> {
     pub generation: Option<i64>,
     /// What the implementation noted when it looked last.
     pub memo: Option<&'a str>,
+    /// Somebody says that there is something to be seen: a look that saves requests otherwise leaves none out.
+    pub is_hinted: bool,
 }
 
 /// What an answer's code says, whatever its number is at this provider.

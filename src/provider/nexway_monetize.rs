@@ -246,7 +246,7 @@ impl Provider for Client {
             return Ok(Sighting::of(seen));
         }
         let mut orders = None;
-        if memo.as_ref().is_none_or(|memo| memo.is_stale(&subscription, answer.at)) {
+        if subject.is_hinted || memo.as_ref().is_none_or(|memo| memo.is_stale(&subscription, answer.at)) {
             // Rare, and not boxed it would swell every look.
             orders = match Box::pin(self.orders_for(id, memo.is_none())).await? {
                 Ok(orders) => orders,

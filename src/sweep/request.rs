@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::settle::Settling;
 use super::{Account, Bells};
 use crate::budget::{Budget, Slot};
+use crate::choice::Lane;
 use crate::clock::{Judge, Timestamp};
 use crate::provider::{Error as ProviderError, Fetched, Provider, Sighting, Subject};
 use crate::pulse::Pulse;
@@ -61,6 +62,7 @@ impl<P: Provider> Shared<'_, P> {
             subscription_id: &asked.subscription_id,
             generation: Some(asked.generation),
             memo: asked.memo.as_deref(),
+            is_hinted: false,
         };
         let answer = self.provider.fetch(subject, &asked.reference, slot).await;
         let settling = self.settle(&asked, &answer).await;
@@ -85,6 +87,7 @@ impl<P: Provider> Shared<'_, P> {
             subscription_id: &before.subscription_id,
             generation: before.generation,
             memo: before.memo.as_deref(),
+            is_hinted: matches!(before.lane, Lane::AskedFor | Lane::Hinted),
         };
         self.provider.look(subject, slot).await
     }

@@ -128,8 +128,14 @@ async fn api(answer: impl Fn() -> Response + Send + Sync + 'static) -> Fake {
     Fake::start(move |request, _| if request.path == "/iam/tokens" { token("t") } else { answer() }).await
 }
 
-const SUBJECT: Subject<'_> =
-    Subject { territory: "eu", partner_order_number: "P", subscription_id: "7", generation: Some(0), memo: None };
+const SUBJECT: Subject<'_> = Subject {
+    territory: "eu",
+    partner_order_number: "P",
+    subscription_id: "7",
+    generation: Some(0),
+    memo: None,
+    is_hinted: false,
+};
 
 async fn status(client: &Client) -> Result<Sighting, Error> {
     client.look(SUBJECT, client.account.http.budget.slot().await).await

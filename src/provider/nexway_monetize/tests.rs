@@ -12,8 +12,14 @@ use crate::provider::{Claim, Keys, Level, Part, Payment, Seen};
 use crate::tls;
 
 const ID: &str = "sub";
-const SUBJECT: Subject<'_> =
-    Subject { territory: "default", partner_order_number: ID, subscription_id: ID, generation: Some(0), memo: None };
+const SUBJECT: Subject<'_> = Subject {
+    territory: "default",
+    partner_order_number: ID,
+    subscription_id: ID,
+    generation: Some(0),
+    memo: None,
+    is_hinted: false,
+};
 
 struct Site {
     platform: Platform,
@@ -117,6 +123,10 @@ async fn orders_are_read_at_first_and_when_something_has_moved() {
     let second = site.look(first.memo.as_deref()).await.unwrap();
     assert_eq!(site.asked(), ["/subscriptions/sub"]);
     assert_eq!((second.payment, &second.memo), (Payment::Untold, &first.memo));
+
+    let hinted = Subject { memo: first.memo.as_deref(), is_hinted: true, ..SUBJECT };
+    site.client.look(hinted, site.slot().await).await.unwrap();
+    assert_eq!(site.asked(), ["/ordersv2", "/subscriptions/sub"], "an offer may leave the subscription as it was");
 
     site.stands(0, "l2");
     let upgrades = [order("U1", "MID_TERM_UPGRADE", "COMPLETED", 0), order("U2", "MID_TERM_UPGRADE", "PENDING", 0)];
