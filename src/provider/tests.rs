@@ -4,7 +4,7 @@
 pub mod account;
 mod notifications;
 mod sharing;
-mod site;
+pub mod site;
 pub mod wire;
 
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! Over real loopback sockets: what is asked, in which order, and what becomes of it.
 
+mod whole;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -35,8 +35,17 @@ pub struct Site {
 
 impl Site {
     pub async fn new() -> Self {
+        Self::with(|_| String::new()).await
+    }
+
+    /// With further settings, made for the account's address.
+    pub async fn with(more: impl FnOnce(&str) -> String) -> Self {
         let (account, url) = Account::open().await;
-        Self::at(account, url)
+        let more = more(&url);
+        let site = Self::at(account, url);
+        let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
+        fs::write(site.path("renewald.toml"), settings + &more).unwrap();
+        site
     }
 
     /// Another installation with the same accounts.
