@@ -14,7 +14,8 @@ use crate::choice::Lane;
 use crate::cli::import::rows::{Format, Good, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message, Occasion, Renewal};
-use crate::provider::{Claim, Error, Verdict, kinds};
+use crate::provider::kinds::{self, Given, Kind, Readers};
+use crate::provider::{Claim, Error, Subject, Verdict};
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{self, Patience, Step};
 use crate::renewal::poll::{self, Look};
@@ -48,12 +49,12 @@ const SETTINGS: &str = "[providers.nexway]\nkind = \"nexway-connect\"\napi_url =
 
 pub fn status_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
-    for http_status in HTTP_STATUSES {
+    for (kind, read, status) in ways() {
         let before = subscription(now);
-        let answer = kinds::read_status(http_status, body, &before.partner_order_number, now);
+        let answer = (read.look)(Given { status, body, at: now }, about(&before));
         judge(answer.as_ref().map(|sighting| &sighting.verdict));
         let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
-        let decision = poll::decide(look, &rules, example().convention("nexway"));
+        let decision = poll::decide(look, &rules, kind.convention());
         assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
         assert!(decision.after.generation >= Some(1), "a generation is never lowered");
         assert!(decision.after.due_at.is_some_and(|due| due > now && due <= now + DAY));
@@ -68,8 +69,9 @@ pub fn status_body(body: &[u8]) {
 pub fn order_body(body: &[u8]) {
     let (rules, now) = (rules(), Timestamp::from_unix(NOW));
     let (number, claim) = ("PARTNER689-1", Claim { subscription_id: "5618577", is_anothers: false });
-    for http_status in HTTP_STATUSES {
-        let answer = kinds::read_order(http_status, body, number, now);
+    let tracked = subscription(now);
+    for (_, read, status) in ways() {
+        let answer = (read.fetch)(Given { status, body, at: now }, about(&tracked), number);
         judge(answer.as_ref().map(|fetched| &fetched.verdict));
         match order::decide(&Patience::default(), answer.as_ref().map(|fetched| fetched.part(claim)), &rules, now) {
             Step::Deliver { delivery, .. } => {
@@ -171,6 +173,23 @@ pub fn api_body(body: &[u8]) {
     match admin::read_body(body, example()) {
         Ok(new) => assert_sane(&new),
         Err(problems) => problems.iter().for_each(|problem| assert_clean(problem)),
+    }
+}
+
+/// Every kind, with what it reads, and every status.
+fn ways() -> impl Iterator<Item = (Kind, Readers, u16)> {
+    let kinds = Kind::ALL.iter().filter_map(|kind| kind.readers().map(|readers| (*kind, readers)));
+    kinds.flat_map(|(kind, readers)| HTTP_STATUSES.map(|status| (kind, readers, status)))
+}
+
+fn about(subscription: &Subscription) -> Subject<'_> {
+    Subject {
+        territory: &subscription.territory,
+        partner_order_number: &subscription.partner_order_number,
+        subscription_id: &subscription.subscription_id,
+        generation: subscription.generation,
+        memo: None,
+        is_hinted: false,
     }
 }
 

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use super::connection::{ConfigError, Connection};
 use super::{Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject};
 use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
 use crate::convention::Convention;
 use crate::settings::problem::nearest;
 use crate::settings::reader::Section;
@@ -51,6 +52,11 @@ macro_rules! kinds {
             /// How it names subscriptions and deliveries.
             pub fn convention(self) -> &'static Convention {
                 match self { $($(#[$only])* Self::$kind => &super::$folder::convention::CONVENTION),+ }
+            }
+
+            /// `None`: one that only tests have.
+            pub(crate) fn readers(self) -> Option<Readers> {
+                match self { $($(#[$only])* Self::$kind => super::$folder::READERS),+ }
             }
 
             /// The keys that only this kind has.
@@ -186,8 +192,24 @@ fn hint(near: Option<Kind>) -> String {
     near.map(|near| format!(" (did you mean {:?}?)", near.as_str())).unwrap_or_default()
 }
 
-/// What each answer says; for [`crate::fuzzing`].
-pub(crate) use super::nexway_connect::{read_order, read_status, read_token};
+/// How a kind reads an answer, without asking; for [`crate::fuzzing`].
+#[derive(Clone, Copy)]
+pub(crate) struct Readers {
+    pub look: fn(Given<'_>, Subject<'_>) -> Result<Sighting, Error>,
+    /// Of the delivery with this reference.
+    pub fetch: fn(Given<'_>, Subject<'_>, &str) -> Result<Fetched, Error>,
+}
+
+/// An answer with any status, and when it came.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub status: u16,
+    pub body: &'a [u8],
+    pub at: Timestamp,
+}
+
+/// How long the token of an answer is good for; for [`crate::fuzzing`].
+pub(crate) use super::nexway::read_token;
 
 #[cfg(test)]
 mod tests {

@@ -18,8 +18,10 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
 use crate::provider::Error;
 use crate::provider::connection::{ConfigError, Connection};
+use crate::provider::kinds::Given;
 use crate::tls;
 use http::{Answer, Http};
 use token::{Token, Tokens};
@@ -104,6 +106,18 @@ impl Account {
         tracing::debug!(endpoint = endpoint.name, status = answer.status, elapsed = ?asked_at.elapsed(), "asked");
         Ok(answer)
     }
+}
+
+/// The answer that is given; for [`crate::fuzzing`].
+pub(super) fn answer_of(given: Given<'_>) -> Answer {
+    Answer { status: given.status, retry_after: None, at: given.at, body: given.body.to_vec() }
+}
+
+/// How long the token of an answer is good for; for [`crate::fuzzing`].
+pub(crate) fn read_token(status: u16, body: &[u8], client_secret: &SecretString) -> Result<Duration, Error> {
+    let asked_at = Instant::now();
+    let answer = answer_of(Given { status, body, at: Timestamp::now() });
+    token::interpret(&answer, asked_at, client_secret).map(|token| token.expires_at - asked_at)
 }
 
 /// As one segment of a path, or one value of a query.

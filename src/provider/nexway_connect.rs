@@ -18,17 +18,15 @@ mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::Instant;
 
 use crate::budget::{Budget, Slot};
-use crate::clock::Timestamp;
 use crate::provider::connection::ConfigError;
-use crate::provider::nexway::{self, Account, encoded, http, token};
+use crate::provider::kinds::Readers;
+use crate::provider::nexway::{self, Account, encoded, http};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
 use answers::Status;
 use wire::{Answer, StatusRequest};
@@ -148,24 +146,13 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
     result
 }
 
-/// What an answer about the subscription with this original number says; for [`crate::fuzzing`].
-pub(crate) fn read_status(status: u16, body: &[u8], original: &str, at: Timestamp) -> Result<Sighting, Error> {
-    let status = interpret(&http::Answer { status, retry_after: None, at, body: body.to_vec() })?;
-    Ok(sighting::sighting(original, status))
-}
-
-/// What an answer with the data of this order says; for [`crate::fuzzing`].
-pub(crate) fn read_order(status: u16, body: &[u8], number: &str, at: Timestamp) -> Result<Fetched, Error> {
-    let order = interpret(&http::Answer { status, retry_after: None, at, body: body.to_vec() })?;
-    Ok(order::fetched(number, order))
-}
-
-/// How long the token of an answer is good for; for [`crate::fuzzing`].
-pub(crate) fn read_token(status: u16, body: &[u8], client_secret: &SecretString) -> Result<Duration, Error> {
-    let (at, asked_at) = (Timestamp::now(), Instant::now());
-    let answer = http::Answer { status, retry_after: None, at, body: body.to_vec() };
-    token::interpret(&answer, asked_at, client_secret).map(|token| token.expires_at - asked_at)
-}
+pub(crate) const READERS: Option<Readers> = Some(Readers {
+    look: |given, subject| {
+        let status = interpret(&nexway::answer_of(given))?;
+        Ok(sighting::sighting(subject.partner_order_number, status))
+    },
+    fetch: |given, _, number| Ok(order::fetched(number, interpret(&nexway::answer_of(given))?)),
+});
 
 /// Cannot happen after the settings were checked, unless a territory was taken out that is still in use.
 fn unknown(territory: &str) -> Verdict {

@@ -28,6 +28,7 @@ use serde::Deserialize;
 
 use crate::budget::{Budget, Slot};
 use crate::provider::connection::ConfigError;
+use crate::provider::kinds::{Given, Readers};
 use crate::provider::nexway::http::MIB;
 use crate::provider::nexway::lenient::Scalar;
 use crate::provider::nexway::{self, Account, Endpoint, body, encoded, http};
@@ -312,4 +313,43 @@ fn sorted(answer: http::Answer) -> Asked<http::Answer> {
         Some(verdict) => Ok(Err(verdict)),
         None => Err(answer.failure()),
     }
+}
+
+pub(crate) const READERS: Option<Readers> = Some(Readers { look: read_look, fetch: read_fetch });
+
+/// A subscription, with orders where the body lists such.
+fn read_look(given: Given<'_>, subject: Subject<'_>) -> Result<Sighting, Error> {
+    let at = given.at;
+    let answer = match sorted(nexway::answer_of(given))? {
+        Ok(answer) => answer,
+        Err(verdict) => return Ok(Sighting::refused(verdict)),
+    };
+    let (subscription, memo) = (subscription::read(&answer.body, at)?, Memo::read(subject.memo));
+    if let Some(seen) = sighting::unusable(subject.subscription_id, &subscription, memo.as_ref()) {
+        return Ok(Sighting::of(seen));
+    }
+    let orders = Page::<order::Body<'_>>::read(&answer.body).ok().map(|page| {
+        let all = page.items.all.into_iter().filter_map(|body| Order::of(body, at));
+        Orders { all: all.filter(|order| order.is_of(subject.subscription_id)).collect(), is_whole: true }
+    });
+    Ok(sighting::sighting(&subscription, orders.as_ref(), memo.as_ref(), at))
+}
+
+/// The keys of an order in a list, of a good one; or an order, without any.
+fn read_fetch(given: Given<'_>, subject: Subject<'_>, name: &str) -> Result<Fetched, Error> {
+    let at = given.at;
+    let answer = match sorted(nexway::answer_of(given))? {
+        Ok(answer) => answer,
+        Err(verdict) => return Ok(Fetched::refused(verdict)),
+    };
+    let id = subject.subscription_id;
+    let (order, rows) = if body::is_list(&answer.body) {
+        let good =
+            serde_json::json!({"id": name, "subscriptionId": id, "status": "COMPLETED", "lineItems": [{"id": "l1"}]});
+        let page = Page::<rows::Body<'_>>::read(&answer.body)?;
+        (order::read(good.to_string().as_bytes(), at)?, page.items.all.into_iter().map(Row::of).collect())
+    } else {
+        (order::read(&answer.body, at)?, Vec::new())
+    };
+    Ok(fetched(part::Answer { order, is_named: true, rows, file_link: None, known_lines: Vec::new() }, id))
 }

@@ -12,11 +12,14 @@ use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, Discount, LicenceKey, Line, Occasion, Serial};
 use crate::life::Life;
+use crate::provider::kinds::Readers;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
     Claim, Class, Error, Failing, Fetched, Finding, Keys, LastAsked, Listed, Offer, Part, Payment, Provider, Seen,
     Sighting, Subject, Verdict, times,
 };
+
+pub(crate) const READERS: Option<Readers> = None;
 
 pub struct Client {
     wire: Wire,

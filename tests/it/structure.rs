@@ -80,7 +80,7 @@ const OF_ONE_KIND: [&str; 10] = [
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
 const ITS_OWN: [&str; 4] = ["provider/nexway_connect/", "provider/nexway_monetize/", "sandbox/", "cli/demo/"];
-const ENUM_AND_EXAMPLES: [(&str, &str); 12] = [
+const ENUM_AND_EXAMPLES: [(&str, &str); 11] = [
     (
         "provider.rs",
         "//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].",
@@ -89,7 +89,6 @@ const ENUM_AND_EXAMPLES: [(&str, &str); 12] = [
     ("provider.rs", "pub mod nexway_monetize;"),
     ("provider/kinds.rs", "NexwayMonetize = \"nexway-monetize\" in nexway_monetize,"),
     ("provider/kinds.rs", "NexwayConnect = \"nexway-connect\" in nexway_connect,"),
-    ("provider/kinds.rs", "pub(crate) use super::nexway_connect::{read_order, read_status, read_token};"),
     ("sandbox.rs", "pub mod nexway_connect;"),
     ("sandbox.rs", "NexwayConnect,"),
     ("sandbox.rs", "Self::NexwayConnect => nexway_connect::offer(options),"),
