@@ -38,14 +38,21 @@ pub use running::{Offer, Options, Sandbox};
 pub enum Kind {
     #[default]
     NexwayConnect,
+    NexwayMonetize,
 }
 
 impl Kind {
-    /// Starts one by itself, with credentials that it tells.
-    pub fn offer(self, options: Options<()>) -> io::Result<Offer> {
+    /// Starts one by itself, with credentials that it tells; it notifies this address, if it is of a kind that does.
+    pub fn offer(self, options: Options<()>, notify: Option<&str>) -> io::Result<Offer> {
         match self {
             Self::NexwayConnect => nexway_connect::offer(options),
+            Self::NexwayMonetize => nexway_monetize::offer(options, notify),
         }
+    }
+
+    /// Whether it tells of renewals by itself.
+    pub fn notifies(self) -> bool {
+        self == Self::NexwayMonetize
     }
 }
 

@@ -5,6 +5,7 @@
 //! the daemon.
 
 mod nexway_connect;
+mod nexway_monetize;
 mod place;
 mod play;
 mod stage;
@@ -99,6 +100,7 @@ fn stage(kind: Kind) -> io::Result<Arc<dyn Stage>> {
     let start = Timestamp::from_unix(today) - DAYS * Duration::from_secs(DAY as u64);
     Ok(match kind {
         Kind::NexwayConnect => Arc::new(nexway_connect::NexwayConnect::start(start)?),
+        Kind::NexwayMonetize => Arc::new(nexway_monetize::NexwayMonetize::start(start)?),
     })
 }
 
@@ -184,22 +186,34 @@ mod tests {
     use super::*;
     use crate::cli::Global;
 
+    /// Of all renewals: those delivered, those refused.
+    async fn played(kind: Kind, place: &Place) -> (usize, usize, usize) {
+        let stage = stage(kind).unwrap();
+        let settings = place.settings(&*stage).unwrap();
+        let silent = Context::new(Global { json: true, ..Global::default() });
+        let mut story = Story::new(&silent, stage.now());
+        let summary = perform(place, &stage, settings, &mut story).await.unwrap();
+        let wrong: Vec<_> = summary.subscriptions.iter().filter(|row| !row.ok).collect();
+        assert!(summary.ok, "{wrong:?}");
+        (summary.renewals, summary.delivered, summary.refused)
+    }
+
     #[tokio::test]
     async fn every_case_ends_as_it_should() {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::create(Some(&directory.path().join("new"))).unwrap();
-        let stage = stage(Kind::NexwayConnect).unwrap();
-        let settings = place.settings(&*stage).unwrap();
-        let silent = Context::new(Global { json: true, ..Global::default() });
-        let mut story = Story::new(&silent, stage.now());
-        let summary = perform(&place, &stage, settings, &mut story).await.unwrap();
-        let wrong: Vec<_> = summary.subscriptions.iter().filter(|row| !row.ok).collect();
-        assert!(summary.ok, "{wrong:?}");
-        assert_eq!((summary.renewals, summary.delivered, summary.refused), (15, 14, 1));
+        assert_eq!(played(Kind::NexwayConnect, &place).await, (15, 14, 1));
         assert!(
             Place::create(Some(place.directory())).is_err(),
             "a second demo does not write into the first one's things"
         );
+    }
+
+    #[tokio::test]
+    async fn every_case_of_the_sellers_platform_ends_as_it_should() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::create(Some(&directory.path().join("new"))).unwrap();
+        assert_eq!(played(Kind::NexwayMonetize, &place).await, (16, 15, 1));
     }
 
     #[test]

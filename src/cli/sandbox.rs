@@ -23,6 +23,9 @@ pub struct SandboxArgs {
     /// Address to listen on: whoever reaches it controls the sandbox
     #[arg(long, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into())]
     bind: IpAddr,
+    /// Address that is sent the provider's notifications, where it sends any: http://USER:PASSWORD@HOST/hooks/NAME
+    #[arg(long, value_name = "URL")]
+    notify: Option<String>,
 }
 
 /// What `sandbox --json` prints once it listens: each address under its name, and `settings`.
@@ -42,10 +45,13 @@ fn speed(text: &str) -> Result<f64, String> {
 
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(args: SandboxArgs, context: &Context) -> Result<Exit, Error> {
+    if args.notify.is_some() && !args.kind.notifies() {
+        return Err(Error::usage("--notify: this kind of provider sends no notifications"));
+    }
     let options = Options { bind: args.bind, port: args.port, speed: args.speed, ..Options::default() };
     // Before anything is printed: whoever waits for the first line may send a signal right after it.
     let signals = Signals::install().map_err(|error| Error::new(Exit::Internal, error.to_string()))?;
-    let offer = args.kind.offer(options).map_err(|error| cannot_listen(&args, &error))?;
+    let offer = args.kind.offer(options, args.notify.as_deref()).map_err(|error| cannot_listen(&args, &error))?;
     if context.global.json {
         context.print_json(&Listening(&offer))?;
     } else {
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn its_settings_can_be_used_as_they_are() {
         for kind in Kind::value_variants() {
-            let offer = kind.offer(Options::default()).unwrap();
+            let offer = kind.offer(Options::default(), None).unwrap();
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("renewald.toml");
             std::fs::write(&path, &offer.settings).unwrap();
@@ -112,9 +118,10 @@ mod tests {
 
     #[test]
     fn ports_leave_room_for_all_and_speeds_are_numbers() {
-        let args = |port| SandboxArgs { kind: Kind::default(), speed: 1.0, port, bind: Ipv4Addr::LOCALHOST.into() };
+        let bind = Ipv4Addr::LOCALHOST.into();
+        let args = |port| SandboxArgs { kind: Kind::default(), speed: 1.0, port, bind, notify: None };
         let options = Options { port: u16::MAX, ..Options::default() };
-        let error = Kind::default().offer(options).unwrap_err();
+        let error = Kind::default().offer(options, None).unwrap_err();
         assert_eq!(cannot_listen(&args(u16::MAX), &error).exit, Exit::Usage);
         assert!(speed("NaN").is_err() && speed("-1").is_err() && speed("3600").is_ok());
     }

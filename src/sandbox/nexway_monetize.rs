@@ -54,7 +54,9 @@ pub use switches::{
     PrebillingGeneration, QrForm, Revision, Spelling, Switches, TotalsForm, UpdateFilter,
 };
 
-use super::running;
+use std::io;
+
+use super::running::{self, Offer};
 
 pub type Sandbox = running::Sandbox<NexwayMonetize>;
 pub type Options = running::Options<Account>;
@@ -72,6 +74,36 @@ impl Sandbox {
     pub fn iam_url(&self) -> String {
         self.url(calls::IAM)
     }
+}
+
+/// Starts one by itself.
+pub(super) fn offer(options: running::Options<()>, notify: Option<&str>) -> io::Result<Offer> {
+    const NEW: &str = r#"{"external_ref_id": "PARTNER-2024-000123"}"#;
+    let account = Account::default();
+    let sandbox = Sandbox::start(options.with(account.clone()))?;
+    sandbox.set_receiver(notify.map(Receiver::new));
+    let settings = settings(&sandbox, &account);
+    Ok(Offer::new(
+        sandbox,
+        settings,
+        ("Make a subscription, then renew it", &[("/subscriptions", NEW), ("/renew", "{}")]),
+    ))
+}
+
+/// The account as renewald's settings describe it.
+fn settings(sandbox: &Sandbox, account: &Account) -> String {
+    format!(
+        "[providers.sandbox]\n\
+         kind = \"nexway-monetize\"\n\
+         api_url = \"{}\"\n\
+         iam_url = \"{}\"\n\
+         realm = \"{}\"\n\
+         client_secret = \"{}\"\n",
+        sandbox.api_url(),
+        sandbox.iam_url(),
+        account.realm,
+        account.client_secret,
+    )
 }
 
 #[cfg(test)]

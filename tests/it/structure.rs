@@ -80,7 +80,7 @@ const OF_ONE_KIND: [&str; 10] = [
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
 const ITS_OWN: [&str; 4] = ["provider/nexway_connect/", "provider/nexway_monetize/", "sandbox/", "cli/demo/"];
-const ENUM_AND_EXAMPLES: [(&str, &str); 11] = [
+const ENUM_AND_EXAMPLES: [(&str, &str); 18] = [
     (
         "provider.rs",
         "//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].",
@@ -94,7 +94,14 @@ const ENUM_AND_EXAMPLES: [(&str, &str); 11] = [
     ("sandbox.rs", "Self::NexwayConnect => nexway_connect::offer(options),"),
     ("cli/demo.rs", "mod nexway_connect;"),
     ("cli/demo.rs", "Kind::NexwayConnect => Arc::new(nexway_connect::NexwayConnect::start(start)?),"),
-    ("cli/demo.rs", "let stage = stage(Kind::NexwayConnect).unwrap();"),
+    ("cli/demo.rs", "assert_eq!(played(Kind::NexwayConnect, &place).await, (15, 14, 1));"),
+    ("sandbox.rs", "pub mod nexway_monetize;"),
+    ("sandbox.rs", "NexwayMonetize,"),
+    ("sandbox.rs", "Self::NexwayMonetize => nexway_monetize::offer(options, notify),"),
+    ("sandbox.rs", "self == Self::NexwayMonetize"),
+    ("cli/demo.rs", "mod nexway_monetize;"),
+    ("cli/demo.rs", "Kind::NexwayMonetize => Arc::new(nexway_monetize::NexwayMonetize::start(start)?),"),
+    ("cli/demo.rs", "assert_eq!(played(Kind::NexwayMonetize, &place).await, (16, 15, 1));"),
 ];
 
 /// A module by its names from the crate's root down.

@@ -5,7 +5,7 @@ mod cast;
 use std::collections::VecDeque;
 use std::io;
 
-use super::stage::{Act, Actor, PROVIDER, Paid, Stage, unplayable};
+use super::stage::{Act, Actor, Deed, PROVIDER, Paid, Stage, unplayable};
 use crate::cli::Error;
 use crate::clock::Timestamp;
 use crate::sandbox::nexway_connect::{Account, ClashingNumber, Options, Sandbox, Switches};
@@ -60,12 +60,12 @@ secret = "{secret}"
         cast::acts(self.now())
     }
 
-    fn cancel(&self, number: &str) -> Result<(), Error> {
-        self.sandbox.cancel(number, None).map_err(unplayable)
-    }
-
-    fn renew(&self, number: &str) -> Result<(), Error> {
-        self.sandbox.renew(number, None).map_err(unplayable)
+    fn act(&self, number: &str, deed: Deed) -> Result<(), Error> {
+        match deed {
+            Deed::Cancel => self.sandbox.cancel(number, None).map_err(unplayable),
+            Deed::Renew => self.sandbox.renew(number, None).map_err(unplayable),
+            Deed::AcceptOffer | Deed::Upgrade | Deed::RefusePayment(_) => Err(unplayable("it has no such thing")),
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -65,12 +65,13 @@ impl Play {
         while let Some(&(_, act)) = self.acts.front().filter(|(at, _)| *at <= now) {
             self.acts.pop_front();
             match act {
-                Act::Cancel(number) => {
-                    self.stage.cancel(number)?;
-                    let text = "cancelled at the provider, by the customer".to_owned();
-                    story.tell(now, &Happening { label: number.to_owned(), text, tone: Tone::Quiet })?;
+                Act::AtProvider(number, deed) => {
+                    self.stage.act(number, deed)?;
+                    if let Some(text) = deed.told() {
+                        let (label, text) = (number.to_owned(), text.to_owned());
+                        story.tell(now, &Happening { label, text, tone: Tone::Quiet })?;
+                    }
                 }
-                Act::Renew(number) => self.stage.renew(number)?,
                 Act::StopDaemon => {
                     self.stop().await;
                     story.interlude(now, "renewald is stopped: nobody asks the provider")?;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::{Debug, Display};
+use std::time::Duration;
 
 use crate::cli::{Error, Exit};
 use crate::clock::Timestamp;
@@ -37,13 +38,38 @@ pub(super) struct Actor {
 /// Something that happens from outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Act {
-    Cancel(&'static str),
-    Renew(&'static str),
+    /// Whose subscription, by the number, and what he does.
+    AtProvider(&'static str, Deed),
     StopDaemon,
     StartDaemon,
 }
 
-/// One renewal in the provider's books.
+/// What a customer, or his bank, does at the provider.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    Cancel,
+    /// Renews by hand.
+    Renew,
+    AcceptOffer,
+    Upgrade,
+    /// The payment for the renewal is refused so many times.
+    RefusePayment(u32),
+}
+
+impl Deed {
+    /// `None` where the renewal itself is told.
+    pub(super) fn told(self) -> Option<&'static str> {
+        match self {
+            Self::Cancel => Some("cancelled at the provider, by the customer"),
+            Self::Renew => None,
+            Self::AcceptOffer => Some("offer accepted: stays, and pays less at the renewal"),
+            Self::Upgrade => Some("upgraded at the provider, in mid-term"),
+            Self::RefusePayment(_) => Some("payment refused at the provider"),
+        }
+    }
+}
+
+/// One renewal in the provider's books, or an upgrade.
 #[derive(Clone, Debug)]
 pub(super) struct Paid {
     /// Whose it is, as of [`Actor`].
@@ -64,8 +90,7 @@ pub(super) trait Stage: Debug + Send + Sync {
     fn enter(&self) -> Result<(Vec<Actor>, Vec<NewSubscription>), Error>;
     /// What happens from outside, in order of time.
     fn acts(&self) -> VecDeque<(Timestamp, Act)>;
-    fn cancel(&self, number: &str) -> Result<(), Error>;
-    fn renew(&self, number: &str) -> Result<(), Error>;
+    fn act(&self, number: &str, deed: Deed) -> Result<(), Error>;
 
     fn now(&self) -> Timestamp;
     fn set_now(&self, now: Timestamp);
@@ -81,4 +106,9 @@ pub(super) trait Stage: Debug + Send + Sync {
 
 pub(super) fn unplayable(error: impl Display) -> Error {
     Error::new(Exit::Internal, format!("the fake provider refused: {error}"))
+}
+
+/// `day` 1 is the first.
+pub(super) fn at(start: Timestamp, day: u32, hour: u32, minute: u32) -> Timestamp {
+    start + Duration::from_secs(u64::from(((day - 1) * 24 + hour) * 60 + minute) * 60)
 }

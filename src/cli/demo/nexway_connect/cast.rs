@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::stage::{Act, Actor, Outcome, PROVIDER};
+use super::super::stage::{Act, Actor, Deed, Outcome, PROVIDER, at};
 use crate::clock::Timestamp;
 use crate::provider::nexway_connect::convention::CONVENTION;
 use crate::sandbox::nexway_connect::{Error, NewOrder, Period, Sandbox, Step, Variant};
@@ -18,11 +18,6 @@ struct Role {
     case: &'static str,
     outcome: Outcome,
     order: NewOrder,
-}
-
-/// `day` 1 is the first.
-fn at(start: Timestamp, day: u32, hour: u32, minute: u32) -> Timestamp {
-    start + (day - 1) * DAY + hour * HOUR + minute * Duration::from_secs(60)
 }
 
 fn roles(start: Timestamp) -> Vec<Role> {
@@ -70,10 +65,10 @@ fn roles(start: Timestamp) -> Vec<Role> {
 /// What happens from outside, in order of time. SHOP-3006 renews while nobody looks.
 pub(super) fn acts(start: Timestamp) -> VecDeque<(Timestamp, Act)> {
     VecDeque::from([
-        (at(start, 2, 10, 30), Act::Cancel("SHOP-3007")),
+        (at(start, 2, 10, 30), Act::AtProvider("SHOP-3007", Deed::Cancel)),
         (at(start, 20, 18, 0), Act::StopDaemon),
-        (at(start, 21, 10, 0), Act::Renew("SHOP-3006")),
-        (at(start, 22, 10, 0), Act::Renew("SHOP-3006")),
+        (at(start, 21, 10, 0), Act::AtProvider("SHOP-3006", Deed::Renew)),
+        (at(start, 22, 10, 0), Act::AtProvider("SHOP-3006", Deed::Renew)),
         (at(start, 23, 9, 15), Act::StartDaemon),
     ])
 }
