@@ -2,9 +2,16 @@
 //!
 //! A person waits for it and wants to know what the account may read: each request is made once.
 
-use super::*;
-use crate::provider::Level;
-use crate::provider::nexway::advice;
+use reqwest::{Method, Request};
+
+use super::Client;
+use super::order::{self, Order};
+use super::page::Page;
+use super::requests::{Asked, ORDER, SUBSCRIPTION, sorted};
+use super::subscription::{self, Subscription};
+use crate::budget::{Budget, Slot};
+use crate::provider::nexway::{Endpoint, advice, encoded, http};
+use crate::provider::{Class, Error, Finding, LastAsked, Level};
 
 impl Client {
     /// Whether every request was answered stands behind the findings.

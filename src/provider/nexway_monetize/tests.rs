@@ -10,7 +10,7 @@ use super::*;
 use crate::delivery::{Occasion, OfferState, Warning};
 use crate::provider::connection::Connection;
 use crate::provider::tests::account::Account as Platform;
-use crate::provider::{Claim, Keys, Level, Part, Payment, Seen};
+use crate::provider::{Claim, Class, Keys, Level, Part, Payment, Seen};
 use crate::tls;
 
 const ID: &str = "sub";
