@@ -25,6 +25,36 @@ pub struct Convention {
     pub advice: Advice,
     /// While order data is awaited the provider wants no polls of that subscription.
     pub rests_while_waiting: bool,
+    /// What the provider lists by itself; `None`: every subscription has to be asked about alone.
+    pub feed: Option<&'static Feed>,
+}
+
+/// What a provider lists by itself.
+#[derive(Debug)]
+pub struct Feed {
+    /// The best first. One that turns out not to do what it should is left for the next.
+    pub ways: &'static [Way],
+}
+
+/// One way of listing.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// As the store and `status` know it.
+    pub name: &'static str,
+    pub lists: Lists,
+    /// Its rows tell, or rule out, a new delivery, and may be taken for answers. Otherwise they only say where to look.
+    pub answers: bool,
+}
+
+/// What comes on the pages of a way, and so what a row proves about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// All there is, in an order that is no matter.
+    Everything,
+    /// All there is, the latest change first.
+    NewestFirst,
+    /// What has changed since the time that was given.
+    ChangedSince,
 }
 
 /// From JSON; the error is for people.
@@ -84,6 +114,11 @@ impl Convention {
             None if self.is_numbered() => Err("partner_order_number is missing".to_owned()),
             None => Ok(subscription_id.to_owned()),
         }
+    }
+
+    /// The way of listing that has this name.
+    pub fn way(&self, name: &str) -> Option<&'static Way> {
+        self.feed?.ways.iter().find(|way| way.name == name)
     }
 
     /// A subscription id as it is stored; the error says what is wrong with it.

@@ -4,6 +4,7 @@
 //! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].
 
 pub mod connection;
+pub mod feed;
 pub mod kinds;
 mod nexway;
 pub mod nexway_connect;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use feed::{Page, Position, Row, Says};
 pub use kinds::{Configured, Kind, KindSettings};
 
 use crate::budget::{Budget, Slot};
@@ -44,6 +46,13 @@ pub trait Provider: Send + Sync {
         reference: &str,
         slot: Slot,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
+
+    /// Reads one page of what the provider lists by itself. Only kinds whose convention has a feed are asked. A way of listing that
+    /// is refused is [`Error::Rejected`].
+    fn page(&self, at: Position<'_>, slot: Slot) -> impl Future<Output = Result<Page, Error>> + Send {
+        let _unused = (at, slot);
+        std::future::ready(Ok(Page::default()))
+    }
 
     /// Looks whether the account can be used, for `check --online`: at most three requests, each when `budget` lets it go. Whether
     /// all of them were answered stands behind what was found.
@@ -108,6 +117,8 @@ pub struct Sighting {
     pub life: Option<Life>,
     /// End of the paid term, where it could be read.
     pub expires_at: Option<Timestamp>,
+    /// When that was last changed, by the provider's clock; `None`: the answer does not tell.
+    pub as_of: Option<Timestamp>,
     /// Kept with the subscription, and shown to the next look; `None`: the one that is kept stays.
     pub memo: Option<String>,
     /// What the reseller called it at the provider; `None`: the answer does not tell.
@@ -196,6 +207,7 @@ impl Sighting {
             words: None,
             life: None,
             expires_at: None,
+            as_of: None,
             memo: None,
             partner_reference: None,
             payment: Payment::Untold,

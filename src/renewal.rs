@@ -3,7 +3,8 @@
 //!
 //! [`news`] tells which deliveries of an answer are new, [`aside`] what it tells beside them, [`poll`] what a look changes,
 //! [`order`] what an answer with order data does, [`again`] what it does once something was delivered, [`hint`] when one is looked
-//! at that somebody hints at, [`moved`] what another interval means for who was asked before.
+//! at that somebody hints at, [`moved`] what another interval means for who was asked before. [`walk`] and [`ways`] are about what
+//! a provider lists by itself: how far to read and believe it, which way and how often.
 
 pub mod again;
 pub mod aside;
@@ -16,6 +17,8 @@ pub mod order;
 pub mod poll;
 #[cfg(test)]
 pub(crate) mod properties;
+pub mod walk;
+pub mod ways;
 
 use std::time::Duration;
 

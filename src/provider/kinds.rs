@@ -8,7 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::connection::{ConfigError, Connection};
-use super::{Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject};
+use super::{Error, Fetched, Finding, LastAsked, Page, Position, Provider, Sighting, Subject};
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::convention::Convention;
@@ -135,6 +135,10 @@ macro_rules! kinds {
 
             async fn fetch(&self, subject: Subject<'_>, reference: &str, slot: Slot) -> Result<Fetched, Error> {
                 match self { $($(#[$only])* Self::$kind(one) => one.fetch(subject, reference, slot).await),+ }
+            }
+
+            async fn page(&self, at: Position<'_>, slot: Slot) -> Result<Page, Error> {
+                match self { $($(#[$only])* Self::$kind(one) => one.page(at, slot).await),+ }
             }
 
             async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

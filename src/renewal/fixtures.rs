@@ -44,6 +44,7 @@ pub(crate) static COUNTS: Convention = Convention {
     hinted: None,
     advice: Advice { refused: "", reasons: "", territory: "" },
     rests_while_waiting: true,
+    feed: None,
 };
 
 /// Asked an interval ago, due now, and far from its expiry.

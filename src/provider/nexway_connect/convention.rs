@@ -26,6 +26,7 @@ pub static CONVENTION: Convention = Convention {
         territory: "check its secret and whether this server's address is allowed",
     },
     rests_while_waiting: true,
+    feed: None,
 };
 
 /// A whole number, without leading zeros: the API takes and answers integers.

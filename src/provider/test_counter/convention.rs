@@ -1,6 +1,6 @@
-//! How the counter names things: the count is the name of a delivery.
+//! How the counter names things: the count is the name of a delivery. And what it lists.
 
-use crate::convention::{Advice, Convention, as_given};
+use crate::convention::{Advice, Convention, Feed, Lists, Way, as_given};
 
 /// `{"about": ["ID", …]}`.
 fn hinted(body: &[u8]) -> Vec<String> {
@@ -20,4 +20,11 @@ pub static CONVENTION: Convention = Convention {
     hinted: Some(hinted),
     advice: Advice { refused: "wrong key?", reasons: "wrong key", territory: "check the address" },
     rests_while_waiting: false,
+    feed: Some(&Feed {
+        ways: &[
+            Way { name: "sorted", lists: Lists::NewestFirst, answers: true },
+            Way { name: "all", lists: Lists::Everything, answers: true },
+            Way { name: "recent", lists: Lists::ChangedSince, answers: false },
+        ],
+    }),
 };

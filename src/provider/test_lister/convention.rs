@@ -11,4 +11,5 @@ pub static CONVENTION: Convention = Convention {
     hinted: None,
     advice: Advice { refused: "wrong account?", reasons: "wrong account", territory: "check the address" },
     rests_while_waiting: false,
+    feed: None,
 };
