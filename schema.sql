@@ -19,7 +19,7 @@ CREATE TABLE subscriptions (
     expiry_reported       INTEGER NOT NULL DEFAULT 0 CHECK (expiry_reported IN (0, 1)), -- 1: by the provider
     metadata              TEXT    NOT NULL DEFAULT '{}' CHECK (json_type(metadata) = 'object'),
     tracked_at            INTEGER NOT NULL,
-    tracked_by            TEXT    NOT NULL CHECK (tracked_by = 'track' OR tracked_by = 'order' OR tracked_by = 'import'),
+    tracked_by            TEXT    NOT NULL CHECK (tracked_by = 'track' OR tracked_by = 'order' OR tracked_by = 'import' OR tracked_by = 'discovery'),
     ended_at              INTEGER,
     known_before          INTEGER,                               -- what came beside the count until then was had; NULL: tracked_at
 
@@ -294,12 +294,56 @@ CREATE TABLE providers (
     CHECK ((slowed_until IS NULL) = (slowed_rate IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- How far the provider's own lists have been read.
+-- How far the provider's own lists have been read: for each account a row for what has changed, and one for all there is. The walk is
+-- the one under way, or the last one that ended.
 CREATE TABLE feeds (
     provider              TEXT    NOT NULL,
-    name                  TEXT    NOT NULL,
-    cursor                TEXT    NOT NULL,
-    PRIMARY KEY (provider, name)
+    walk                  TEXT    NOT NULL CHECK (walk IN ('changes', 'everything')),
+    watermark             INTEGER,                               -- the latest of the provider's times that a whole walk saw
+    whole_at              INTEGER,                               -- when all of it was seen last
+    whole_pages           INTEGER,
+    whole_untracked       INTEGER,
+    sampled_at            INTEGER,                               -- when its rows were last held against single looks
+    way                   TEXT    NOT NULL,
+    begun_at              INTEGER NOT NULL,
+    since                 INTEGER,
+    until                 INTEGER NOT NULL,
+    next                  TEXT,                                  -- where it goes on; NULL: at its beginning
+    pages                 INTEGER NOT NULL,
+    pages_told            INTEGER,
+    newest                INTEGER,
+    newest_before         INTEGER,
+    stale                 INTEGER NOT NULL,
+    untracked             INTEGER NOT NULL,
+    ended                 TEXT,                                  -- how; NULL: it is under way
+    PRIMARY KEY (provider, walk)
+) STRICT, WITHOUT ROWID;
+
+-- Ways of listing that did not do what they should.
+CREATE TABLE feed_ways (
+    provider              TEXT    NOT NULL,
+    way                   TEXT    NOT NULL,
+    trust                 TEXT    NOT NULL CHECK (trust IN ('hints_only', 'off')),
+    why                   TEXT    NOT NULL,
+    since                 INTEGER NOT NULL,
+    seen_at               INTEGER NOT NULL,
+    PRIMARY KEY (provider, way)
+) STRICT, WITHOUT ROWID;
+
+-- Accounts where subscriptions that nobody tracks were to be tracked, and since when: kept when that ends.
+CREATE TABLE discoveries (
+    provider              TEXT    PRIMARY KEY,
+    began_at              INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Subscriptions of the lists that nobody tracks, as many as a person may want to see.
+CREATE TABLE discovered (
+    provider              TEXT    NOT NULL,
+    subscription_id       TEXT    NOT NULL,
+    number                TEXT,                                  -- the reseller's own for it
+    created_at            INTEGER,                               -- at the provider
+    first_seen_at         INTEGER NOT NULL,
+    PRIMARY KEY (provider, subscription_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sinks (

@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod context;
 pub mod demo;
+pub mod discover;
 mod erasing;
 pub mod explain;
 pub mod export;
@@ -96,6 +97,8 @@ pub enum Command {
     Refetch(refetch::RefetchArgs),
     /// List subscriptions, 50 at a time
     List(list::ListArgs),
+    /// List subscriptions that a provider lists and nobody tracks
+    Discover(discover::DiscoverArgs),
     /// Write all subscriptions as JSON lines, which `import` restores
     Export(export::ExportArgs),
     /// Tell all that is known of a subscription, and what comes next
@@ -279,6 +282,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Poll(args) => poll::run(args, context).await,
         Command::Refetch(args) => refetch::run(args, context).await,
         Command::List(args) => list::run(args, context).await,
+        Command::Discover(args) => discover::run(args, context).await,
         Command::Export(args) => export::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,

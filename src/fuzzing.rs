@@ -300,6 +300,7 @@ fn subscription(now: Timestamp) -> Subscription {
         expiry_reported: true,
         tracked_at: now - 400 * DAY,
         known_before: now - 400 * DAY,
+        discovered: false,
         ended_at: None,
         lane: Lane::Other,
         due_at: Some(now),

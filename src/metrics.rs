@@ -23,6 +23,7 @@ pub struct Metrics {
     polls: Family<Labels<2>, Counter>,
     poll_seconds: Histogram,
     renewals: Family<Labels<1>, Counter>,
+    feed_pages: Family<Labels<1>, Counter>,
     delivery_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     hints: Family<Labels<2>, Counter>,
 }
@@ -33,6 +34,7 @@ impl Default for Metrics {
             polls: Family::default(),
             poll_seconds: seconds(),
             renewals: Family::default(),
+            feed_pages: Family::default(),
             delivery_seconds: Family::new_with_constructor(seconds),
             hints: Family::default(),
         }
@@ -51,6 +53,7 @@ impl Metrics {
         registry.register_with_unit("poll", help, Unit::Seconds, self.poll_seconds.clone());
         registry.register("renewals_detected", "Generations newly seen", self.renewals.clone());
         registry.register("hints", "What became of notifications", self.hints.clone());
+        registry.register("feed_pages", "Pages that were read of the provider's own lists", self.feed_pages.clone());
         let help = "How long a publish took that the sink took";
         registry.register_with_unit("delivery", help, Unit::Seconds, self.delivery_seconds.clone());
     }
@@ -65,6 +68,7 @@ impl Metrics {
                 .collect(),
             poll_seconds: self.poll_seconds.clone(),
             renewals: self.renewals.get_or_create_owned(&[("provider", provider.to_owned())]),
+            feed_pages: self.feed_pages.get_or_create_owned(&[("provider", provider.to_owned())]),
         }
     }
 
@@ -128,6 +132,7 @@ pub struct SweepMeter {
     polls: Vec<(Outcome, Counter)>,
     poll_seconds: Histogram,
     renewals: Counter,
+    feed_pages: Counter,
 }
 
 impl SweepMeter {
@@ -136,6 +141,10 @@ impl SweepMeter {
             counter.inc();
         }
         self.poll_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn paged(&self, is_answered: bool) {
+        self.feed_pages.inc_by(is_answered.into());
     }
 
     /// Recorded, not only seen.

@@ -128,6 +128,8 @@ pub struct Subscription {
     pub tracked_at: Timestamp,
     /// What came beside the counted deliveries until then was had, where nothing names it.
     pub known_before: Timestamp,
+    /// Nobody named it: it was found in the provider's own lists.
+    pub discovered: bool,
     pub ended_at: Option<Timestamp>,
     pub lane: Lane,
     pub due_at: Option<Timestamp>,

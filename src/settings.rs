@@ -35,7 +35,7 @@ pub use crate::sink::kinds::SinkKind;
 pub const USUAL_FILES: [&str; 2] = ["renewald.toml", "/etc/renewald/renewald.toml"];
 
 /// All events that a sink can take, as `events` names them.
-pub const EVENTS: [&str; 8] = [
+pub const EVENTS: [&str; 9] = [
     "renewal.ready",
     "renewal.failed",
     "renewal.payment_failing",
@@ -43,6 +43,7 @@ pub const EVENTS: [&str; 8] = [
     "subscription.renewal_due",
     "subscription.offer",
     "subscription.ended",
+    "subscription.discovered",
     "subscription.not_renewed",
 ];
 
@@ -127,6 +128,27 @@ pub struct Provider {
     pub proxy: Option<String>,
     /// Where its notifications come in.
     pub hints: Option<Hints>,
+    /// `None`: the kind's provider lists nothing by itself.
+    pub feed: Option<Feed>,
+}
+
+/// What is done with what a provider lists by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// How often it is asked what has changed; zero: never, and nothing else is read of it either.
+    pub every: Duration,
+    pub discover: Discover,
+}
+
+/// What becomes of listed subscriptions that nobody tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discover {
+    /// They are counted.
+    Off,
+    /// They are tracked, and what they have is known.
+    Adopt,
+    /// The same, but those made after discovery began get all they have.
+    Deliver,
 }
 
 impl Provider {

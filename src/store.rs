@@ -22,17 +22,17 @@ use rusqlite::Connection;
 
 pub use error::Error;
 pub use operate::{
-    Alert, AlertChange, Answers, Awaited, Clash, DispatchCounts, DispatchRow, DueCounts, Exported, ForgottenRow, Group,
-    Heard, Identity, LastFailure, LastWarned, Late, Leeway, ListFilter, Listed, Locked, MessageRow, Metadata, Named,
-    NewSubscription, Odd, Paused, PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalRow, RenewalsDue,
-    Resealed, Retried, SubscriptionRow, Tracked, counted, counts_of,
+    Alert, AlertChange, Answers, Awaited, Clash, Discovered, Discovery, DispatchCounts, DispatchRow, DueCounts,
+    Exported, ForgottenRow, Group, Heard, Identity, LastFailure, LastWarned, Late, Leeway, ListFilter, Listed, Locked,
+    MessageRow, Metadata, Named, NewSubscription, Odd, Paused, PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised,
+    RenewalRow, RenewalsDue, Resealed, Retried, SubscriptionRow, Tracked, counted, counts_of,
 };
 pub use outage::{PROBE_EVERY, tend};
 pub use sqlite::{Copy, Erased, Incoming, InstanceLock, Standing, verify, verify_copy};
 pub use work::{
-    Attempt, BreakerState, DuePage, DueRenewal, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS, NewMessage, Order,
-    PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement, SinkState, SlowedState,
-    StoppedTerritory, Take, Why, WithWarnings,
+    Attempt, BreakerState, DuePage, DueRenewal, FeedRow, FeedState, Leased, MOST_BODY_BYTES, Mark, Moved, NOBODY_ASKS,
+    NewMessage, Order, PageRecord, PollRecord, ProviderTrouble, Purged, Reached, Recorded, Settled, Settlement,
+    SinkState, SlowedState, StoppedTerritory, Stranger, Take, Why, WithWarnings,
 };
 
 pub use crate::renewal::Subscription;

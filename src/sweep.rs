@@ -4,9 +4,11 @@
 //! decided in [`crate::choice`] at the moment a slot of the budget is free, what an answer means in [`crate::renewal`]; this file
 //! only moves things between the provider and the store.
 
+mod feed;
 mod flight;
 mod gate;
 mod line;
+mod listing;
 mod mode;
 mod pass;
 mod queues;
@@ -35,6 +37,7 @@ use crate::signals::Shutdown;
 use crate::store::{self, Store};
 use tokio::sync::Notify;
 
+use feed::Feed;
 use flight::Flight;
 use gate::Gate;
 use mode::Mode;
@@ -57,6 +60,7 @@ pub struct Account {
     pub concurrency: usize,
     pub rules: Rules,
     pub convention: &'static Convention,
+    pub feed: Option<settings::Feed>,
 }
 
 /// Bells that are rung for the relays when something was queued for their sinks.
@@ -86,6 +90,7 @@ pub struct Sweeper<P> {
     clock: Option<StepDetector>,
     judge: Judge,
     trouble: Trouble,
+    feed: feed::Memory,
     meter: SweepMeter,
     pulse: Pulse,
 }
@@ -117,6 +122,7 @@ impl<P: Provider> Sweeper<P> {
             clock: None,
             judge: Judge::default(),
             trouble: Trouble::default(),
+            feed: feed::Memory::default(),
         }
     }
 
@@ -190,11 +196,11 @@ impl<P: Provider> Sweeper<P> {
         self.trouble.begin(&self.store, &self.account.name, &self.budget, now).await
     }
 
-    /// When the next poll is due, or the next waiting renewal is asked for its order data.
+    /// When the next poll is due, the next waiting renewal is asked for its order data, or a list is read again.
     async fn next_due(&self) -> Result<Option<Timestamp>, store::Error> {
         let poll = self.store.next_poll_due(&self.account.name, self.open(self.configured())).await?;
         let renewal = self.next_renewal_due().await?;
-        Ok(poll.into_iter().chain(renewal).min())
+        Ok(poll.into_iter().chain(renewal).chain(self.feed.next_at).min())
     }
 
     /// When the next waiting renewal is asked for its order data. Those of a stopped territory wait for its next probe, however
@@ -250,9 +256,17 @@ impl<P: Provider> Sweeper<P> {
             now,
             judge: &self.judge,
         };
+        let feed = match mode.reads_lists() {
+            true => {
+                let rate = self.budget.state().configured_rate;
+                Feed::load(&mut self.feed, &self.store, &self.account, rate, now()).await?
+            }
+            false => None,
+        };
         let flight = Flight::new(&mut self.choice, self.account.concurrency);
         let telling = Telling::new(&self.account, &mut self.told, &self.meter, progress, mode.tells());
-        let mut pass = Pass::new(shared, mode, &mut self.gate, &mut self.trouble, queues, flight, telling);
+        let mut pass =
+            Pass::new(shared, mode, &mut self.gate, &mut self.trouble, queues, flight, telling).with_lists(feed);
         pass.work(bell, shutdown).await?;
         Ok(pass.end())
     }

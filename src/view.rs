@@ -2,6 +2,7 @@
 //!
 //! How they look to a person is up to the command line.
 
+mod feed;
 mod messages;
 pub mod next;
 mod status;
@@ -12,6 +13,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+pub use feed::{Distrusted, Feed, Walk};
 pub use messages::{Dispatch, DispatchPage, Forgotten, Message, Shown, event};
 pub use status::{Account, Receiver, Status};
 pub use story::{Known, Story};
@@ -19,6 +21,8 @@ pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, is_overdue};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, OfferState, Warning};
+use crate::renewal::walk::End;
+use crate::renewal::ways::Trust;
 use crate::renewal::{Outcome, State};
 
 impl ToSchema for Timestamp {}
@@ -49,3 +53,5 @@ words!(OfferState);
 words!(Warning);
 words!(State);
 words!(Outcome);
+words!(End);
+words!(Trust);

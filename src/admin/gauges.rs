@@ -11,7 +11,9 @@ use super::Live;
 use crate::clock::Timestamp;
 use crate::forecast::Forecast;
 use crate::renewal::State;
-use crate::store::{self, Alert, Answers, Awaited, DispatchCounts, Late, Leeway, SinkState, Store, counts_of};
+use crate::store::{
+    self, Alert, Answers, Awaited, DispatchCounts, FeedState, Late, Leeway, SinkState, Store, counts_of,
+};
 
 /// Counts are good for so long, and for longer where counting takes long: it gets a twentieth of the time at the most.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -40,6 +42,8 @@ pub struct OfProvider {
     pub late: Late,
     pub answers: Answers,
     pub waiting: Awaited,
+    /// When its lists were last read as a whole; `None`: it has none, or they are not read.
+    pub listed_at: Option<Timestamp>,
 }
 
 impl Reading {
@@ -102,7 +106,9 @@ impl Gauges {
         let rules = &live.rules;
         let groups = store.subscription_groups().await?;
         let mut providers = Vec::new();
-        for name in live.settings.providers.keys() {
+        for (name, provider) in &live.settings.providers {
+            let reads_lists = provider.feed.is_some_and(|feed| !feed.every.is_zero());
+            let feed = if reads_lists { store.feed(name).await? } else { FeedState::default() };
             let forecast = Forecast::of_provider(&live.settings, name, |name| counts_of(&groups, name));
             let ours = groups.iter().filter(|group| group.provider == *name);
             let of = |state: State| ours.clone().filter(|group| group.state == state).map(|group| group.count).sum();
@@ -112,6 +118,7 @@ impl Gauges {
                 late: store.count_late(name, &Leeway::new(rules.clone(), forecast, Duration::ZERO), now).await?,
                 answers: store.answers(name).await?,
                 waiting: store.count_awaited(name).await?,
+                listed_at: feed.rows.iter().filter_map(|row| row.whole_at).max(),
             });
         }
         let alerts = store.alerts().await?;

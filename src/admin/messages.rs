@@ -32,7 +32,7 @@ pub struct Retried {
     params(
         ("sink" = Option<String>, Query),
         ("state" = Option<String>, Query, description = "`pending`, `delivered` or `dead`", pattern = "^(pending|delivered|dead)$"),
-        ("type" = Option<String>, Query, description = "Such as `renewal.ready`", pattern = "^(renewal\\.(ready|failed|payment_failing)|subscription\\.(status_changed|renewal_due|offer|ended|not_renewed))$"),
+        ("type" = Option<String>, Query, description = "Such as `renewal.ready`", pattern = "^(renewal\\.(ready|failed|payment_failing)|subscription\\.(status_changed|renewal_due|offer|ended|discovered|not_renewed))$"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^[0-9]{1,18}$"),
     ),

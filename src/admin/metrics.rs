@@ -40,6 +40,7 @@ struct Shown {
     oldest_answer: Whole<1>,
     waiting: Whole<1>,
     oldest_waiting: Whole<1>,
+    feed_age: Whole<1>,
     not_renewed: Whole<1>,
     dispatches: Whole<2>,
     sink_blocked: Whole<1>,
@@ -103,7 +104,8 @@ impl Shown {
                 seconds.clone(),
             ),
             waiting: gauge(r, "renewals_waiting", "Renewals whose order data is awaited", None),
-            oldest_waiting: gauge(r, "oldest_waiting_age", "Since the first of them was seen", seconds),
+            oldest_waiting: gauge(r, "oldest_waiting_age", "Since the first of them was seen", seconds.clone()),
+            feed_age: gauge(r, "feed_age", "Since the provider's own lists were last read as a whole", seconds),
             not_renewed: gauge(r, "not_renewed_subscriptions", "Their term ended without a renewal", None),
             dispatches: gauge(r, "dispatches", "Messages by sink and state", None),
             sink_blocked: gauge(r, "sink_blocked", "1 while the sink itself is in trouble", None),
@@ -123,6 +125,7 @@ impl Shown {
             &self.oldest_answer,
             &self.waiting,
             &self.oldest_waiting,
+            &self.feed_age,
             &self.not_renewed,
         ] {
             family.clear();
@@ -140,6 +143,7 @@ impl Shown {
         self.oldest_answer.get_or_create(&labels).set(age(of.answers.oldest_at));
         self.waiting.get_or_create(&labels).set(of.waiting.renewals);
         self.oldest_waiting.get_or_create(&labels).set(age(of.waiting.oldest_detected_at));
+        self.feed_age.get_or_create(&labels).set(age(of.listed_at));
         self.not_renewed.get_or_create(&labels).set(of.answers.not_renewed);
     }
 

@@ -114,9 +114,9 @@ impl Plans {
     }
 
     fn account(&self, name: &str) -> Account {
-        let concurrency = self.settings.providers[name].concurrency;
+        let settings::Provider { concurrency, feed, .. } = self.settings.providers[name];
         let (rules, convention) = (Rules::of_provider(&self.settings, name), self.settings.convention(name));
-        Account { name: name.to_owned(), concurrency, rules, convention }
+        Account { name: name.to_owned(), concurrency, rules, convention, feed }
     }
 
     pub fn route(&self, name: &str) -> Route {
@@ -140,9 +140,9 @@ impl Plans {
         before.is_some_and(|before| {
             let same = |one: &settings::Provider, other: &settings::Provider| {
                 // The budget's matter, the sweep's, and that of notifications.
-                let settings::Provider { requests_per_second, notify_before, .. } = *other;
+                let settings::Provider { requests_per_second, notify_before, feed, .. } = *other;
                 let (budget, hints) = (other.budget.clone(), other.hints.clone());
-                settings::Provider { requests_per_second, budget, notify_before, hints, ..one.clone() } == *other
+                settings::Provider { requests_per_second, budget, notify_before, feed, hints, ..one.clone() } == *other
             };
             let [now, then] = [self, before].map(|plans| plans.settings.providers.get(name));
             now.zip(then).is_some_and(|(now, then)| same(now, then))

@@ -18,7 +18,7 @@ use crate::text::forms::text_forms;
 pub const NAMESPACE: Uuid = uuid!("6e7ab877-90d0-51e9-9339-0745a78e0177");
 
 /// Every event's name as the settings write it: without prefix and version.
-pub const EVENTS: [&str; 8] = [
+pub const EVENTS: [&str; 9] = [
     "renewal.ready",
     "renewal.failed",
     "renewal.payment_failing",
@@ -26,6 +26,7 @@ pub const EVENTS: [&str; 8] = [
     "subscription.renewal_due",
     "subscription.offer",
     "subscription.ended",
+    "subscription.discovered",
     "subscription.not_renewed",
 ];
 
@@ -175,6 +176,11 @@ pub enum Event {
     Ended { generation: i64, expires_at: Option<Timestamp>, reason: EndReason },
     /// Once per term, as [`Event::Ended`].
     NotRenewed { generation: i64, expires_at: Timestamp, technical_status: Option<String> },
+    /// The provider lists it, and it is tracked from now on.
+    Discovered {
+        /// At the provider.
+        created_at: Option<Timestamp>,
+    },
 }
 
 /// Which delivery a message is about.
@@ -202,6 +208,7 @@ impl Event {
             Self::RenewalDue { .. } => "subscription.renewal_due",
             Self::Ended { .. } => "subscription.ended",
             Self::NotRenewed { .. } => "subscription.not_renewed",
+            Self::Discovered { .. } => "subscription.discovered",
         }
     }
 
@@ -214,6 +221,7 @@ impl Event {
             | Self::RenewalDue { generation, .. }
             | Self::Ended { generation, .. }
             | Self::NotRenewed { generation, .. } => *generation,
+            Self::Discovered { .. } => 0,
         }
     }
 
@@ -240,6 +248,7 @@ impl Event {
             Self::Offer { order_number, state, .. } => (order_number.clone(), state.to_string()),
             Self::Ended { expires_at, .. } => expires_at.as_ref().map_or((String::new(), only()), term),
             Self::RenewalDue { expires_at, .. } | Self::NotRenewed { expires_at, .. } => term(expires_at),
+            Self::Discovered { .. } => (String::new(), only()),
         }
     }
 }
@@ -401,6 +410,9 @@ enum Fields<'a> {
         expires_at: Timestamp,
         technical_status: Option<&'a str>,
     },
+    Discovered {
+        created_at: Option<Timestamp>,
+    },
 }
 
 impl<'a> Fields<'a> {
@@ -441,6 +453,7 @@ impl<'a> Fields<'a> {
                 expires_at: *expires_at,
                 technical_status: technical_status.as_deref(),
             },
+            Event::Discovered { created_at } => Self::Discovered { created_at: *created_at },
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A kind that only tests have: it counts renewals from -1, a trial, and lists upgrades besides. Ids are any text, there are no
 //! territories, and licence keys are expected.
 //!
-//! `GET /counter/ID` tells how a subscription stands, `GET /counter/ID/keys/REFERENCE` the keys of one delivery.
+//! `GET /counter/ID` tells how a subscription stands, `GET /counter/ID/keys/REFERENCE` the keys of one delivery, and
+//! `GET /feed/WAY?page=N&since=T` a page of all that there is.
 
 pub mod convention;
 pub mod settings;
@@ -15,8 +16,8 @@ use crate::life::Life;
 use crate::provider::kinds::Readers;
 use crate::provider::tests::wire::{Answer, Wire};
 use crate::provider::{
-    Claim, Class, Error, Failing, Fetched, Finding, Keys, LastAsked, Listed, Offer, Part, Payment, Provider, Seen,
-    Sighting, Subject, Verdict, times,
+    Claim, Class, Error, Failing, Fetched, Finding, Keys, LastAsked, Listed, Offer, Page, Part, Payment, Position,
+    Provider, Row, Says, Seen, Sighting, Subject, Verdict, times,
 };
 
 pub(crate) const READERS: Option<Readers> = None;
@@ -25,7 +26,7 @@ pub struct Client {
     wire: Wire,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Stands {
     id: String,
     count: i64,
@@ -33,6 +34,8 @@ struct Stands {
     ends: Option<i64>,
     /// To be shown to the next look.
     stamp: Option<String>,
+    created: Option<i64>,
+    changed: Option<i64>,
     #[serde(default)]
     upgrades: Vec<Upgrade>,
     /// What the reseller calls it.
@@ -43,7 +46,7 @@ struct Stands {
 }
 
 /// `"fine"`, or an object with `fails`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Pays {
     Fine,
@@ -51,7 +54,7 @@ enum Pays {
 }
 
 /// An order that makes the next renewal cheaper.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Offered {
     order: String,
     state: String,
@@ -59,6 +62,13 @@ struct Offered {
 }
 
 #[derive(Deserialize)]
+struct Listing {
+    rows: Vec<Stands>,
+    next: Option<String>,
+    pages: Option<u64>,
+}
+
+#[derive(Clone, Deserialize)]
 struct Upgrade {
     name: String,
     done: i64,
@@ -75,26 +85,21 @@ impl Provider for Client {
         let stamp = subject.memo.map(|memo| format!("stamp={memo}"));
         let answer = self.wire.get(&["counter", subject.subscription_id], stamp).await?;
         let Answer { verdict, body: Some(body) } = answer else { return Ok(Sighting::refused(answer.verdict)) };
-        let (now, stands) = (Timestamp::now(), body.read()?);
-        let Stands { id, count, status, ends, stamp, upgrades, shop, pays, offers } = stands;
-        let upgrade = |Upgrade { name, done }| Listed {
-            reference: name,
-            occasion: Occasion::Upgrade,
-            completed_at: times::unix(done, now),
+        Ok(Sighting { verdict, ..sighting(body.read()?, subject) })
+    }
+
+    async fn page(&self, at: Position<'_>, _: Slot) -> Result<Page, Error> {
+        let since = at.since.map(|since| format!("&since={}", since.as_unix())).unwrap_or_default();
+        let query = format!("page={}{since}", at.next.unwrap_or("0"));
+        let answer = self.wire.get(&["feed", at.way], Some(query)).await?;
+        let Some(body) = answer.body else { return Err(Error::Rejected { status: 403 }) };
+        let (now, Listing { rows, next, pages }) = (Timestamp::now(), body.read()?);
+        let row = |stands: Stands| {
+            let at = |seconds: Option<i64>| seconds.and_then(|seconds| times::unix(seconds, now));
+            let (id, created_at, changed_at) = (stands.id.clone(), at(stands.created), at(stands.changed));
+            Row::new(id, changed_at, move |subject| says(&stands, subject)).created(created_at)
         };
-        let seen = if id == subject.subscription_id {
-            let besides = upgrades.into_iter().map(upgrade).collect();
-            Seen::Counted { generation: count, doubt: None, besides }
-        } else {
-            Seen::Foreign(format!("the answer is about {id:?}"))
-        };
-        let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
-        let expires_at = ends.and_then(|ends| times::unix(ends, now));
-        let payment = pays.map_or(Payment::Untold, |pays| pays.payment(now));
-        let offers = offers.into_iter().filter_map(Offered::offer).collect();
-        let (words, partner_reference, memo) = (Some(status), shop, stamp);
-        let seen = Sighting::of(seen);
-        Ok(Sighting { verdict, words, life, expires_at, memo, partner_reference, payment, offers, ..seen })
+        Ok(Page { rows: rows.into_iter().map(row).collect(), next, pages, fault: None })
     }
 
     async fn fetch(&self, subject: Subject<'_>, reference: &str, _: Slot) -> Result<Fetched, Error> {
@@ -126,6 +131,41 @@ impl Offered {
             rate.map(|rate| Discount { code: None, label: None, rate: Some(rate), amount: None, currency: None });
         Some(Offer { order_number, state: state.parse().ok()?, discount })
     }
+}
+
+/// Stamps are numbers that rise; one with an upgrade does not tell which.
+fn says(stands: &Stands, subject: Subject<'_>) -> Says {
+    let number = |stamp: Option<&str>| stamp.and_then(|stamp| stamp.parse::<u32>().ok());
+    if number(stands.stamp.as_deref()) < number(subject.memo) {
+        return Says::Older;
+    }
+    match stands.status.as_str() {
+        "look" => Says::Hint,
+        _ => Says::Answer(Box::new(sighting(stands.clone(), subject))),
+    }
+}
+
+fn sighting(stands: Stands, subject: Subject<'_>) -> Sighting {
+    let now = Timestamp::now();
+    let Stands { id, count, status, ends, stamp, changed, upgrades, shop, pays, offers, .. } = stands;
+    let upgrade = |Upgrade { name, done }| Listed {
+        reference: name,
+        occasion: Occasion::Upgrade,
+        completed_at: times::unix(done, now),
+    };
+    let seen = if id == subject.subscription_id {
+        let besides = upgrades.into_iter().map(upgrade).collect();
+        Seen::Counted { generation: count, doubt: None, besides }
+    } else {
+        Seen::Foreign(format!("the answer is about {id:?}"))
+    };
+    let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
+    let expires_at = ends.and_then(|ends| times::unix(ends, now));
+    let as_of = changed.and_then(|changed| times::unix(changed, now));
+    let payment = pays.map_or(Payment::Untold, |pays| pays.payment(now));
+    let offers = offers.into_iter().filter_map(Offered::offer).collect();
+    let (words, partner_reference, memo) = (Some(status), shop, stamp);
+    Sighting { words, life, expires_at, as_of, memo, partner_reference, payment, offers, ..Sighting::of(seen) }
 }
 
 /// Rows that name the claimant, and no others: those that name nobody are dropped too.

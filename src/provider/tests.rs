@@ -2,6 +2,8 @@
 //! `list`, `refetch`, `export` and `check --online`.
 
 pub mod account;
+mod feeds;
+mod lists;
 mod notifications;
 mod sharing;
 pub mod site;

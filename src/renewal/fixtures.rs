@@ -60,6 +60,7 @@ pub(crate) fn watched(generation: i64, now: Timestamp) -> Subscription {
         expiry_reported: true,
         tracked_at: now - 400 * DAY,
         known_before: now - 400 * DAY,
+        discovered: false,
         ended_at: None,
         lane: Lane::Other,
         due_at: Some(now),

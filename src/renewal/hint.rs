@@ -27,12 +27,12 @@ pub enum Effect {
     Again,
     /// It is asked soon as it is.
     Soon,
-    /// It is not watched: a hint wakes up nobody.
+    /// It is not asked any more: a hint wakes up nobody.
     AtRest,
 }
 
 pub fn effect(of: Hinted, now: Timestamp) -> Effect {
-    let (State::Watching, Some(due)) = (of.state, of.due_at) else { return Effect::AtRest };
+    let (State::Watching | State::Ended, Some(due)) = (of.state, of.due_at) else { return Effect::AtRest };
     match of.lane {
         Lane::AskedFor | Lane::Hinted if due <= now => Effect::Again,
         Lane::AskedFor => Effect::Soon,
@@ -56,6 +56,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::renewal::DAY;
     use crate::renewal::properties::config;
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
@@ -90,10 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_watched_stays_so() {
-        for state in [State::Paused, State::Ended, State::Untracked] {
-            assert_eq!(effect(Hinted { state, ..of(Lane::Other, 0, -90) }, NOW), Effect::AtRest);
+    fn who_is_not_asked_any_more_stays_so_and_who_has_ended_may_begin_again() {
+        let effect_on = |state, due_at| effect(Hinted { state, due_at, ..of(Lane::Other, 0, -90) }, NOW);
+        for state in [State::Paused, State::Untracked] {
+            assert_eq!(effect_on(state, Some(NOW)), Effect::AtRest);
         }
+        assert_eq!(effect_on(State::Ended, Some(NOW + 30 * DAY)), raised(0));
+        assert_eq!(effect_on(State::Ended, None), Effect::AtRest, "long ago");
     }
 
     proptest! {

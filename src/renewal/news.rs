@@ -126,8 +126,14 @@ impl Reader<'_> {
 
     fn renewal(&self, generation: i64) -> NewRenewal {
         let reference = self.convention.reference_of(&self.before.partner_order_number, generation);
-        // What is new is above the generation that was known, and below the first purchase there is only a trial.
-        let occasion = if generation == 0 { Occasion::TrialConversion } else { Occasion::Renewal };
+        // What is new is above the generation that was known, and below the first purchase there is only a trial. But of one that
+        // was found by itself nobody has said yet that it was one.
+        let is_first_look = self.before.discovered && self.before.last_answer_at.is_none();
+        let occasion = match generation {
+            0 if is_first_look => Occasion::Purchase,
+            0 => Occasion::TrialConversion,
+            _ => Occasion::Renewal,
+        };
         NewRenewal { occasion, ..NewRenewal::counted(generation, reference) }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::{Map, Value};
 
 use super::reader::{Report, SECOND, Section, TIMEOUTS};
-use super::{Admin, Hints, Log, LogFormat, OrderData, Poll, Provider, Settings, Sink, Store};
+use super::{Admin, Discover, Feed, Hints, Log, LogFormat, OrderData, Poll, Provider, Settings, Sink, Store};
 use super::{hints, sinks};
 use crate::logging::level;
 use crate::provider::kinds::{IMPLIED_TERRITORY, Kind, UnknownKind};
@@ -111,6 +111,7 @@ fn provider(mut section: Section) -> Option<Provider> {
     if connect_timeout > timeout {
         section.problem("connect_timeout", "must not be longer than timeout, which includes it");
     }
+    let feed = kind.convention().feed.map(|_| feed(&mut section));
     let provider = Provider {
         kind: kind_settings,
         requests_per_second: requests_per_second(&mut section),
@@ -122,8 +123,12 @@ fn provider(mut section: Section) -> Option<Provider> {
         ca_file: section.path("ca_file"),
         proxy: section.proxy(),
         hints: hints(&mut section, kind),
+        feed,
     };
     section.finish_with(|key| {
+        if FEED_KEYS.contains(&key) {
+            return Some(format!("a provider of kind {:?} lists nothing by itself", kind.as_str()));
+        }
         let owners = Kind::ALL.iter().filter(|owner| owner.keys().contains(&key));
         let owners = owners.map(|owner| format!("{:?}", owner.as_str())).collect::<Vec<_>>().join(", ");
         let kind = kind.as_str();
@@ -141,6 +146,30 @@ fn hints(section: &mut Section, kind: Kind) -> Option<Hints> {
         section.ignore("hints");
     }
     None
+}
+
+const FEED_KEYS: [&str; 2] = ["feed_every", "discover"];
+
+/// The same for every kind whose provider lists anything by itself.
+fn feed(section: &mut Section) -> Feed {
+    let [every, discover] = FEED_KEYS;
+    let every = section.duration(every, 600 * SECOND, Duration::ZERO..=DAY);
+    if !every.is_zero() && every < 60 * SECOND {
+        section.warning(FEED_KEYS[0], "below 1m; each time takes at least one request of the provider's limit");
+    }
+    let wanted = match section.text(discover).ok().flatten().as_deref() {
+        None | Some("off") => Discover::Off,
+        Some("adopt") => Discover::Adopt,
+        Some("deliver") => Discover::Deliver,
+        Some(other) => {
+            section.problem(discover, format!("{other:?} is unknown; known are off, adopt, deliver"));
+            Discover::Off
+        }
+    };
+    if every.is_zero() && wanted != Discover::Off {
+        section.problem(discover, "needs feed_every: without reading the provider's lists nobody is found");
+    }
+    Feed { every, discover: wanted }
 }
 
 /// The kind whose keys are read: where the name is a slip, the one that was probably meant.

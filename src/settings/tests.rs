@@ -234,7 +234,7 @@ renewald.toml:15: providers.Nexway.concurrency: must be a whole number from 1 to
 renewald.toml:16: providers.Nexway.requests_per_second: must be a number from 0.001 to 10000, or 0 for no limit
 renewald.toml:18: providers.Nexway.territories.eu.secret_file: must be an absolute path, or a bare file name that is looked up in secrets/ beside the settings file
 renewald.toml:20: sinks.shop.kind: "webhok" is unknown (did you mean "webhook"?); known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
-renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, renewal.payment_failing, subscription.status_changed, subscription.renewal_due, subscription.offer, subscription.ended, subscription.not_renewed, "*"
+renewald.toml:21: sinks.shop.events: unknown event "renewal.redy" (did you mean "renewal.ready"?); known are renewal.ready, renewal.failed, renewal.payment_failing, subscription.status_changed, subscription.renewal_due, subscription.offer, subscription.ended, subscription.discovered, subscription.not_renewed, "*"
 renewald.toml:22: sinks.shop.territories: unknown territory "us"; configured are: eu
 renewald.toml:26: sinks.log.url: a key of kind "webhook", "amqp", "nats", "redis"; this sink is of kind "file"
 renewald.toml:28: sinks.mail.kind: "sms" is unknown; known are webhook, amqp, nats, redis, smtp, exec, file, stdout, queue
@@ -755,4 +755,30 @@ fn no_debug_output_shows_a_secret() {
     let secrets = loaded.settings.secrets();
     assert_eq!(secrets.len(), 2);
     assert!(secrets.iter().all(|secret| secret.read().unwrap().expose_secret() == "hush"));
+}
+
+#[test]
+fn lists_are_read_where_there_are_any() {
+    let with =
+        |keys: &str| format!("[providers.counts]\nkind = \"test-counter\"\nurl = \"http://127.0.0.1:1\"\n{keys}");
+    let feed = |keys: &str| load_with(&with(keys), &[]).unwrap().settings.providers["counts"].feed.unwrap();
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    assert_eq!(feed(""), Feed { every: minutes(10), discover: Discover::Off });
+    assert_eq!(feed("feed_every = \"0s\""), Feed { every: Duration::ZERO, discover: Discover::Off });
+    let deliver = "feed_every = \"1m\"\ndiscover = \"deliver\"";
+    assert_eq!(feed(deliver), Feed { every: minutes(1), discover: Discover::Deliver });
+    let refused = |keys: &str| load_with(&with(keys), &[]).unwrap_err();
+    assert_eq!(
+        refused("discover = \"all\""),
+        "renewald.toml:4: providers.counts.discover: \"all\" is unknown; known are off, adopt, deliver"
+    );
+    assert_eq!(
+        refused("feed_every = \"0s\"\ndiscover = \"adopt\""),
+        "renewald.toml:5: providers.counts.discover: needs feed_every: without reading the provider's lists nobody is found"
+    );
+    let lister = with("discover = \"adopt\"\nfeed_every = \"1m\"").replace("test-counter", "test-lister");
+    let expected =
+        "renewald.toml:4: providers.counts.discover: a provider of kind \"test-lister\" lists nothing by itself
+renewald.toml:5: providers.counts.feed_every: a provider of kind \"test-lister\" lists nothing by itself";
+    assert_eq!(load_with(&lister, &[]).unwrap_err(), expected);
 }

@@ -6,6 +6,8 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Null, ToSqlOutput, V
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, OfferState, Warning};
 use crate::life::Life;
+use crate::renewal::walk::{End, What};
+use crate::renewal::ways::Trust;
 use crate::renewal::{Outcome, Pace, State};
 
 /// As the names that `text_forms!` gives them.
@@ -27,7 +29,7 @@ macro_rules! sql_forms {
     };
 }
 
-sql_forms!(Life, Occasion, OfferState, Outcome, Pace, State);
+sql_forms!(End, Life, Occasion, OfferState, Outcome, Pace, State, Trust, What);
 
 /// As a list of JSON; NULL where there are none.
 pub(super) struct Warnings<T>(pub T);

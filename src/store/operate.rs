@@ -2,6 +2,7 @@
 //! removing, exporting. And the alerts that tell them of something.
 
 mod alerts;
+mod discovered;
 mod dispatches;
 mod due;
 mod export;
@@ -24,12 +25,14 @@ mod track;
 mod warned;
 
 pub use alerts::{Alert, AlertChange, Raised};
+pub use discovered::{Discovered, Discovery};
 pub use dispatches::{DispatchRow, QueueDepth, QueueFilter};
 pub use due::{DueCounts, LastFailure, RenewalsDue};
 pub use export::Exported;
 pub use find::{Named, SubscriptionRow};
 pub use gauges::{Answers, DispatchCounts};
 pub use hint::Heard;
+pub(super) use hint::hint_rows;
 pub use identity::{Clash, Identity};
 pub use late::{Late, Leeway, counted};
 pub use list::{ListFilter, Listed};

@@ -4,6 +4,7 @@
 mod clock;
 mod due;
 mod due_times;
+mod feeds;
 mod healing;
 mod lease;
 mod mark;
@@ -19,6 +20,7 @@ mod wipe;
 
 pub use due::DuePage;
 pub use due_times::Moved;
+pub use feeds::{FeedRow, FeedState, PageRecord, Stranger};
 pub use healing::Reached;
 pub use lease::Leased;
 pub use mark::{Mark, Why};

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tracing::Instrument;
 
+use super::feed::Feed;
 use super::gate::Gate;
 use super::line::{Whom, span};
 use super::queues::Queues;
@@ -59,6 +60,7 @@ impl<'a> Flight<'a> {
         slot: Slot,
         shared: Shared<'a, P>,
         queues: &mut Queues,
+        feed: Option<&mut Feed<'_>>,
         gate: &mut Gate,
     ) -> bool {
         // Boxed one by one: a poll's future is a fraction of the size of one that also settles order data.
@@ -77,8 +79,13 @@ impl<'a> Flight<'a> {
                 let span = span!("order_data", Whom::waiting(&renewal));
                 Box::pin(shared.order_data(renewal, slot).instrument(span))
             }
+            Some(Want::Feed) => {
+                let Some(wanted) = feed.and_then(|feed| feed.take((shared.now)())) else { return false };
+                let span = tracing::debug_span!("page", way = %wanted.walk.way, page = wanted.walk.pages);
+                Box::pin(shared.page(wanted, slot).instrument(span))
+            }
             // Nobody brings such yet.
-            Some(Want::Shop | Want::Feed) | None => return false,
+            Some(Want::Shop) | None => return false,
         };
         self.requests.push(request);
         true
@@ -90,6 +97,7 @@ impl<'a> Flight<'a> {
         match &done {
             Done::Poll { before, .. } => self.ordinary -= usize::from(before.lane != Lane::AskedFor),
             Done::OrderData { .. } => self.order_data -= 1,
+            Done::Page { .. } => {}
         }
         Some(done)
     }

@@ -44,6 +44,11 @@ impl Mode {
         matches!(self.scope, Scope::Again { .. })
     }
 
+    /// Reads what the provider lists by itself, where that is due.
+    pub fn reads_lists(self) -> bool {
+        !self.only_unanswered()
+    }
+
     /// Asks what will be due soon, and nobody twice.
     pub fn looks_ahead(self) -> bool {
         self.scope == Scope::CatchUp

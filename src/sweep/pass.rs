@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::feed::Feed;
 use super::flight::Flight;
 use super::gate::{Answer, Gate};
-use super::line::Said;
+use super::line::{Line, Said};
+use super::listing::{Answered, Listing};
 use super::mode::Mode;
 use super::queues::{Queues, Reading};
 use super::record::{Records, Written};
@@ -45,6 +48,9 @@ pub(super) struct Pass<'a, P> {
     trouble: &'a mut Trouble,
     queues: Queues,
     reading: Option<Reading>,
+    /// What the provider lists by itself, and a page of it that is held against what is tracked.
+    feed: Option<Feed<'a>>,
+    sorting: Option<BoxFuture<'a, Result<Listing, store::Error>>>,
     flight: Flight<'a>,
     records: Records<'a>,
     telling: Telling<'a>,
@@ -62,8 +68,13 @@ impl<'a, P: Provider> Pass<'a, P> {
         flight: Flight<'a>,
         telling: Telling<'a>,
     ) -> Self {
-        let (reading, records, wind_up_by) = (None, Records::default(), None);
-        Self { shared, mode, gate, trouble, queues, reading, flight, records, telling, wind_up_by }
+        let (reading, feed, sorting, records, wind_up_by) = (None, None, None, Records::default(), None);
+        Self { shared, mode, gate, trouble, queues, reading, feed, sorting, flight, records, telling, wind_up_by }
+    }
+
+    /// Reads what the provider lists by itself, too.
+    pub fn with_lists(self, feed: Option<Feed<'a>>) -> Self {
+        Self { feed, ..self }
     }
 
     pub fn end(self) -> Report {
@@ -76,10 +87,14 @@ impl<'a, P: Provider> Pass<'a, P> {
         loop {
             self.shared.pulse.turn();
             self.read_ahead();
+            self.sort_next();
             self.records.write_if_worthwhile(self.shared, !self.flight.is_empty());
             let demand = self.startable();
             let may_start = demand != Demand::default();
             if !may_start && self.is_done() {
+                if let Some(feed) = &mut self.feed {
+                    feed.settled((self.shared.now)());
+                }
                 return Ok(());
             }
             if self.mode.gives_up() && self.provider_stays_away() {
@@ -113,6 +128,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                     self.tell_trouble().await?;
                 }
                 Some(page) = ready(&mut self.reading) => self.queues.fill(page?),
+                Some(listing) = ready(&mut self.sorting) => self.listed(listing?).await?,
                 Some(written) = self.records.written() => self.written(written?),
                 slot = self.shared.budget.slot(), if may_start => self.start(demand, slot),
                 () = at(write_by) => self.records.write(self.shared),
@@ -128,6 +144,8 @@ impl<'a, P: Provider> Pass<'a, P> {
     /// Nothing in flight, nothing unwritten, nothing left to read.
     fn is_done(&self) -> bool {
         self.flight.is_empty()
+            && self.sorting.is_none()
+            && self.feed.as_ref().is_none_or(Feed::is_idle)
             && self.records.are_written()
             && (self.wind_up_by.is_some()
                 || self.is_spent()
@@ -177,11 +195,22 @@ impl<'a, P: Provider> Pass<'a, P> {
         if !may || self.records.are_too_many() {
             return Demand::default();
         }
-        self.flight.startable(self.queues.demand(self.gate))
+        let feed = self.feed.as_ref().is_some_and(|feed| feed.wants_page((self.shared.now)()));
+        self.flight.startable(Demand { feed, ..self.queues.demand(self.gate) })
+    }
+
+    /// Pages are sorted one after the other, so that a walk is written in the order of its pages.
+    fn sort_next(&mut self) {
+        if self.sorting.is_none()
+            && !self.records.are_too_many()
+            && let Some(unsorted) = self.feed.as_mut().and_then(|feed| feed.unsorted.pop_front())
+        {
+            self.sorting = Some(Box::pin(self.shared.sort(unsorted)));
+        }
     }
 
     fn start(&mut self, demand: Demand, slot: Slot) {
-        if self.flight.start(demand, slot, self.shared, &mut self.queues, self.gate) {
+        if self.flight.start(demand, slot, self.shared, &mut self.queues, self.feed.as_mut(), self.gate) {
             self.telling.started();
         }
     }
@@ -191,7 +220,22 @@ impl<'a, P: Provider> Pass<'a, P> {
         match done {
             Done::Poll { started, before, answer, known } => {
                 self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), false);
+                self.compare(before.row, &answer).await?;
                 self.polled(before, &answer, &known?, started.elapsed()).await
+            }
+            Done::Page { started, wanted, answer } => {
+                let Some(feed) = &mut self.feed else { return Ok(()) };
+                let is_old = feed.failures() > 0;
+                self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), is_old);
+                self.telling.paged(answer.is_ok());
+                match answer {
+                    Ok(page) => feed.turn(account, wanted, page, now()),
+                    Err(error) => feed
+                        .failed(account, wanted, &error, now())
+                        .into_iter()
+                        .for_each(|page| self.records.add_page(page)),
+                }
+                Ok(())
             }
             Done::OrderData { started, asked, answer, settling } => {
                 let is_old = asked.patience.unanswered > 0;
@@ -222,9 +266,7 @@ impl<'a, P: Provider> Pass<'a, P> {
         took: Duration,
     ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
-        let Account { rules, convention, .. } = self.shared.account;
-        let look = Look { before: &before, known, answer, now, clock: self.shared.judge.clock() };
-        let decision = poll::decide(look, rules, convention);
+        let decision = self.decide(&before, answer, known, now);
         if let Ok(sighting) = answer {
             let is_refused = sighting.verdict.class == Class::Configuration;
             let answer = Answer {
@@ -236,12 +278,71 @@ impl<'a, P: Provider> Pass<'a, P> {
             self.answered(answer, now).await?;
         }
         let lines = self.telling.polled(&before, answer, &decision, took);
+        self.add(before, decision, lines, now).await
+    }
+
+    fn decide(
+        &self,
+        before: &Subscription,
+        answer: &Result<Sighting, ProviderError>,
+        known: &[KnownDelivery],
+        now: Timestamp,
+    ) -> poll::Decision {
+        let Account { rules, convention, .. } = self.shared.account;
+        let look = Look { before, known, answer, now, clock: self.shared.judge.clock() };
+        poll::decide(look, rules, convention)
+    }
+
+    /// Keeps what was decided until it is written.
+    async fn add(
+        &mut self,
+        before: Subscription,
+        decision: poll::Decision,
+        lines: Vec<Line>,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
         let messages = match decision.events.as_slice() {
             [] => Vec::new(),
             _ => self.shared.event_messages(&decision, now).await?,
         };
         let poll::Decision { after, renewals, had, .. } = decision;
         self.records.add(PollRecord { before, after, renewals, had, messages }, lines);
+        Ok(())
+    }
+
+    /// A row of the provider's list is an answer like any other, of whoever is not being asked alone just now.
+    async fn listed(&mut self, listing: Listing) -> Result<(), store::Error> {
+        let Listing { mut record, answers, mut samples, sample, strangers, discovered, sinks } = listing;
+        let now = (self.shared.now)();
+        let free = self.queues.claim(answers.iter().map(|one| one.before.row).collect());
+        for Answered { before, sighting, known } in answers.into_iter().filter(|one| free.contains(&one.before.row)) {
+            let decision = self.decide(&before, &Ok(sighting), &known, now);
+            let lines = self.telling.listed(&before, &decision);
+            self.add(before, decision, lines, now).await?;
+        }
+        if let Some(feed) = &mut self.feed {
+            samples.retain(|(row, _)| free.contains(row));
+            record.hints.extend(feed.choose(samples, sample));
+            feed.count_untracked(&mut record, strangers);
+        }
+        if discovered > 0 {
+            self.telling.discovered(discovered);
+            self.shared.ring(&sinks);
+            self.queues.reset();
+        }
+        self.records.add_page(record);
+        Ok(())
+    }
+
+    /// Holds what a look has found against what a list has shown.
+    async fn compare(&mut self, row: i64, answer: &Result<Sighting, ProviderError>) -> Result<(), store::Error> {
+        let Shared { store, account, now, .. } = self.shared;
+        if let (Some(feed), Ok(sighting)) = (&mut self.feed, answer) {
+            let distrusted = feed.compare(account, row, sighting, now());
+            if !distrusted.is_empty() {
+                store.distrust(&account.name, distrusted).await?;
+            }
+        }
         Ok(())
     }
 
@@ -262,6 +363,9 @@ impl<'a, P: Provider> Pass<'a, P> {
         }
         if written.lines.iter().any(|line| matches!(line.said, Said::Seen)) {
             self.queues.reset_renewals();
+        }
+        if written.hints {
+            self.queues.reset();
         }
         self.telling.recorded(&written.lines);
         self.shared.ring(&written.sinks);

@@ -232,6 +232,15 @@ impl Queues {
         Some(subscription)
     }
 
+    /// Takes these subscriptions out of their lanes as if they were asked, and returns those that are not being asked already.
+    pub fn claim(&mut self, mut rows: HashSet<i64>) -> HashSet<i64> {
+        rows.retain(|row| self.in_hand.insert(*row));
+        for lane in &mut self.lanes {
+            lane.queue.rows.retain(|subscription| !rows.contains(&subscription.row));
+        }
+        rows
+    }
+
     /// Takes the oldest waiting renewal that [`Queues::demand`] left at the front.
     pub fn pop_renewal(&mut self) -> Option<DueRenewal> {
         let renewal = self.renewals.rows.pop_front()?;

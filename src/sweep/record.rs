@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::request::Shared;
 use crate::clock::Timestamp;
-use crate::store::{self, NewMessage, PollRecord, Recorded};
+use crate::store::{self, NewMessage, PageRecord, PollRecord, Recorded};
 use crate::wait::ready;
 
 /// Results that share a commit at the least, while there is more to come.
@@ -29,6 +29,8 @@ pub(super) struct Written {
     pub sinks: BTreeSet<String>,
     /// Somebody's answer was dropped: it is asked again.
     pub overtaken: bool,
+    /// Somebody is due now who was not.
+    pub hints: bool,
 }
 
 /// The results of a pass that are not on disk yet.
@@ -36,6 +38,8 @@ pub(super) struct Written {
 pub(super) struct Records<'a> {
     /// With what is to be told of each.
     unwritten: Vec<(PollRecord, Vec<Line>)>,
+    /// Pages of the provider's lists, whose answers are among these.
+    pages: Vec<PageRecord>,
     /// When the oldest of them must be on its way.
     write_by: Option<Instant>,
     writing: Option<BoxFuture<'a, Result<Written, store::Error>>>,
@@ -51,12 +55,22 @@ impl<'a> Records<'a> {
         self.unwritten.push((record, lines));
     }
 
+    /// What else came of a page, once its answers are added: they share a commit, and the next page may wait for it.
+    pub fn add_page(&mut self, page: PageRecord) {
+        self.write_by = Some(Instant::now());
+        self.pages.push(page);
+    }
+
     pub fn are_too_many(&self) -> bool {
         self.unwritten.len() >= MOST_UNWRITTEN
     }
 
     pub fn are_written(&self) -> bool {
-        self.unwritten.is_empty() && self.writing.is_none()
+        self.is_empty() && self.writing.is_none()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unwritten.is_empty() && self.pages.is_empty()
     }
 
     /// When the next commit must begin; `None`: there is nothing for it, or the one before it is not through.
@@ -72,10 +86,10 @@ impl<'a> Records<'a> {
     }
 
     pub fn write<P: Sync>(&mut self, shared: Shared<'a, P>) {
-        if self.writing.is_none() && !self.unwritten.is_empty() {
+        if self.writing.is_none() && !self.is_empty() {
             self.write_by = None;
             let records = std::mem::replace(&mut self.unwritten, Vec::with_capacity(BATCH));
-            self.writing = Some(Box::pin(shared.record(records)));
+            self.writing = Some(Box::pin(shared.record(records, std::mem::take(&mut self.pages))));
         }
     }
 
@@ -89,14 +103,14 @@ impl<'a> Records<'a> {
     /// # Errors
     /// The store's; one that does not take them in time counts as failed.
     pub async fn drain<P>(&mut self, shared: Shared<'_, P>) -> Result<Vec<Written>, store::Error> {
-        let records = std::mem::take(&mut self.unwritten);
+        let (records, pages) = (std::mem::take(&mut self.unwritten), std::mem::take(&mut self.pages));
         let last = async {
             let mut written = Vec::new();
             if let Some(before) = ready(&mut self.writing).await {
                 written.push(before?);
             }
-            if !records.is_empty() {
-                written.push(shared.record(records).await?);
+            if !records.is_empty() || !pages.is_empty() {
+                written.push(shared.record(records, pages).await?);
             }
             Ok(written)
         };
@@ -114,15 +128,20 @@ impl<'a> Records<'a> {
 
 impl<P> Shared<'_, P> {
     /// Writes records in key order: the rows one commit touches then lie side by side.
-    pub async fn record(self, mut results: Vec<(PollRecord, Vec<Line>)>) -> Result<Written, store::Error> {
+    pub async fn record(
+        self,
+        mut results: Vec<(PollRecord, Vec<Line>)>,
+        pages: Vec<PageRecord>,
+    ) -> Result<Written, store::Error> {
         // By cached key, so that each record moves once: they are large.
         results.sort_by_cached_key(|(record, _)| record.before.row);
         let (records, lines): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
         let sinks: Vec<_> = records.iter().map(|record| sinks_of(&record.messages)).collect();
-        let recorded = self.store.record_polls(records, (self.now)()).await?;
+        let hints = pages.iter().any(|page| !page.hints.is_empty());
+        let recorded = self.store.record_pages(records, pages, (self.now)()).await?;
         let overtaken = recorded.contains(&Recorded::Overtaken);
-        let mut written = Written { rows, lines: Vec::new(), sinks: BTreeSet::new(), overtaken };
+        let mut written = Written { rows, lines: Vec::new(), sinks: BTreeSet::new(), overtaken, hints };
         for ((lines, sinks), recorded) in lines.into_iter().zip(sinks).zip(recorded) {
             // What was overtaken is dropped, and nothing came of it.
             if recorded == Recorded::Done {

@@ -6,6 +6,10 @@ use crate::delivery::Warned;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub polls: u64,
+    /// Subscriptions that the provider's own lists have answered for.
+    pub listed: u64,
+    /// Of these lists, those that are tracked now and were not.
+    pub discovered: u64,
     /// Calls that brought an answer of any kind, order data included.
     pub answers: u64,
     pub calls: u64,
@@ -34,6 +38,8 @@ impl Report {
     /// Adds up the passes of several providers, or several passes of one.
     pub fn add(&mut self, other: &Report) {
         self.polls += other.polls;
+        self.listed += other.listed;
+        self.discovered += other.discovered;
         self.answers += other.answers;
         self.calls += other.calls;
         self.renewals += other.renewals;

@@ -2,12 +2,13 @@
 
 use tokio::time::Instant;
 
+use super::feed::Wanted;
+use super::listing::subject_of;
 use super::settle::Settling;
 use super::{Account, Bells};
 use crate::budget::{Budget, Slot};
-use crate::choice::Lane;
 use crate::clock::{Judge, Timestamp};
-use crate::provider::{Error as ProviderError, Fetched, Provider, Sighting, Subject};
+use crate::provider::{Error as ProviderError, Fetched, Page, Position, Provider, Sighting, Subject};
 use crate::pulse::Pulse;
 use crate::renewal::Subscription;
 use crate::renewal::news::KnownDelivery;
@@ -51,6 +52,11 @@ pub(super) enum Done {
         answer: Result<Fetched, ProviderError>,
         settling: Result<Settling, store::Error>,
     },
+    Page {
+        started: Instant,
+        wanted: Wanted,
+        answer: Result<Page, ProviderError>,
+    },
 }
 
 impl<P: Provider> Shared<'_, P> {
@@ -81,14 +87,14 @@ impl<P: Provider> Shared<'_, P> {
     }
 
     async fn look(&self, before: &Subscription, slot: Slot) -> Result<Sighting, ProviderError> {
-        let subject = Subject {
-            territory: &before.territory,
-            partner_order_number: &before.partner_order_number,
-            subscription_id: &before.subscription_id,
-            generation: before.generation,
-            memo: before.memo.as_deref(),
-            is_hinted: matches!(before.lane, Lane::AskedFor | Lane::Hinted),
-        };
-        self.provider.look(subject, slot).await
+        self.provider.look(subject_of(before), slot).await
+    }
+
+    pub async fn page(self, wanted: Wanted, slot: Slot) -> Done {
+        let started = Instant::now();
+        let walk = &wanted.walk;
+        let position = Position { way: &walk.way, since: walk.since, until: walk.until, next: walk.next.as_deref() };
+        let answer = self.provider.page(position, slot).await;
+        Done::Page { started, wanted, answer }
     }
 }

@@ -197,6 +197,19 @@ impl<P> Shared<'_, P> {
         }
         Ok(messages)
     }
+
+    /// One that was only just found.
+    pub(super) fn about(&self, territory: &str, number: &str, subscription_id: &str, metadata: &str) -> About {
+        About {
+            provider: self.account.name.clone(),
+            territory: territory.to_owned(),
+            partner_order_number: number.to_owned(),
+            subscription_id: subscription_id.to_owned(),
+            partner_reference: None,
+            metadata: stored(metadata),
+            is_numbered: self.account.convention.is_numbered(),
+        }
+    }
 }
 
 fn stored(metadata: &str) -> Box<RawValue> {

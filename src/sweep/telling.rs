@@ -68,6 +68,25 @@ impl<'a> Telling<'a> {
         told::of_poll(before, decision, &self.account.convention.advice)
     }
 
+    /// A page was asked for.
+    pub fn paged(&mut self, is_answered: bool) {
+        self.lately.answers += u64::from(is_answered);
+        self.lately.failures += u64::from(!is_answered);
+        self.meter.paged(is_answered);
+    }
+
+    /// A row answered for a subscription. What is to be told of that once it is on disk.
+    pub fn listed(&mut self, before: &Subscription, decision: &poll::Decision) -> Vec<Line> {
+        self.lately.listed += 1;
+        told::of_poll(before, decision, &self.account.convention.advice)
+    }
+
+    /// So many are tracked that nobody had tracked.
+    pub fn discovered(&mut self, count: usize) {
+        self.lately.discovered += count as u64;
+        tracing::info!(provider = %self.account.name, count, "subscriptions of the provider's list are tracked now");
+    }
+
     /// This is on disk.
     pub fn recorded(&mut self, lines: &[Line]) {
         let count = |is: fn(&Said) -> bool| lines.iter().filter(|line| is(&line.said)).count() as u64;

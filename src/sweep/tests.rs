@@ -174,7 +174,7 @@ impl<P: Provider> Fixture<P> {
         let all = (1..=subscriptions).map(|subscription_id| subscription(subscription_id, "eu")).collect();
         store.track(all, false, T0).await.unwrap();
         let rules = Rules::from_settings(&settings);
-        let account = Account { name: "nexway".to_owned(), concurrency: 16, rules, convention: &COUNTS };
+        let account = Account { name: "nexway".to_owned(), concurrency: 16, rules, convention: &COUNTS, feed: None };
         let sweeper = Sweeper::new(store, provider, Budget::new(0.0), account, settings, Bells::default());
         Self { sweeper, dir }
     }

@@ -76,9 +76,10 @@ impl Told {
             return;
         }
         self.summed_up = Some(now);
-        let Report { polls, renewals, queued, abandoned, failures, surprises, .. } = std::mem::take(&mut self.passes);
+        let Report { polls, listed, renewals, queued, abandoned, failures, surprises, .. } =
+            std::mem::take(&mut self.passes);
         let seconds = std::mem::take(&mut self.took).as_secs_f64().round();
-        tracing::info!(%provider, polls, renewals, queued, abandoned, failures, surprises, seconds, "swept");
+        tracing::info!(%provider, polls, listed, renewals, queued, abandoned, failures, surprises, seconds, "swept");
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::feed::Feed;
 use crate::clock::Timestamp;
 use crate::delivery::Warned;
 use crate::forecast::{Forecast, Load};
@@ -55,6 +56,8 @@ pub struct Account {
     /// `breaker` while it does not answer, `slowed` after a 429, `paused_until` after one with `Retry-After`; as whoever asks, or last asked, saw it.
     #[serde(flatten)]
     pub trouble: Trouble,
+    /// What the provider lists by itself; `null` where it lists nothing, or its lists are not read.
+    pub feed: Option<Feed>,
     /// The lowest of all who share the budget.
     pub requests_per_second: f64,
     /// Other accounts that draw from the same budget.
@@ -145,7 +148,7 @@ impl Status {
         let mut troubles = store.provider_troubles().await?;
         let rules = Rules::from_settings(settings);
         let mut providers = BTreeMap::new();
-        for name in settings.providers.keys() {
+        for (name, provider) in &settings.providers {
             let budget = settings.budget_of(name);
             let forecast = Forecast::of_provider(settings, name, |name| counts_of(&groups, name));
             let leeway = Leeway::new(rules.clone(), forecast.clone(), Duration::ZERO);
@@ -169,6 +172,10 @@ impl Status {
                     .map(|one| one.clone().into())
                     .collect(),
                 trouble: troubles.remove(name).unwrap_or_default().at(now).into(),
+                feed: match provider.feed.filter(|feed| !feed.every.is_zero()) {
+                    Some(_) => Some(store.feed(name).await?.into()),
+                    None => None,
+                },
                 requests_per_second: budget.requests_per_second,
                 shares_budget_with: budget.others(name).into_iter().map(str::to_owned).collect(),
                 load: forecast.load(),

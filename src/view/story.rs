@@ -22,7 +22,7 @@ const MOST_DISPATCHES: usize = 10_000;
 #[derive(Serialize, ToSchema)]
 pub struct Story {
     pub subscription: Item,
-    /// `track`, `order` or `import`.
+    /// `track`, `order`, `import` or `discovery`.
     pub tracked_by: String,
     /// Oldest generation first.
     pub renewals: Vec<Renewal>,

@@ -137,6 +137,7 @@ fn sweeper(site: &Installation, budget: Budget) -> Sweeper<renewald::provider::C
         concurrency: provider.concurrency,
         rules,
         convention: provider.kind.convention(),
+        feed: None,
     };
     Sweeper::new(store, client, budget, account, settings, Bells::default())
 }

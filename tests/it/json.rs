@@ -80,6 +80,7 @@ fn try_subscriptions(tried: &mut Tried, site: &Site) {
     tried.run("refetch", &["refetch", "A", "--generation", "1"]);
     tried.run("untrack", &["untrack", "B"]);
     tried.run("list", &["list"]);
+    tried.run("discover", &["discover"]);
     tried.run("explain", &["explain", "A"]);
     tried.run("status", &["status"]);
     tried.run("status --renewals", &["status", "--renewals"]);

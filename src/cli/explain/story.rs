@@ -68,6 +68,7 @@ impl Story<'_> {
         let how = match row.tracked_by.as_str() {
             "order" => "from an order",
             "import" => "by import",
+            "discovery" => "as it was found in the provider's list",
             _ => "by hand",
         };
         self.fact("tracked", &format!("{} {how}", self.when(subscription.tracked_at)));

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use crate::cli::table::{bold, folded, relative, roughly};
 use crate::clock::Timestamp;
 use crate::convention::Advice;
+use crate::renewal::walk::End;
+use crate::renewal::ways::Trust;
 use crate::settings::Settings;
 use crate::store::counted;
 use crate::text::{number_of, size, visible};
-use crate::view::{Account, Receiver, Status};
+use crate::view::{Account, Distrusted, Feed, Receiver, Status, Walk};
 
 pub fn of(status: &Status, settings: &Settings) -> String {
     let mut text = String::new();
@@ -78,11 +80,51 @@ fn describe(text: &mut String, account: &Account, advice: Option<&Advice>, now: 
         let since = relative(stopped.stopped_at, now);
         line(text, "stopped", &format!("territory {}, {since}: {}", stopped.territory, stopped.reason));
     }
+    if let Some(feed) = &account.feed {
+        lists(text, feed, now);
+    }
     let shared = match account.shares_budget_with.join(", ") {
         none if none.is_empty() => String::new(),
         names => format!("; shared with {names}"),
     };
     line(text, "budget", &format!("{}{shared}", account.forecast.to_text()));
+}
+
+/// What the provider lists by itself, and how far to believe it.
+fn lists(text: &mut String, feed: &Feed, now: Timestamp) {
+    let walks: Vec<_> = [("changes", &feed.changes), ("everything", &feed.everything)]
+        .into_iter()
+        .filter_map(|(what, walk)| Some(walked(what, walk.as_ref()?, now)))
+        .collect();
+    line(text, "lists", if walks.is_empty() { "not read yet".to_owned() } else { walks.join("; ") }.as_str());
+    let untracked = [&feed.changes, &feed.everything].into_iter().flatten().filter_map(|walk| walk.untracked).max();
+    if let Some(untracked) = untracked.filter(|untracked| *untracked > 0) {
+        line(text, "not tracked", &format!("{untracked} of those listed: see `renewald discover`"));
+    }
+    for Distrusted { way, trust, why, since, seen_at } in &feed.distrusted {
+        let what = match trust {
+            Trust::Off => "not read",
+            Trust::HintsOnly => "not believed, only taken for hints",
+        };
+        let (since, seen) = (relative(*since, now), relative(*seen_at, now));
+        line(text, "list", &format!("{way}: {what}, first {since}, last {seen}, tried again daily: {why}"));
+    }
+}
+
+fn walked(what: &str, walk: &Walk, now: Timestamp) -> String {
+    let Walk { way, begun_at, pages, ended, whole_at, .. } = walk;
+    let pages = number_of(i64::from(*pages), "page");
+    let how = match ended {
+        None => format!("under way since {}, {pages} so far", relative(*begun_at, now)),
+        Some(End::Whole) => format!("read {}, {pages}", relative(*begun_at, now)),
+        Some(End::Repeats) => format!("broken off {} after {pages} that brought nobody new", relative(*begun_at, now)),
+        Some(End::TooLong) => format!("broken off {} after {pages}: it has no end", relative(*begun_at, now)),
+        Some(End::TooDear) => "not read: asking about each alone takes fewer requests".to_owned(),
+        Some(End::Fault) => format!("broken off {}", relative(*begun_at, now)),
+    };
+    let whole = whole_at.filter(|_| !matches!(ended, Some(End::Whole | End::TooDear)));
+    let whole = whole.map(|at| format!(", all of it {}", relative(at, now))).unwrap_or_default();
+    format!("{what} by {way} {how}{whole}")
 }
 
 /// What holds requests up, and until when.

@@ -137,6 +137,8 @@ fn every_event_fits_the_schema_and_no_other() {
         due(QUEUED_AT),
         Event::Ended { generation: -1, expires_at: None, reason: EndReason::Cancelled },
         not_renewed(QUEUED_AT),
+        Event::Discovered { created_at: None },
+        Event::Discovered { created_at: Some(Timestamp::from_unix(QUEUED_AT)) },
     ];
     for event in events {
         let mut body: Value = serde_json::from_slice(&message(&event).body).unwrap();

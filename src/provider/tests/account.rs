@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use serde_json::Value;
 
+use super::lists::Lists;
 use super::wire::path;
 
 #[derive(Clone, Default)]
@@ -20,6 +21,7 @@ pub struct Account {
 struct World {
     answers: BTreeMap<String, (u16, Value)>,
     asked: Vec<(Instant, String)>,
+    lists: Lists,
 }
 
 impl Account {
@@ -41,6 +43,11 @@ impl Account {
         self.world.lock().unwrap().answers.insert(path(segments), (status, Value::Null));
     }
 
+    /// Changes what is listed.
+    pub fn lists(&self, change: impl FnOnce(&mut Lists)) {
+        change(&mut self.world.lock().unwrap().lists);
+    }
+
     /// The requests since this was last asked, sorted: passes send them side by side.
     pub fn asked(&self) -> Vec<String> {
         let mut asked: Vec<_> = self.arrivals().into_iter().map(|(_, path)| path).collect();
@@ -58,6 +65,10 @@ impl Account {
 async fn answer(State(account): State<Account>, uri: Uri) -> (StatusCode, String) {
     let mut world = account.world.lock().unwrap();
     world.asked.push((Instant::now(), uri.to_string()));
+    if let Some(way) = uri.path().strip_prefix("/feed/") {
+        let (status, page) = world.lists.page(way, uri.query().unwrap_or_default());
+        return (StatusCode::from_u16(status).unwrap(), page.to_string());
+    }
     let (status, answer) = world.answers.get(uri.path()).cloned().unwrap_or((404, Value::Null));
     (StatusCode::from_u16(status).unwrap(), answer.to_string())
 }

@@ -24,25 +24,34 @@ use crate::view::Known;
 /// Longer than the interval, so that everybody is asked each time.
 pub const TURN: Duration = Duration::from_secs(5 * 3600);
 
+/// Of the counting provider.
+const LISTS_NOTHING: &str = "feed_every = \"0s\"";
+
 pub struct Site {
     pub account: Account,
     url: String,
     dir: TempDir,
     began: Timestamp,
-    now: Timestamp,
+    pub now: Timestamp,
     read: usize,
 }
 
 impl Site {
     pub async fn new() -> Self {
-        Self::with(|_| String::new()).await
+        Self::counting(LISTS_NOTHING).await
+    }
+
+    /// With these settings of the counting provider.
+    pub async fn counting(counts: &str) -> Self {
+        let (account, url) = Account::open().await;
+        Self::at(account, url, counts)
     }
 
     /// With further settings, made for the account's address.
     pub async fn with(more: impl FnOnce(&str) -> String) -> Self {
         let (account, url) = Account::open().await;
         let more = more(&url);
-        let site = Self::at(account, url);
+        let site = Self::at(account, url, LISTS_NOTHING);
         let settings = fs::read_to_string(site.path("renewald.toml")).unwrap();
         fs::write(site.path("renewald.toml"), settings + &more).unwrap();
         site
@@ -50,10 +59,11 @@ impl Site {
 
     /// Another installation with the same accounts.
     pub fn another(&self) -> Self {
-        Self { began: self.began, now: self.now, ..Self::at(self.account.clone(), self.url.clone()) }
+        let other = Self::at(self.account.clone(), self.url.clone(), LISTS_NOTHING);
+        Self { began: self.began, now: self.now, ..other }
     }
 
-    fn at(account: Account, url: String) -> Self {
+    fn at(account: Account, url: String, counts: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let settings = format!(
             r#"
@@ -67,6 +77,7 @@ listen = ""
 kind = "test-counter"
 url = "{url}"
 requests_per_second = 0
+{counts}
 [providers.lists]
 kind = "test-lister"
 url = "{url}"
@@ -130,6 +141,8 @@ events = ["*"]
             Command::Untrack(args) => cli::untrack::run(args, context).await,
             Command::Track(args) => cli::track::run(args, context).await,
             Command::Import(args) => cli::import::run(args, context).await,
+            Command::Discover(args) => cli::discover::run(args, context).await,
+            Command::Status(args) => cli::status::run(args, context).await,
             Command::Export(args) => cli::export::run(args, context).await,
             Command::Refetch(args) => cli::refetch::run(args, context).await,
             Command::Poll(args) => cli::poll::run(args, context).await,
@@ -148,9 +161,19 @@ events = ["*"]
         self.done(&["import", self.path(name).to_str().unwrap()]).await;
     }
 
+    /// So many seconds before what is now here.
+    pub fn ago(&self, seconds: i64) -> i64 {
+        self.now.as_unix() - seconds
+    }
+
     /// Lets hours pass, asks whoever is due, and hands over what there is: the messages that came of it, each held to the schema.
     pub async fn turn(&mut self) -> Vec<Value> {
-        self.now = self.now + TURN;
+        self.turn_after(TURN).await
+    }
+
+    /// The same after this time.
+    pub async fn turn_after(&mut self, wait: Duration) -> Vec<Value> {
+        self.now = self.now + wait;
         let now = self.now;
         let mut worker = Worker::new(Arc::new(self.settings()), self.store()).unwrap();
         worker.sweep(&|| now).await.unwrap();

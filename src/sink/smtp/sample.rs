@@ -71,6 +71,7 @@ fn sample(event: &str) -> Event {
             }),
         },
         "subscription.ended" => Event::Ended { generation, expires_at: Some(THEN), reason: EndReason::Expired },
+        "subscription.discovered" => Event::Discovered { created_at: Some(THEN) },
         _ => Event::NotRenewed { generation, expires_at: THEN, technical_status: Some("ACTIVE".to_owned()) },
     }
 }

@@ -1,4 +1,4 @@
-//! Hints: who is watched of those that somebody names is due, and looked at soon. What a hint changes is decided in
+//! Hints: who is asked about of those that somebody names is due, and looked at soon. What a hint changes is decided in
 //! [`crate::renewal::hint`].
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub struct Heard {
     pub raised: usize,
     /// Those that are looked at soon anyway.
     pub soon: usize,
-    /// Paused, ended, or not tracked any more: left alone.
+    /// Paused, not tracked any more, or ended long ago: left alone.
     pub at_rest: usize,
     /// Ids that nobody has ever tracked.
     pub unknown: Vec<String>,
@@ -41,7 +41,7 @@ rows! {
 }
 
 impl Store {
-    /// Raises those of these subscriptions that are watched to the hinted lane; each id once, as it is stored. On disk when this
+    /// Raises those of these subscriptions that are asked about to the hinted lane; each id once, as it is stored. On disk when this
     /// returns. Where nobody is to be raised nothing is written.
     pub async fn hint(&self, provider: &str, ids: Vec<String>, now: Timestamp) -> Result<Heard> {
         let found = self.read({
@@ -55,22 +55,33 @@ impl Store {
             return Ok(Heard::of(&ids, effects));
         }
         let provider = provider.to_owned();
-        self.write(move |db| {
-            let mut effects = Vec::new();
-            // Somebody may have been asked or paused meanwhile.
-            for Row { row, subscription_id, hinted } in find(db, &provider, &ids)? {
-                let effect = effect(hinted, now);
-                match effect {
-                    Effect::Raised(due) => raise(db, row, due)?,
-                    Effect::Again => count(db, row)?,
-                    Effect::Soon | Effect::AtRest => {}
-                }
-                effects.push((subscription_id, effect));
-            }
-            Ok(Heard::of(&ids, effects))
-        })
-        .await
+        // Somebody may have been asked or paused meanwhile.
+        self.write(move |db| Ok(Heard::of(&ids, take(db, find(db, &provider, &ids)?, now)?))).await
     }
+}
+
+/// The same for these rows, with whatever else is written.
+pub(in crate::store) fn hint_rows(db: &Connection, rows: &[i64], now: Timestamp) -> Result<()> {
+    let found = rows::all(
+        db,
+        "FROM json_each(:rows) i JOIN subscriptions s ON s.id = i.value",
+        named_params! { ":rows": serde_json::Value::from(rows).to_string() },
+    )?;
+    take(db, found, now).map(drop)
+}
+
+fn take(db: &Connection, found: Vec<Row>, now: Timestamp) -> Result<Vec<(String, Effect)>> {
+    let mut effects = Vec::new();
+    for Row { row, subscription_id, hinted } in found {
+        let effect = effect(hinted, now);
+        match effect {
+            Effect::Raised(due) => raise(db, row, due)?,
+            Effect::Again => count(db, row)?,
+            Effect::Soon | Effect::AtRest => {}
+        }
+        effects.push((subscription_id, effect));
+    }
+    Ok(effects)
 }
 
 fn find(db: &Connection, provider: &str, ids: &[String]) -> Result<Vec<Row>> {

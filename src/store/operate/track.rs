@@ -32,7 +32,7 @@ pub struct NewSubscription {
     pub known_before: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub metadata: Option<Metadata>,
-    /// `track`, `order` or `import`.
+    /// `track`, `order`, `import` or `discovery`.
     pub tracked_by: &'static str,
 }
 
@@ -118,7 +118,13 @@ rows! {
     Known { row = "id", state = "state", is_elsewhere = "territory <> :territory" }
 }
 
-fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now: Timestamp) -> Result<Tracked> {
+pub(super) fn track(
+    db: &Connection,
+    new: &NewSubscription,
+    state: State,
+    update: bool,
+    now: Timestamp,
+) -> Result<Tracked> {
     if let Some(clash) = Clash::find(db, &Identity::of(new), new.convention)? {
         return Ok(Tracked::Clashes(clash));
     }
@@ -146,6 +152,8 @@ fn track(db: &Connection, new: &NewSubscription, state: State, update: bool, now
     if inserted == 1 {
         let row = db.last_insert_rowid();
         new.known.iter().try_for_each(|known| insert_known(db, row, known, now))?;
+        db.prepare_cached("DELETE FROM discovered WHERE provider = :provider AND subscription_id = :subscription_id")?
+            .execute(named_params! { ":provider": new.provider, ":subscription_id": new.subscription_id })?;
         return Ok(Tracked::Added);
     }
     let Known { row, state: stands, is_elsewhere } = rows::only(

@@ -30,6 +30,7 @@ rows! {
         expiry_reported = "expiry_reported",
         tracked_at = "tracked_at",
         known_before = "coalesce(known_before, tracked_at)",
+        discovered = "tracked_by = 'discovery'",
         ended_at = "ended_at",
         lane = "lane" => Lane::from_rank,
         due_at = "due_at",

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
+use super::feeds::{self, PageRecord};
 use super::messages::{self, NewMessage};
 use super::renewals;
 use crate::clock::Timestamp;
@@ -34,8 +35,24 @@ impl Store {
     /// Writes the results of polls, all of them or none. A generation is raised in the transaction that inserts its
     /// renewal, so that it is never seen and then forgotten; recording a generation twice is harmless.
     pub async fn record_polls(&self, records: Vec<PollRecord>, now: Timestamp) -> Result<Vec<Recorded>> {
+        self.record_pages(records, Vec::new(), now).await
+    }
+
+    /// The same for answers that came on pages of the provider's lists, with what else the pages came to: a walk goes on behind a
+    /// page once everything on it is on disk, and not before.
+    pub async fn record_pages(
+        &self,
+        records: Vec<PollRecord>,
+        pages: Vec<PageRecord>,
+        now: Timestamp,
+    ) -> Result<Vec<Recorded>> {
         let vault = self.vault.clone();
-        self.write(move |db| records.iter().map(|record| record_poll(db, &vault, record, now)).collect()).await
+        self.write(move |db| {
+            let recorded = records.iter().map(|record| record_poll(db, &vault, record, now)).collect::<Result<_>>()?;
+            pages.iter().try_for_each(|page| feeds::record_page(db, page, now))?;
+            Ok(recorded)
+        })
+        .await
     }
 }
 

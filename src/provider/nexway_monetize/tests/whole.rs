@@ -20,7 +20,7 @@ async fn site() -> Site {
 }
 
 impl Site {
-    fn stands(&self, count: i64, version: i64) {
+    fn stands_at(&self, count: i64, version: i64) {
         let ends = (self.after(300 * 86_400).as_unix()) * 1000;
         let lifecycle = json!({"status": "Active", "generation": count, "anniversaryDate": ends});
         let body = json!({"id": "SUB", "externalRefId": "PARTNER-1", "dbVersion": version, "lifecycle": lifecycle});
@@ -50,11 +50,11 @@ async fn a_trial_that_is_paid_for_renewed_and_upgraded_brings_each_key_once() {
     site.done(&["track", "SUB", "SUB", "--provider", "seller", "--generation", "-1"]).await;
     let bought = order("P", "PURCHASE", "COMPLETED", -1);
     let converted = |status| order("C", "SUBSCRIPTION", status, 0);
-    site.stands(-1, 1);
+    site.stands_at(-1, 1);
     site.orders(&[bought.clone(), converted("COMPLETED")]);
     assert_eq!(site.turn().await, Vec::<Value>::new(), "before the count has risen an order is nothing");
 
-    site.stands(0, 2);
+    site.stands_at(0, 2);
     site.orders(&[bought.clone(), converted("FRAUD_PENDING")]);
     assert_eq!(site.turn().await, Vec::<Value>::new());
     site.orders(&[bought.clone(), converted("COMPLETED")]);
@@ -66,7 +66,7 @@ async fn a_trial_that_is_paid_for_renewed_and_upgraded_brings_each_key_once() {
 
     let upgrade = |status| order("U", "MID_TERM_UPGRADE", status, 0);
     let coming = order("R", "SUBSCRIPTION", "CREATED", 1);
-    site.stands(0, 3);
+    site.stands_at(0, 3);
     site.orders(&[bought.clone(), converted("COMPLETED"), upgrade("PAYMENT_PENDING"), coming.clone()]);
     assert_eq!(site.turn().await, Vec::<Value>::new());
     site.orders(&[bought.clone(), converted("COMPLETED"), upgrade("COMPLETED"), coming]);
@@ -74,7 +74,7 @@ async fn a_trial_that_is_paid_for_renewed_and_upgraded_brings_each_key_once() {
     assert_eq!(site.turn().await, Vec::<Value>::new(), "once");
 
     // Two terms at once, the first of them refused and then paid for by hand.
-    site.stands(2, 4);
+    site.stands_at(2, 4);
     site.orders(&[
         upgrade("COMPLETED"),
         order("R", "SUBSCRIPTION", "PAYMENT_REFUSED", 1),
@@ -91,11 +91,11 @@ async fn a_trial_that_is_paid_for_renewed_and_upgraded_brings_each_key_once() {
 async fn upgrades_of_before_it_was_tracked_are_not_delivered() {
     let mut site = site().await;
     site.done(&["track", "SUB", "SUB", "--provider", "seller", "--adopt"]).await;
-    site.stands(3, 1);
+    site.stands_at(3, 1);
     let old = order("OLD", "UPGRADE", "COMPLETED", 1);
     site.orders(std::slice::from_ref(&old));
     assert_eq!(site.turn().await, Vec::<Value>::new());
-    site.stands(3, 2);
+    site.stands_at(3, 2);
     site.orders(&[old, order("NEW", "UPGRADE", "COMPLETED", 3)]);
     assert_eq!(told(&site.turn().await), [delivered(3, "NEW", "upgrade", "NEW")]);
 }
