@@ -6,6 +6,7 @@
 mod check;
 mod choice;
 pub mod convention;
+mod feed;
 mod memo;
 pub mod notification;
 mod order;
@@ -26,7 +27,7 @@ use crate::budget::{Budget, Slot};
 use crate::provider::connection::ConfigError;
 use crate::provider::kinds::{Given, Readers};
 use crate::provider::nexway::{self, Account, body};
-use crate::provider::{Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject};
+use crate::provider::{Error, Fetched, Finding, LastAsked, Position, Provider, Sighting, Subject};
 use convention::{Reference, is_same};
 use memo::Memo;
 use order::Order;
@@ -40,6 +41,8 @@ use told::Orders;
 pub struct Client {
     account: Account,
     paths: Paths,
+    /// Where a subscription's context has the reseller's number for it; `None`: `externalRefId` is that.
+    number_pointer: Option<String>,
 }
 
 /// Below the API's address; each begins with a slash.
@@ -51,8 +54,13 @@ pub struct Paths {
 }
 
 impl Client {
-    pub fn new(config: &nexway::Config, paths: Paths, budget: Budget) -> Result<Self, ConfigError> {
-        Ok(Self { account: Account::new(config, budget)?, paths })
+    pub fn new(
+        config: &nexway::Config,
+        paths: Paths,
+        number_pointer: Option<String>,
+        budget: Budget,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self { account: Account::new(config, budget)?, paths, number_pointer })
     }
 }
 
@@ -108,6 +116,10 @@ impl Provider for Client {
             answer.file_link = self.file_link(&answer.order.id).await?;
         }
         Ok(fetched(answer, id))
+    }
+
+    async fn page(&self, at: Position<'_>, slot: Slot) -> Result<crate::provider::Page, Error> {
+        self.listed(at, slot).await
     }
 
     async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

@@ -221,7 +221,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             Done::Poll { started, before, answer, known } => {
                 self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), false);
                 self.compare(before.row, &answer).await?;
-                self.polled(before, &answer, &known?, started.elapsed()).await
+                self.polled(*before, &answer, &known?, started.elapsed()).await
             }
             Done::Page { started, wanted, answer } => {
                 let Some(feed) = &mut self.feed else { return Ok(()) };

@@ -40,7 +40,7 @@ impl<P> Copy for Shared<'_, P> {}
 pub(super) enum Done {
     Poll {
         started: Instant,
-        before: Subscription,
+        before: Box<Subscription>,
         answer: Result<Sighting, ProviderError>,
         /// The deliveries that are recorded, where the answer lists any.
         known: Result<Vec<KnownDelivery>, store::Error>,
@@ -83,7 +83,7 @@ impl<P: Provider> Shared<'_, P> {
             Ok(sighting) if sighting.lists() => self.store.recorded(before.row).await,
             _ => Ok(Vec::new()),
         };
-        Done::Poll { started, before, answer, known }
+        Done::Poll { started, before: Box::new(before), answer, known }
     }
 
     async fn look(&self, before: &Subscription, slot: Slot) -> Result<Sighting, ProviderError> {

@@ -21,7 +21,7 @@ pub static CONVENTION: Convention = Convention {
     },
     rests_while_waiting: false,
     hinted: Some(super::notification::hinted),
-    feed: None,
+    feed: Some(&super::feed::FEED),
 };
 
 /// UUIDs, which are the same in either case; whatever else is given may be an id, too.

@@ -95,13 +95,18 @@ impl Memo {
 
     /// Whether the orders have to be read.
     pub fn is_stale(&self, answer: &Subscription, now: Timestamp) -> bool {
-        let same = self.clone().noting(answer) == *self;
         let is_recent = self.listed_at.is_some_and(|at| {
             let at = Timestamp::from_unix(at);
             at <= now && now < at + LISTED_AGAIN
         });
+        !is_recent || self.has_moved(answer)
+    }
+
+    /// The same by what the answer itself tells.
+    pub fn has_moved(&self, answer: &Subscription) -> bool {
+        let same = self.clone().noting(answer) == *self;
         let is_settled = self.failing.is_none() && !self.offers.iter().any(Told::is_open);
-        !(same && is_recent && is_settled) || answer.is_on_the_move()
+        !(same && is_settled && self.listed_at.is_some()) || answer.is_on_the_move()
     }
 }
 

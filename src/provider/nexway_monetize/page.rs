@@ -43,6 +43,11 @@ impl<'a, T: Deserialize<'a>> Page<'a, T> {
         Ok(page)
     }
 
+    /// How many pages there are, where that is told.
+    pub fn pages(&self) -> Option<u64> {
+        self.total_pages.integer().and_then(|pages| u64::try_from(pages).ok())
+    }
+
     /// How many there are on all pages.
     pub fn total(&self) -> Option<i64> {
         self.total_items.integer()

@@ -20,6 +20,8 @@ pub struct Settings {
     pub realm: String,
     pub client_secret: Secret,
     pub paths: Paths,
+    /// A JSON pointer into the decoded context; `None`: the reseller's number is `externalRefId`.
+    pub number_pointer: Option<String>,
 }
 
 pub const KEYS: &[&str] = &[
@@ -31,6 +33,7 @@ pub const KEYS: &[&str] = &[
     "subscriptions_path",
     "orders_path",
     "licences_path",
+    "number_pointer",
 ];
 
 pub(crate) fn read(section: &mut Section) -> Settings {
@@ -43,7 +46,19 @@ pub(crate) fn read(section: &mut Section) -> Settings {
         orders: path(section, "orders_path", "/ordersv2"),
         licences: path(section, "licences_path", "/license-manager/license"),
     };
-    Settings { api_url, iam_url, realm, client_secret: client_secret.unwrap_or_else(Secret::stand_in), paths }
+    let client_secret = client_secret.unwrap_or_else(Secret::stand_in);
+    Settings { api_url, iam_url, realm, client_secret, paths, number_pointer: number_pointer(section) }
+}
+
+fn number_pointer(section: &mut Section) -> Option<String> {
+    let pointer = section.text("number_pointer").ok().flatten().filter(|pointer| !pointer.is_empty())?;
+    if !pointer.starts_with('/') {
+        section.problem(
+            "number_pointer",
+            "must be a JSON pointer into the decoded externalContext, such as \"/order\"".to_owned(),
+        );
+    }
+    Some(pointer)
 }
 
 fn path(section: &mut Section, key: &str, default: &str) -> String {
@@ -94,7 +109,7 @@ impl Settings {
             client_secret: self.client_secret.read()?,
             connection,
         };
-        Client::new(&config, self.paths.clone(), budget)
+        Client::new(&config, self.paths.clone(), self.number_pointer.clone(), budget)
     }
 }
 

@@ -39,6 +39,7 @@ pub fn sighting(subscription: &Subscription, orders: Option<&Orders>, memo: Opti
         words: subscription.words(),
         life: subscription.life(),
         expires_at: subscription.expires_at,
+        as_of: subscription.updated_at,
         memo: is_noted.then(|| news.memo.noting(subscription).written()).flatten(),
         partner_reference: subscription.partner_reference.as_deref().map(Into::into),
         payment: news.payment,

@@ -1,6 +1,10 @@
 //! A subscription as the platform tells it, alone or as a row of the list (nexway-monetize.md, section 2).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::convention::MOST;
 use crate::clock::Timestamp;
@@ -22,6 +26,13 @@ pub struct Body<'a> {
     id: Scalar<'a>,
     #[serde(borrow)]
     external_ref_id: Scalar<'a>,
+    /// What the shop gave along; base64 of JSON.
+    #[serde(borrow)]
+    external_context: Scalar<'a>,
+    #[serde(borrow)]
+    decoded_external_context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    create_date: Scalar<'a>,
     #[serde(borrow)]
     update_date: Scalar<'a>,
     #[serde(borrow)]
@@ -83,6 +94,24 @@ pub struct Subscription {
 /// What the body of an answer that came at `now` says.
 pub fn read(bytes: &[u8], now: Timestamp) -> Result<Subscription, Error> {
     Subscription::of(body::parse(bytes)?, now).ok_or_else(|| body::unreadable("a subscription without id"))
+}
+
+impl Body<'_> {
+    pub fn created_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.create_date.instant(now)
+    }
+
+    /// The reseller's number for it: `externalRefId`, or what stands at `pointer` in the context that the shop gave along.
+    pub fn number(&self, pointer: Option<&str>) -> Option<String> {
+        let Some(pointer) = pointer else { return self.external_ref_id.text() };
+        let at = |context: &[u8]| match serde_json::from_slice::<Value>(context).ok()?.pointer(pointer)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let decoded = self.decoded_external_context.and_then(|context| at(context.get().as_bytes()));
+        decoded.or_else(|| at(&BASE64.decode(self.external_context.text()?.trim()).ok()?))
+    }
 }
 
 impl Subscription {
@@ -213,6 +242,26 @@ mod tests {
             assert_eq!((told.life(), told.is_on_the_move()), (Some(life), is_on_the_move), "{status}");
             assert_eq!(told.words().as_deref(), Some(status));
         }
+    }
+
+    #[test]
+    fn the_resellers_number_is_where_the_settings_say() {
+        let number = |rest: &str, pointer: Option<&str>| {
+            let json = format!(r#"{{"id": "a", "externalRefId": "P-1", {rest}}}"#);
+            serde_json::from_str::<Body<'_>>(&json).unwrap().number(pointer)
+        };
+        let decoded = r#""decodedExternalContext": {"shop": {"order": 17, "name": "N"}}"#;
+        assert_eq!(number(decoded, None).as_deref(), Some("P-1"));
+        assert_eq!(number(decoded, Some("/shop/order")).as_deref(), Some("17"));
+        assert_eq!(number(decoded, Some("/shop/name")).as_deref(), Some("N"));
+        // base64 of {"shop": {"order": "18"}}
+        let encoded = r#""decodedExternalContext": null, "externalContext": "eyJzaG9wIjogeyJvcmRlciI6ICIxOCJ9fQ==""#;
+        assert_eq!(number(encoded, Some("/shop/order")).as_deref(), Some("18"));
+        for odd in [r#""x": 1"#, r#""decodedExternalContext": [7], "externalContext": "%""#, r#""externalContext": {}"#]
+        {
+            assert_eq!(number(odd, Some("/shop/order")), None, "{odd}");
+        }
+        assert_eq!(number(decoded, Some("/shop")), None, "an object is no number");
     }
 
     #[test]

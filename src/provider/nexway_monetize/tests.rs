@@ -51,7 +51,7 @@ impl Site {
             orders: "/ordersv2".to_owned(),
             licences: "/licences".to_owned(),
         };
-        let client = Client::new(&config, paths, Budget::new(0.0)).unwrap();
+        let client = Client::new(&config, paths, None, Budget::new(0.0)).unwrap();
         drop(client.account.tokens.current(client.account.http.budget.slot().await).await.unwrap());
         platform.asked();
         Self { platform, client }
