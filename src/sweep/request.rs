@@ -48,7 +48,7 @@ pub(super) enum Done {
     /// Recorded already.
     OrderData {
         started: Instant,
-        asked: DueRenewal,
+        asked: Box<DueRenewal>,
         answer: Result<Fetched, ProviderError>,
         settling: Result<Settling, store::Error>,
     },
@@ -72,7 +72,7 @@ impl<P: Provider> Shared<'_, P> {
         };
         let answer = self.provider.fetch(subject, &asked.reference, slot).await;
         let settling = self.settle(&asked, &answer).await;
-        Done::OrderData { started, asked, answer, settling }
+        Done::OrderData { started, asked: Box::new(asked), answer, settling }
     }
 
     pub async fn poll(self, before: Subscription, slot: Slot) -> Done {

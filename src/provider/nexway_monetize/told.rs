@@ -52,7 +52,8 @@ fn upgrade(order: &Order) -> Option<Listed> {
     is_paid.then(|| Reference::of_order(&order.id)).flatten().map(|reference| Listed {
         reference,
         occasion: Occasion::Upgrade,
-        completed_at: order.updated_at.or(order.created_at),
+        // One that was made long ago may have been paid for just now.
+        completed_at: order.updated_at,
     })
 }
 
