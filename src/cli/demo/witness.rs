@@ -169,10 +169,8 @@ fn arrival(message: &Value) -> (String, Tone) {
     let data = &message["data"];
     let text = |field: &str| visible(data[field].as_str().unwrap_or("?"));
     match event(message) {
-        "renewal.ready" => (format!("{} delivered: {}", text("partner_order_number"), contents(data)), Tone::Good),
-        "renewal.failed" => {
-            (format!("shop told: no key for {} ({})", text("partner_order_number"), text("reason")), Tone::Bad)
-        }
+        "renewal.ready" => (format!("{} delivered: {}", name_of(data), contents(data)), Tone::Good),
+        "renewal.failed" => (format!("shop told: no key for {} ({})", name_of(data), text("reason")), Tone::Bad),
         "renewal.payment_failing" => (format!("shop told: payment fails ({})", text("reason")), Tone::NotYet),
         "subscription.offer" => (format!("shop told: offer {} ({})", text("state"), text("order_number")), Tone::Plain),
         "subscription.status_changed" => (format!("shop told: {} became {}", text("from"), text("to")), Tone::Plain),
@@ -181,6 +179,12 @@ fn arrival(message: &Value) -> (String, Tone) {
         "subscription.not_renewed" => ("shop told: not renewed two weeks after its end".into(), Tone::NotYet),
         other => (format!("shop told: {}", visible(other)), Tone::Plain),
     }
+}
+
+/// The number of its order, or what else the provider calls it.
+fn name_of(data: &Value) -> String {
+    let named = ["partner_order_number", "order_number"].iter().find_map(|field| data[*field].as_str());
+    named.map_or_else(|| format!("renewal {}", visible(data["reference"].as_str().unwrap_or("?"))), visible)
 }
 
 /// `renewal.ready` of `renewald.renewal.ready.v1`.

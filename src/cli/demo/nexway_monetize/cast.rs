@@ -42,13 +42,13 @@ fn roles(start: Timestamp) -> Vec<Role> {
         role("offer, then cancelled", "SHOP-5003", (20, 3, 40), plain),
         role("upgraded in mid-term", "SHOP-5004", (35, 16, 5), plain),
         role("cancelled, upgraded, renewed", "SHOP-5005", (36, 7, 0), plain),
-        role("bought in retail, first renewal", "RETAIL-881", (9, 11, 30), |new| new.imported = true),
+        role("bought in retail, renewed", "RETAIL-881", (9, 11, 30), |new| new.imported = true),
         role("a trial that is converted", "SHOP-5006", (8, 20, 10), |new| new.generation = -1),
         role("payment refused three times", "SHOP-5007", (15, 6, 55), plain),
         role("payment checked for 9 hours", "SHOP-5008", (17, 13, 20), |new| {
             new.renewal_script = Script::steps([Step::status("FRAUD_PENDING").lasting(9 * HOUR)]);
         }),
-        role("two units, the second a day late", "SHOP-5009", (19, 8, 45), |new| {
+        role("two units, one a day late", "SHOP-5009", (19, 8, 45), |new| {
             new.product = Product { units: 2, ..Product::default() };
             let late = DataStep { ready: 1, ..DataStep::status("PENDING") };
             new.renewal_script = Script::data([late.lasting(DAY)]);
