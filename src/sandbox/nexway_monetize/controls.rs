@@ -100,8 +100,12 @@ impl Controls<NexwayMonetize> {
 
     /// A stay-subscribed offer is accepted: the next renewal costs less by this fraction. Returns the order's id.
     pub fn accept_offer(&self, id: &str, discount: f64) -> Result<String, Error> {
+        let touches = self.switches().offer_touches_subscription;
         self.act(id, |books, index, now| {
             let number = books.accept_offer(index, discount, now)?;
+            if touches {
+                books.subscriptions[index as usize].change(now, |_| {});
+            }
             Ok(books.order(number).id())
         })
     }

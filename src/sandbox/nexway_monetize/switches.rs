@@ -31,6 +31,8 @@ pub struct Switches {
     pub list_lag: Duration,
     /// Whether a renewal changes the subscription's `updateDate`.
     pub renewal_touches_subscription: bool,
+    /// Whether an offer that is accepted changes the subscription's `updateDate`.
+    pub offer_touches_subscription: bool,
     /// Whether a renewal changes the licence's `updateDate`.
     pub renewal_touches_licence: bool,
     /// Whether the licence list may be read; else 403.
@@ -78,6 +80,7 @@ impl Default for Switches {
             totals: TotalsForm::default(),
             list_lag: Duration::ZERO,
             renewal_touches_subscription: true,
+            offer_touches_subscription: true,
             renewal_touches_licence: true,
             licence_list: true,
             dates: DateForm::default(),

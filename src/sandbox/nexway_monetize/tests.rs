@@ -224,7 +224,16 @@ async fn an_offer_is_used_at_the_renewal_or_aborted_before_it() {
     let sandbox = sandbox();
     let client = Client::login(&sandbox).await;
     let ids = sandbox.create(NewSubscriptions { count: 2, ..Default::default() }).unwrap();
-    let orders = ids.iter().map(|id| sandbox.accept_offer(id, 0.25).unwrap()).collect::<Vec<_>>();
+    sandbox.advance(DAY);
+    let updated = async |id: &str| client.subscription(id).await["updateDate"].clone();
+    let before = [updated(&ids[0]).await, updated(&ids[1]).await];
+    let mut orders = Vec::new();
+    for (id, touches) in [(&ids[0], true), (&ids[1], false)] {
+        sandbox.switch(|switches| switches.offer_touches_subscription = touches);
+        orders.push(sandbox.accept_offer(id, 0.25).unwrap());
+    }
+    assert_ne!(updated(&ids[0]).await, before[0]);
+    assert_eq!(updated(&ids[1]).await, before[1]);
     let order = client.generation(&ids[0], 1).await.1;
     assert_eq!(
         (text(&order["source"]), text(&order["offerSubSource"]), text(&order["status"])),
