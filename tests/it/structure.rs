@@ -80,13 +80,17 @@ const OF_ONE_KIND: [&str; 10] = [
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
 const ITS_OWN: [&str; 4] = ["provider/nexway_connect/", "provider/nexway_monetize/", "sandbox/", "cli/demo/"];
-const ENUM_AND_EXAMPLES: [(&str, &str); 18] = [
+const ENUM_AND_EXAMPLES: [(&str, &str); 19] = [
     (
         "provider.rs",
         "//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].",
     ),
     ("provider.rs", "pub mod nexway_connect;"),
     ("provider.rs", "pub mod nexway_monetize;"),
+    (
+        "provider/nexway.rs",
+        "//! What is asked and what an answer means belongs to each: `nexway_connect`, `nexway_monetize`.",
+    ),
     ("provider/kinds.rs", "NexwayMonetize = \"nexway-monetize\" in nexway_monetize,"),
     ("provider/kinds.rs", "NexwayConnect = \"nexway-connect\" in nexway_connect,"),
     ("sandbox.rs", "pub mod nexway_connect;"),

@@ -459,7 +459,7 @@ mod tests {
     fn a_code_of_another_type_is_not_a_missing_code() {
         assert!(matches!(scalar("null").code(), Ok(None)));
         assert!(matches!(scalar("\"\"").code(), Ok(None)));
-        assert!(matches!(scalar("\"1051\"").code(), Ok(Some(1051))));
+        assert!(matches!(scalar("\"17\"").code(), Ok(Some(17))));
         for json in ["\"E1\"", "true", "[]", "{}", "0.5"] {
             assert!(scalar(json).code().is_err(), "{json}");
         }
