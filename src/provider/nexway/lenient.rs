@@ -298,13 +298,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 #[derive(Debug)]
 pub struct Objects<T> {
     pub all: Vec<T>,
+    /// A list was sent, though perhaps an empty one.
+    pub is_list: bool,
     /// Something was sent that is neither a list nor, in it, an object.
     pub has_odd: bool,
 }
 
 impl<T> Default for Objects<T> {
     fn default() -> Self {
-        Self { all: Vec::new(), has_odd: false }
+        Self { all: Vec::new(), is_list: false, has_odd: false }
     }
 }
 
@@ -330,7 +332,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectsVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Objects<T>, A::Error> {
-        let mut objects = Objects::default();
+        let mut objects = Objects { is_list: true, ..Objects::default() };
         while let Some(element) = list.next_element::<Object<T>>()? {
             match element {
                 Object::Of(object) => objects.all.push(object),

@@ -36,7 +36,8 @@ impl<'a, T: Deserialize<'a>> Page<'a, T> {
         } else {
             body::parse(bytes)?
         };
-        let says_nothing = page.items.all.is_empty() && page.last.is_absent() && page.total_items.is_absent();
+        // An empty page may say nothing else of itself.
+        let says_nothing = !page.items.is_list && page.last.is_absent() && page.total_items.is_absent();
         if page.items.has_odd || says_nothing {
             return Err(body::unreadable("no list of objects"));
         }
@@ -90,7 +91,9 @@ mod tests {
             assert_eq!(page(json), Ok((1, is_last)), "{json}");
         }
         assert_eq!(page(r#"{"items": [], "last": false}"#), Ok((0, true)));
-        assert_eq!(page("[]"), Ok((0, true)));
+        for json in ["[]", r#"{"items": []}"#, r#"{"items": null, "totalItems": 0}"#] {
+            assert_eq!(page(json), Ok((0, true)), "{json}");
+        }
     }
 
     #[test]
