@@ -90,12 +90,7 @@ impl Provider for Client {
         let id = subject.subscription_id;
         let (found, is_named) = match Reference::read(reference) {
             Reference::Generation(generation) => (self.order_of(id, generation, slot).await?, false),
-            Reference::Order(order_id) => {
-                let order = self.order(&self.order_path(order_id), slot).await?;
-                let anothers = || part::not_ours("answered for another order");
-                let is_it = |order: &Order| is_same(&order.id, order_id) && order.is_of(id);
-                (order.and_then(|order| if is_it(&order) { Ok(order) } else { Err(anothers()) }), true)
-            }
+            Reference::Order(order_id) => (self.order_named(id, order_id, slot).await?, true),
         };
         let order = match found {
             Ok(order) => order,

@@ -5,7 +5,7 @@ use crate::convention::{Advice, Convention};
 /// More renewals than any subscription can have had.
 pub const MOST: i64 = 99_999;
 
-/// Goes before the id of an order that would pass for a count. None like that was ever seen.
+/// Goes before the id of an order that would pass for a count. None like that was ever seen. In lower case, as no name of an order is.
 const ORDER: &str = "order ";
 
 pub static CONVENTION: Convention = Convention {
@@ -55,13 +55,14 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// The name of what an order beside the count brought; `None`: its id is none that can be asked for.
+    /// The name of what an order beside the count brought, the same in whatever case the platform spells it; `None`: its id is none
+    /// that can be asked for.
     pub fn of_order(id: &str) -> Option<String> {
         if crate::convention::check_name("order id", id).is_err() || matches!(id, "." | "..") {
             return None;
         }
-        let is_ambiguous = generation(id).is_some() || id.starts_with(ORDER);
-        Some(if is_ambiguous { format!("{ORDER}{id}") } else { id.to_owned() })
+        let id = id.to_ascii_uppercase();
+        Some(if generation(&id).is_some() { format!("{ORDER}{id}") } else { id })
     }
 }
 
@@ -94,7 +95,8 @@ mod tests {
         }
         for id in ["42WRNTVCTVJ", "007", "-2", "+1", "100000", "order", "17", "order 17", "-1", "a b"] {
             let name = Reference::of_order(id).unwrap();
-            assert_eq!(Reference::read(&name), Reference::Order(id), "{id}");
+            assert_eq!(Reference::read(&name), Reference::Order(&id.to_ascii_uppercase()), "{id}");
+            assert_eq!(Reference::of_order(&id.to_ascii_lowercase()), Some(name), "{id}");
         }
         for bad in ["", ".", "..", "a\u{7}", &"x".repeat(256)] {
             assert_eq!(Reference::of_order(bad), None, "{bad:?}");

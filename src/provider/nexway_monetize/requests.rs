@@ -66,15 +66,17 @@ impl Client {
                 Err(verdict) => return Ok(Err(verdict)),
             };
             let page = Page::<order::Body<'_>>::read(&answer.body)?;
-            orders.is_whole = page.is_last(number);
+            let (is_last, is_empty) = (page.is_last(number), page.items.all.is_empty());
             let ours = page.items.all.into_iter().filter_map(|body| Order::of(body, answer.at));
             let ours: Vec<_> = ours.filter(|order| order.is_of(id) && seen.insert(order.id.clone())).collect();
-            // A page without any of ours is that of a server that did not filter: the rest is no better.
-            if orders.is_whole || ours.is_empty() {
-                orders.all.extend(ours);
+            // A page without any of ours is that of a server that did not filter: the rest is no better, and what it left out may be
+            // on none of them.
+            let is_anothers = ours.is_empty() && !is_empty;
+            orders.all.extend(ours);
+            orders.is_whole = is_last && !is_anothers;
+            if is_last || is_anothers {
                 break;
             }
-            orders.all.extend(ours);
         }
         Ok(Ok(orders))
     }
@@ -146,6 +148,20 @@ impl Client {
             Ok(_) | Err(Error::Rejected { .. } | Error::Unreadable { .. }) => Ok(order),
             Err(error) => Err(error),
         }
+    }
+
+    /// The order with this id; a platform may spell it otherwise than its name is written, and mind.
+    pub(super) async fn order_named(&self, id: &str, order_id: &str, slot: Slot) -> Asked<Order> {
+        let named = match self.order(&self.order_path(order_id), slot).await? {
+            Err(verdict) if verdict.class == Class::NotFound => match self.orders(id, None, None).await? {
+                Ok(Orders { all, .. }) => all.into_iter().find(|order| is_same(&order.id, order_id)).ok_or(verdict),
+                Err(_) => Err(verdict),
+            },
+            named => named,
+        };
+        let is_it = |order: &Order| is_same(&order.id, order_id) && order.is_of(id);
+        let anothers = || part::not_ours("answered for another order");
+        Ok(named.and_then(|order| if is_it(&order) { Ok(order) } else { Err(anothers()) }))
     }
 
     pub(super) fn order_path(&self, order_id: &str) -> String {

@@ -249,6 +249,13 @@ async fn an_upgrade_is_fetched_by_the_id_of_its_order() {
     assert_eq!(site.fetch("42WRNTVCTVJ").await.verdict.class, Class::NotFound);
     site.platform.says(&["ordersv2", "42WRNTVCTVJ"], order("ANOTHER", "MID_TERM_UPGRADE", "COMPLETED", 1));
     assert_eq!(site.fetch("42WRNTVCTVJ").await.verdict.class, Class::NotFound);
+    // A platform that spells its ids otherwise, and knows no other spelling.
+    site.platform.answers(&["ordersv2", "42WRNTVCTVJ"], 404, json!({"status": 404, "error": "Not Found"}));
+    site.lists(&[]);
+    assert_eq!(site.fetch("42WRNTVCTVJ").await.verdict.class, Class::NotFound);
+    site.lists(&[order("42wrntvctvj", "MID_TERM_UPGRADE", "COMPLETED", 1)]);
+    site.has_keys("42wrntvctvj", json!([row("SMALL", "sub")]));
+    assert_eq!(keys(&site.fetch("42WRNTVCTVJ").await), ["SMALL"]);
 }
 
 #[tokio::test]

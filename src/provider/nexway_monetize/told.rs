@@ -3,7 +3,7 @@
 //!
 //! Nothing is delivered for the existence of an order: that of the coming term is made weeks before it.
 
-use super::convention::Reference;
+use super::convention::{Reference, is_same};
 use super::memo::{Episode, LONGEST_ID, MOST_OFFERS, Memo, Told};
 use super::order::{Order, Source, Standing};
 use super::subscription::Subscription;
@@ -137,7 +137,7 @@ fn offers(orders: &Orders, count: i64, memo: Option<&Memo>) -> (Vec<Offer>, Vec<
     let before: &[Told] = memo.map_or(&[], |memo| &memo.offers);
     let (mut news, mut told) = (Vec::new(), Vec::new());
     for order in offers {
-        let known = before.iter().find(|told| told.order == order.id);
+        let known = before.iter().find(|told| is_same(&told.order, &order.id));
         let state = offer_state(order, count);
         match known {
             // What is over does not begin again.
@@ -149,7 +149,7 @@ fn offers(orders: &Orders, count: i64, memo: Option<&Memo>) -> (Vec<Offer>, Vec<
             }
         }
     }
-    let is_left = |one: &&Told| !told.iter().any(|told| told.order == one.order);
+    let is_left = |one: &&Told| !told.iter().any(|told| is_same(&told.order, &one.order));
     let left: Vec<_> = before.iter().filter(is_left).take(MOST_OFFERS - told.len()).cloned().collect();
     told.extend(left);
     news.reverse(); // oldest first

@@ -36,11 +36,15 @@ impl Account {
     }
 
     pub fn says(&self, segments: &[&str], answer: Value) {
-        self.world.lock().unwrap().answers.insert(path(segments), (200, answer));
+        self.answers(segments, 200, answer);
     }
 
     pub fn refuses(&self, segments: &[&str], status: u16) {
-        self.world.lock().unwrap().answers.insert(path(segments), (status, Value::Null));
+        self.answers(segments, status, Value::Null);
+    }
+
+    pub fn answers(&self, segments: &[&str], status: u16, answer: Value) {
+        self.world.lock().unwrap().answers.insert(path(segments), (status, answer));
     }
 
     /// Changes what is listed.

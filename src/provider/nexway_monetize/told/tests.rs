@@ -173,6 +173,8 @@ fn an_offer_that_was_over_before_the_first_look_is_never_told() {
     let first = told(&whole(&[&old, &aborted]), None);
     assert_eq!(states(&first), []);
     assert_eq!(states(&told(&whole(&[&old, &aborted]), Some(&first.memo))), []);
+    let spelled = order("o", "OFFER", "CREATED", 1, json!({}));
+    assert_eq!(states(&told(&whole(&[&spelled]), Some(&first.memo))), [], "in another case it is no other");
     // Between two looks it may be accepted and over.
     let quick = order("Q", "OFFER", "ABORTED", 1, json!({}));
     assert_eq!(states(&told(&whole(&[&old, &aborted, &quick]), Some(&first.memo))), [("Q", OfferState::Aborted)]);
