@@ -26,11 +26,11 @@ pub(super) const ADOPT: &str = "--adopt, which takes what the provider reports a
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct TrackArgs {
-    /// The number the order was created with, without a renewal's -N
+    /// The number the order was created with, without a renewal's -N; may be left out where the provider has none
     #[arg(value_name = "PARTNER_ORDER_NUMBER", required_unless_present = "from_order")]
     pub number: Option<String>,
     /// The provider's id of it
-    #[arg(value_name = "SUBSCRIPTION_ID", required_unless_present = "from_order")]
+    #[arg(value_name = "SUBSCRIPTION_ID")]
     pub subscription_id: Option<String>,
     /// Track every subscription in the JSON that Create order answered, at generation 0; - for stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["number", "subscription_id", "generation", "adopt"])]
@@ -86,11 +86,10 @@ pub async fn run(args: TrackArgs, context: &Context) -> Result<Exit, Error> {
     if lacks_generation && !settings.store.path.exists() {
         return Err(generation_is_missing());
     }
-    let new = match &args.from_order {
-        Some(path) => of_order(&args, path, &settings)?,
-        None => one(&args, &settings).map(|new| vec![new]),
+    let mut new = match &args.from_order {
+        Some(path) => of_order(&args, path, &settings)?.map_err(Error::bad_input)?,
+        None => vec![one(&args, &settings)?],
     };
-    let mut new = new.map_err(Error::bad_input)?;
     if let Some(padded) = new.iter().find(|new| is_padded(&new.partner_order_number)) {
         context.complain(&format!("\"{}\" {PADDED}", visible(&padded.partner_order_number)));
     }
@@ -145,15 +144,31 @@ async fn tracked_generation(store: &Store, new: &NewSubscription) -> Result<Opti
 }
 
 /// The subscription that the arguments describe.
-fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, String> {
-    let (provider, territory) = settings.place(args.provider.as_deref(), args.territory.as_deref())?;
+fn one(args: &TrackArgs, settings: &Settings) -> Result<NewSubscription, Error> {
+    let place = settings.place(args.provider.as_deref(), args.territory.as_deref()).map_err(Error::bad_input)?;
+    let (number, id) = match (args.number.as_deref(), args.subscription_id.as_deref()) {
+        (Some(id), None) if !settings.convention(&place.0).is_numbered() => (None, id),
+        (_, None) => return Err(Error::usage("SUBSCRIPTION_ID is missing: it stands behind the partner order number")),
+        (number, Some(id)) => (number, id),
+    };
+    named(args, number, id, place, settings).map_err(Error::bad_input)
+}
+
+fn named(
+    args: &TrackArgs,
+    number: Option<&str>,
+    id: &str,
+    (provider, territory): (String, String),
+    settings: &Settings,
+) -> Result<NewSubscription, String> {
     let convention = settings.convention(&provider);
+    let subscription_id = convention.subscription_id(id)?;
     Ok(NewSubscription {
         provider,
         convention,
         territory,
-        partner_order_number: convention.number(args.number.as_deref().unwrap_or_default())?,
-        subscription_id: convention.subscription_id(args.subscription_id.as_deref().unwrap_or_default())?,
+        partner_order_number: convention.number_or(number, &subscription_id)?,
+        subscription_id,
         generation: args.generation.as_deref().map(|text| generation(text, convention)).transpose()?,
         known: Vec::new(),
         known_before: None,
