@@ -243,6 +243,7 @@ impl Setup {
 
 /// What is to be tracked; the rest has a default.
 pub struct Track<'a> {
+    pub kind: Kind,
     pub number: &'a str,
     pub id: String,
     pub territory: &'a str,
@@ -254,14 +255,15 @@ pub struct Track<'a> {
 impl<'a> Track<'a> {
     /// In territory `eu`, its first purchase delivered.
     pub fn new(number: &'a str, id: impl ToString) -> Self {
-        Self { number, id: id.to_string(), territory: "eu", generation: Some(0), expires_at: None, metadata: "{}" }
+        let (kind, territory) = (Kind::NexwayConnect, "eu");
+        Self { kind, number, id: id.to_string(), territory, generation: Some(0), expires_at: None, metadata: "{}" }
     }
 
     /// As a command hands it to the store.
     pub fn subscription(self) -> NewSubscription {
         NewSubscription {
             provider: ACCOUNT.to_owned(),
-            convention: Kind::NexwayConnect.convention(),
+            convention: self.kind.convention(),
             territory: self.territory.to_owned(),
             partner_order_number: self.number.to_owned(),
             subscription_id: self.id,
