@@ -154,6 +154,14 @@ async fn orders_that_cannot_be_read_hide_no_renewal_and_are_read_later() {
         let next = site.look(seen.memo.as_deref()).await.unwrap();
         assert_eq!(next.offers.iter().map(|offer| offer.state).collect::<Vec<_>>(), [OfferState::Accepted], "{status}");
     }
+    // A page of others is no better than none.
+    let mut foreign = order("F", "PURCHASE", "COMPLETED", 0);
+    foreign["subscriptionId"] = json!("other");
+    site.lists(&[foreign]);
+    let seen = site.look(memo.as_deref()).await.unwrap();
+    site.asked();
+    site.look(seen.memo.as_deref()).await.unwrap();
+    assert_eq!(site.asked(), ["/ordersv2", "/subscriptions/sub"]);
     // Without them a first look would not know what is over.
     site.platform.refuses(&["ordersv2"], 500);
     assert!(matches!(site.look(None).await, Err(Error::Unavailable { status: 500, .. })));
