@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::nexway_connect::Endpoint;
+use renewald::sandbox::nexway_monetize::{NewSubscriptions, Product, Script};
+use renewald::sandbox::{nexway_connect, nexway_monetize};
 
-use crate::harness::{DAY, Daemon, Site, numbered};
+use crate::harness::{DAY, Daemon, Provider, Site, numbered};
+use crate::oracle::Maker;
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 const SITES: usize = 4;
@@ -16,15 +18,89 @@ const SUBSCRIPTIONS: usize = 40;
 /// How long the daemon is given to get anywhere.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-pub const AT_RANDOM: Trial =
-    Trial { name: "kills", what: "kill -9 at a random moment of a renewal's way", long: 50, run: at_random };
+pub const AT_RANDOM: Trial = Trial {
+    name: "kills",
+    what: "kill -9 at a random moment of a renewal's way",
+    long: 50,
+    run: at_random::<nexway_connect::Sandbox>,
+};
+pub const WITH_UPGRADES: Trial = Trial {
+    name: "monetize-kills",
+    what: "the same where upgrades come between renewals",
+    long: 50,
+    run: at_random::<nexway_monetize::Sandbox>,
+};
 
 /// Steps of the way at which a kill has found some renewal.
 const STEPS: [&str; 4] = ["not recorded", "awaiting order data", "queued, not published", "published, not marked"];
 
-fn at_random(round: &mut Round) -> Tally {
+/// A provider whose daemon is killed.
+trait Ground: Maker + Provider + Sized {
+    fn open() -> Site<Self>;
+    /// So many subscriptions, tracked; their names.
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String>;
+    /// It makes one more delivery for this one.
+    fn deliver(site: &Site<Self>, name: &str, rng: &mut Rng);
+    fn asked(&self) -> u64;
+    /// Until somebody asks for the `seq`-th time or later; for what a delivery brought, if so.
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool);
+}
+
+impl Ground for nexway_connect::Sandbox {
+    fn open() -> Site<Self> {
+        Site::<Self>::new()
+    }
+
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
+        let numbers = numbered("K-", count);
+        site.order_all(&numbers);
+        numbers
+    }
+
+    fn deliver(site: &Site<Self>, number: &str, _: &mut Rng) {
+        site.renew(number);
+    }
+
+    fn asked(&self) -> u64 {
+        self.request_count()
+    }
+
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool) {
+        let is_it = |endpoint| !of_delivery || endpoint == nexway_connect::Endpoint::Order;
+        drop(self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), HEAD_START));
+    }
+}
+
+impl Ground for nexway_monetize::Sandbox {
+    fn open() -> Site<Self> {
+        crate::nexway_monetize::site()
+    }
+
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
+        site.subscribe_as(NewSubscriptions { count: count as u32, ..NewSubscriptions::default() })
+    }
+
+    fn deliver(site: &Site<Self>, id: &str, rng: &mut Rng) {
+        if rng.bool() {
+            return site.renew(id);
+        }
+        let product = Product { id: format!("product-{}", rng.u32(..)), ..Product::bigger() };
+        site.sandbox.upgrade(id, product, Script::default()).expect("it is running");
+    }
+
+    fn asked(&self) -> u64 {
+        self.request_count()
+    }
+
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool) {
+        let is_it = |endpoint| !of_delivery || endpoint == nexway_monetize::Endpoint::OrderLineItemData;
+        drop(self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), HEAD_START));
+    }
+}
+
+fn at_random<P: Ground + Send + Sync>(round: &mut Round) -> Tally {
     let seeds: Vec<_> = (0..SITES).map(|_| round.rng.u64(..)).collect();
-    let all = at_once::each(seeds, |seed| at_one_site(&mut Rng::with_seed(seed)));
+    let all = at_once::each(seeds, |seed| at_one_site::<P>(&mut Rng::with_seed(seed)));
     let mut tally = Tally::default();
     all.into_iter().for_each(|one| tally.join(one));
     for step in STEPS {
@@ -35,14 +111,13 @@ fn at_random(round: &mut Round) -> Tally {
 }
 
 /// Every start finds something to do: some renewals are new, some are on their way since before the kill.
-fn at_one_site(rng: &mut Rng) -> Tally {
-    let site = Site::new();
-    let numbers = numbered("K-", SUBSCRIPTIONS);
-    site.order_all(&numbers);
+fn at_one_site<P: Ground>(rng: &mut Rng) -> Tally {
+    let site = P::open();
+    let names = P::subscribe(&site, SUBSCRIPTIONS);
     let mut tally = Tally::of(KILLS);
     for _ in 0..KILLS {
         for _ in 0..rng.usize(..4) {
-            site.renew(&numbers[rng.usize(..SUBSCRIPTIONS)]);
+            P::deliver(&site, &names[rng.usize(..SUBSCRIPTIONS)], rng);
         }
         let daemon = Daemon::spawn(&site);
         wait_a_while(&site, rng);
@@ -60,14 +135,14 @@ fn at_one_site(rng: &mut Rng) -> Tally {
 
 /// Until some request, the question for some order data, or a message; and then for a moment, which is the shorter because a
 /// message is soon marked. It is what is random here.
-fn wait_a_while(site: &Site, rng: &mut Rng) {
+fn wait_a_while(site: &Site<impl Ground>, rng: &mut Rng) {
     let (sandbox, receiver) = (&site.sandbox, &site.receiver);
     let mut moment = 10_000;
-    let asked = sandbox.request_count();
+    let asked = sandbox.asked();
     let at_least = asked + rng.u64(..60);
     match rng.u8(..3) {
-        0 => drop(sandbox.wait_for(|request| request.seq >= at_least, HEAD_START)),
-        1 => drop(sandbox.wait_for(|request| request.seq >= asked && request.endpoint == Endpoint::Order, HEAD_START)),
+        0 => sandbox.wait_until_asked(at_least, false),
+        1 => sandbox.wait_until_asked(asked, true),
         _ => {
             while receiver.next_message_within(Duration::ZERO).is_some() {}
             drop(receiver.next_message_within(HEAD_START));
@@ -78,12 +153,12 @@ fn wait_a_while(site: &Site, rng: &mut Rng) {
 }
 
 /// At which of the steps there is a renewal.
-fn steps(site: &Site) -> [bool; 4] {
+fn steps(site: &Site<impl Ground>) -> [bool; 4] {
     let recorded: i64 = site.value("SELECT count(*) FROM renewals");
     let awaiting: i64 = site.value("SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data'");
     let pending = "SELECT m.id FROM messages m JOIN dispatches d ON d.message = m.seq WHERE d.state = 'pending'";
     let received: BTreeSet<_> = site.messages().into_iter().map(|message| message.id).collect();
     let pending = site.texts(pending);
     let published = pending.iter().filter(|message| received.contains(*message)).count();
-    [site.sandbox.renewals().len() as i64 > recorded, awaiting > 0, pending.len() > published, published > 0]
+    [site.sandbox.made().len() as i64 > recorded, awaiting > 0, pending.len() > published, published > 0]
 }

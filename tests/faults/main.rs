@@ -29,6 +29,9 @@ mod kills;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/nexway_connect.rs"]
 mod nexway_connect;
+#[allow(dead_code, reason = "tests/it does more")]
+#[path = "../it/nexway_monetize.rs"]
+mod nexway_monetize;
 mod oracle;
 mod outage;
 mod power;
@@ -53,6 +56,7 @@ use fastrand::Rng;
 /// All there are, in the order in which they run.
 const TRIALS: &[Trial] = &[
     kills::AT_RANDOM,
+    kills::WITH_UPGRADES,
     barriers::AT_EACH,
     power::CUT,
     instances::AT_ONCE,
@@ -60,6 +64,7 @@ const TRIALS: &[Trial] = &[
     disk::FULL,
     corruption::FILES,
     provider::ANSWERS,
+    provider::monetize::ANSWERS,
     provider::connecting::CONNECTING,
     outage::OUTAGE,
     clocks::CLOCKS,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use renewald::sandbox::nexway_connect::Sandbox;
+use renewald::sandbox::{nexway_connect, nexway_monetize};
 
 use crate::fake_receiver::Received;
 use crate::harness::{DAY, Installation, Site, eventually, id_of, keys};
@@ -22,7 +22,7 @@ pub trait Maker {
     fn made(&self) -> Vec<Made>;
 }
 
-impl Maker for Sandbox {
+impl Maker for nexway_connect::Sandbox {
     fn made(&self) -> Vec<Made> {
         let made = |(reference, id): (String, i64)| Made {
             keys: self.expected_keys(&reference, id),
@@ -30,6 +30,19 @@ impl Maker for Sandbox {
             reference,
         };
         self.renewals().into_iter().map(|one| made((one.partner_order_number, one.subscription_id))).collect()
+    }
+}
+
+impl Maker for nexway_monetize::Sandbox {
+    fn made(&self) -> Vec<Made> {
+        let made = |sold: nexway_monetize::Sold, reference| Made {
+            keys: self.expected_keys(&sold.order_id),
+            subscription_id: sold.subscription_id,
+            reference,
+        };
+        let counted = self.renewals().into_iter().map(|sold| (sold.generation.to_string(), sold));
+        let besides = self.upgrades().into_iter().map(|sold| (sold.order_id.clone(), sold));
+        counted.chain(besides).map(|(reference, sold)| made(sold, reference)).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod connecting;
 mod kinds;
+pub mod monetize;
 
 use std::thread;
 use std::time::Duration;

@@ -19,12 +19,12 @@ fn too_many(after: Option<&str>) -> FaultKind {
     FaultKind::Status { status: 429, body: ErrorBody::Json, retry_after: after.map(str::to_owned) }
 }
 
-fn body(body: impl Into<String>) -> FaultKind {
+pub fn body(body: impl Into<String>) -> FaultKind {
     FaultKind::Body { body: body.into() }
 }
 
 /// What can be answered to anything.
-fn everywhere() -> Vec<FaultKind> {
+pub fn everywhere() -> Vec<FaultKind> {
     use FaultKind::*;
     let nested = format!("{}1{}", "{\"generation\":".repeat(10_000), "}".repeat(10_000));
     let statuses = [401, 403, 404, 500, 502, 503, 504].map(status);
