@@ -143,7 +143,9 @@ impl Shown {
         self.oldest_answer.get_or_create(&labels).set(age(of.answers.oldest_at));
         self.waiting.get_or_create(&labels).set(of.waiting.renewals);
         self.oldest_waiting.get_or_create(&labels).set(age(of.waiting.oldest_detected_at));
-        self.feed_age.get_or_create(&labels).set(age(of.listed_at));
+        if of.listed_at.is_some() {
+            self.feed_age.get_or_create(&labels).set(age(of.listed_at));
+        }
         self.not_renewed.get_or_create(&labels).set(of.answers.not_renewed);
     }
 

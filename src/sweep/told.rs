@@ -79,6 +79,8 @@ impl Told {
         let Report { polls, listed, renewals, queued, abandoned, failures, surprises, .. } =
             std::mem::take(&mut self.passes);
         let seconds = std::mem::take(&mut self.took).as_secs_f64().round();
+        // Of a provider that lists nothing the line does not say so.
+        let listed = (listed > 0).then_some(listed);
         tracing::info!(%provider, polls, listed, renewals, queued, abandoned, failures, surprises, seconds, "swept");
     }
 }
