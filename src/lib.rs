@@ -33,7 +33,7 @@
 //! | [`forecast`] | how much of the budget is needed, and what follows; no I/O |
 //! | [`budget`] | evenly spaced requests, slow-down on 429, circuit breaker |
 //! | [`relay`] | publishes what is due for one sink |
-//! | [`provider`] | the trait, and Nexway Connect |
+//! | [`provider`] | the trait, and a folder for each kind |
 //! | [`sink`] | the trait, and webhook, amqp, nats, redis, smtp, exec, file, stdout |
 //! | [`store`] | what must survive a restart; every SQL statement, in three rooms |
 //! | [`vault`] | payloads at rest: sealing and opening them |

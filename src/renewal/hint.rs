@@ -15,7 +15,8 @@ pub struct Hinted {
     pub state: State,
     pub lane: Lane,
     pub due_at: Option<Timestamp>,
-    pub last_asked_at: Option<Timestamp>,
+    /// When it was asked last because of a hint.
+    pub hinted_at: Option<Timestamp>,
 }
 
 /// What becomes of the hint.
@@ -36,14 +37,14 @@ pub fn effect(of: Hinted, now: Timestamp) -> Effect {
     match of.lane {
         Lane::AskedFor | Lane::Hinted if due <= now => Effect::Again,
         Lane::AskedFor => Effect::Soon,
-        Lane::Hinted if due <= earliest(of.last_asked_at, now) => Effect::Soon,
-        _ => Effect::Raised(due.min(earliest(of.last_asked_at, now))),
+        Lane::Hinted if due <= earliest(of.hinted_at, now) => Effect::Soon,
+        _ => Effect::Raised(due.min(earliest(of.hinted_at, now))),
     }
 }
 
 /// When the next look may follow that a hint asks for. A last one that lies ahead was stored under another clock.
-fn earliest(last_asked_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    last_asked_at.filter(|asked| *asked <= now).map_or(now, |asked| now.max(asked + ONE_LOOK_IN))
+fn earliest(hinted_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    hinted_at.filter(|asked| *asked <= now).map_or(now, |asked| now.max(asked + ONE_LOOK_IN))
 }
 
 /// When a subscription is due that was hinted at while it was asked, and would be due at `due` otherwise.
@@ -63,7 +64,7 @@ mod tests {
 
     fn of(lane: Lane, due: i64, asked: i64) -> Hinted {
         let at = |seconds: i64| Timestamp::from_unix(NOW.as_unix() + seconds);
-        Hinted { state: State::Watching, lane, due_at: Some(at(due)), last_asked_at: Some(at(asked)) }
+        Hinted { state: State::Watching, lane, due_at: Some(at(due)), hinted_at: Some(at(asked)) }
     }
 
     fn raised(seconds: i64) -> Effect {
@@ -75,7 +76,7 @@ mod tests {
         assert_eq!(effect(of(Lane::Other, 9000, -5400), NOW), raised(0));
         assert_eq!(effect(of(Lane::Urgent, 9000, -60), NOW), raised(0));
         assert_eq!(effect(of(Lane::Other, 9000, -5), NOW), raised(55));
-        assert_eq!(effect(Hinted { last_asked_at: None, ..of(Lane::Other, 0, 0) }, NOW), raised(0));
+        assert_eq!(effect(Hinted { hinted_at: None, ..of(Lane::Other, 0, 0) }, NOW), raised(0));
         assert_eq!(effect(of(Lane::Other, 9000, 500), NOW), raised(0), "asked in the future: the clock was set");
     }
 
@@ -120,7 +121,7 @@ mod tests {
                 }
                 if row.due_at.is_some_and(|due| due <= now) {
                     looks.push(second);
-                    row = Hinted { lane: Lane::Other, due_at: Some(now + Duration::from_secs(14_400)), last_asked_at: Some(now), ..row };
+                    row = Hinted { lane: Lane::Other, due_at: Some(now + Duration::from_secs(14_400)), hinted_at: Some(now), ..row };
                 }
             }
             prop_assert!(!looks.is_empty());

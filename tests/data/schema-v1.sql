@@ -40,6 +40,7 @@ CREATE TABLE subscriptions (
     life                  TEXT    CHECK (life = 'running' OR life = 'cancelled' OR life = 'expired'), -- what that means to us
     memo                  TEXT,                                  -- the provider's implementation keeps it from look to look
     hints                 INTEGER NOT NULL DEFAULT 0,            -- rises with each that comes while it is due, and may be being asked
+    hinted_at             INTEGER,                               -- when it was asked last because of one
     status_changes        INTEGER NOT NULL DEFAULT 0,
     terminal_since        INTEGER,                               -- first of the answers in a row that said so
     surprise              TEXT,                                  -- the one that stands; NULL: none

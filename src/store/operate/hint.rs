@@ -14,7 +14,7 @@ use crate::store::{Result, Store};
 /// What came of the hints for some subscriptions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// Due now, or a minute after they were looked at last.
+    /// Due now, or a minute after a hint had them looked at last.
     pub raised: usize,
     /// Those that are looked at soon anyway.
     pub soon: usize,
@@ -36,7 +36,7 @@ rows! {
         state = "s.state",
         lane = "s.lane" => Lane::from_rank,
         due_at = "s.due_at",
-        last_asked_at = "s.last_asked_at",
+        hinted_at = "s.hinted_at",
     }
 }
 

@@ -122,6 +122,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
              ended_at = :ended_at,
              lane = CASE WHEN hints = :hints OR :again IS NULL THEN :lane ELSE 1 END,
              due_at = CASE WHEN hints = :hints OR :again IS NULL THEN :due_at ELSE :again END, pace = :pace, last_asked_at = :last_asked_at,
+             hinted_at = CASE :expected_lane WHEN 1 THEN :last_asked_at ELSE hinted_at END,
              last_answer_at = :last_answer_at, failures = :failures, refusals = :refusals,
              last_outcome = :last_outcome, last_detail = :last_detail, technical_status = :technical_status,
              life = :life, memo = :memo,
