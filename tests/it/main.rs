@@ -27,6 +27,7 @@ mod json;
 mod metrics;
 mod monetize;
 mod monetize_commands;
+mod monetize_lists;
 mod monetize_told;
 mod nats;
 mod nexway_connect;
