@@ -1,6 +1,4 @@
 //! A provider that does nothing but answer: no state, no JSON library, keep-alive connections.
-//!
-//! Subscription N of order `BENCH-N` is at generation 1 when N is divisible by 20, else at 0.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 /// What the fake tells on `GET /arrivals`: microseconds since its start, one a line. `GET /count` tells how many.
 type Arrivals = Rc<RefCell<Vec<u64>>>;
 
-pub fn run(arguments: &[String]) {
+/// Answers a request, whose body begins behind its head.
+pub type Answer = fn(request: &str, head: usize) -> String;
+
+pub fn run(arguments: &[String], answer: Answer) {
     let delay = Duration::from_millis(arguments[0].parse().expect("milliseconds"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     tokio::task::LocalSet::new().block_on(&runtime, async move {
@@ -22,12 +23,18 @@ pub fn run(arguments: &[String]) {
         loop {
             let (stream, _) = listener.accept().await.expect("accept");
             stream.set_nodelay(true).expect("nodelay");
-            tokio::task::spawn_local(serve(stream, delay, start, arrivals.clone()));
+            tokio::task::spawn_local(serve(stream, answer, delay, start, arrivals.clone()));
         }
     });
 }
 
-async fn serve(mut stream: TcpStream, delay: Duration, start: Instant, arrivals: Arrivals) -> Option<()> {
+async fn serve(
+    mut stream: TcpStream,
+    answer: Answer,
+    delay: Duration,
+    start: Instant,
+    arrivals: Arrivals,
+) -> Option<()> {
     let (mut buffer, mut filled) = (vec![0; 16 * 1024], 0);
     loop {
         let (head, length) = loop {
@@ -74,24 +81,4 @@ fn complete(bytes: &[u8]) -> Option<(usize, usize)> {
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .map_or(0, |(_, value)| value.trim().parse().unwrap_or(0));
     (bytes.len() >= head + length).then_some((head, head + length))
-}
-
-fn answer(request: &str, head: usize) -> String {
-    if request.starts_with("POST /iam/tokens") {
-        return r#"{"access_token":"bench","expires_in":3600,"token_type":"bearer"}"#.to_owned();
-    }
-    if let Some(path) = request.strip_prefix("GET /connect/order/") {
-        let number = path.split(' ').next().unwrap_or_default();
-        let id = number.split('-').nth(1).unwrap_or_default();
-        return format!(
-            r#"{{"partnerOrderNumber":"{number}","orderNumber":12567638,"orderLines":[{{"productRef":811537,"dateEndDownload":"2019-02-08","digitalLockerLink":"","remark":"","responseCode":0,"responseMessage":"","files":[{{"label":"Product - setup","type":"install","url":"http://cdn.example/file.exe","size":0.96,"group":""}}],"lineItems":[{{"subscriptionId":{id},"responseCode":0,"responseMessage":"","serials":[{{"data":"KEY-{number}","encoding":"text","charset":"utf-8","fileName":""}}]}}]}}],"downloadManager":null,"responseCode":0,"responseMessage":"OK"}}"#
-        );
-    }
-    let id = request[head..].split(r#""subscriptionId":"#).nth(1).unwrap_or_default();
-    let id: u64 = id.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(1);
-    let generation = u8::from(id.is_multiple_of(20));
-    let suffix = if generation == 1 { "-1" } else { "" };
-    format!(
-        r#"{{"partnerOrderNumber":"BENCH-{id}{suffix}","productRef":811537,"period":"P1Y","generation":{generation},"technicalStatus":"ACTIVE","creation_datetime":"2018-01-18T15:40:21+01:00","update_datetime":"2019-01-18T15:41:02+01:00","expiration_datetime":"2031-01-18T15:40:21+01:00","next_status_change_datetime":"2030-01-03T00:00:00+01:00","currency":"USD","amount":29.99,"code":0,"message":"OK"}}"#
-    )
 }

@@ -7,6 +7,7 @@
 
 mod api;
 mod ceiling;
+mod connect;
 mod daemon;
 mod fake;
 #[path = "../machine.rs"]
@@ -27,7 +28,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let role = arguments.first().map(String::as_str);
     match role {
-        Some("fake") => fake::run(&arguments[1..]),
+        Some("fake") => fake::run(&arguments[1..], connect::answer),
         Some("ceiling") => ceiling::run(&arguments[1..]),
         Some("prepare") => pass::prepare(&arguments[1..]),
         Some("pass") => pass::run(&arguments[1..]),
