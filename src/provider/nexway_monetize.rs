@@ -27,7 +27,7 @@ use crate::budget::{Budget, Slot};
 use crate::provider::connection::ConfigError;
 use crate::provider::kinds::{Given, Readers};
 use crate::provider::nexway::{self, Account, body};
-use crate::provider::{Error, Fetched, Finding, LastAsked, Position, Provider, Sighting, Subject};
+use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Position, Provider, Sighting, Subject};
 use convention::{Reference, is_same};
 use memo::Memo;
 use order::Order;
@@ -103,6 +103,8 @@ impl Provider for Client {
         let order = self.in_full(order).await?;
         let rows = match self.keys(&order.id).await? {
             Ok(rows) => rows,
+            // The order is there: its keys are not yet.
+            Err(verdict) if verdict.class == Class::NotFound => Vec::new(),
             Err(verdict) => return Ok(Fetched::refused(verdict)),
         };
         let known_lines = Memo::read(subject.memo).map(|memo| memo.lines).unwrap_or_default();

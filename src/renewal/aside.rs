@@ -73,10 +73,14 @@ fn payment(after: &mut Subscription, payment: &Payment, now: Timestamp) -> Optio
     Some(Event::PaymentFailing { generation, since, will_retry, reason, episode: after.payment_failures })
 }
 
-/// Of a subscription that has ended: the delivery that would have come, had its payment not been refused.
+/// Of a subscription that has ended: the delivery that would have come, had its payment not been refused. An answer that does not tell
+/// leaves standing what the one before it said.
 pub(super) fn refused(ended: &Subscription, payment: &Payment, convention: &Convention) -> Option<Event> {
-    let Payment::Failing(failing) = payment else { return None };
-    let generation = failing.generation;
+    let (generation, reason) = match payment {
+        Payment::Failing(failing) => (failing.generation, failing.reason.as_str()),
+        Payment::Untold => ended.failing.as_ref().map(|episode| (episode.generation, episode.reason.as_str()))?,
+        Payment::Fine => return None,
+    };
     if ended.generation.is_some_and(|known| generation <= known) {
         return None;
     }
@@ -86,7 +90,7 @@ pub(super) fn refused(ended: &Subscription, payment: &Payment, convention: &Conv
         renewal: Renewal { generation, revision: 0, reference, partner_order_number },
         code: None,
         reason: FailReason::Refused,
-        provider_message: clip(&failing.reason),
+        provider_message: clip(reason),
     })
 }
 

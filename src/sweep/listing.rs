@@ -183,7 +183,8 @@ impl<P> Shared<'_, P> {
             // Below all that can be delivered.
             generation: is_ours.then_some(-1),
             known: Vec::new(),
-            known_before: None,
+            // One that is to get all it has had nothing before it was made.
+            known_before: created_at.filter(|_| is_ours),
             expires_at: None,
             metadata: None,
             tracked_by: "discovery",

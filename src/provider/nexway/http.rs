@@ -67,7 +67,10 @@ impl Answer {
     /// The error that follows from the status alone.
     pub fn failure(&self) -> Error {
         match self.status {
-            408 | 425 | 500..=599 => Error::Unavailable { status: self.status, retry_after: self.retry_after },
+            // A version that is no longer the newest: reading again is all that a question can do.
+            408 | 409 | 412 | 425 | 500..=599 => {
+                Error::Unavailable { status: self.status, retry_after: self.retry_after }
+            }
             status => Error::Rejected { status },
         }
     }

@@ -8,6 +8,12 @@ pub fn of_generation(orders: Vec<Order>, generation: i64) -> Option<Order> {
     orders.into_iter().filter(|order| fits(order, generation)).max_by(|one, other| rank(one).cmp(&rank(other)))
 }
 
+/// The same of an order that was asked for by the generation: one that renews need not say which.
+pub fn asked_for(order: Order, generation: i64) -> Option<Order> {
+    let is_silent = order.generation.is_none() && matches!(order.source(), Source::Renewal | Source::Offer);
+    (is_silent || fits(&order, generation)).then_some(order)
+}
+
 fn fits(order: &Order, generation: i64) -> bool {
     let may_be_source = match order.source() {
         Source::Upgrade => false,
@@ -18,9 +24,10 @@ fn fits(order: &Order, generation: i64) -> bool {
     may_be_source && order.generation == Some(generation)
 }
 
-/// A source that nobody knows, or a purchase where the trial was converted, only where there is no other.
-fn rank(order: &Order) -> (Standing, bool, (Option<crate::clock::Timestamp>, &str)) {
-    (order.standing(), matches!(order.source(), Source::Renewal | Source::Offer), order.age())
+/// A source that nobody knows, or a purchase where the trial was converted, only where no other order may still bring the term.
+fn rank(order: &Order) -> (bool, Standing, bool, (Option<crate::clock::Timestamp>, &str)) {
+    let renews = matches!(order.source(), Source::Renewal | Source::Offer);
+    (renews && order.standing() >= Standing::Open, order.standing(), renews, order.age())
 }
 
 #[cfg(test)]
@@ -58,6 +65,8 @@ mod tests {
         let converted = ("C", "SUBSCRIPTION", "COMPLETED", "0");
         assert_eq!(chosen(0, &[bought]).as_deref(), Some("P"));
         assert_eq!(chosen(0, &[converted, bought]).as_deref(), Some("C"));
+        let trial = ("P", "PURCHASE", "COMPLETED", "0");
+        assert_eq!(chosen(0, &[("C", "SUBSCRIPTION", "PAYMENT_PENDING", "0"), trial]).as_deref(), Some("C"));
         assert_eq!(chosen(-1, &[("T", "PURCHASE", "COMPLETED", "-1"), converted]).as_deref(), Some("T"));
         assert_eq!(chosen(1, &[("P", "PURCHASE", "COMPLETED", "1")]), None);
     }
@@ -67,6 +76,10 @@ mod tests {
         let odd = ("X", "LOYALTY", "COMPLETED", "1");
         assert_eq!(chosen(1, &[odd]).as_deref(), Some("X"));
         assert_eq!(chosen(1, &[("G", "SUBSCRIPTION", "COMPLETED", "1"), odd]).as_deref(), Some("G"));
+        for pending in ["CREATED", "PAYMENT_PENDING", "PARTIAL_COMPLETED"] {
+            assert_eq!(chosen(1, &[("W", "SUBSCRIPTION", pending, "1"), odd]).as_deref(), Some("W"), "{pending}");
+        }
+        assert_eq!(chosen(1, &[("R", "SUBSCRIPTION", "PAYMENT_REFUSED", "1"), odd]).as_deref(), Some("X"));
         assert_eq!(chosen(1, &[("N", "SUBSCRIPTION", "COMPLETED", "")]), None);
     }
 }

@@ -98,8 +98,8 @@ fn row(body: subscription::Body<'_>, pointer: Option<&str>, now: Timestamp) -> O
     Some(Row::new(id, changed_at, says).created(created_at).numbered(number))
 }
 
-/// The count alone is the whole answer where nothing has moved, or where it has risen. Anything else may be an upgrade, an offer or a
-/// payment that fails: only its orders tell.
+/// The count alone is the whole answer where nothing has moved and the orders were read lately, or where it has risen. Anything else may
+/// be an upgrade, an offer or a payment that fails: only its orders tell.
 fn says(subscription: &Subscription, subject: Subject<'_>, now: Timestamp) -> Says {
     // Nobody has looked yet; whoever was never answered for is due.
     let Some(memo) = Memo::read(subject.memo) else { return Says::Nothing };
@@ -114,7 +114,7 @@ fn says(subscription: &Subscription, subject: Subject<'_>, now: Timestamp) -> Sa
         // The memo leaves the orders to be read by the next look, which the next row hints at.
         return Says::Answer(Box::new(seen));
     }
-    match memo.has_moved(subscription) {
+    match memo.is_stale(subscription, now) {
         true => Says::Hint,
         false => Says::Answer(Box::new(crate::provider::Sighting { memo: None, ..seen })),
     }

@@ -99,14 +99,25 @@ impl Memo {
             let at = Timestamp::from_unix(at);
             at <= now && now < at + LISTED_AGAIN
         });
-        !is_recent || self.has_moved(answer)
+        let is_settled = self.failing.is_none() && !self.offers.iter().any(Told::is_open);
+        !(is_recent && is_settled) || self.differs_from(answer) || answer.is_on_the_move()
     }
 
-    /// The same by what the answer itself tells.
-    pub fn has_moved(&self, answer: &Subscription) -> bool {
-        let same = self.clone().noting(answer) == *self;
-        let is_settled = self.failing.is_none() && !self.offers.iter().any(Told::is_open);
-        !(same && is_settled && self.listed_at.is_some()) || answer.is_on_the_move()
+    /// By what both of them tell: a list may leave out what a single answer has, and write a time in another form.
+    fn differs_from(&self, answer: &Subscription) -> bool {
+        fn differ<T: PartialEq>(ours: &Option<T>, theirs: &Option<T>) -> bool {
+            ours.as_ref().zip(theirs.as_ref()).is_some_and(|(ours, theirs)| ours != theirs)
+        }
+        let now = Self::default().noting(answer);
+        let is_another_time = match (self.updated_at, now.updated_at) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => differ(&self.updated, &now.updated),
+        };
+        is_another_time
+            || differ(&self.version, &now.version)
+            || differ(&self.generation, &now.generation)
+            || differ(&self.status, &now.status)
+            || (!now.lines.is_empty() && now.lines != self.lines)
     }
 }
 
@@ -159,6 +170,15 @@ mod tests {
         assert!(!is_old(5, 1_779_000_000) && !is_old(6, 1_779_000_000) && !is_old(5, 1_779_000_001));
         assert!(!is_old(1, 1_779_000_001), "a platform that was restored goes on");
         assert!(!Memo::default().is_newer_than(&answer(1, 1_779_000_000, &[])));
+    }
+
+    #[test]
+    fn what_a_list_leaves_out_or_writes_otherwise_has_not_moved() {
+        let read = |json: &str| subscription::read(json.as_bytes(), NOW).unwrap();
+        let iso = r#"{"id": "a", "updateDate": "2026-05-17T06:40:00Z", "lifecycle": {"status": "Active"}}"#;
+        assert!(!settled().is_stale(&read(iso), NOW), "the same time, no version, no products");
+        let later = r#"{"id": "a", "updateDate": "2026-05-17T06:40:01Z", "lifecycle": {"status": "Active"}}"#;
+        assert!(settled().is_stale(&read(later), NOW));
     }
 
     #[test]

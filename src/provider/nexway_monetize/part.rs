@@ -76,7 +76,20 @@ pub fn part(answer: &Answer, subscription_id: &str) -> Part {
         let delivery = (!delivery.is_empty()).then_some(delivery);
         return Part { verdict, delivery, dropped: None, keys: Keys::Expected };
     }
-    Part { verdict, delivery: Some(delivery), dropped: None, keys: Keys::Expected }
+    let keys = if lacks(answer, &ours, subscription_id) { Keys::Outstanding } else { Keys::Expected };
+    Part { verdict, delivery: Some(delivery), dropped: None, keys }
+}
+
+/// Whether a key is still to come beside those that are there: a complete row without anything, or a line of ours without a row where
+/// rows say of which line they are.
+fn lacks(answer: &Answer, ours: &[&Row], subscription_id: &str) -> bool {
+    let Answer { order, known_lines, .. } = answer;
+    let mut done = ours.iter().filter(|row| row.processed == Processed::Done);
+    let is_blank = done.clone().any(|row| row.is_blank()) && !done.all(|row| row.is_blank());
+    let rows_tell = !ours.is_empty() && ours.iter().all(|row| row.line.is_some());
+    let has_row = |id: &String| ours.iter().any(|row| row.line.as_ref().is_some_and(|line| is_same(line, id)));
+    let mut lines = order.lines.iter().filter(|line| order.has_line(line, subscription_id, known_lines));
+    is_blank || (rows_tell && lines.any(|line| line.id.as_ref().is_some_and(|id| !has_row(id))))
 }
 
 /// Whether a licence of the subscription's is a file.

@@ -85,6 +85,10 @@ impl Client {
     pub(super) async fn orders_for(&self, id: &str, is_first: bool) -> Asked<Option<Orders>> {
         match self.orders(id, None, None).await {
             Ok(Ok(orders)) => Ok(Ok(Some(orders))),
+            // The subscription was just answered for: it has none.
+            Ok(Err(verdict)) if verdict.class == Class::NotFound => {
+                Ok(Ok(Some(Orders { all: Vec::new(), is_whole: true })))
+            }
             Ok(Err(verdict)) if is_first => Ok(Err(verdict)),
             Err(error) if is_first => Err(error),
             Ok(Err(verdict)) => {
@@ -105,30 +109,33 @@ impl Client {
         })
     }
 
-    /// The order of a generation, searched for in three ways: any of them may answer with another's, with the upgrade's or with nothing.
+    /// The order of a generation, searched for in three ways: any of them may answer with another's, with the upgrade's, with nothing
+    /// or not at all. Why the first could not be used counts where the others find nothing.
     pub(super) async fn order_of(&self, id: &str, generation: i64, slot: Slot) -> Asked<Order> {
-        let refused = match self.orders(id, Some(generation), Some(slot)).await? {
-            Ok(orders) => match choice::of_generation(orders.all, generation) {
+        let missing = || Ok(Err(part::not_ours("there is no order of this generation")));
+        let searched = match self.orders(id, Some(generation), Some(slot)).await {
+            Ok(Ok(orders)) => match choice::of_generation(orders.all, generation) {
                 Some(order) => return Ok(Ok(order)),
-                None => None,
+                None => missing(),
             },
-            Err(verdict) => Some(verdict),
+            Ok(Err(verdict)) => Ok(Err(verdict)),
+            Err(error @ (Error::Rejected { .. } | Error::Unreadable { .. })) => Err(error),
+            Err(error) => return Err(error),
         };
         let path = format!("{}/subscription/{}?generation={generation}", self.paths.orders, encoded(id));
         let found = match self.order(&path, self.further().await?).await {
             // One that has no such question answers as gateways do.
-            Err(Error::Rejected { .. }) => Ok(Err(part::not_ours("there is no order of this generation"))),
+            Err(Error::Rejected { .. }) => missing(),
             asked => asked,
         }?;
-        let found = found.map(|order| Vec::from_iter(order.is_of(id).then_some(order)));
-        match (found, refused) {
-            (Ok(orders), refused) => match (choice::of_generation(orders, generation), refused) {
-                (Some(order), _) => Ok(Ok(order)),
-                (None, Some(verdict)) => Ok(Err(verdict)),
-                (None, None) => self.order_among_all(id, generation).await,
+        match found.map(|order| order.is_of(id).then_some(order).and_then(|order| choice::asked_for(order, generation)))
+        {
+            Ok(Some(order)) => Ok(Ok(order)),
+            Err(verdict) if verdict.class != Class::NotFound => Ok(Err(verdict)),
+            Ok(None) | Err(_) => match searched {
+                Ok(Err(verdict)) if verdict.class == Class::NotFound => self.order_among_all(id, generation).await,
+                searched => searched,
             },
-            (Err(verdict), None) if verdict.class == Class::NotFound => self.order_among_all(id, generation).await,
-            (Err(verdict), _) => Ok(Err(verdict)),
         }
     }
 

@@ -126,6 +126,12 @@ impl Row {
         self.order.as_ref().is_none_or(|own| is_same(own, order_id))
     }
 
+    /// Whether it has nothing that anybody could use.
+    pub fn is_blank(&self) -> bool {
+        let is_key = |key: &String| !key.trim().is_empty();
+        !self.is_file && self.links.is_empty() && self.qr_codes.is_empty() && !self.key.as_ref().is_some_and(is_key)
+    }
+
     pub fn serials(&self) -> impl Iterator<Item = Serial> {
         let key = self.key.iter().map(|key| serial(key.clone(), "text", "utf-8", String::new()));
         key.chain((1..).zip(&self.qr_codes).map(|(number, code)| qr_code(number, code)))

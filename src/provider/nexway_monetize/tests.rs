@@ -106,6 +106,11 @@ fn row(key: &str, of: &str) -> Value {
     json!({"activationCode": key, "subscriptionId": of, "processingStatus": "COMPLETED"})
 }
 
+/// As the platform says that there is no such thing.
+fn unknown() -> Value {
+    json!({"status": 404, "error": "Not Found", "message": "item not found"})
+}
+
 fn keys(part: &Part) -> Vec<&str> {
     part.delivery.iter().flat_map(|delivery| delivery.serials()).map(|serial| serial.data.reveal()).collect()
 }
@@ -239,6 +244,41 @@ async fn what_the_search_does_not_find_is_asked_for_by_its_generation() {
     site.lists(&[]);
     let missing = site.fetch("1").await;
     assert_eq!((missing.verdict.class, missing.keys), (Class::NotFound, Keys::Expected));
+}
+
+#[tokio::test]
+async fn a_search_that_is_broken_hides_no_order_that_can_be_asked_for() {
+    let site = Site::new().await;
+    let mut silent = order("G", "SUBSCRIPTION", "COMPLETED", 1);
+    silent["generationId"] = Value::Null;
+    site.platform.says(&["ordersv2", "subscription", ID], silent);
+    site.has_keys("G", json!([row("OURS", "sub")]));
+    site.platform.says(&["ordersv2"], json!("no list"));
+    assert_eq!(keys(&site.fetch("1").await), ["OURS"]);
+    site.platform.refuses(&["ordersv2"], 400);
+    assert_eq!(keys(&site.fetch("1").await), ["OURS"]);
+    site.platform.refuses(&["ordersv2", "subscription", ID], 400);
+    assert!(site.client.fetch(SUBJECT, "1", site.slot().await).await.is_err(), "the search's own trouble");
+}
+
+#[tokio::test]
+async fn an_order_whose_keys_are_not_known_yet_is_found_all_the_same() {
+    let site = Site::new().await;
+    site.lists(&[order("G", "SUBSCRIPTION", "COMPLETED", 1), order("W", "SUBSCRIPTION", "PARTIAL_COMPLETED", 2)]);
+    for id in ["G", "W"] {
+        site.platform.answers(&["ordersv2", "lineitemdata", "order", id], 404, unknown());
+    }
+    assert_eq!(site.fetch("1").await.verdict.class, Class::Success, "empty, and asked for again as such");
+    assert_eq!(site.fetch("2").await.verdict.class, Class::Waiting);
+}
+
+#[tokio::test]
+async fn a_subscription_without_any_order_is_known_from_its_first_look_on() {
+    let site = Site::new().await;
+    site.stands(0, "l1");
+    site.platform.answers(&["ordersv2"], 404, unknown());
+    let seen = site.look(None).await.unwrap();
+    assert!(matches!(seen.seen, Seen::Counted { generation: 0, .. }) && seen.memo.is_some(), "{seen:?}");
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ fn what_was_refused_is_told_as_failed_with_the_end_and_not_before() {
         let first = decided(&over, gone(failing(2, None)), NOW, convention);
         assert_eq!((failed(&first).len(), first.after.state), (0, State::Watching), "seen once");
         for (payment, expected) in
-            [(failing(2, None), 1), (failing(1, None), 0), (Payment::Untold, 0), (Payment::Fine, 0)]
+            [(failing(2, None), 1), (failing(1, None), 0), (Payment::Untold, 1), (Payment::Fine, 0)]
         {
             let ended = decided(&first.after, gone(payment.clone()), NOW + DAY, convention);
             assert_eq!((ended.after.state, failed(&ended).len()), (State::Ended, expected), "{payment:?}");

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::provider::nexway_monetize::told::Orders;
 use crate::provider::{Seen, Sighting};
+use crate::renewal::HOUR;
 
 const NOW: Timestamp = Timestamp::constant(1_780_000_000);
 
@@ -21,8 +22,12 @@ fn noted(body: &Value) -> String {
 }
 
 fn row_of(body: &Value) -> Row {
+    row_at(body, NOW)
+}
+
+fn row_at(body: &Value, now: Timestamp) -> Row {
     let text = body.to_string();
-    row(serde_json::from_str(&text).unwrap(), None, NOW).unwrap()
+    row(serde_json::from_str(&text).unwrap(), None, now).unwrap()
 }
 
 fn subject(memo: Option<&str>, generation: i64) -> Subject<'_> {
@@ -73,6 +78,16 @@ fn a_row_that_has_not_moved_or_has_risen_is_an_answer_and_any_other_a_hint() {
     assert!(matches!(says(&listed(1, 4, "Active")), Says::Older));
     let uncounted = json!({"id": "A-b", "dbVersion": 6, "lifecycle": {"status": "Active"}});
     assert!(matches!(says(&uncounted), Says::Hint));
+}
+
+/// Otherwise what leaves the subscription as it was would never be seen while rows answer.
+#[test]
+fn whose_orders_were_read_long_ago_is_looked_at() {
+    let body = listed(1, 5, "Active");
+    let memo = noted(&body);
+    let says = |hours: u32| row_at(&body, NOW + hours * HOUR).says(subject(Some(&memo), 1));
+    assert!(matches!(says(23), Says::Answer(_)));
+    assert!(matches!(says(25), Says::Hint));
 }
 
 #[test]

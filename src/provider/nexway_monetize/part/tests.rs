@@ -92,6 +92,21 @@ fn only_rows_that_are_ours_beyond_doubt_come_out() {
 }
 
 #[test]
+fn a_key_that_is_missing_beside_others_is_still_to_come() {
+    let of = |lines: Value, rows: Value| part(&answer(json!({"lineItems": lines}), rows), "s").keys;
+    let two = json!([{"id": "l1"}, {"id": "l2"}]);
+    let second = |code: &str| row(json!({"lineItemId": "L2", "activationCode": code}));
+    assert_eq!(of(two.clone(), json!([key("K1"), second("K2")])), Keys::Expected);
+    assert_eq!(of(two.clone(), json!([key("K1")])), Keys::Outstanding, "the other line's row comes later");
+    assert_eq!(of(two.clone(), json!([key("K1"), second(" ")])), Keys::Outstanding);
+    assert_eq!(of(json!([{"id": "l1"}]), json!([key("K1"), key("")])), Keys::Outstanding, "a unit without its key");
+    let untold = row(json!({"lineItemId": null, "activationCode": "K1"}));
+    assert_eq!(of(two, json!([untold])), Keys::Expected, "rows that do not tell their lines");
+    let others = json!([{"id": "l1"}, {"id": "l2", "subscriptionId": "other"}]);
+    assert_eq!(of(others, json!([key("K1")])), Keys::Expected, "another's line");
+}
+
+#[test]
 fn every_row_of_ours_must_be_complete() {
     for (status, waits) in [
         ("COMPLETED", false),
