@@ -116,11 +116,6 @@ impl Convention {
         }
     }
 
-    /// The way of listing that has this name.
-    pub fn way(&self, name: &str) -> Option<&'static Way> {
-        self.feed?.ways.iter().find(|way| way.name == name)
-    }
-
     /// A subscription id as it is stored; the error says what is wrong with it.
     pub fn subscription_id(&self, id: &str) -> Result<String, String> {
         check_name("subscription id", id)?;

@@ -181,8 +181,11 @@ fn budget(name: &str, settings: &Settings, before: Option<&Plans>) -> Budget {
     if let Some((_, budget)) = known(&name.to_owned()).filter(|(then, _)| provider.kind.is_same_account(&then.kind)) {
         return budget.clone();
     }
+    let sharing = settings.budget_of(name).others(name).into_iter().map(str::to_owned);
     let mut all = before.into_iter().flat_map(|plans| plans.budgets.keys()).filter_map(known);
-    match all.find(|(then, _)| provider.kind.shares_limit_with(&then.kind)) {
+    // Whoever keeps to the same one from now on, else who has under another name.
+    let beside = sharing.filter_map(|other| known(&other)).next();
+    match beside.or_else(|| all.find(|(then, _)| provider.kind.shares_limit_with(&then.kind))) {
         Some((_, budget)) => budget.beside(),
         None => Budget::new(provider.requests_per_second),
     }

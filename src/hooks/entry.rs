@@ -53,7 +53,7 @@ async fn take(
     }
     if !site.rates.take(&provider, receiver.sender.most_a_second()) {
         meter.count(HintOutcome::TooMany, 1);
-        return Err(too_many());
+        return Err(too_many().that_closes());
     }
     let body = body::read(request.into_body()).await.inspect_err(|_| meter.count(HintOutcome::Unreadable, 1))?;
     let ids = ids(&live, &provider, &(receiver.hinted)(&body));

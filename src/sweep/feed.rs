@@ -36,9 +36,10 @@ pub(super) struct Memory {
     /// Changes of the last walks, by a hash of the subscription id.
     recent: HashMap<u64, Timestamp>,
     samples: HashMap<i64, Sampled>,
-    /// Requests in a row without a page.
-    failures: u32,
-    retry_at: Option<Instant>,
+    /// Of each walk, when it began and how many of its rows were chosen for that.
+    chosen: BTreeMap<What, (Timestamp, usize)>,
+    /// Of each walk, its requests in a row without a page, and when the next may follow.
+    failures: BTreeMap<What, (u32, Instant)>,
     /// What a page came to may not be on disk.
     is_unsure: bool,
     pub next_at: Option<Timestamp>,
@@ -123,6 +124,7 @@ impl<'a> Feed<'a> {
         };
         if memory.is_unsure {
             memory.recent.clear();
+            memory.seen.clear();
         }
         let mut state = store.feed(&account.name).await?;
         if settings.discover != settings::Discover::Off && state.discovery_began_at.is_none() {
@@ -178,16 +180,20 @@ impl<'a> Feed<'a> {
     }
 
     fn next(&self, now: Timestamp) -> Option<Wanted> {
-        [What::Changes, What::Everything].into_iter().find_map(|what| self.due(what, now))
+        [What::Changes, What::Everything]
+            .into_iter()
+            .filter(|what| !self.rests(*what))
+            .find_map(|what| self.due(what, now))
     }
 
-    fn rests(&self) -> bool {
-        self.memory.retry_at.is_some_and(|at| Instant::now() < at)
+    /// One walk that brings no page holds up no other.
+    fn rests(&self, what: What) -> bool {
+        self.memory.failures.get(&what).is_some_and(|(_, retry_at)| Instant::now() < *retry_at)
     }
 
     /// Whether a page is to be asked for: one at a time, as each names the next.
     pub fn wants_page(&self, now: Timestamp) -> bool {
-        !self.is_asking && self.unsorted.len() < MOST_UNSORTED && !self.rests() && self.next(now).is_some()
+        !self.is_asking && self.unsorted.len() < MOST_UNSORTED && self.next(now).is_some()
     }
 
     pub fn take(&mut self, now: Timestamp) -> Option<Wanted> {
@@ -200,9 +206,9 @@ impl<'a> Feed<'a> {
         !self.is_asking && self.unsorted.is_empty()
     }
 
-    /// So many requests in a row have brought no page.
-    pub fn failures(&self) -> u32 {
-        self.memory.failures
+    /// Whether the request before has brought no page either.
+    pub fn is_failing(&self, wanted: &Wanted) -> bool {
+        self.memory.failures.contains_key(&wanted.walk.what)
     }
 
     /// Everything is on disk. When there is something to read again.
@@ -211,17 +217,18 @@ impl<'a> Feed<'a> {
         let next = |what| {
             let round = self.round(what, now)?;
             let row = self.row(what).filter(|row| row.ended.is_some());
-            Some(row.map_or(now, |row| row.walk.begun_at + round.every))
+            let due = row.map_or(now, |row| row.walk.begun_at + round.every);
+            let retry =
+                self.memory.failures.get(&what).map(|(_, at)| now + at.saturating_duration_since(Instant::now()));
+            Some(due.max(retry.unwrap_or(due)))
         };
-        let due = [What::Changes, What::Everything].into_iter().filter_map(next).min();
-        let retry = self.memory.retry_at.map(|at| now + at.saturating_duration_since(Instant::now()));
-        self.memory.next_at = due.map(|due| due.max(retry.unwrap_or(due)));
+        self.memory.next_at = [What::Changes, What::Everything].into_iter().filter_map(next).min();
     }
 
     /// Takes a page in: it waits to be sorted, and the next may be asked for.
     pub fn turn(&mut self, account: &Account, wanted: Wanted, mut page: Page, now: Timestamp) {
         self.is_asking = false;
-        (self.memory.failures, self.memory.retry_at) = (0, None);
+        self.memory.failures.remove(&wanted.walk.what);
         self.memory.is_unsure = true;
         let Wanted { mut walk, round } = wanted;
         let brings_new = self.memory.see(&walk, &page);
@@ -234,11 +241,15 @@ impl<'a> Feed<'a> {
             }
         };
         let ended = turned.unwrap_or(Some(End::Fault));
+        if ended.is_some() {
+            self.memory.seen.remove(&walk.what);
+        }
         if walk.what == What::Changes {
             self.memory.forget_repeated(&mut page, walk.since);
         }
         let sample = if round.answers { self.sample(&walk, page.rows.len(), now) } else { 0 };
-        let is_sampled = sample > 0 && (self.memory.samples.len() + sample >= SAMPLE || ended.is_some());
+        let chosen = self.memory.chosen_of(&walk);
+        let is_sampled = chosen >= SAMPLE || (chosen > 0 && ended.is_some());
         let feed = self.advance(walk, ended, is_sampled, now);
         let redeemed = self.state.distrusted.iter().position(|one| one.way == feed.walk.way && !one.counts(now));
         let trusted = redeemed.filter(|_| ended == Some(End::Whole)).map(|at| self.state.distrusted.remove(at).way);
@@ -306,24 +317,26 @@ impl<'a> Feed<'a> {
         now: Timestamp,
     ) -> Option<PageRecord> {
         self.is_asking = false;
-        let failures = self.memory.failures.saturating_add(1);
+        let what = wanted.walk.what;
+        let failures = self.memory.failures.get(&what).map_or(0, |(failures, _)| *failures).saturating_add(1);
         let soon = retry::poll(failures);
-        (self.memory.failures, self.memory.retry_at) =
-            (failures, Some(Instant::now() + soon.unwrap_or(self.settings.every)));
+        self.memory.failures.insert(what, (failures, Instant::now() + soon.unwrap_or(self.settings.every)));
         // Of one that answers, and never with a page, nothing is to be expected.
         let is_refused = matches!(error, ProviderError::Rejected { .. })
             || (soon.is_none() && matches!(error, ProviderError::Unreadable { .. }));
-        if !is_refused {
+        if !is_refused && soon.is_some() {
             tracing::debug!(provider = %account.name, error = %crate::chain(error), "no page of the provider's list");
             return None;
         }
         let Wanted { walk, round } = wanted;
-        // Half way through, the place alone may be refused: it is read from its beginning, in its time.
-        let distrusted = match walk.next {
-            None => vec![self.distrust(account, round.way.name, Trust::Off, &crate::chain(error), now)],
-            Some(_) => Vec::new(),
+        // Half way through, the place alone may be refused or never answered: it is read from its beginning, in its time.
+        let distrusted = match (is_refused, &walk.next) {
+            (true, None) => vec![self.distrust(account, round.way.name, Trust::Off, &crate::chain(error), now)],
+            _ => Vec::new(),
         };
-        (self.memory.failures, self.memory.retry_at) = (0, None);
+        if is_refused {
+            self.memory.failures.remove(&what);
+        }
         let feed = self.advance(walk, Some(End::Fault), false, now);
         let provider = account.name.clone();
         Some(PageRecord { provider, feed, hints: Vec::new(), strangers: Vec::new(), distrusted, trusted: None })
@@ -344,22 +357,35 @@ impl<'a> Feed<'a> {
         one
     }
 
-    /// How many rows of this page are looked at for comparison.
-    fn sample(&self, walk: &Walk, rows: usize, now: Timestamp) -> usize {
+    /// How many rows of this page are looked at for comparison: all together [`SAMPLE`] of a walk, from anywhere in it.
+    fn sample(&mut self, walk: &Walk, rows: usize, now: Timestamp) -> usize {
         let row = self.row(walk.what);
         let last = row.and_then(|row| row.sampled_at);
         if last.is_some_and(|last| last <= now && now < last + SAMPLED_EVERY) {
             return 0;
         }
         let told = walk.pages_told.or(row.and_then(|row| row.whole_pages)).unwrap_or(1).max(1) as usize;
-        let of_each = if walk.what == What::Changes { SAMPLE } else { SAMPLE.div_ceil(told) };
-        of_each.min(rows).min(SAMPLE.saturating_sub(self.memory.samples.len()))
+        let of_each = match walk.what {
+            What::Changes => SAMPLE,
+            What::Everything if told <= SAMPLE => SAMPLE.div_ceil(told),
+            What::Everything => {
+                let place = self.memory.hasher.hash_one((walk.begun_at, walk.pages)) as usize % told;
+                usize::from(place < SAMPLE)
+            }
+        };
+        let before = self.memory.chosen_of(walk);
+        let sample = of_each.min(rows).min(SAMPLE.saturating_sub(before));
+        self.memory.chosen.insert(walk.what, (walk.begun_at, before + sample));
+        sample
     }
 
     /// Chooses so many of these rows.
     pub fn choose(&mut self, mut rows: Vec<(i64, Sampled)>, count: usize) -> Vec<i64> {
         rows.sort_by_cached_key(|(row, sampled)| self.memory.hasher.hash_one((row, sampled.read_at)));
         rows.truncate(count);
+        // Those that never brought an answer are given up.
+        let newest = rows.iter().map(|(_, sampled)| sampled.read_at).max();
+        self.memory.samples.retain(|_, sampled| newest.is_none_or(|newest| newest < sampled.read_at + DAY));
         self.memory.samples.extend(rows.iter().copied());
         rows.into_iter().map(|(row, _)| row).collect()
     }
@@ -378,6 +404,10 @@ impl<'a> Feed<'a> {
 }
 
 impl Memory {
+    fn chosen_of(&self, walk: &Walk) -> usize {
+        self.chosen.get(&walk.what).filter(|(begun_at, _)| *begun_at == walk.begun_at).map_or(0, |(_, chosen)| *chosen)
+    }
+
     /// Whether somebody on this page was not seen in its walk before.
     fn see(&mut self, walk: &Walk, page: &Page) -> bool {
         let fresh = || (walk.begun_at, Seen(vec![0; Seen::WORDS]));

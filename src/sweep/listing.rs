@@ -1,22 +1,17 @@
 //! What the rows of a page come to: answers, hints, and subscriptions that nobody tracks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
 
 use super::feed::{Sampled, Unsorted};
 use super::request::Shared;
 use crate::choice::Lane;
 use crate::clock::Timestamp;
 use crate::delivery::{Event, Message};
-use crate::provider::{Row, Says, Sighting, Subject};
+use crate::provider::{Row, Says, Seen, Sighting, Subject};
 use crate::renewal::news::KnownDelivery;
-use crate::renewal::walk::What;
+use crate::renewal::walk::{OVERLAP, What};
 use crate::renewal::{State, Subscription};
 use crate::store::{self, Discovery, NewMessage, NewSubscription, PageRecord, Stranger};
-
-/// Whose term is over without a renewal is looked at alone besides, after one in so many walks over everything: about daily. A row
-/// that no longer changes would hide the renewal for ever.
-const LOOKED_AT_AFTER: u64 = 6;
 
 /// A subscription that a row answers for.
 pub(super) struct Answered {
@@ -63,6 +58,10 @@ impl<P> Shared<'_, P> {
         };
         match discover {
             Some(deliver_from) if !strangers.is_empty() => {
+                // Whether it gets what it has depends on when it was made: who does not tell waits for a list that does.
+                let (strangers, undated): (Vec<_>, Vec<_>) =
+                    strangers.into_iter().partition(|one| deliver_from.is_none() || one.created_at.is_some());
+                listing.record.strangers = undated;
                 let ids = strangers.iter().map(|one| one.subscription_id.clone()).collect();
                 listing.discovered = self.discover(strangers, deliver_from, &mut listing.sinks, now).await?;
                 tracked.extend(listed(ids).await?);
@@ -107,11 +106,16 @@ impl<P> Shared<'_, P> {
                 if matches!(before.lane, Lane::AskedFor | Lane::Hinted) {
                     return Ok(());
                 }
+                // A row that changes no more would hide a renewal that is overdue.
+                let brings_nothing = sighting.seen
+                    == Seen::Counted { generation: before.generation.unwrap_or(-1), doubt: None, besides: Vec::new() };
+                if brings_nothing && self.should_have_renewed(&before, now) {
+                    let is_of_changes = listing.record.feed.walk.what == What::Changes;
+                    listing.record.hints.extend(is_of_changes.then_some(before.row));
+                    return Ok(());
+                }
                 if let Some(changed_at) = row.changed_at {
                     listing.samples.push((before.row, Sampled { changed_at, read_at: now }));
-                }
-                if listing.record.feed.walk.what == What::Everything && self.should_have_renewed(&before, now) {
-                    listing.record.hints.extend(chance().is_multiple_of(LOOKED_AT_AFTER).then_some(before.row));
                 }
                 let known = match sighting.lists() {
                     true => self.store.recorded(before.row).await?,
@@ -123,8 +127,8 @@ impl<P> Shared<'_, P> {
             }
             // In a list of everything nothing says that anybody is worth a look.
             Says::Answer(_) if listing.record.feed.walk.what == What::Changes => listing.record.hints.push(before.row),
-            Says::Hint => listing.record.hints.push(before.row),
-            Says::Answer(_) | Says::Older | Says::Nothing => {}
+            Says::Hint if is_news(row, &before, listing.record.feed.walk.what) => listing.record.hints.push(before.row),
+            Says::Answer(_) | Says::Hint | Says::Older | Says::Nothing => {}
         }
         Ok(())
     }
@@ -193,9 +197,11 @@ impl<P> Shared<'_, P> {
     }
 }
 
-/// The hash of nothing with a key that is never the same.
-fn chance() -> u64 {
-    RandomState::new().hash_one(())
+/// Whether a row that hints is worth a look now. Among all that there are, one that changed before the last look says nothing new: it is
+/// asked about alone in its time, and not at every walk.
+fn is_news(row: &Row, before: &Subscription, what: What) -> bool {
+    let changed_since = |asked: Timestamp| row.changed_at.is_some_and(|changed| asked <= changed + OVERLAP);
+    what == What::Changes || before.last_asked_at.is_none_or(changed_since)
 }
 
 fn stranger((id, row): (&String, &Row)) -> Stranger {

@@ -28,6 +28,7 @@ use crate::pulse::LONGEST_WAIT;
 use crate::renewal::Subscription;
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::poll::{self, Look};
+use crate::renewal::walk::What;
 use crate::signals::Shutdown;
 use crate::store::{self, PollRecord};
 use crate::wait::{at, ready, rung};
@@ -225,7 +226,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             }
             Done::Page { started, wanted, answer } => {
                 let Some(feed) = &mut self.feed else { return Ok(()) };
-                let is_old = feed.failures() > 0;
+                let is_old = feed.is_failing(&wanted);
                 self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), is_old);
                 self.telling.paged(answer.is_ok());
                 match answer {
@@ -315,7 +316,12 @@ impl<'a, P: Provider> Pass<'a, P> {
         let Listing { mut record, answers, mut samples, sample, strangers, discovered, sinks } = listing;
         let now = (self.shared.now)();
         let free = self.queues.claim(answers.iter().map(|one| one.before.row).collect());
-        for Answered { before, sighting, known } in answers.into_iter().filter(|one| free.contains(&one.before.row)) {
+        let (answers, taken): (Vec<_>, Vec<_>) = answers.into_iter().partition(|one| free.contains(&one.before.row));
+        if record.feed.walk.what == What::Changes {
+            // Their answers may have been made before the change, which is not listed again.
+            record.hints.extend(taken.iter().map(|one| one.before.row));
+        }
+        for Answered { before, sighting, known } in answers {
             let decision = self.decide(&before, &Ok(sighting), &known, now);
             let lines = self.telling.listed(&before, &decision);
             self.add(before, decision, lines, now).await?;

@@ -57,7 +57,7 @@ fn why_then(subscription: &Subscription, rules: &Rules, now: Timestamp) -> Strin
         return "somebody asked for it".to_owned();
     }
     if subscription.lane == Lane::Hinted {
-        return "the provider hinted at something".to_owned();
+        return "a list or a notification hinted at something".to_owned();
     }
     match (subscription.last_outcome, subscription.pace) {
         (None, _) if subscription.generation.is_none() => {

@@ -85,9 +85,11 @@ fn read<'a, T: Deserialize<'a>>(
 ) -> Result<Page, Error> {
     let page = Paged::<T>::read(&answer.body)?;
     let next = (!page.is_last(number)).then(|| (number + 1).to_string());
-    let pages = page.pages();
+    let (pages, is_another) = (page.pages(), page.is_another(number));
     let rows = page.items.all.into_iter().filter_map(|body| row(body, answer.at)).collect();
-    Ok(Page { rows, next, pages, fault: None })
+    // A server that ignores the number would send this page for ever; and the others are not read.
+    let fault = is_another.then(|| "it answers with another page than was asked for".to_owned());
+    Ok(Page { rows, next, pages, fault })
 }
 
 fn row(body: subscription::Body<'_>, pointer: Option<&str>, now: Timestamp) -> Option<Row> {

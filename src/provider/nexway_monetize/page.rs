@@ -61,7 +61,12 @@ impl<'a, T: Deserialize<'a>> Page<'a, T> {
         self.last.flag() == Some(true)
             || self.items.all.is_empty()
             || self.total_pages.integer().is_some_and(|pages| asked + 1 >= pages)
-            || self.number.integer().is_some_and(|number| number != asked)
+            || self.is_another(asked)
+    }
+
+    /// Whether it has another number than was asked for.
+    pub fn is_another(&self, asked: impl TryInto<i64>) -> bool {
+        self.number.integer().zip(asked.try_into().ok()).is_some_and(|(number, asked)| number != asked)
     }
 }
 

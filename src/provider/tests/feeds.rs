@@ -368,3 +368,26 @@ async fn only_who_was_made_after_discovery_began_gets_what_there_is() {
     assert_eq!(told(&delivered), [json!(["newer", 0, "0", "purchase", false, ["newer#0"]])]);
     assert_eq!(site.turn().await, Vec::<Value>::new());
 }
+
+/// Adopted, it would never get what it was sold with.
+#[tokio::test]
+async fn whose_list_does_not_tell_when_it_was_made_waits_for_one_that_does() {
+    let mut site = Site::fleet("feed_every = \"10m\"\ndiscover = \"deliver\"", 1).await;
+    let mut newer = site.stands("newer", 0, 0);
+    newer["created"] = Value::Null;
+    site.list(newer.clone());
+    assert_eq!(site.turn_after(BEFORE_ALONE).await, Vec::<Value>::new());
+    newer["created"] = json!(site.ago(-60));
+    newer["upgrades"] = json!([{"name": "U", "done": site.ago(-70)}]);
+    site.list(newer.clone());
+    site.account.says(&["counter", "newer"], newer);
+    site.has_keys("newer", "0");
+    site.has_keys("newer", "U");
+    let messages = site.turn_after(2 * BEFORE_ALONE).await;
+    let ready = messages.iter().filter(|one| one["type"] == json!("renewald.renewal.ready.v1")).cloned();
+    let expected = [
+        json!(["newer", 0, "0", "purchase", false, ["newer#0"]]),
+        json!(["newer", 0, "U", "upgrade", false, ["newer#U"]]),
+    ];
+    assert_eq!(told(&ready.collect::<Vec<_>>()), expected);
+}

@@ -125,7 +125,7 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::renewal::{HOUR, Subscription};
+    use crate::renewal::{HOUR, State, Subscription};
     use crate::store::{DuePage, PollRecord, Recorded, fixtures};
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
@@ -191,6 +191,25 @@ mod tests {
         assert_eq!(store.hint("nexway", ids(&["1"]), after(30)).await.unwrap().soon, 1);
         assert_eq!(record(&store, again, after(60)).await, Recorded::Done);
         assert_eq!(due(&store, Lane::Other, NOW + 5 * HOUR).await.remove(0).due_at, Some(after(60) + 4 * HOUR));
+    }
+
+    /// It may have begun again after the provider made its answer.
+    #[tokio::test]
+    async fn a_hint_during_the_look_at_one_that_has_ended_is_not_lost() {
+        let (store, _dir) = store().await;
+        let row = due(&store, Lane::Other, NOW + 4 * HOUR).await.remove(0);
+        let ended = |before: Subscription, at: Timestamp| {
+            let (state, ended_at, lane) = (State::Ended, Some(NOW), Lane::Other);
+            let (due_at, last_asked_at) = (Some(at + 720 * HOUR), Some(at));
+            let after = Subscription { state, ended_at, lane, due_at, last_asked_at, ..before.clone() };
+            PollRecord { before, after, renewals: vec![], had: vec![], messages: vec![] }
+        };
+        store.record_polls(vec![ended(row, NOW)], NOW).await.unwrap();
+        assert_eq!(store.hint("nexway", ids(&["1"]), after(100)).await.unwrap().raised, 1);
+        let in_flight = due(&store, Lane::Hinted, after(100)).await.remove(0);
+        assert_eq!(store.hint("nexway", ids(&["1"]), after(100)).await.unwrap().soon, 1);
+        store.record_polls(vec![ended(in_flight, after(100))], after(100)).await.unwrap();
+        assert_eq!(due(&store, Lane::Hinted, after(160)).await.len(), 1);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use super::messages::{self, NewMessage};
 use super::renewals;
 use crate::clock::Timestamp;
 use crate::renewal::news::{KnownDelivery, NewRenewal};
-use crate::renewal::{State, Subscription, hint};
+use crate::renewal::{Subscription, hint};
 use crate::store::{Result, Store};
 use crate::vault::Vault;
 
@@ -113,8 +113,7 @@ fn touch(db: &Connection, before: &Subscription, after: &Subscription) -> rusqli
 fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusqlite::Result<usize> {
     let (failing, offer) = (after.failing.as_deref(), after.offer.as_deref());
     // Whoever was hinted at meanwhile is looked at once more: the answer may have been made before.
-    let again = after.due_at.zip(after.last_asked_at).filter(|_| after.state == State::Watching);
-    let again = again.map(|(due, asked)| hint::due_again(due, asked));
+    let again = after.due_at.zip(after.last_asked_at).map(|(due, asked)| hint::due_again(due, asked));
     db.prepare_cached(
         "UPDATE subscriptions SET
              state = :state, generation = :generation,
@@ -163,7 +162,7 @@ fn replace(db: &Connection, before: &Subscription, after: &Subscription) -> rusq
 mod tests {
     use super::*;
     use crate::choice::Lane;
-    use crate::renewal::{self, HOUR};
+    use crate::renewal::{self, HOUR, State};
     use crate::store::{DuePage, ListFilter, NewSubscription, Tracked, fixtures};
 
     const NOW: Timestamp = Timestamp::constant(1_795_291_200);
