@@ -37,13 +37,17 @@ async fn take(
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let live = site.live.borrow().clone();
+    let peer = request.extensions().get().copied().unwrap_or(Peer(None));
     let Some(receiver) = live.receivers.get(&provider).filter(|receiver| *receiver.listen == *listen) else {
-        return Err(Problem::not_found("no notifications are taken here by this name"));
+        // Guessing names is no cheaper than guessing secrets.
+        return Err(match site.guests.refused(peer).await {
+            Answer::Refused => Problem::not_found("no notifications are taken here by this name").that_closes(),
+            Answer::TooMany => too_many().that_closes(),
+        });
     };
     let meter = site.meter(&provider);
     if !receiver.sender.is_it(request.headers()) {
         meter.count(HintOutcome::Refused, 1);
-        let peer = request.extensions().get().copied().unwrap_or(Peer(None));
         return Err(match site.guests.refused(peer).await {
             Answer::Refused => Problem::new(StatusCode::UNAUTHORIZED, "the secret is wrong, or missing")
                 .with(header::WWW_AUTHENTICATE, receiver.sender.challenge())
@@ -71,7 +75,7 @@ async fn take(
     meter.count(HintOutcome::Raised, raised);
     meter.count(HintOutcome::Soon, soon);
     meter.count(HintOutcome::AtRest, at_rest);
-    // Who nobody tracks costs no request. Discovery would begin here.
+    // Who nobody tracks costs no request: the list finds him.
     meter.count(HintOutcome::Untracked, unknown.len());
     Ok(StatusCode::OK)
 }
