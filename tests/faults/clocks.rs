@@ -70,7 +70,10 @@ fn run(round: &mut Round) -> Tally {
         }
         eventually("delivered", || (site.messages().len() >= site.sandbox.renewals().len()).then_some(()));
     }
-    assert!(site.sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", site.sandbox.busiest_second());
+    // Stamped on arrival: a machine that pauses for a tenth of a second pushes what was sent meanwhile into the next. A burst after a
+    // change would bring all that was due.
+    let most = (RATE * 1.1) as usize + 1;
+    assert!(site.sandbox.busiest_second() <= most, "{} in one second", site.sandbox.busiest_second());
     daemon.terminate();
     let finished = daemon.wait().expect_code(0);
     assert!(!finished.stderr.contains("panicked"), "{finished:?}");

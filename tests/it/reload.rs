@@ -69,8 +69,8 @@ fn another_rate_makes_no_burst() {
     site.change(|setup| setup.requests_per_second = 20.0);
     daemon.reload();
     arrived(slower + 50);
-    // Stamped on arrival: a machine that pauses may push one more into a second.
-    assert!(site.sandbox.busiest_second() <= 21, "{} in one second", site.sandbox.busiest_second());
+    // Stamped on arrival: a machine that pauses for a tenth of a second pushes what was sent meanwhile into the next.
+    assert!(site.sandbox.busiest_second() <= 23, "{} in one second", site.sandbox.busiest_second());
     let requests = site.sandbox.requests();
     let first = slower as usize + 2; // one may have been on its way
     let apart = requests[first + 8].at.duration_since(requests[first].at);
