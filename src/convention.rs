@@ -25,6 +25,8 @@ pub struct Convention {
     pub advice: Advice,
     /// While order data is awaited the provider wants no polls of that subscription.
     pub rests_while_waiting: bool,
+    /// One that the provider does not know any more has been deleted, and is not one of which it tells nothing yet.
+    pub unknown_is_deleted: bool,
     /// What the provider lists by itself; `None`: every subscription has to be asked about alone.
     pub feed: Option<&'static Feed>,
 }

@@ -53,7 +53,14 @@ pub fn status_body(body: &[u8]) {
         let before = subscription(now);
         let answer = (read.look)(Given { status, body, at: now }, about(&before));
         judge(answer.as_ref().map(|sighting| &sighting.verdict));
-        let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
+        let look = Look {
+            before: &before,
+            known: &[],
+            answer: &answer,
+            now,
+            account_answered_at: None,
+            clock: Clock::Believed,
+        };
         let decision = poll::decide(look, &rules, kind.convention());
         assert!(decision.renewals.len() as i64 <= rules.max_generation_jump);
         assert!(decision.after.generation >= Some(1), "a generation is never lowered");

@@ -126,6 +126,8 @@ pub struct Sighting {
     pub payment: Payment,
     /// What became of offers since the look that wrote the memo: each is told once.
     pub offers: Vec<Offer>,
+    /// Until then nothing can happen, the provider says; `None`: it does not say.
+    pub next_look: Option<Duration>,
 }
 
 /// Whether the coming term is being paid for, on the provider's own word. Attempts to charge are a normal step of a good renewal
@@ -172,8 +174,14 @@ pub enum Seen {
         /// Deliveries beside the counted ones, such as upgrades.
         besides: Vec<Listed>,
     },
-    /// The provider names its deliveries; the oldest is number `first`: 0 where that is the purchase.
-    Listed { first: i64, deliveries: Vec<Listed> },
+    /// The provider names its deliveries. What is known and left out is no matter.
+    Listed {
+        /// The label of the oldest: 0 where that is the purchase.
+        first: i64,
+        deliveries: Vec<Listed>,
+        /// What is odd about it, although it is believed.
+        doubt: Option<&'static str>,
+    },
     /// The answer cannot be about this subscription; what is odd about it.
     Foreign(String),
     /// Nothing in the answer tells; why.
@@ -212,6 +220,7 @@ impl Sighting {
             partner_reference: None,
             payment: Payment::Untold,
             offers: Vec::new(),
+            next_look: None,
         }
     }
 

@@ -76,7 +76,7 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     Regular,
-    /// Cancelled, unknown to the provider, or refused.
+    /// Cancelled, paused or unknown at the provider, refused, or one that nothing can happen to meanwhile.
     Daily,
     /// Ended.
     Monthly,

@@ -57,7 +57,7 @@ impl Provider for Client {
             occasion: Occasion::Renewal,
             completed_at: times::unix(paid, now),
         };
-        let seen = Seen::Listed { first: 0, deliveries: cycles.into_iter().map(listed).collect() };
+        let seen = Seen::Listed { first: 0, deliveries: cycles.into_iter().map(listed).collect(), doubt: None };
         let life = Some(if status == "gone" { Life::Cancelled } else { Life::Running });
         Ok(Sighting {
             verdict,

@@ -44,6 +44,7 @@ pub(crate) static COUNTS: Convention = Convention {
     hinted: None,
     advice: Advice { refused: "", reasons: "", territory: "" },
     rests_while_waiting: true,
+    unknown_is_deleted: false,
     feed: None,
 };
 

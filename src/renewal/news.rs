@@ -54,7 +54,7 @@ pub(super) struct News {
     /// Those that the customer has had.
     pub had: Vec<KnownDelivery>,
     /// What is odd about it all the same.
-    pub doubt: Option<&'static str>,
+    pub doubt: Option<String>,
 }
 
 /// Reads what was seen.
@@ -72,9 +72,12 @@ pub(super) fn read(
     let reader = Reader { before, known, most: rules.max_generation_jump, convention, now };
     match seen {
         Seen::Counted { generation, doubt, besides } => {
-            Ok(reader.counted(*generation, besides).map(|news| News { doubt: *doubt, ..news }))
+            let doubt = doubt.map(|doubt| format!("{doubt}; {generation} was taken"));
+            Ok(reader.counted(*generation, besides).map(|news| News { doubt, ..news }))
         }
-        Seen::Listed { first, deliveries } => Ok(reader.listed(*first, deliveries)),
+        Seen::Listed { first, deliveries, doubt } => {
+            Ok(reader.listed(*first, deliveries).map(|news| News { doubt: doubt.map(str::to_owned), ..news }))
+        }
         Seen::Foreign(why) => Ok(Err(why.clone())),
         Seen::Unclear(why) => Err(why),
     }

@@ -9,7 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::convention::Convention;
 use crate::delivery::{EndReason, Event, Occasion};
 use crate::life::Life;
-use crate::provider::{Class, Error, Sighting, Verdict};
+use crate::provider::{Class, Error, Payment, Sighting, Verdict};
 use crate::retry;
 
 pub use super::news::{KnownDelivery, NewRenewal};
@@ -34,6 +34,8 @@ pub struct Look<'a> {
     pub known: &'a [KnownDelivery],
     pub answer: &'a Result<Sighting, Error>,
     pub now: Timestamp,
+    /// When a look at anybody of the account last brought a success.
+    pub account_answered_at: Option<Timestamp>,
     /// While it is doubted no end of a term is told: that cannot be taken back, and a later poll tells it.
     pub clock: Clock,
 }
@@ -73,6 +75,7 @@ pub fn decide(look: Look<'_>, rules: &Rules, convention: &Convention) -> Decisio
         had: Vec::new(),
         events: Vec::new(),
         surprising: None,
+        rests: false,
     };
     let delay = match answer {
         Ok(sighting) => match sighting.verdict.class {
@@ -99,6 +102,8 @@ struct Poll<'a> {
     had: Vec<KnownDelivery>,
     events: Vec<Event>,
     surprising: Option<Surprising>,
+    /// Nothing can happen before it is asked next.
+    rests: bool,
 }
 
 /// What each answer changes. Those that decide on a whole answer return how long it is until the next poll.
@@ -119,11 +124,23 @@ impl Poll<'_> {
                 self.end_of_term(sighting);
                 self.renewal_due();
                 self.after.memo = sighting.memo.clone().or(self.after.memo.take());
+                if let Some(rest) = self.rest(sighting) {
+                    return rest;
+                }
             }
             // Nothing in an answer that cannot be right is used, its expiry and status least of all: they could end ours.
             Err(why_not) => self.surprise(why_not, Surprising::Dropped),
         }
         self.interval()
+    }
+
+    /// One that nothing can happen to before its next look counts as asked daily: by that it is late or not, too.
+    fn rest(&mut self, sighting: &Sighting) -> Option<Duration> {
+        let is_regular = self.after.pace == Pace::Regular && self.renewals.is_empty();
+        let rest = sighting.next_look.filter(|rest| is_regular && *rest > self.rules.every)?;
+        self.after.pace = Pace::Daily;
+        self.rests = true;
+        Some(rest.min(self.interval()))
     }
 
     fn interval(&self) -> Duration {
@@ -156,7 +173,7 @@ impl Poll<'_> {
         let News { generation, renewals, had, doubt } = news;
         // Who was adopted had nothing yet to contradict.
         if let Some(doubt) = doubt.filter(|_| self.look.before.generation.is_some()) {
-            self.surprise(format!("{doubt}; {generation} was taken"), Surprising::Used);
+            self.surprise(doubt, Surprising::Used);
         }
         (self.renewals, self.had) = (renewals, had);
         let is_renewed = self.renewals.iter().any(|one| !one.late);
@@ -225,32 +242,43 @@ impl Poll<'_> {
             if sighting.life.is_some() {
                 self.after.terminal_since = None;
                 self.revive();
+                if sighting.life == Some(Life::Paused) {
+                    // No renewal is missed where none is to come.
+                    return self.slow_down();
+                }
             } else if before == Some(Life::Cancelled) {
                 return; // who tells no status does not take back that it was cancelled
             }
             return self.not_renewed();
         };
+        let is_over = self.ends(reason, &sighting.payment);
+        if !is_over && self.after.state != State::Ended && reason == EndReason::Expired {
+            self.not_renewed();
+        }
+    }
+
+    /// The provider says that nothing comes any more. True once that was said long enough for it to be over, for this time.
+    fn ends(&mut self, reason: EndReason, payment: &Payment) -> bool {
         // A time that lies ahead was stored under a wrong clock, and under a doubtful one none is.
         let since = self.after.terminal_since.filter(|since| *since <= self.look.now).unwrap_or(self.look.now);
         self.after.terminal_since = (self.look.clock == Clock::Believed).then_some(since);
         if self.after.state == State::Ended {
-            return;
+            return false;
         }
         self.after.pace = Pace::Daily;
-        if self.look.clock == Clock::Believed
+        let is_over = self.look.clock == Clock::Believed
             && self.renewals.is_empty()
             && self.look.now.since(since) >= TERMINAL_AGAIN
-            && self.look.now >= self.after.expires_at.unwrap_or(since) + self.rules.ended_after
-        {
+            && self.look.now >= self.after.expires_at.unwrap_or(since) + self.rules.ended_after;
+        if is_over {
             self.after.state = State::Ended;
             self.after.ended_at = Some(self.look.now);
             self.after.pace = Pace::Monthly;
             let (generation, expires_at) = (self.after.generation.unwrap_or(0), self.after.expires_at);
             self.events.push(Event::Ended { generation, expires_at, reason });
-            self.events.extend(aside::refused(&self.after, &sighting.payment, self.convention));
-        } else if reason == EndReason::Expired {
-            self.not_renewed();
+            self.events.extend(aside::refused(&self.after, payment, self.convention));
         }
+        is_over
     }
 
     /// An ended subscription that is active again may renew again.
@@ -274,7 +302,8 @@ impl Poll<'_> {
         let now = self.look.now;
         // A clock that was set may be wrong, but a notice that waits for its day of doubt must not come too late.
         let doubted = self.look.clock == Clock::Doubted && now + DAY < end;
-        let may_renew = self.after.life.and_then(Life::end).is_none() && self.after.state == State::Watching;
+        let may_renew =
+            !self.after.life.is_some_and(|life| life != Life::Running) && self.after.state == State::Watching;
         let is_near = end - self.rules.notify_before <= now && now < end;
         if doubted || !may_renew || !is_near || !self.renewals.is_empty() {
             return;
@@ -308,10 +337,15 @@ impl Poll<'_> {
         });
     }
 
-    /// The provider does not know it: an answer, and a reason to look, but not to stop.
+    /// The provider does not know it: an answer, and a reason to look, but not to stop; unless that is how it tells of what was
+    /// deleted, and it still knows others. Else an address that is wrong would end everybody.
     fn not_found(&mut self, verdict: &Verdict) -> Duration {
+        let Look { before, account_answered_at, .. } = self.look;
         self.usable(Outcome::NotFound, Some(describe(verdict)));
         self.slow_down();
+        if self.convention.unknown_is_deleted && account_answered_at > before.last_asked_at {
+            self.ends(EndReason::Cancelled, &Payment::Untold);
+        }
         self.interval()
     }
 
@@ -389,7 +423,7 @@ impl Poll<'_> {
             _ => true,
         };
         after.due_at = (!stopped).then_some(due);
-        let urgent = after.pace == Pace::Regular && self.rules.in_window(after.expires_at, due);
+        let urgent = (after.pace == Pace::Regular || self.rests) && self.rules.in_window(after.expires_at, due);
         after.lane = match self.look.before.lane {
             // Who asked for it still waits for an answer, and what was hinted at is still to be seen.
             lane @ (Lane::AskedFor | Lane::Hinted) if after.failures > 0 && retry::poll(after.failures).is_some() => {

@@ -267,7 +267,8 @@ impl<'a, P: Provider> Pass<'a, P> {
         took: Duration,
     ) -> Result<(), store::Error> {
         let now = (self.shared.now)();
-        let decision = self.decide(&before, answer, known, now);
+        let account_answered_at = self.account_answered_at(answer, now).await?;
+        let decision = self.decide(&before, answer, known, account_answered_at, now);
         if let Ok(sighting) = answer {
             let is_refused = sighting.verdict.class == Class::Configuration;
             let answer = Answer {
@@ -282,15 +283,34 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.add(before, decision, lines, now).await
     }
 
+    /// Needed where one is not known to the provider, and what it then means.
+    async fn account_answered_at(
+        &mut self,
+        answer: &Result<Sighting, ProviderError>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, store::Error> {
+        let Shared { store, account, .. } = self.shared;
+        let Ok(sighting) = answer else { return Ok(None) };
+        match sighting.verdict.class {
+            Class::Success => self.trouble.answered(now),
+            Class::NotFound if account.convention.unknown_is_deleted => {
+                return self.trouble.answered_at(store, &account.name).await;
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
     fn decide(
         &self,
         before: &Subscription,
         answer: &Result<Sighting, ProviderError>,
         known: &[KnownDelivery],
+        account_answered_at: Option<Timestamp>,
         now: Timestamp,
     ) -> poll::Decision {
         let Account { rules, convention, .. } = self.shared.account;
-        let look = Look { before, known, answer, now, clock: self.shared.judge.clock() };
+        let look = Look { before, known, answer, now, account_answered_at, clock: self.shared.judge.clock() };
         poll::decide(look, rules, convention)
     }
 
@@ -322,7 +342,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             record.hints.extend(taken.iter().map(|one| one.before.row));
         }
         for Answered { before, sighting, known } in answers {
-            let decision = self.decide(&before, &Ok(sighting), &known, now);
+            let decision = self.decide(&before, &Ok(sighting), &known, None, now);
             let lines = self.telling.listed(&before, &decision);
             self.add(before, decision, lines, now).await?;
         }

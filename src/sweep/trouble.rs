@@ -20,6 +20,8 @@ pub(super) struct Trouble {
     written: Written,
     /// The last outage's.
     reason: String,
+    /// When a look last brought a success; `None`: not read yet.
+    answered_at: Option<Option<Timestamp>>,
 }
 
 /// What is worth a write when it changes. Instants, so that a step of the clock changes nothing.
@@ -54,6 +56,19 @@ impl Trouble {
         store.set_provider_trouble(provider, trouble).await?;
         self.written = Written::of(&state);
         Ok(())
+    }
+
+    /// A look at somebody has brought a success.
+    pub fn answered(&mut self, now: Timestamp) {
+        self.answered_at = Some(Some(now));
+    }
+
+    /// When that was last the case, also before this process.
+    pub async fn answered_at(&mut self, store: &Store, provider: &str) -> Result<Option<Timestamp>, store::Error> {
+        if self.answered_at.is_none() {
+            self.answered_at = Some(store.last_answered(provider).await?);
+        }
+        Ok(self.answered_at.flatten())
     }
 
     /// A request that began at `started` ended like this. `is_old`: the same was asked before in vain. It may be all that the

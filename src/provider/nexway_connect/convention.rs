@@ -26,6 +26,7 @@ pub static CONVENTION: Convention = Convention {
         territory: "check its secret and whether this server's address is allowed",
     },
     rests_while_waiting: true,
+    unknown_is_deleted: false,
     feed: None,
 };
 

@@ -20,6 +20,7 @@ pub static CONVENTION: Convention = Convention {
         territory: "check realm, client_secret_file and whether this server's address is allowed",
     },
     rests_while_waiting: false,
+    unknown_is_deleted: false,
     hinted: Some(super::notification::hinted),
     feed: Some(&super::feed::FEED),
 };

@@ -20,6 +20,7 @@ pub static CONVENTION: Convention = Convention {
     hinted: Some(hinted),
     advice: Advice { refused: "wrong key?", reasons: "wrong key", territory: "check the address" },
     rests_while_waiting: false,
+    unknown_is_deleted: false,
     feed: Some(&Feed {
         ways: &[
             Way { name: "sorted", lists: Lists::NewestFirst, answers: true },

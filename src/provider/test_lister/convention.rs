@@ -11,5 +11,6 @@ pub static CONVENTION: Convention = Convention {
     hinted: None,
     advice: Advice { refused: "wrong account?", reasons: "wrong account", territory: "check the address" },
     rests_while_waiting: false,
+    unknown_is_deleted: true,
     feed: None,
 };

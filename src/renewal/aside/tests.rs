@@ -23,7 +23,8 @@ fn answer(payment: Payment) -> Sighting {
 }
 
 fn decided(before: &Subscription, sighting: Sighting, now: Timestamp, convention: &Convention) -> Decision {
-    let look = Look { before, known: &[], answer: &Ok(sighting), now, clock: Clock::Believed };
+    let look =
+        Look { before, known: &[], answer: &Ok(sighting), now, account_answered_at: None, clock: Clock::Believed };
     decide(look, &rules(), convention)
 }
 

@@ -44,7 +44,8 @@ fn labels(known: &[KnownDelivery]) -> Vec<(&str, i64)> {
 
 #[test]
 fn all_up_to_the_given_generation_are_had_and_the_others_delivered_in_the_order_of_their_completion() {
-    let seen = Seen::Listed { first: 0, deliveries: vec![listed("c", 30), listed("a", 10), listed("b", 20)] };
+    let seen =
+        Seen::Listed { first: 0, deliveries: vec![listed("c", 30), listed("a", 10), listed("b", 20)], doubt: None };
     let tracked = news(&seen, &before(Some(1), false), &[]).unwrap();
     assert_eq!((labels(&tracked.had), names(&tracked.renewals)), (vec![("a", 0), ("b", 1)], vec![("c", 2, false)]));
     assert_eq!(tracked.generation, 2);
@@ -58,7 +59,8 @@ fn all_up_to_the_given_generation_are_had_and_the_others_delivered_in_the_order_
 
 #[test]
 fn a_late_one_gets_the_next_free_label_and_numbers_given_never_change() {
-    let seen = Seen::Listed { first: 1, deliveries: vec![listed("a", 10), listed("late", 15), listed("b", 20)] };
+    let seen =
+        Seen::Listed { first: 1, deliveries: vec![listed("a", 10), listed("late", 15), listed("b", 20)], doubt: None };
     let known = recorded(&[("a", 1), ("b", 2)]);
     let late = news(&seen, &before(Some(2), true), &known).unwrap();
     assert_eq!((names(&late.renewals), late.generation), (vec![("late", 3, true)], 3));
@@ -69,7 +71,7 @@ fn a_late_one_gets_the_next_free_label_and_numbers_given_never_change() {
 #[test]
 fn one_whose_completion_is_unknown_counts_as_just_completed() {
     let undated = |reference: &str| Listed { completed_at: None, ..listed(reference, 0) };
-    let seen = Seen::Listed { first: 0, deliveries: vec![undated("a"), listed("b", 20), listed("c", 30)] };
+    let seen = Seen::Listed { first: 0, deliveries: vec![undated("a"), listed("b", 20), listed("c", 30)], doubt: None };
     let tracked = news(&seen, &before(Some(1), false), &[]).unwrap();
     assert_eq!((labels(&tracked.had), names(&tracked.renewals)), (vec![("b", 0), ("c", 1)], vec![("a", 2, false)]));
     let known = recorded(&[("a", 0), ("b", 1)]);
@@ -80,7 +82,7 @@ fn one_whose_completion_is_unknown_counts_as_just_completed() {
 #[test]
 fn too_many_at_once_are_a_surprise() {
     let deliveries = (0..30).map(|n| listed(&format!("c{n}"), n)).collect();
-    let text = news(&Seen::Listed { first: 0, deliveries }, &before(Some(0), true), &[]).unwrap_err();
+    let text = news(&Seen::Listed { first: 0, deliveries, doubt: None }, &before(Some(0), true), &[]).unwrap_err();
     assert!(text.starts_with("29 new deliveries at once"), "{text}");
 }
 
@@ -166,7 +168,7 @@ proptest! {
             };
             let known: Vec<_> = had.iter().chain(&fetched).cloned().collect();
             let answer = Ok(Sighting::of(seen));
-            let look = Look { before: &row, known: &known, answer: &answer, now: NOW, clock: Clock::Believed };
+            let look = Look { before: &row, known: &known, answer: &answer, now: NOW, account_answered_at: None, clock: Clock::Believed };
             let decision = decide(look, &fixtures::rules(), &COUNTS);
             let new = |one: &NewRenewal| KnownDelivery { generation: one.generation, reference: one.reference.clone() };
             fetched.extend(decision.renewals.iter().map(new));
@@ -193,7 +195,7 @@ proptest! {
         let (mut row, mut all) = (before(start, false), Vec::<KnownDelivery>::new());
         for look in &looks {
             let deliveries = look.iter().map(|n| listed(&n.to_string(), i64::from(*n))).collect();
-            let news = news(&Seen::Listed { first, deliveries }, &row, &all).unwrap();
+            let news = news(&Seen::Listed { first, deliveries, doubt: None }, &row, &all).unwrap();
             let new = |one: &NewRenewal| KnownDelivery { generation: one.generation, reference: one.reference.clone() };
             for one in news.had.iter().cloned().chain(news.renewals.iter().map(new)) {
                 prop_assert!(all.iter().all(|known| known.reference != one.reference), "{} twice", one.reference);

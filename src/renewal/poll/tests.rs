@@ -1,7 +1,7 @@
 //! What each kind of answer to a poll changes.
 
 use super::*;
-use crate::provider::{Listed, Seen, test_counter};
+use crate::provider::{Listed, Seen, test_counter, test_lister};
 use crate::renewal::HOUR;
 use crate::renewal::fixtures::{self, COUNTS, rules};
 
@@ -30,7 +30,7 @@ fn cancelled() -> Sighting {
 }
 
 fn decide_by(before: &Subscription, answer: &Result<Sighting, Error>, now: Timestamp, clock: Clock) -> Decision {
-    decide(Look { before, known: &[], answer, now, clock }, &rules(), &COUNTS)
+    decide(Look { before, known: &[], answer, now, account_answered_at: Some(now), clock }, &rules(), &COUNTS)
 }
 
 fn decide_at(before: &Subscription, sighting: Sighting, now: Timestamp) -> Decision {
@@ -294,7 +294,14 @@ fn the_window_around_the_expiry_is_urgent() {
 #[test]
 fn who_waits_for_order_data_is_polled_all_the_same_where_the_provider_does_not_mind() {
     let (before, answer) = (watched(0), Ok(answer(1)));
-    let look = Look { before: &before, known: &[], answer: &answer, now: NOW, clock: Clock::Believed };
+    let look = Look {
+        before: &before,
+        known: &[],
+        answer: &answer,
+        now: NOW,
+        account_answered_at: None,
+        clock: Clock::Believed,
+    };
     let decision = decide(look, &rules(), &test_counter::convention::CONVENTION);
     assert_eq!((decision.renewals.len(), decision.after.due_at), (1, Some(NOW + 4 * HOUR)));
 }
@@ -308,10 +315,90 @@ fn the_end_of_the_term_is_told_with_the_renewal_and_not_with_the_upgrade_beside_
     assert_eq!(told, [(Occasion::Renewal, true), (Occasion::Upgrade, false)]);
 }
 
+#[test]
+fn one_that_nothing_can_happen_to_is_asked_when_something_can_and_daily() {
+    let rest = |next_look| {
+        let before = Subscription { expires_at: Some(NOW + 20 * HOUR), ..watched(0) };
+        let answer = Sighting { next_look: Some(next_look), expires_at: before.expires_at, ..answer(0) };
+        decide_at(&before, answer, NOW).after
+    };
+    let dues = [HOUR, 20 * HOUR, 300 * DAY].map(|next_look| rest(next_look).due_at);
+    assert_eq!(dues, [Some(NOW + 4 * HOUR), Some(NOW + 20 * HOUR), Some(NOW + DAY)]);
+    assert_eq!(rest(HOUR).pace, Pace::Regular);
+    let rested = rest(20 * HOUR);
+    assert_eq!((rested.pace, rested.lane), (Pace::Daily, Lane::Urgent));
+    let after = decide_at(&rested, answer(0), NOW + 20 * HOUR).after;
+    assert_eq!(
+        (after.pace, after.due_at),
+        (Pace::Regular, Some(NOW + 24 * HOUR)),
+        "once the provider says nothing of it"
+    );
+    let renewed = decide_at(&watched(0), Sighting { next_look: Some(DAY), ..answer(1) }, NOW).after;
+    assert_eq!(renewed.pace, Pace::Regular, "what has just happened is looked at");
+}
+
+#[test]
+fn one_that_is_paused_at_the_provider_is_asked_daily_and_misses_no_renewal() {
+    let before = Subscription { expires_at: Some(NOW - 20 * DAY), ..watched(0) };
+    let paused = Sighting { life: Some(Life::Paused), expires_at: before.expires_at, ..answer(0) };
+    let decision = decide_at(&before, paused, NOW);
+    assert_eq!((decision.after.pace, decision.after.due_at), (Pace::Daily, Some(NOW + DAY)));
+    assert_eq!((decision.after.state, decision.events.len()), (State::Watching, 0));
+    let resumed = decide_at(&decision.after, Sighting { expires_at: before.expires_at, ..answer(0) }, NOW + DAY);
+    assert_eq!(resumed.after.pace, Pace::Regular);
+    assert!(matches!(resumed.events[..], [Event::NotRenewed { .. }]), "{:?}", resumed.events);
+}
+
+/// Of a kind that knows no more what was deleted; the account was answered last at `answered`.
+fn unknown(before: &Subscription, answered: Timestamp, now: Timestamp) -> Decision {
+    let answer = Ok(coded(Class::NotFound, 404));
+    let look =
+        Look { before, known: &[], answer: &answer, now, account_answered_at: Some(answered), clock: Clock::Believed };
+    decide(look, &Rules { ended_after: DAY, ..rules() }, &test_lister::convention::CONVENTION)
+}
+
+#[test]
+fn what_is_unknown_a_day_later_has_ended_if_the_account_still_answers_for_others() {
+    let before = Subscription { expires_at: None, ..watched(2) };
+    let once = unknown(&before, NOW - HOUR, NOW);
+    assert_eq!((once.after.state, once.after.due_at), (State::Watching, Some(NOW + DAY)));
+    let again = unknown(&once.after, NOW + HOUR, NOW + DAY);
+    assert!(
+        matches!(again.events[..], [Event::Ended { generation: 2, reason: EndReason::Cancelled, .. }]),
+        "{again:?}"
+    );
+    assert_eq!((again.after.state, again.after.ended_at), (State::Ended, Some(NOW + DAY)));
+    let back = decide_at(&once.after, answer(2), NOW + DAY).after;
+    assert_eq!((back.state, back.terminal_since), (State::Watching, None));
+}
+
+#[test]
+fn an_address_at_which_nobody_is_known_ends_nobody() {
+    let mut row = Subscription { expires_at: None, ..watched(2) };
+    for day in 0..10 {
+        let decision = unknown(&row, NOW - 5 * HOUR, NOW + day * DAY);
+        assert_eq!((decision.after.state, decision.events.len()), (State::Watching, 0), "day {day}");
+        row = decision.after;
+    }
+    let early = decide(
+        Look {
+            before: &row,
+            known: &[],
+            answer: &Ok(coded(Class::NotFound, 1010)),
+            now: NOW + 20 * DAY,
+            account_answered_at: Some(NOW + 20 * DAY),
+            clock: Clock::Believed,
+        },
+        &rules(),
+        &COUNTS,
+    );
+    assert_eq!(early.after.terminal_since, None, "where an unknown number may be one that is not known yet");
+}
+
 /// With `notify_before` of a week.
 fn noticed(before: &Subscription, sighting: Sighting, now: Timestamp, clock: Clock) -> Decision {
     let (rules, answer) = (Rules { notify_before: 7 * DAY, ..rules() }, Ok(sighting));
-    decide(Look { before, known: &[], answer: &answer, now, clock }, &rules, &COUNTS)
+    decide(Look { before, known: &[], answer: &answer, now, account_answered_at: None, clock }, &rules, &COUNTS)
 }
 
 /// The ends that were told as due.

@@ -79,6 +79,19 @@ impl Store {
     pub async fn provider_troubles(&self) -> Result<BTreeMap<String, ProviderTrouble>> {
         self.read(|db| Ok(rows::all(db, "FROM providers", &[])?.into_iter().map(Troubled::into_pair).collect())).await
     }
+
+    /// When anybody of this provider was last answered for. Reads all of its subscriptions.
+    pub async fn last_answered(&self, provider: &str) -> Result<Option<Timestamp>> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            rows::value(
+                db,
+                "SELECT max(last_answer_at) FROM subscriptions WHERE provider = :provider AND last_outcome = 'ok'",
+                named_params! { ":provider": provider },
+            )
+        })
+        .await
+    }
 }
 
 /// A row of `providers`.

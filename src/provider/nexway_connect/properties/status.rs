@@ -370,7 +370,7 @@ proptest! {
         let mut delivered = Vec::new();
         for (reply, gap) in &polls {
             let answer = reply.answer().map(|status| sighting(ORIGINAL, status));
-            let look = Look { before: &row, known: &[], answer: &answer, now, clock: Clock::Believed };
+            let look = Look { before: &row, known: &[], answer: &answer, now, account_answered_at: None, clock: Clock::Believed };
             let decision = decide(look, &rules, &CONVENTION);
             let expected = model.answered(reply, &rules, now.as_unix());
             compare(&decision, &row, &model, &expected, &rules, now.as_unix())?;
