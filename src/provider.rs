@@ -3,9 +3,12 @@
 //! The wire format, the authentication and the meaning of each code belong to the implementation
 //! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].
 
+mod body;
 pub mod connection;
 pub mod feed;
+mod http;
 pub mod kinds;
+mod lenient;
 mod nexway;
 pub mod nexway_connect;
 pub mod nexway_monetize;
@@ -16,6 +19,7 @@ pub mod test_lister;
 #[cfg(test)]
 mod tests;
 pub mod times;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;

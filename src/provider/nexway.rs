@@ -3,17 +3,14 @@
 //! What is asked and what an answer means belongs to each: `nexway_connect`, `nexway_monetize`.
 
 pub(super) mod advice;
-pub(super) mod body;
-pub(super) mod http;
-pub(super) mod lenient;
+pub(super) mod refusal;
 pub(super) mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{ClientBuilder, Request, Url};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::{Request, Url};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -21,16 +18,10 @@ use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::provider::Error;
 use crate::provider::connection::{ConfigError, Connection};
+use crate::provider::http::{Answer, Endpoint, Http, answer_of};
 use crate::provider::kinds::Given;
-use crate::tls;
-use http::{Answer, Http};
+use crate::provider::url::{base, below};
 use token::{Token, Tokens};
-
-/// All that RFC 3986 does not call unreserved, so that a name stays one path segment or one value whatever it holds.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Idle connections are closed before the gateways at the other end do so while we send on them.
-const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 
 /// Where an account is, and what opens it.
 #[derive(Clone)]
@@ -40,15 +31,6 @@ pub struct Config {
     pub realm: String,
     pub client_secret: SecretString,
     pub connection: Connection,
-}
-
-/// One kind of question.
-#[derive(Clone, Copy)]
-pub(super) struct Endpoint {
-    /// For log lines.
-    pub name: &'static str,
-    /// Bytes of an answer.
-    pub limit: usize,
 }
 
 /// An account: its token, and the way to its API.
@@ -62,14 +44,13 @@ impl Account {
     pub fn new(config: &Config, budget: Budget) -> Result<Self, ConfigError> {
         let api = base("api_url", &config.api_url)?;
         let iam = base("iam_url", &config.iam_url)?;
-        let client = client(&config.connection, &api, &iam)?;
-        let http = Arc::new(Http { client, budget, timeout: config.connection.timeout });
+        let http = Arc::new(Http::new(&config.connection, HeaderMap::new(), &[&api, &iam], budget)?);
         let tokens_url = below(&iam, "/tokens").ok_or(ConfigError::Url { key: "iam_url" })?;
         let tokens = Tokens::new(Arc::clone(&http), tokens_url, config.realm.clone(), config.client_secret.clone());
         Ok(Self { http, tokens, api })
     }
 
-    /// Below the API's address; `path` begins with a slash, and what is not ours in it went through [`encoded`].
+    /// Below the API's address; `path` begins with a slash, and what is not ours in it went through [`encoded`](crate::provider::url::encoded).
     pub fn url(&self, path: &str) -> Result<Url, Error> {
         below(&self.api, path).ok_or_else(|| Error::Unreadable { reason: format!("no URL: {path}") })
     }
@@ -108,54 +89,9 @@ impl Account {
     }
 }
 
-/// The answer that is given; for [`crate::fuzzing`].
-pub(super) fn answer_of(given: Given<'_>) -> Answer {
-    Answer { status: given.status, retry_after: None, at: given.at, body: given.body.to_vec() }
-}
-
 /// How long the token of an answer is good for; for [`crate::fuzzing`].
 pub(crate) fn read_token(status: u16, body: &[u8], client_secret: &SecretString) -> Result<Duration, Error> {
     let asked_at = Instant::now();
     let answer = answer_of(Given { status, body, at: Timestamp::now() });
     token::interpret(&answer, asked_at, client_secret).map(|token| token.expires_at - asked_at)
-}
-
-/// As one segment of a path, or one value of a query.
-pub(super) fn encoded(name: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(name, SEGMENT)
-}
-
-fn client(connection: &Connection, api: &Url, iam: &Url) -> Result<tls::Client, tls::Error> {
-    let json = HeaderValue::from_static("application/json");
-    let headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
-    // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
-    let here = [api, iam].iter().all(|url| is_loopback(url));
-    let proxy = connection.proxy.as_deref().or(here.then_some(""));
-    let Connection { timeout, connect_timeout, concurrency, .. } = *connection;
-    let shape = move |builder: ClientBuilder| {
-        builder
-            .default_headers(headers.clone())
-            .timeout(timeout)
-            .connect_timeout(connect_timeout)
-            .pool_max_idle_per_host(concurrency)
-            .pool_idle_timeout(IDLE_CONNECTION)
-    };
-    tls::Client::new(tls::client_config(connection.ca_file.as_deref(), None)?, proxy, connection.connection_life, shape)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn base(key: &'static str, url: &str) -> Result<Url, ConfigError> {
-    let usable = |url: &Url| {
-        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
-    };
-    Url::parse(url).ok().filter(usable).ok_or(ConfigError::Url { key })
-}
-
-fn below(base: &Url, path: &str) -> Option<Url> {
-    Url::parse(&format!("{}{path}", base.as_str().trim_end_matches('/'))).ok()
 }

@@ -25,8 +25,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::budget::{Budget, Slot};
 use crate::provider::connection::ConfigError;
+use crate::provider::http;
 use crate::provider::kinds::Readers;
-use crate::provider::nexway::{self, Account, encoded, http};
+use crate::provider::nexway::{self, Account};
+use crate::provider::url::encoded;
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
 use answers::Status;
 use wire::{Answer, StatusRequest};
@@ -148,10 +150,10 @@ fn interpret<A: Answer>(answer: &http::Answer) -> Result<A, Error> {
 
 pub(crate) const READERS: Option<Readers> = Some(Readers {
     look: |given, subject| {
-        let status = interpret(&nexway::answer_of(given))?;
+        let status = interpret(&http::answer_of(given))?;
         Ok(sighting::sighting(subject.partner_order_number, status))
     },
-    fetch: |given, _, number| Ok(order::fetched(number, interpret(&nexway::answer_of(given))?)),
+    fetch: |given, _, number| Ok(order::fetched(number, interpret(&http::answer_of(given))?)),
 });
 
 /// Cannot happen after the settings were checked, unless a territory was taken out that is still in use.

@@ -26,8 +26,9 @@ mod told;
 use crate::budget::{Budget, Slot};
 use crate::provider::connection::ConfigError;
 use crate::provider::kinds::{Given, Readers};
-use crate::provider::nexway::{self, Account, body};
+use crate::provider::nexway::{self, Account};
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Position, Provider, Sighting, Subject};
+use crate::provider::{body, http};
 use convention::{Reference, is_same};
 use memo::Memo;
 use order::Order;
@@ -139,7 +140,7 @@ pub(crate) const READERS: Option<Readers> = Some(Readers { look: read_look, fetc
 /// A subscription, with orders where the body lists such.
 fn read_look(given: Given<'_>, subject: Subject<'_>) -> Result<Sighting, Error> {
     let at = given.at;
-    let answer = match sorted(nexway::answer_of(given))? {
+    let answer = match sorted(http::answer_of(given))? {
         Ok(answer) => answer,
         Err(verdict) => return Ok(Sighting::refused(verdict)),
     };
@@ -157,7 +158,7 @@ fn read_look(given: Given<'_>, subject: Subject<'_>) -> Result<Sighting, Error> 
 /// The keys of an order in a list, of a good one; or an order, without any.
 fn read_fetch(given: Given<'_>, subject: Subject<'_>, name: &str) -> Result<Fetched, Error> {
     let at = given.at;
-    let answer = match sorted(nexway::answer_of(given))? {
+    let answer = match sorted(http::answer_of(given))? {
         Ok(answer) => answer,
         Err(verdict) => return Ok(Fetched::refused(verdict)),
     };

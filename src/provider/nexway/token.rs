@@ -9,11 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::body;
-use super::http::{Answer, Http, MIB};
-use super::lenient::Scalar;
 use crate::budget::Slot;
 use crate::provider::Error;
+use crate::provider::body;
+use crate::provider::http::{Answer, Http, MIB};
+use crate::provider::lenient::Scalar;
 
 /// A token is renewed this long before it expires; a short-lived one after half of its life.
 const RENEWED_BEFORE: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::provider::nexway::http::MIB;
+use crate::provider::http::MIB;
 use crate::provider::{self, connection::Connection};
 use crate::tls;
 

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use super::answers::{LineItem, OrderData, OrderLine, Status, UNREADABLE_GENERATION};
 use crate::clock::Timestamp;
 use crate::delivery::{DownloadManager, File, LicenceKey, Serial};
-use crate::provider::nexway::Endpoint;
-use crate::provider::nexway::body::{self, message, parse, unreadable};
-use crate::provider::nexway::http::MIB;
-use crate::provider::nexway::lenient::{Lenient, List, OddCode, Scalar, SerialData};
+use crate::provider::body::{message, parse, unreadable};
+use crate::provider::http::Endpoint;
+use crate::provider::http::MIB;
+use crate::provider::lenient::{Lenient, List, OddCode, Scalar, SerialData};
+use crate::provider::nexway;
 use crate::provider::{Class, Error, Verdict};
 
 /// Characters. Names of a status have a dozen; what is longer is none, and would be stored for each subscription.
@@ -129,7 +130,7 @@ pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) ->
     match business.filter(|verdict| verdict.code != 0 && verdict.code != code) {
         Some(verdict) if http_status >= 500 && verdict.class == Class::Transient => None,
         Some(verdict) => Some(verdict),
-        None => body::refusal(http_status, body),
+        None => nexway::refusal::refusal(http_status, body),
     }
 }
 

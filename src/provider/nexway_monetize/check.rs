@@ -10,7 +10,9 @@ use super::page::Page;
 use super::requests::{Asked, ORDER, SUBSCRIPTION, sorted};
 use super::subscription::{self, Subscription};
 use crate::budget::{Budget, Slot};
-use crate::provider::nexway::{Endpoint, advice, encoded, http};
+use crate::provider::http::{self, Endpoint};
+use crate::provider::nexway::advice;
+use crate::provider::url::encoded;
 use crate::provider::{Class, Error, Finding, LastAsked, Level};
 
 impl Client {

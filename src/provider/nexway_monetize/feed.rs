@@ -11,8 +11,8 @@ use super::{Client, sighting};
 use crate::budget::Slot;
 use crate::clock::Timestamp;
 use crate::convention::{Feed, Lists, Way};
-use crate::provider::nexway::lenient::{Object, Scalar};
-use crate::provider::nexway::{Endpoint, http};
+use crate::provider::http::{self, Endpoint};
+use crate::provider::lenient::{Object, Scalar};
 use crate::provider::{Error, Page, Position, Row, Says, Subject, Verdict};
 
 /// The most that the platform puts on a page.

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::convention::is_same;
 use crate::clock::Timestamp;
 use crate::provider::Error;
-use crate::provider::nexway::body;
-use crate::provider::nexway::lenient::{Object, Objects, Scalar, Written};
+use crate::provider::body;
+use crate::provider::lenient::{Object, Objects, Scalar, Written};
 
 /// Characters of a word of the platform's.
 const LONGEST_WORD: usize = 120;

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::provider::Error;
-use crate::provider::nexway::body;
-use crate::provider::nexway::lenient::{Objects, Scalar};
+use crate::provider::body;
+use crate::provider::lenient::{Objects, Scalar};
 
 /// One page of a list.
 #[derive(Debug, Deserialize)]

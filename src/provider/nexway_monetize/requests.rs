@@ -12,9 +12,11 @@ use super::rows::{self, Row};
 use super::told::Orders;
 use super::{Client, choice, part};
 use crate::budget::Slot;
-use crate::provider::nexway::http::{self, MIB};
-use crate::provider::nexway::lenient::Scalar;
-use crate::provider::nexway::{Endpoint, body, encoded};
+use crate::provider::body;
+use crate::provider::http::{self, Endpoint, MIB};
+use crate::provider::lenient::Scalar;
+use crate::provider::nexway::refusal::refusal;
+use crate::provider::url::encoded;
 use crate::provider::{Class, Error, Verdict};
 
 pub(super) const SUBSCRIPTION: Endpoint = Endpoint { name: "subscription", limit: MIB };
@@ -220,7 +222,7 @@ pub(super) fn sorted(answer: http::Answer) -> Asked<http::Answer> {
     if answer.is_success() {
         return Ok(Ok(answer));
     }
-    match body::refusal(answer.status, &answer.body) {
+    match refusal(answer.status, &answer.body) {
         Some(verdict) => Ok(Err(verdict)),
         None => Err(answer.failure()),
     }

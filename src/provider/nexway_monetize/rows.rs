@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::convention::is_same;
 use crate::delivery::{File, LicenceKey, Serial};
-use crate::provider::nexway::lenient::{Scalar, Written};
+use crate::provider::lenient::{Scalar, Written};
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -10,8 +10,8 @@ use super::convention::MOST;
 use crate::clock::Timestamp;
 use crate::life::Life;
 use crate::provider::Error;
-use crate::provider::nexway::body;
-use crate::provider::nexway::lenient::{Object, Objects, Scalar};
+use crate::provider::body;
+use crate::provider::lenient::{Object, Objects, Scalar};
 
 /// Characters. Names of a status have a dozen; what is longer is none, and would be stored for each subscription.
 const LONGEST_STATUS: usize = 120;

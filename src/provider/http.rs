@@ -1,20 +1,36 @@
 //! One HTTP request and its answer: sent with a slot, read up to a limit, transport errors sorted.
 //!
-//! What an answer means is decided by who asked, and in [`super::token`].
+//! What an answer means is decided by who asked.
 
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{ClientBuilder, Url};
 
 use crate::budget::{Budget, Slot};
 use crate::clock::Timestamp;
 use crate::provider::Error;
+use crate::provider::connection::Connection;
+use crate::provider::kinds::Given;
+use crate::provider::url::is_loopback;
 use crate::retry;
-use crate::tls::Client;
+use crate::tls::{self, Client};
 
 pub const MIB: usize = 1 << 20;
+
+/// Idle connections are closed before the gateways at the other end do so while we send on them.
+const IDLE_CONNECTION: Duration = Duration::from_secs(50);
+
+/// One kind of question.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// For log lines.
+    pub name: &'static str,
+    /// Bytes of an answer.
+    pub limit: usize,
+}
 
 pub struct Http {
     pub client: Client,
@@ -34,6 +50,11 @@ pub struct Answer {
 }
 
 impl Http {
+    /// `headers` go with every request; `urls` are all that are asked.
+    pub fn new(connection: &Connection, headers: HeaderMap, urls: &[&Url], budget: Budget) -> Result<Self, tls::Error> {
+        Ok(Self { client: client(connection, headers, urls)?, budget, timeout: connection.timeout })
+    }
+
     /// Uses up the slot. A body above `limit` bytes ends the reading: it makes a 2xx unreadable, and is as good as none
     /// elsewhere.
     pub async fn send(&self, request: reqwest::Request, limit: usize, _slot: Slot) -> Result<Answer, Error> {
@@ -74,6 +95,29 @@ impl Answer {
             status => Error::Rejected { status },
         }
     }
+}
+
+fn client(connection: &Connection, mut headers: HeaderMap, urls: &[&Url]) -> Result<Client, tls::Error> {
+    let json = HeaderValue::from_static("application/json");
+    headers.extend([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
+    // The environment's proxy is meant for the world outside: a sandbox on this machine is not reached through it.
+    let here = urls.iter().all(|url| is_loopback(url));
+    let proxy = connection.proxy.as_deref().or(here.then_some(""));
+    let Connection { timeout, connect_timeout, concurrency, .. } = *connection;
+    let shape = move |builder: ClientBuilder| {
+        builder
+            .default_headers(headers.clone())
+            .timeout(timeout)
+            .connect_timeout(connect_timeout)
+            .pool_max_idle_per_host(concurrency)
+            .pool_idle_timeout(IDLE_CONNECTION)
+    };
+    Client::new(tls::client_config(connection.ca_file.as_deref(), None)?, proxy, connection.connection_life, shape)
+}
+
+/// The answer that is given; for [`crate::fuzzing`].
+pub fn answer_of(given: Given<'_>) -> Answer {
+    Answer { status: given.status, retry_after: None, at: given.at, body: given.body.to_vec() }
 }
 
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Error> {
