@@ -334,7 +334,8 @@ CREATE TABLE feed_ways (
 -- Accounts where subscriptions that nobody tracks were to be tracked, and since when: kept when that ends.
 CREATE TABLE discoveries (
     provider              TEXT    PRIMARY KEY,
-    began_at              INTEGER NOT NULL
+    began_at              INTEGER NOT NULL,
+    hinted_at             INTEGER                                -- a notification last named one that nobody tracks
 ) STRICT, WITHOUT ROWID;
 
 -- Subscriptions of the lists that nobody tracks, as many as a person may want to see.

@@ -155,7 +155,7 @@ impl Worker {
         if let Some(reason) = self.store.vault().trouble() {
             tracing::warn!("a key for payloads cannot be read, start again when it can: {reason}");
         }
-        let tick = Arc::new(Notify::new());
+        let [tick, hinted] = std::array::from_fn(|_| Arc::new(Notify::new()));
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
         let mut reload = Reload::new(source, self.store.clone(), self.plans.clone())?;
         let admin = admin::open(admin::Parts {
@@ -170,7 +170,7 @@ impl Worker {
             live: reload.hooks(),
             store: self.store.clone(),
             metrics: metrics.clone(),
-            sweep_bell: tick.clone(),
+            sweep_bell: hinted.clone(),
         })?;
         let schedule = Schedule::start(vec![tick.clone()], TICK);
         // Before anybody looks at what is due, so that no write of another process falls between.
@@ -195,6 +195,7 @@ impl Worker {
                 Some(Err(error)) = beside.join_next(), if !drains => crew.fail(Error::Task(error)),
                 is_anyone_left = crew.somebody_ended() => if !is_anyone_left { break },
                 () = tick.notified() => crew.ring(),
+                () = hinted.notified() => crew.ring_sweepers(),
                 () = signals.poll_now.notified() => {
                     tracing::info!("SIGUSR1: everything that is due is asked for now");
                     crew.ring();

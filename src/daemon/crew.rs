@@ -237,6 +237,12 @@ impl Crew {
         self.members.values().for_each(|member| member.bell.notify_one());
     }
 
+    /// Whoever asks a provider looks at once for what is due.
+    pub fn ring_sweepers(&self) {
+        let sweepers = self.members.iter().filter(|(name, _)| matches!(name, Name::Provider(_)));
+        sweepers.for_each(|(_, member)| member.bell.notify_one());
+    }
+
     /// Waits until somebody ends, and starts who is to follow. False when nobody is left. Cancel-safe.
     pub async fn somebody_ended(&mut self) -> bool {
         match self.tasks.join_next().await {

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::listen::problem::Problem;
 use crate::listen::{Peer, body, frame};
 use crate::metrics::HintOutcome;
+use crate::settings::Discover;
 use crate::store::Heard;
 
 /// Subscriptions that one notification may name. One that is about an order names a few.
@@ -69,15 +70,24 @@ async fn take(
     }
     // On disk before it is answered: the sender does not come again.
     let Heard { raised, soon, at_rest, unknown } = site.store.hint(&provider, ids, Timestamp::now()).await?;
-    if raised > 0 {
+    let is_sought = !unknown.is_empty() && discovers(&live, &provider);
+    if is_sought {
+        site.store.hint_at_stranger(&provider, Timestamp::now()).await?;
+    }
+    if raised > 0 || is_sought {
         site.sweep_bell.notify_one();
     }
     meter.count(HintOutcome::Raised, raised);
     meter.count(HintOutcome::Soon, soon);
     meter.count(HintOutcome::AtRest, at_rest);
-    // Who nobody tracks costs no request: the list finds him.
+    // Who nobody tracks costs no request but, where he is to be found, a page of the list a minute.
     meter.count(HintOutcome::Untracked, unknown.len());
     Ok(StatusCode::OK)
+}
+
+fn discovers(live: &Live, provider: &str) -> bool {
+    let feed = live.settings.providers.get(provider).and_then(|provider| provider.feed);
+    feed.is_some_and(|feed| feed.discover != Discover::Off && !feed.every.is_zero())
 }
 
 /// As they are stored; what can be no id is left out.

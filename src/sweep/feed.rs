@@ -23,6 +23,8 @@ use crate::store::{self, FeedRow, FeedState, PageRecord, Store};
 /// Rows of a walk's list that are held against single looks, once in [`SAMPLED_EVERY`].
 const SAMPLE: usize = 20;
 const SAMPLED_EVERY: Duration = DAY;
+/// Walks that begin because of somebody who is to be found are no closer together.
+const NOT_SOONER_THAN: Duration = Duration::from_secs(60);
 /// Changes that are remembered, so that those a walk shares with the one before it come to nothing.
 const MOST_RECENT: usize = 100_000;
 /// Pages that were read and not sorted yet.
@@ -171,12 +173,20 @@ impl<'a> Feed<'a> {
         let walk = match self.row(what) {
             Some(row) if row.ended.is_none() && row.walk.way == round.way.name => row.walk.clone(),
             // One that began ahead of now began under a wrong clock.
-            Some(row) if row.ended.is_some() && row.walk.begun_at <= now && now < row.walk.begun_at + round.every => {
+            Some(row) if row.ended.is_some() && row.walk.begun_at <= now && now < self.due_at(row, round, now) => {
                 return None;
             }
             row => Walk::begin(what, round.way, row.and_then(|row| row.watermark), now),
         };
         Some(Wanted { walk, round })
+    }
+
+    /// When the walk after this one is to begin: soon where somebody is said to be found by it.
+    fn due_at(&self, row: &FeedRow, round: Round, now: Timestamp) -> Timestamp {
+        let Walk { what, begun_at, .. } = row.walk;
+        let discovers = what == What::Changes && self.settings.discover != settings::Discover::Off;
+        let is_hinted = self.state.stranger_hinted_at.is_some_and(|hinted| begun_at <= hinted && hinted <= now);
+        begun_at + if discovers && is_hinted { round.every.min(NOT_SOONER_THAN) } else { round.every }
     }
 
     fn next(&self, now: Timestamp) -> Option<Wanted> {
@@ -217,7 +227,7 @@ impl<'a> Feed<'a> {
         let next = |what| {
             let round = self.round(what, now)?;
             let row = self.row(what).filter(|row| row.ended.is_some());
-            let due = row.map_or(now, |row| row.walk.begun_at + round.every);
+            let due = row.map_or(now, |row| self.due_at(row, round, now));
             let retry =
                 self.memory.failures.get(&what).map(|(_, at)| now + at.saturating_duration_since(Instant::now()));
             Some(due.max(retry.unwrap_or(due)))

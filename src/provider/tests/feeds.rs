@@ -353,6 +353,20 @@ async fn whoever_is_adopted_has_what_there_is_and_gets_what_comes() {
 }
 
 #[tokio::test]
+async fn whoever_a_notification_names_is_looked_for_in_the_list_of_changes_once_a_minute() {
+    let mut site = Site::fleet("feed_every = \"10m\"\ndiscover = \"adopt\"", 1).await;
+    site.turn_after(10 * MINUTE).await;
+    site.list(site.stands("stranger", 3, 5));
+    assert!(discovered(&site.turn_after(MINUTE).await).is_empty(), "nobody has named it");
+    site.store().hint_at_stranger("counts", site.now).await.unwrap();
+    assert_eq!(discovered(&site.turn_after(Duration::ZERO).await), [&json!("stranger")]);
+    site.store().hint_at_stranger("counts", site.now).await.unwrap();
+    site.list(site.stands("another", 3, 5));
+    assert!(discovered(&site.turn_after(MINUTE / 2).await).is_empty());
+    assert_eq!(discovered(&site.turn_after(MINUTE / 2).await), [&json!("another")]);
+}
+
+#[tokio::test]
 async fn only_who_was_made_after_discovery_began_gets_what_there_is() {
     let mut site = Site::fleet("feed_every = \"10m\"\ndiscover = \"deliver\"", 1).await;
     site.both("older", 2, 60);

@@ -54,6 +54,17 @@ impl Store {
         .await
     }
 
+    /// Somebody is said to be there whom nobody tracks: what has changed is read soon.
+    pub async fn hint_at_stranger(&self, provider: &str, now: Timestamp) -> Result<()> {
+        let provider = provider.to_owned();
+        self.write(move |db| {
+            db.prepare_cached("UPDATE discoveries SET hinted_at = :now WHERE provider = :provider")?
+                .execute(named_params! { ":provider": provider, ":now": now })?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Tracks them, each with its message, and returns how many were not tracked before. They are due now, behind whatever anybody
     /// waits for. One that was untracked stays so.
     pub async fn discover(&self, found: Vec<Discovery>, now: Timestamp) -> Result<usize> {

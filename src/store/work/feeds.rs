@@ -66,6 +66,8 @@ pub struct FeedState {
     pub distrusted: Vec<Distrusted>,
     /// When subscriptions that nobody tracks were to be tracked for the first time.
     pub discovery_began_at: Option<Timestamp>,
+    /// When one that nobody tracks was last said to be there.
+    pub stranger_hinted_at: Option<Timestamp>,
 }
 
 /// What one page came to beside the answers on it: written with them, or not at all.
@@ -97,11 +99,13 @@ impl Store {
         let provider = provider.to_owned();
         self.read(move |db| {
             let named = named_params! { ":provider": provider };
-            let began = "SELECT max(began_at) FROM discoveries WHERE provider = :provider";
+            let [began, hinted] = ["began_at", "hinted_at"]
+                .map(|column| format!("SELECT max({column}) FROM discoveries WHERE provider = :provider"));
             Ok(FeedState {
                 rows: rows::all(db, "FROM feeds WHERE provider = :provider ORDER BY walk", named)?,
                 distrusted: rows::all(db, "FROM feed_ways WHERE provider = :provider ORDER BY way", named)?,
-                discovery_began_at: rows::value(db, began, named)?,
+                discovery_began_at: rows::value(db, &began, named)?,
+                stranger_hinted_at: rows::value(db, &hinted, named)?,
             })
         })
         .await
