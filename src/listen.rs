@@ -8,6 +8,7 @@ mod connections;
 mod door;
 pub mod frame;
 pub mod problem;
+pub mod secret;
 
 use std::io;
 use std::net::IpAddr;

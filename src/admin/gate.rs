@@ -4,23 +4,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Site;
 use crate::listen::problem::Problem;
+use crate::listen::secret::{Expected, given};
 use crate::settings::{Admin, SecretError};
 
 /// The rule that the settings amount to.
 #[derive(Debug)]
 pub enum Gate {
-    /// Whoever knows the token with this hash.
-    Token([u8; 32]),
+    /// Whoever knows the token.
+    Token(Expected),
     /// Whoever may open the Unix socket.
     Socket,
     /// Every user of this machine, but no web page that one of them looks at.
@@ -35,7 +34,7 @@ impl Gate {
             return Ok(Self::Closed);
         }
         if let Some(token) = &admin.token {
-            return Ok(Self::Token(hash(token.read()?.expose_secret())));
+            return Ok(Self::Token(Expected::of(token.read()?.expose_secret().as_bytes())));
         }
         if admin.listen.starts_with("unix:") {
             return Ok(Self::Socket);
@@ -46,9 +45,8 @@ impl Gate {
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
         match self {
-            Self::Token(expected) => match bearer(headers) {
-                // The hashes are compared: neither the time nor a length tells how much was right.
-                Some(given) if bool::from(hash(given).ct_eq(expected)) => Ok(()),
+            Self::Token(expected) => match given(headers, "bearer") {
+                Some(given) if expected.is(given.as_bytes()) => Ok(()),
                 Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong")),
                 None => Err(Problem::new(StatusCode::UNAUTHORIZED, "give the token: Authorization: Bearer …")),
             },
@@ -75,15 +73,6 @@ impl Gate {
 pub async fn check(State(site): State<Arc<Site>>, request: Request, next: Next) -> Result<Response, Problem> {
     site.live().gate.admit(request.headers())?;
     Ok(next.run(request).await)
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A page in a browser on this machine can send requests here: under its own name, made to point to 127.0.0.1, or across sites.
@@ -126,7 +115,7 @@ mod tests {
 
     #[test]
     fn only_the_token_itself_is_let_in() {
-        let gate = Gate::Token(hash("sesame"));
+        let gate = Gate::Token(Expected::of(b"sesame"));
         assert_eq!(status(&gate, &[("authorization", "Bearer sesame")]), 200);
         assert_eq!(status(&gate, &[("authorization", "bearer sesame")]), 200);
         for wrong in ["Bearer sesam", "Bearer sesame2", "Bearer ", "Bearer", "Basic sesame", "sesame"] {
@@ -150,7 +139,7 @@ mod tests {
 
     #[test]
     fn keys_need_more_than_being_on_this_machine() {
-        assert!(Gate::Token([0; 32]).admit_to_keys().is_ok() && Gate::Socket.admit_to_keys().is_ok());
+        assert!(Gate::Token(Expected::of(b"")).admit_to_keys().is_ok() && Gate::Socket.admit_to_keys().is_ok());
         assert!(Gate::Loopback.admit_to_keys().is_err());
         assert_eq!(status(&Gate::Closed, &[]), 403);
     }

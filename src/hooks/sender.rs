@@ -1,23 +1,18 @@
 //! Who may send notifications.
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
+use crate::listen::secret::{Expected, given};
 use crate::settings::{self, SecretError};
-
-/// Hashes are compared: neither the time nor a length tells how much was right.
-type Hash = [u8; 32];
 
 #[derive(Debug)]
 pub enum Sender {
     /// Of `user:password`.
-    Basic(Hash),
-    Bearer(Hash),
+    Basic(Expected),
+    Bearer(Expected),
     Anybody,
 }
 
@@ -25,9 +20,9 @@ impl Sender {
     pub fn new(sender: &settings::HintSender) -> Result<Self, SecretError> {
         Ok(match sender {
             settings::HintSender::Basic { user, password } => {
-                Self::Basic(hash(format!("{user}:{}", password.read()?.expose_secret()).as_bytes()))
+                Self::Basic(Expected::of(format!("{user}:{}", password.read()?.expose_secret()).as_bytes()))
             }
-            settings::HintSender::Bearer(token) => Self::Bearer(hash(token.read()?.expose_secret().as_bytes())),
+            settings::HintSender::Bearer(token) => Self::Bearer(Expected::of(token.read()?.expose_secret().as_bytes())),
             settings::HintSender::Anybody => Self::Anybody,
         })
     }
@@ -36,8 +31,8 @@ impl Sender {
         match self {
             Self::Basic(expected) => given(headers, "basic")
                 .and_then(|text| STANDARD.decode(text).ok())
-                .is_some_and(|given| same(&given, expected)),
-            Self::Bearer(expected) => given(headers, "bearer").is_some_and(|given| same(given.as_bytes(), expected)),
+                .is_some_and(|given| expected.is(&given)),
+            Self::Bearer(expected) => given(headers, "bearer").is_some_and(|given| expected.is(given.as_bytes())),
             Self::Anybody => true,
         }
     }
@@ -59,24 +54,10 @@ impl Sender {
     }
 }
 
-/// What stands behind the scheme. Twice given is as good as not at all.
-fn given<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let (first, None) = (all.next()?, all.next()) else { return None };
-    let (named, given) = first.to_str().ok()?.split_once(' ')?;
-    named.eq_ignore_ascii_case(scheme).then(|| given.trim())
-}
-
-fn same(given: &[u8], expected: &Hash) -> bool {
-    hash(given).ct_eq(expected).into()
-}
-
-fn hash(text: &[u8]) -> Hash {
-    Sha256::digest(text).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::header::AUTHORIZATION;
+
     use super::*;
 
     fn headers(values: &[&str]) -> HeaderMap {
@@ -85,7 +66,7 @@ mod tests {
 
     #[test]
     fn only_the_secret_itself_is_let_in() {
-        let basic = Sender::Basic(hash("shop:pass:word".as_bytes()));
+        let basic = Sender::Basic(Expected::of(b"shop:pass:word"));
         let encoded = STANDARD.encode("shop:pass:word");
         assert!(
             basic.is_it(&headers(&[&format!("Basic {encoded}")]))
@@ -98,7 +79,7 @@ mod tests {
             assert!(!basic.is_it(&headers(&[&wrong])), "{wrong}");
         }
         assert!(!basic.is_it(&headers(&[])));
-        let bearer = Sender::Bearer(hash(b"sesame"));
+        let bearer = Sender::Bearer(Expected::of(b"sesame"));
         assert!(bearer.is_it(&headers(&["Bearer sesame"])));
         for wrong in ["Bearer sesam", "Bearer sesame2", "Bearer ", "Basic sesame", "sesame"] {
             assert!(!bearer.is_it(&headers(&[wrong])), "{wrong}");
