@@ -44,6 +44,9 @@ pub struct Forecast {
     pub other_wait_seconds: u64,
     /// So many subscriptions in the same proportions just fit, beside those of other accounts. `null` without a limit.
     pub degrades_above: Option<i64>,
+    /// What the provider lists by itself answers for some of them: then less is needed.
+    #[serde(skip)]
+    pub is_listed: bool,
     #[serde(skip)]
     every: Duration,
     #[serde(skip)]
@@ -91,6 +94,7 @@ impl Forecast {
             urgent_wait_seconds: urgent_wait.as_secs(),
             other_wait_seconds: other_wait.as_secs(),
             degrades_above: (!unlimited).then_some((held / each) as i64),
+            is_listed: false,
             every: rules.every,
             requests_per_second,
         }
@@ -127,13 +131,14 @@ impl Forecast {
 
     /// One sentence for `check` and `status`.
     pub fn to_text(&self) -> String {
+        let lists = if self.is_listed { ", if its list answers for nobody" } else { "" };
         let s = if self.subscriptions == 1 { "s" } else { "" };
         let subscriptions = number_of(self.subscriptions, "subscription");
         let beside = match self.beside_requests_a_day {
             0.0 => String::new(),
             beside => format!(", with the {beside:.0} of accounts that share it"),
         };
-        let need = format!("{subscriptions} need{s} {:.0} requests a day{beside}", self.requests_a_day);
+        let need = format!("{subscriptions} need{s} {:.0} requests a day{lists}{beside}", self.requests_a_day);
         let (Some(share), Some(most)) = (self.share, self.degrades_above) else {
             return format!("{need}; no limit is set");
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::forecast::{Counts, Forecast};
 use crate::renewal::Rules;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 impl Rules {
     /// With what this provider has of its own.
@@ -34,6 +34,9 @@ impl Forecast {
     pub fn of_provider(settings: &Settings, name: &str, counts: impl Fn(&str) -> Counts) -> Self {
         let budget = settings.budget_of(name);
         let others: Vec<_> = budget.others(name).into_iter().map(&counts).collect();
-        Self::beside(counts(name), &others, &Rules::from_settings(settings), budget.requests_per_second)
+        let mut forecast =
+            Self::beside(counts(name), &others, &Rules::from_settings(settings), budget.requests_per_second);
+        forecast.is_listed = settings.providers.get(name).is_some_and(settings::Provider::lists_answers);
+        forecast
     }
 }

@@ -152,6 +152,12 @@ pub enum Discover {
 }
 
 impl Provider {
+    /// Whether what the provider lists by itself is read, and may answer for subscriptions.
+    pub fn lists_answers(&self) -> bool {
+        let ways = self.kind.convention().feed.map(|feed| feed.ways).unwrap_or_default();
+        self.feed.is_some_and(|feed| !feed.every.is_zero()) && ways.iter().any(|way| way.answers)
+    }
+
     /// Their names, sorted; never none.
     pub fn territories(&self) -> Vec<&str> {
         self.kind.territories()

@@ -158,6 +158,7 @@ fn an_older_revision_has_its_paths_in_the_settings() {
     let (id, _) = upgraded(&site);
     assert_eq!(about(&site.messages(), &id).len(), 2);
     assert!(site.command(&["check", "--online"]).expect_code(0).stdout.contains("1 in all"));
+    assert!(site.command(&["check"]).expect_code(0).stdout.contains("requests a day, if its list answers for nobody"));
 }
 
 #[test]
