@@ -5,10 +5,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use renewald::sandbox::nexway_monetize::{Endpoint, NewSubscriptions, Product, Receiver, Sandbox, Script, Switches};
-use serde_json::json;
+use renewald::clock::Timestamp;
+use renewald::sandbox::nexway_monetize::{
+    Endpoint, Fault, FaultKind, LastForm, NewSubscriptions, Product, Receiver, Request, Sandbox, Script, Switches,
+    TotalsForm,
+};
+use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Setup, Site, about, eventually, keys};
+use crate::harness::{Daemon, PATIENCE, Setup, Site, about, eventually, keys};
 use crate::http::{exchange, free_port};
 use crate::nexway_monetize::{sandbox, site, site_with};
 
@@ -49,28 +53,105 @@ fn pages_answer_for_those_they_list_and_bring_what_was_renewed_and_upgraded() {
     }
 }
 
-#[test]
-fn lists_that_lie_lose_nobody() {
-    let lies: [fn(&mut Switches); 3] = [
-        |switches| switches.sort_honoured = false,
-        |switches| switches.list_lag = 48 * 60 * MINUTE,
+/// How a list lies; what happens at the provider while somebody turns to its second page, if anything.
+type Lie = (&'static str, fn(&mut Switches), Option<fn(&Sandbox, &[String])>);
+
+const FLEET: usize = 12;
+/// Of the fleet.
+const ROWS_A_PAGE: usize = 4;
+/// A walk goes on for so many after what it was told to be the last or after nobody was new.
+const MOST_MORE: usize = 3;
+
+const LIES: &[Lie] = &[
+    ("nothing", |_| (), None),
+    ("not sorted", |switches| switches.sort_honoured = false, None),
+    ("two days behind", |switches| switches.list_lag = 48 * 60 * MINUTE, None),
+    ("a renewal changes no time", |switches| switches.renewal_touches_subscription = false, None),
+    ("each later page skips a row", |switches| switches.page_shift = 1, None),
+    ("each later page repeats a row", |switches| switches.page_shift = -1, None),
+    ("an empty page in the middle", |switches| switches.empty_page = Some(1), None),
+    ("no last", |switches| switches.last = LastForm::Missing, None),
+    ("always the last", |switches| switches.last = LastForm::AlwaysTrue, None),
+    ("one page too few", |switches| switches.totals = TotalsForm::TooFew, None),
+    ("no last, one page too many", |s| (s.last, s.totals) = (LastForm::Missing, TotalsForm::TooMany), None),
+    ("no last, no totals", |s| (s.last, s.totals) = (LastForm::Missing, TotalsForm::Missing), None),
+    (
+        "the last page without end",
+        |s| (s.last_page_again, s.last, s.totals) = (true, LastForm::AlwaysFalse, TotalsForm::Missing),
+        None,
+    ),
+    ("one is renewed meanwhile", |_| (), Some(|sandbox, ids| sandbox.renew(&ids[FLEET - 2]).unwrap())),
+    // Those who were renewed come first in the list of the latest, the last of them at its very top.
+    ("one leaves meanwhile", |_| (), Some(|sandbox, ids| sandbox.set_listed(&ids[FLEET - 1], false).unwrap())),
+    (
+        "one comes before meanwhile, in the list of all",
         |switches| switches.renewal_touches_subscription = false,
-    ];
-    for (n, lie) in lies.into_iter().enumerate() {
+        Some(|sandbox, _| drop(sandbox.create(of_long_ago()).unwrap())),
+    ),
+    (
+        "one leaves meanwhile, in the list of all",
+        |switches| switches.renewal_touches_subscription = false,
+        Some(|sandbox, ids| sandbox.set_listed(&ids[0], false).unwrap()),
+    ),
+];
+
+fn of_long_ago() -> NewSubscriptions {
+    let [created_at, expires_at] = [1_000_000_000, 4_000_000_000].map(|at| Some(Timestamp::from_unix(at)));
+    NewSubscriptions { created_at, expires_at, ..NewSubscriptions::default() }
+}
+
+/// Whoever stands at an edge of a page is renewed, somebody else upgraded: each once, in a few rounds, and no page too many.
+#[test]
+fn lists_that_lie_lose_nobody_and_end() {
+    for (lie, switch, meanwhile) in LIES {
         let site = site();
-        let ids = site.subscribe_as(NewSubscriptions { count: 9, ..NewSubscriptions::default() });
-        site.sandbox.switch(lie);
+        site.sandbox.switch(|switches| switches.most_rows = ROWS_A_PAGE as u64);
+        let ids = site.subscribe_as(NewSubscriptions { count: FLEET as u32, apart: MINUTE, ..Default::default() });
         let (mut work, now) = (site.work(), site.now());
         work.pass(now);
-        site.sandbox.advance(MINUTE);
-        site.renew(&ids[3]);
-        for round in 1..=8 {
-            work.pass(now + round * ROUND);
+        site.sandbox.switch(switch);
+        site.sandbox.advance(ROUND);
+        for at in [0, 3, 4, 7, 8, FLEET - 1] {
+            site.renew(&ids[at]);
+            site.sandbox.advance(MINUTE);
         }
-        let messages = site.messages();
-        assert_eq!(messages.len(), 1, "lie {n}");
-        assert_eq!(keys(&messages[0]), site.expected_keys(&messages[0].json()), "lie {n}");
+        site.sandbox.upgrade(&ids[5], Product::bigger(), Script::default()).unwrap();
+        for round in 1..=8 {
+            let (before, now) = (asked(&site).1, now + round * ROUND);
+            match meanwhile {
+                Some(act) if round == 1 => {
+                    while_turning(&site.sandbox, || act(&site.sandbox, &ids), || drop(work.pass(now)))
+                }
+                _ => drop(work.pass(now)),
+            }
+            let pages = asked(&site).1 - before;
+            assert!(pages <= 2 * (FLEET.div_ceil(ROWS_A_PAGE) + MOST_MORE), "{lie}: {pages} pages");
+        }
+        let order = |data: &Value| data["order_number"].as_str().unwrap_or_default().to_owned();
+        let mut told: Vec<_> = site.messages().iter().map(|message| order(&message.data())).collect();
+        let made = site.sandbox.renewals().into_iter().chain(site.sandbox.upgrades());
+        let mut made: Vec<_> = made.map(|sold| sold.order_id).collect();
+        (told.sort(), made.sort());
+        assert_eq!(told, made, "{lie}");
+        for message in site.messages() {
+            assert_eq!(keys(&message), site.expected_keys(&message.json()), "{lie}");
+        }
     }
+}
+
+/// Holds back the first second page that is asked for in this pass until something has happened.
+fn while_turning(sandbox: &Sandbox, act: impl FnOnce() + Send, pass: impl FnOnce()) {
+    let first = sandbox.request_count();
+    sandbox.fault(Fault::new(FaultKind::Hold).at(Endpoint::Subscriptions).page(1).times(1));
+    let is_it = |one: &Request| one.seq >= first && one.endpoint == Endpoint::Subscriptions && one.page == Some(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            sandbox.wait_for(is_it, PATIENCE).expect("somebody turns the page");
+            act();
+            sandbox.release();
+        });
+        pass();
+    });
 }
 
 #[test]

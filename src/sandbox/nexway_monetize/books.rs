@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -62,6 +62,8 @@ pub(super) struct Books {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) orders: Vec<Order>,
     by_id: HashMap<Uuid, u32>,
+    /// In no list of subscriptions any more.
+    pub(super) unlisted: HashSet<u32>,
     due: BinaryHeap<Reverse<(Timestamp, u32)>>,
     /// Scripts for generations still to come.
     pub(super) scripts: HashMap<(u32, i64), Script>,

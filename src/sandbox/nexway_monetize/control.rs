@@ -151,6 +151,7 @@ struct SubscriptionChange {
     #[serde(default, deserialize_with = "optional_timestamp")]
     expires_at: Option<Timestamp>,
     replayable: Option<bool>,
+    listed: Option<bool>,
 }
 
 async fn change_subscription(State(controls): State<Controls>, body: Bytes) -> Answer {
@@ -167,6 +168,9 @@ async fn change_subscription(State(controls): State<Controls>, body: Bytes) -> A
     }
     if let Some(replayable) = change.replayable {
         controls.set_replayable(id, replayable)?;
+    }
+    if let Some(is_listed) = change.listed {
+        controls.set_listed(id, is_listed)?;
     }
     done()
 }

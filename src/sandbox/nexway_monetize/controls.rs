@@ -168,6 +168,17 @@ impl Controls<NexwayMonetize> {
         self.change(id, |state| state.replayable = replayable)
     }
 
+    /// Whether the list of subscriptions has it. Asked about alone it is as ever.
+    pub fn set_listed(&self, id: &str, is_listed: bool) -> Result<(), Error> {
+        self.act(id, |books, index, _| {
+            match is_listed {
+                true => books.unlisted.remove(&index),
+                false => books.unlisted.insert(index),
+            };
+            Ok(())
+        })
+    }
+
     fn change(&self, id: &str, change: impl FnOnce(&mut State)) -> Result<(), Error> {
         self.act(id, |books, index, now| {
             books.subscriptions[index as usize].change(now, change);

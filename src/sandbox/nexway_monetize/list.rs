@@ -9,9 +9,6 @@ use super::calls::Query;
 use super::switches::{LastForm, Revision, Switches, TotalsForm};
 use crate::clock::Timestamp;
 
-/// The most that a page may hold.
-const MOST: u64 = 500;
-
 /// Which part of a list is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Page {
@@ -23,7 +20,7 @@ impl Page {
     /// A larger page than may be is cut to that.
     pub(super) fn read(query: &Query, switches: &Switches) -> Self {
         let usual = if switches.revision == Revision::Older { 50 } else { 20 };
-        Self { number: query.number("page", 0), size: query.number("size", usual).clamp(1, MOST) }
+        Self { number: query.number("page", 0), size: query.number("size", usual).clamp(1, switches.most_rows.max(1)) }
     }
 
     /// The places of its rows in a list of that length.
@@ -32,7 +29,9 @@ impl Page {
             return 0..0;
         }
         let shift = if self.number > 0 { switches.page_shift } else { 0 };
-        let start = self.number.saturating_mul(self.size).saturating_add_signed(shift).min(total as u64);
+        let last = (total as u64).div_ceil(self.size).saturating_sub(1);
+        let number = if switches.last_page_again { self.number.min(last) } else { self.number };
+        let start = number.saturating_mul(self.size).saturating_add_signed(shift).min(total as u64);
         start as usize..start.saturating_add(self.size).min(total as u64) as usize
     }
 

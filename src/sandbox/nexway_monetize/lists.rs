@@ -33,10 +33,11 @@ impl NexwayMonetize {
         let (page, sorted) = (Page::read(query, switches), sorted.by(key, books, switches, now));
         let kept = |index| {
             let updated = millis(instant(SortKey::Updated, index, books, switches, now));
-            filter.is_none_or(|range| range.holds(updated))
+            filter.is_none_or(|range| range.holds(updated)) && !books.unlisted.contains(&index)
         };
         let kept: &dyn Fn(u32) -> bool = &kept;
-        let (rows, total) = choose(sorted, descending, page, switches, filter.is_some().then_some(kept));
+        let leaves_out = filter.is_some() || !books.unlisted.is_empty();
+        let (rows, total) = choose(sorted, descending, page, switches, leaves_out.then_some(kept));
         let short = switches.revision == Revision::Older && query.get("format") != Some("full");
         let at = before(now, switches);
         let row = |index: u32| {

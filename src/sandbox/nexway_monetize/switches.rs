@@ -20,10 +20,14 @@ pub struct Switches {
     pub update_filter: UpdateFilter,
     /// Whether the filters of orders and line-item data work; else everybody's come.
     pub filters_honoured: bool,
+    /// The most that a page may hold; whoever asks for more gets so many.
+    pub most_rows: u64,
     /// So many rows further in than it should does each page begin, the first excepted; before it when negative.
     pub page_shift: i64,
     /// The page of this number is empty, and says nothing of it.
     pub empty_page: Option<u64>,
+    /// Behind the last page it comes again, under the number that was asked for.
+    pub last_page_again: bool,
     pub last: LastForm,
     pub totals: TotalsForm,
     /// The subscription list shows everything as it was so long ago, by the sandbox's clock.
@@ -74,8 +78,10 @@ impl Default for Switches {
             sort_honoured: true,
             update_filter: UpdateFilter::default(),
             filters_honoured: true,
+            most_rows: 500,
             page_shift: 0,
             empty_page: None,
+            last_page_again: false,
             last: LastForm::default(),
             totals: TotalsForm::default(),
             list_lag: Duration::ZERO,

@@ -68,6 +68,15 @@ async fn lists_lie_as_switched() {
     assert_eq!(walk_with(|switches| switches.empty_page = Some(1)).await, ids[..4]);
     assert_eq!(walk_with(|switches| switches.last = LastForm::AlwaysTrue).await, ids[..4]);
     assert_eq!(walk_with(|switches| switches.last = LastForm::Missing).await, ids);
+    assert_eq!(walk_with(|switches| switches.most_rows = 3).await, ids);
+    assert_eq!(client.get(LIST).await["size"], 3);
+    sandbox.switch(|switches| switches.last_page_again = true);
+    let again = client.get(&format!("{LIST}&page=9")).await;
+    assert_eq!((&again["number"], &again["items"][0]["id"]), (&json!(9), &json!(ids[9])));
+    sandbox.set_listed(&ids[0], false).unwrap();
+    assert_eq!(walk_with(|_| ()).await, ids[1..]);
+    assert_eq!(client.subscription(&ids[0]).await["id"], json!(ids[0]));
+    sandbox.set_listed(&ids[0], true).unwrap();
     sandbox.switch(|switches| switches.totals = TotalsForm::TooFew);
     let page = client.get(LIST).await;
     assert_eq!((&page["totalPages"], page.get("last")), (&json!(1), None));
