@@ -68,6 +68,8 @@ impl<P> Shared<'_, P> {
             }
             _ => listing.record.strangers = strangers,
         }
+        // Renewals are fetched in the order in which they are seen: whoever has waited longest first.
+        tracked.sort_by_key(|one| rows.get(&one.subscription_id).and_then(|row| row.changed_at));
         for before in tracked {
             if let Some(row) = rows.get(&before.subscription_id) {
                 self.hold_against(before, row, answers, &mut listing, now).await?;

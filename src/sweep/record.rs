@@ -133,8 +133,9 @@ impl<P> Shared<'_, P> {
         mut results: Vec<(PollRecord, Vec<Line>)>,
         pages: Vec<PageRecord>,
     ) -> Result<Written, store::Error> {
-        // By cached key, so that each record moves once: they are large.
-        results.sort_by_cached_key(|(record, _)| record.before.row);
+        // Where they lie on the disk, but for the few with renewals: those are fetched in the order in which they are written here, and
+        // came with the one that has waited longest first. By cached key, so that each record moves once: they are large.
+        results.sort_by_cached_key(|(record, _)| Some(record.before.row).filter(|_| record.renewals.is_empty()));
         let (records, lines): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let rows = records.iter().map(|record| (record.before.row, record.after.due_at)).collect();
         let sinks: Vec<_> = records.iter().map(|record| sinks_of(&record.messages)).collect();

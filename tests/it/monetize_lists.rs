@@ -155,6 +155,27 @@ fn while_turning(sandbox: &Sandbox, act: impl FnOnce() + Send, pass: impl FnOnce
 }
 
 #[test]
+fn who_has_waited_longest_is_fetched_first() {
+    let site = site_with(|setup| setup.concurrency = 1);
+    let ids = site.subscribe_as(NewSubscriptions { count: 9, ..NewSubscriptions::default() });
+    let (mut work, now) = (site.work(), site.now());
+    work.pass(now);
+    work.pass(now + 2 * MINUTE);
+    site.sandbox.advance(ROUND);
+    let renewed = [5, 2, 8, 0, 7].map(|at| ids[at].clone());
+    for id in &renewed {
+        site.renew(id);
+        site.sandbox.advance(MINUTE);
+    }
+    let first = site.sandbox.request_count();
+    work.pass(now + ROUND + 11 * MINUTE);
+    let requests = site.sandbox.requests();
+    let searched = requests.iter().filter(|one| one.seq >= first && one.endpoint == Endpoint::Orders);
+    let searched: Vec<_> = searched.filter_map(|one| one.subscription_id.as_deref()).collect();
+    assert_eq!(searched, renewed);
+}
+
+#[test]
 fn a_new_subscription_is_found_and_gets_what_it_has() {
     let settings = |setup: &mut Setup| setup.accounts[0].keys.push_str("discover = \"deliver\"\n");
     let site = Site::at(Arc::new(sandbox()), |setup, shop| {
