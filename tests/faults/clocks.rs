@@ -5,14 +5,25 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::nexway_connect::{Endpoint, Sandbox};
+use renewald::sandbox::{nexway_connect, nexway_monetize};
 
-use crate::harness::{Daemon, Installation, Site, eventually, numbered};
+use crate::ground::Ground;
+use crate::harness::{Daemon, Installation, Site, eventually};
 use crate::it::servers;
 use crate::{Round, Tally, Trial, oracle};
 
-pub const CLOCKS: Trial =
-    Trial { name: "clocks", what: "the wall clock set, stopped and slept through", long: 20, run };
+pub const CLOCKS: Trial = Trial {
+    name: "clocks",
+    what: "the wall clock set, stopped and slept through",
+    long: 20,
+    run: run::<nexway_connect::Sandbox>,
+};
+pub const WITH_LISTS: Trial = Trial {
+    name: "monetize-clocks",
+    what: "the same where lists are read, and upgrades come between renewals",
+    long: 20,
+    run: run::<nexway_monetize::Sandbox>,
+};
 
 const RATE: f64 = 20.0;
 const SUBSCRIPTIONS: usize = 20;
@@ -44,36 +55,38 @@ fn changes(round: &mut Round) -> Vec<Change> {
     all
 }
 
-fn run(round: &mut Round) -> Tally {
+fn run<P: Ground>(round: &mut Round) -> Tally {
     let Some(library) = library() else { return Tally::of(0) };
-    let site = Site::with(|setup| {
+    let site = P::open(|setup| {
         setup.every = "2s";
         setup.requests_per_second = RATE;
     });
-    let numbers = numbered("T", SUBSCRIPTIONS);
-    site.order_all(&numbers);
+    let names = P::subscribe(&site, SUBSCRIPTIONS);
     let mut clock = Clock { file: site.path("faketime"), offset: 0 };
     clock.write(&"+0");
     let daemon = start(&site, &library, &clock);
-    everybody_is_asked(&site.sandbox, Instant::now(), "at the start");
+    everybody_is_asked(&site, &names, Instant::now(), "at the start");
     let (changes, mut longest) = (changes(round), Duration::ZERO);
     for (n, change) in changes.iter().enumerate() {
         let changed = clock.change(*change, &daemon);
-        for number in [&numbers[n % SUBSCRIPTIONS], &numbers[round.rng.usize(..SUBSCRIPTIONS)]] {
-            site.renew(number);
+        for name in [&names[n % SUBSCRIPTIONS], &names[round.rng.usize(..SUBSCRIPTIONS)]] {
+            site.sandbox.let_go_by(Duration::from_secs(1));
+            P::deliver(&site, name, &mut round.rng);
         }
-        let took = everybody_is_asked(&site.sandbox, changed, &format!("{change:?} after {:?}", &changes[..n]));
+        let took = everybody_is_asked(&site, &names, changed, &format!("{change:?} after {:?}", &changes[..n]));
         longest = longest.max(took);
         if matches!(change, Change::Frozen) {
             // It stands still for as long as would be noticed, and longer.
-            everybody_is_asked(&site.sandbox, Instant::now() + EVERY, "frozen still");
+            everybody_is_asked(&site, &names, Instant::now() + EVERY, "frozen still");
         }
-        eventually("delivered", || (site.messages().len() >= site.sandbox.renewals().len()).then_some(()));
+        eventually(&format!("what came with {change:?} is delivered after {:?}", &changes[..n]), || {
+            (site.messages().len() >= site.sandbox.made().len()).then_some(())
+        });
     }
     // Stamped on arrival: a machine that pauses for a tenth of a second pushes what was sent meanwhile into the next. A burst after a
     // change would bring all that was due.
     let most = (RATE * 1.1) as usize + 1;
-    assert!(site.sandbox.busiest_second() <= most, "{} in one second", site.sandbox.busiest_second());
+    assert!(site.sandbox.busiest() <= most, "{} in one second", site.sandbox.busiest());
     daemon.terminate();
     let finished = daemon.wait().expect_code(0);
     assert!(!finished.stderr.contains("panicked"), "{finished:?}");
@@ -147,15 +160,9 @@ impl Clock {
 }
 
 /// Every subscription is asked since then, within its interval by the monotonic clock. Returns how long it took.
-fn everybody_is_asked(sandbox: &Sandbox, since: Instant, when: &str) -> Duration {
-    let asked = || {
-        let requests = sandbox.requests();
-        let polls = requests.iter().filter(|request| request.endpoint == Endpoint::Status && request.at >= since);
-        let names: std::collections::BTreeSet<_> =
-            polls.filter_map(|request| request.partner_order_number.clone()).collect();
-        names.len()
-    };
-    eventually(&format!("everybody is asked: {when}"), || (asked() >= SUBSCRIPTIONS).then_some(()));
+fn everybody_is_asked(site: &Site<impl Ground>, names: &[String], since: Instant, when: &str) -> Duration {
+    let asked = || site.sandbox.asked_about(names, since);
+    eventually(&format!("everybody is asked: {when}"), || (asked() == names.len()).then_some(()));
     let took = since.elapsed();
     assert!(took <= EVERY + TOLERANCE, "{when}: only after {took:?}");
     took

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::nexway_monetize::{NewSubscriptions, Product, Script};
 use renewald::sandbox::{nexway_connect, nexway_monetize};
 
-use crate::harness::{DAY, Daemon, Provider, Site, numbered};
-use crate::oracle::Maker;
+use crate::ground::Ground;
+use crate::harness::{DAY, Daemon, Site};
 use crate::{Round, Tally, Trial, at_once, oracle};
 
 const SITES: usize = 4;
@@ -34,71 +33,7 @@ pub const WITH_UPGRADES: Trial = Trial {
 /// Steps of the way at which a kill has found some renewal.
 const STEPS: [&str; 4] = ["not recorded", "awaiting order data", "queued, not published", "published, not marked"];
 
-/// A provider whose daemon is killed.
-trait Ground: Maker + Provider + Sized {
-    fn open() -> Site<Self>;
-    /// So many subscriptions, tracked; their names.
-    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String>;
-    /// It makes one more delivery for this one.
-    fn deliver(site: &Site<Self>, name: &str, rng: &mut Rng);
-    fn asked(&self) -> u64;
-    /// Until somebody asks for the `seq`-th time or later; for what a delivery brought, if so.
-    fn wait_until_asked(&self, seq: u64, of_delivery: bool);
-}
-
-impl Ground for nexway_connect::Sandbox {
-    fn open() -> Site<Self> {
-        Site::<Self>::new()
-    }
-
-    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
-        let numbers = numbered("K-", count);
-        site.order_all(&numbers);
-        numbers
-    }
-
-    fn deliver(site: &Site<Self>, number: &str, _: &mut Rng) {
-        site.renew(number);
-    }
-
-    fn asked(&self) -> u64 {
-        self.request_count()
-    }
-
-    fn wait_until_asked(&self, seq: u64, of_delivery: bool) {
-        let is_it = |endpoint| !of_delivery || endpoint == nexway_connect::Endpoint::Order;
-        drop(self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), HEAD_START));
-    }
-}
-
-impl Ground for nexway_monetize::Sandbox {
-    fn open() -> Site<Self> {
-        crate::nexway_monetize::site()
-    }
-
-    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
-        site.subscribe_as(NewSubscriptions { count: count as u32, ..NewSubscriptions::default() })
-    }
-
-    fn deliver(site: &Site<Self>, id: &str, rng: &mut Rng) {
-        if rng.bool() {
-            return site.renew(id);
-        }
-        let product = Product { id: format!("product-{}", rng.u32(..)), ..Product::bigger() };
-        site.sandbox.upgrade(id, product, Script::default()).expect("it is running");
-    }
-
-    fn asked(&self) -> u64 {
-        self.request_count()
-    }
-
-    fn wait_until_asked(&self, seq: u64, of_delivery: bool) {
-        let is_it = |endpoint| !of_delivery || endpoint == nexway_monetize::Endpoint::OrderLineItemData;
-        drop(self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), HEAD_START));
-    }
-}
-
-fn at_random<P: Ground + Send + Sync>(round: &mut Round) -> Tally {
+fn at_random<P: Ground>(round: &mut Round) -> Tally {
     let seeds: Vec<_> = (0..SITES).map(|_| round.rng.u64(..)).collect();
     let all = at_once::each(seeds, |seed| at_one_site::<P>(&mut Rng::with_seed(seed)));
     let mut tally = Tally::default();
@@ -112,7 +47,7 @@ fn at_random<P: Ground + Send + Sync>(round: &mut Round) -> Tally {
 
 /// Every start finds something to do: some renewals are new, some are on their way since before the kill.
 fn at_one_site<P: Ground>(rng: &mut Rng) -> Tally {
-    let site = P::open();
+    let site = P::open(|_| {});
     let names = P::subscribe(&site, SUBSCRIPTIONS);
     let mut tally = Tally::of(KILLS);
     for _ in 0..KILLS {
@@ -141,8 +76,8 @@ fn wait_a_while(site: &Site<impl Ground>, rng: &mut Rng) {
     let asked = sandbox.asked();
     let at_least = asked + rng.u64(..60);
     match rng.u8(..3) {
-        0 => sandbox.wait_until_asked(at_least, false),
-        1 => sandbox.wait_until_asked(asked, true),
+        0 => drop(sandbox.wait_until_asked(at_least, false, HEAD_START)),
+        1 => drop(sandbox.wait_until_asked(asked, true, HEAD_START)),
         _ => {
             while receiver.next_message_within(Duration::ZERO).is_some() {}
             drop(receiver.next_message_within(HEAD_START));

@@ -12,6 +12,7 @@ mod disk;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
 mod fake_receiver;
+mod ground;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/harness.rs"]
 mod harness;
@@ -67,7 +68,9 @@ const TRIALS: &[Trial] = &[
     provider::monetize::ANSWERS,
     provider::connecting::CONNECTING,
     outage::OUTAGE,
+    outage::WITH_LISTS,
     clocks::CLOCKS,
+    clocks::WITH_LISTS,
     sinks::TROUBLES,
     sinks::few::FEW,
     properties::PROPERTIES,

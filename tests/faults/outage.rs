@@ -4,6 +4,7 @@
 //! breaker counts by the monotonic one, which no process can be made to believe in. The real binary goes through a short outage
 //! beside it, with a database that has not been asked for a day.
 
+use std::iter::repeat_n;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,23 +12,38 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant as RealInstant};
 
+use fastrand::Rng;
 use futures_util::poll;
 use renewald::budget::Budget;
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::nexway_connect::{Controls, Endpoint, Fault, FaultKind};
+use renewald::sandbox::{nexway_connect, nexway_monetize};
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Store};
 use tokio::time::Instant;
 
-use crate::harness::{DAY, Daemon, Installation, PATIENCE, Site, eventually, numbered};
+use crate::ground::Ground;
+use crate::harness::{DAY, Daemon, Installation, PATIENCE, Site, eventually};
 use crate::{Round, Tally, Trial, oracle};
 
-pub const OUTAGE: Trial =
-    Trial { name: "outage", what: "a provider down for a day, or a week, then back", long: 2, run };
+pub const OUTAGE: Trial = Trial {
+    name: "outage",
+    what: "a provider down for a day, or a week, then back",
+    long: 2,
+    run: run::<nexway_connect::Sandbox>,
+};
+pub const WITH_LISTS: Trial = Trial {
+    name: "monetize-outage",
+    what: "the same where lists are read, and upgrades come between renewals",
+    long: 2,
+    run: run::<nexway_monetize::Sandbox>,
+};
 
 const RATE: f64 = 20.0;
 const SUBSCRIPTIONS: usize = 100;
+/// Of the binary, whose requests are stamped on arrival at a busy machine: the further apart the less that matters.
+const BINARYS_RATE: f64 = 10.0;
+const BINARYS_SUBSCRIPTIONS: usize = 50;
 /// What has happened is over when nothing happens for so long, by real time.
 const SETTLED: Duration = Duration::from_millis(4);
 /// The breaker's pauses, with their jitter; the longest with what the machine takes meanwhile, seconds being short here.
@@ -36,77 +52,78 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(420);
 const INTERVAL: Duration = Duration::from_secs(4 * 3600);
 
 /// The first round is down for a day, all others for a week.
-fn run(round: &mut Round) -> Tally {
+fn run<P: Ground>(round: &mut Round) -> Tally {
     let days = if round.number == 0 { 1 } else { 7 };
     thread::scope(|scope| {
-        let binary = scope.spawn(by_the_binary);
-        let mut tally = through_days(days);
+        let mut rng = round.rng.fork();
+        let binary = scope.spawn(move || by_the_binary::<P>(&mut rng));
+        let mut tally = through_days::<P>(days, &mut round.rng);
         tally.join(binary.join().expect("the binary holds"));
         tally
     })
 }
 
 /// Subscriptions that nobody has asked about for years; every other has renewed meanwhile, some more than once.
-fn installed() -> Site {
-    let site = Site::with(|setup| setup.requests_per_second = RATE);
-    let numbers = numbered("O", SUBSCRIPTIONS);
-    site.order_all(&numbers);
-    for (n, number) in numbers.iter().enumerate().step_by(2) {
-        site.renew_times(number, 1 + n as u32 % 3);
+fn installed<P: Ground>(now: Timestamp, rate: f64, count: usize, rng: &mut Rng) -> Site<P> {
+    let site = P::open(|setup| setup.requests_per_second = rate);
+    site.sandbox.begin_at(now);
+    for (n, name) in P::subscribe(&site, count).iter().enumerate().step_by(2) {
+        (0..=n % 3).for_each(|_| P::deliver(&site, name, rng));
     }
-    site.sandbox.fault(Fault::new(FaultKind::CutBefore));
+    site.sandbox.silence(true);
     site
 }
 
+/// Nobody has had an answer for these yet.
+fn unanswered(site: &Installation) -> i64 {
+    site.value("SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL")
+}
+
 /// After the return: no second with more than the limit, and everything is delivered.
-fn judge(site: &Site) -> Tally {
+fn judge(site: &Site<impl Ground>, rate: f64) -> Tally {
     // Sent 1.005 / rate apart, but stamped on arrival: one more may slip into a second.
-    assert!(site.sandbox.busiest_second() <= RATE as usize + 1, "{} in one second", site.sandbox.busiest_second());
+    assert!(site.sandbox.busiest() <= rate as usize + 1, "{} in one second", site.sandbox.busiest());
     oracle::finish(site);
     let held = oracle::judge(site, &site.messages());
     oracle::assert_in_order(&site.messages());
     Tally::of(1).count("renewals", held.renewals)
 }
 
-fn by_the_binary() -> Tally {
-    let site = installed();
+fn by_the_binary<P: Ground>(rng: &mut Rng) -> Tally {
+    let site = installed::<P>(Timestamp::now(), BINARYS_RATE, BINARYS_SUBSCRIPTIONS, rng);
     site.let_pass(DAY);
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("provider does not answer: one probe at a time until it does");
     // What was on its way when it opened has ended; then there is silence until the first probe.
     let opened = RealInstant::now();
-    let first = site.sandbox.request_count();
-    let probe = site.sandbox.wait_for(|request| request.seq >= first + 16, Duration::from_secs(3));
-    assert!(probe.is_none(), "a storm against a closed door: {} requests", site.sandbox.request_count() - first);
-    site.sandbox.clear_faults();
+    let first = site.sandbox.asked();
+    let has_probed = site.sandbox.wait_until_asked(first + 16, false, Duration::from_secs(3));
+    assert!(!has_probed, "a storm against a closed door: {} requests", site.sandbox.asked() - first);
+    site.sandbox.silence(false);
     daemon.wait_for_log("provider answers again");
     assert!(opened.elapsed() > Duration::from_secs(4), "the first probe came after {:?}", opened.elapsed());
-    let answered = || site.sandbox.requests().iter().filter(|request| is_answered_poll(request)).count();
-    eventually("everybody is asked", || (answered() >= SUBSCRIPTIONS).then_some(()));
-    eventually("everything is delivered", || (site.messages().len() >= site.sandbox.renewals().len()).then_some(()));
+    eventually("everybody is asked", || (unanswered(&site) == 0).then_some(()));
+    eventually("everything is delivered", || (site.messages().len() >= site.sandbox.made().len()).then_some(()));
     daemon.drain();
-    judge(&site)
+    judge(&site, BINARYS_RATE)
 }
 
-fn is_answered_poll(request: &renewald::sandbox::nexway_connect::Request) -> bool {
-    request.endpoint == Endpoint::Status && request.status == Some(200)
-}
-
-fn through_days(days: u32) -> Tally {
-    let site = installed();
+fn through_days<P: Ground>(days: u32, rng: &mut Rng) -> Tally {
     let outage = days * DAY;
+    let first = Timestamp::now() - outage - DAY;
+    let site = installed::<P>(first, RATE, SUBSCRIPTIONS, rng);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let lived = runtime.block_on(async {
         let mut worker = worker(&site);
-        let (begin, first) = (Instant::now(), Timestamp::now() - outage - DAY);
+        let begin = Instant::now();
         let now = move || first + begin.elapsed();
         let is_over = Arc::new(AtomicBool::new(false));
         let (store, budget) = (worker.store.clone(), worker.sweepers[0].budget().clone());
-        let clock = tokio::spawn(clock(site.sandbox.controls(), budget, store, outage, is_over.clone()));
+        let clock = tokio::spawn(clock(site.sandbox.clone(), budget, store, outage, is_over.clone()));
         let deadline = RealInstant::now() + 3 * PATIENCE;
-        let unanswered = || site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL");
-        while site.messages().len() < site.sandbox.renewals().len() || unanswered() > 0 {
+        let made = site.sandbox.made().len();
+        while site.messages().len() < made || unanswered(&site) > 0 {
             assert!(RealInstant::now() < deadline, "{} delivered", site.messages().len());
             worker.sweep(&now).await.expect("the store works");
             worker.relay(&now).await.expect("the store works");
@@ -117,15 +134,15 @@ fn through_days(days: u32) -> Tally {
         worker.close().await;
         lived
     });
-    let requests = site.sandbox.requests().iter().filter(|request| request.status.is_none()).count();
+    let requests = site.sandbox.without_answer();
     assert!(requests >= lived.probes.len() / 2, "{requests} requests: the others never got so far");
     assert_probes(&lived.probes, outage);
     assert_no_storm(&lived.after);
-    site.sandbox.clear_requests(); // stamped in real time
-    let took = *lived.after.last().expect("requests") - lived.after[0];
+    site.sandbox.forget_requests(); // stamped in real time
+    let took = lived.after.last().expect("requests")[1] - lived.after[0][0];
     // Who has failed again and again is asked at its interval.
     assert!(took <= Duration::from_secs(5 * 3600), "caught up only after {took:?}");
-    judge(&site).count("probes", lived.probes.len() as u64)
+    judge(&site, RATE).count("probes", lived.probes.len() as u64)
 }
 
 fn worker(site: &Installation) -> Worker {
@@ -151,37 +168,45 @@ fn assert_probes(probes: &[Instant], outage: Duration) {
 struct Lived {
     /// While the breaker was open.
     probes: Vec<Instant>,
-    /// Since the provider was back and known to be.
-    after: Vec<Instant>,
+    /// Since the provider was back and known to be: not before the one time, and not after the other.
+    after: Vec<[Instant; 2]>,
 }
 
-/// By the clock that the budget goes by, no window of a second has more than the limit.
-fn assert_no_storm(slots: &[Instant]) {
-    let within = |from: usize| slots[from..].partition_point(|at| *at < slots[from] + Duration::from_secs(1));
+/// By the clock that the budget goes by, no window of a second has more than the limit. What the clock passed over while nobody
+/// looked counts for a window only if it is all inside.
+fn assert_no_storm(slots: &[[Instant; 2]]) {
+    let within = |from: usize| slots[from..].partition_point(|[_, at]| *at < slots[from][0] + Duration::from_secs(1));
     let busiest = (0..slots.len()).map(within).max().unwrap_or(0);
     // A step of the clock is a part of a spacing.
     assert!((2..=RATE as usize + 1).contains(&busiest), "{busiest} in one second");
 }
 
 /// Lets both clocks go on, but only while nothing happens. At the end of the outage the provider is back.
-async fn clock(sandbox: Controls, budget: Budget, store: Store, outage: Duration, is_over: Arc<AtomicBool>) -> Lived {
+async fn clock(
+    sandbox: Arc<impl Ground>,
+    budget: Budget,
+    store: Store,
+    outage: Duration,
+    is_over: Arc<AtomicBool>,
+) -> Lived {
     let begin = Instant::now();
     let (mut lived, mut before, mut still_since) = (Lived::default(), (0, 0), RealInstant::now());
-    let (mut is_back, mut last) = (false, begin);
+    let (mut is_back, mut last, mut looked) = (false, begin, begin);
     while !is_over.load(Ordering::Relaxed) {
         tokio::task::yield_now().await;
-        let (state, requests) = (budget.state(), sandbox.request_count());
+        let (state, requests) = (budget.state(), sandbox.asked());
         if before != (requests, state.slots_taken) {
             last = Instant::now();
-            let taken = std::iter::repeat_n(last, (state.slots_taken - before.1) as usize);
+            let taken = (state.slots_taken - before.1) as usize;
             match state.breaker {
-                Some(_) if !is_back => lived.probes.extend(taken),
-                None if is_back => lived.after.extend(taken),
+                Some(_) if !is_back => lived.probes.extend(repeat_n(last, taken)),
+                None if is_back => lived.after.extend(repeat_n([looked, last], taken)),
                 _ => {}
             }
             before = (requests, state.slots_taken);
             still_since = RealInstant::now();
         }
+        looked = Instant::now();
         if still_since.elapsed() < SETTLED {
             // Others of this machine need the processor to answer.
             thread::sleep(Duration::from_micros(50));
@@ -189,11 +214,12 @@ async fn clock(sandbox: Controls, budget: Budget, store: Store, outage: Duration
         }
         if !is_back && begin.elapsed() >= outage {
             assert!(state.breaker.is_some(), "it has opened");
-            sandbox.clear_faults();
+            sandbox.silence(false);
             is_back = true;
         }
         let is_busy = state.breaker.is_none() && last.elapsed() < Duration::from_secs(2);
         let step = if is_busy { Duration::from_millis(5) } else { Duration::from_secs(1) };
+        sandbox.let_go_by(step);
         tokio::time::advance(step).await;
         without_waiting(store.data_version()).await.expect("the store works");
         without_waiting(store.territories_in_use()).await.expect("the store works");

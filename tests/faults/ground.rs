@@ -1,0 +1,137 @@
+//! A provider of either kind as a trial needs it, so that one trial serves both.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use renewald::clock::Timestamp;
+use renewald::sandbox::nexway_monetize::{NewSubscriptions, Product, Script};
+use renewald::sandbox::{nexway_connect, nexway_monetize};
+
+use crate::harness::{Provider, Setup, Site, numbered};
+use crate::oracle::Maker;
+
+/// Its subscriptions have names: the numbers of orders, or ids.
+pub trait Ground: Maker + Provider + Send + Sync + Sized + 'static {
+    fn open(change: impl FnOnce(&mut Setup)) -> Site<Self>;
+    /// So many subscriptions, tracked; their names.
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String>;
+    /// It makes one more delivery for this one.
+    fn deliver(site: &Site<Self>, name: &str, rng: &mut Rng);
+    /// Until somebody asks for the `seq`-th time or later, for what a delivery brought if so; whether anybody did.
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool, at_most: Duration) -> bool;
+    /// How many of these an answered request since then was about, alone or in a list of all.
+    fn asked_about(&self, names: &[String], since: Instant) -> usize;
+    /// Every connection is closed before an answer, or none any more.
+    fn silence(&self, is_down: bool);
+    fn asked(&self) -> u64;
+    fn without_answer(&self) -> usize;
+    fn busiest(&self) -> usize;
+    fn forget_requests(&self);
+    fn begin_at(&self, now: Timestamp);
+    fn let_go_by(&self, time: Duration);
+}
+
+/// What every sandbox can do by itself, whose types are each kind's own.
+macro_rules! by_itself {
+    ($kind:ident) => {
+        fn silence(&self, is_down: bool) {
+            match is_down {
+                true => self.fault($kind::Fault::new($kind::FaultKind::CutBefore)),
+                false => self.clear_faults(),
+            }
+        }
+
+        fn asked(&self) -> u64 {
+            self.request_count()
+        }
+
+        fn without_answer(&self) -> usize {
+            self.requests().iter().filter(|request| request.status.is_none()).count()
+        }
+
+        fn busiest(&self) -> usize {
+            self.busiest_second()
+        }
+
+        fn forget_requests(&self) {
+            self.clear_requests();
+        }
+
+        fn begin_at(&self, now: Timestamp) {
+            self.set_now(now);
+        }
+
+        fn let_go_by(&self, time: Duration) {
+            self.advance(time);
+        }
+    };
+}
+
+impl Ground for nexway_connect::Sandbox {
+    by_itself!(nexway_connect);
+
+    fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
+        Site::<Self>::with(change)
+    }
+
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
+        let numbers = numbered("T-", count);
+        site.order_all(&numbers);
+        numbers
+    }
+
+    fn deliver(site: &Site<Self>, number: &str, _: &mut Rng) {
+        site.renew(number);
+    }
+
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool, at_most: Duration) -> bool {
+        let is_it = |endpoint| !of_delivery || endpoint == nexway_connect::Endpoint::Order;
+        self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), at_most).is_some()
+    }
+
+    fn asked_about(&self, names: &[String], since: Instant) -> usize {
+        let requests = self.requests();
+        let polls = requests.iter().filter(|one| one.endpoint == nexway_connect::Endpoint::Status && one.at >= since);
+        let asked: BTreeSet<_> = polls.filter_map(|one| one.partner_order_number.as_deref()).collect();
+        names.iter().filter(|name| asked.contains(name.as_str())).count()
+    }
+}
+
+impl Ground for nexway_monetize::Sandbox {
+    by_itself!(nexway_monetize);
+
+    fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
+        crate::nexway_monetize::site_with(change)
+    }
+
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
+        site.subscribe_as(NewSubscriptions { count: count as u32, ..NewSubscriptions::default() })
+    }
+
+    fn deliver(site: &Site<Self>, id: &str, rng: &mut Rng) {
+        if rng.bool() {
+            return site.renew(id);
+        }
+        let product = Product { id: format!("product-{}", rng.u32(..)), ..Product::bigger() };
+        site.sandbox.upgrade(id, product, Script::default()).expect("it is running");
+    }
+
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool, at_most: Duration) -> bool {
+        let is_it = |endpoint| !of_delivery || endpoint == nexway_monetize::Endpoint::OrderLineItemData;
+        self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), at_most).is_some()
+    }
+
+    /// A trial's subscriptions fit on one page.
+    fn asked_about(&self, names: &[String], since: Instant) -> usize {
+        use nexway_monetize::Endpoint::{Subscription, Subscriptions};
+        let requests = self.requests();
+        let asked: Vec<_> = requests.iter().filter(|one| one.at >= since && one.status == Some(200)).collect();
+        if asked.iter().any(|one| one.endpoint == Subscriptions) {
+            return names.len();
+        }
+        let looks = asked.iter().filter(|one| one.endpoint == Subscription);
+        let asked: BTreeSet<_> = looks.filter_map(|one| one.subscription_id.as_deref()).collect();
+        names.iter().filter(|name| asked.contains(name.as_str())).count()
+    }
+}
