@@ -15,10 +15,11 @@ use crate::cli::import::rows::{Format, Good, HeaderProblems, Rows};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{About, Event, Message, Occasion, Renewal};
 use crate::provider::kinds::{self, Given, Kind, Readers};
-use crate::provider::{Claim, Error, Subject, Verdict};
+use crate::provider::{Claim, Error, Row, Says, Subject, Verdict};
 use crate::renewal::news::KnownDelivery;
 use crate::renewal::order::{self, Patience, Step};
 use crate::renewal::poll::{self, Look};
+use crate::renewal::walk::{Walk, What};
 use crate::renewal::{HOUR, Pace, Rules, State, Subscription};
 use crate::settings::Settings;
 use crate::store::{Exported, NewSubscription};
@@ -28,9 +29,11 @@ use crate::{chain, retry};
 /// By the name of its file in `tests/fuzz/fuzz_targets`, and of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("status_body", status_body),
     ("order_body", order_body),
+    ("page_body", page_body),
+    ("notification", notification),
     ("token_body", token_body),
     ("settings", settings),
     ("import", import),
@@ -100,6 +103,54 @@ pub fn order_body(body: &[u8]) {
             }
             Step::GiveUp(failed) => assert_clean(&failed.message),
         }
+    }
+}
+
+/// Of every way of listing; each row is held against one subscription, whomever it is about.
+pub fn page_body(body: &[u8]) {
+    let now = Timestamp::from_unix(NOW);
+    let tracked = Subscription { memo: Some(known_memo()), ..subscription(now) };
+    for (kind, read, status) in ways().filter(|(.., status)| *status == 200) {
+        let Some((feed, read)) = kind.convention().feed.zip(read.page) else { continue };
+        for way in feed.ways {
+            match read(Given { status, body, at: now }, way.name) {
+                Ok(page) => {
+                    let before = Walk::begin(What::Changes, way, Some(now), now);
+                    let mut walk = before.clone();
+                    match walk.turn(way.lists, &page, true, None) {
+                        Ok(end) => assert!(end.is_some() || walk.next.is_some(), "it goes on somewhere"),
+                        Err(why) => assert!(walk == before && !why.is_empty(), "what proves a lie changes nothing"),
+                    }
+                    page.rows.iter().for_each(|row| judge_row(row, &tracked));
+                }
+                Err(error) => assert_clean(&chain(&error)),
+            }
+        }
+    }
+}
+
+fn judge_row(row: &Row, tracked: &Subscription) {
+    if let Says::Answer(sighting) = row.says(about(tracked)) {
+        assert!(sighting.verdict.message.chars().count() <= 500);
+    }
+}
+
+/// What a look has left that found the first of all versions, and no orders.
+fn known_memo() -> String {
+    let first = br#"{"id": "5618577", "dbVersion": 0, "lifecycle": {"status": "Active", "generation": 1}, "items": [], "last": true}"#;
+    let subscription = subscription(Timestamp::from_unix(NOW));
+    let looks = ways().filter(|(.., status)| *status == 200).filter_map(|(_, read, status)| {
+        (read.look)(Given { status, body: first, at: Timestamp::from_unix(NOW) }, about(&subscription)).ok()?.memo
+    });
+    looks.last().expect("a kind that lists remembers")
+}
+
+/// Whoever it names could be tracked.
+pub fn notification(body: &[u8]) {
+    for convention in Kind::ALL.iter().map(|kind| kind.convention()) {
+        let ids = convention.hinted.map(|read| read(body)).unwrap_or_default();
+        assert!(ids.len() <= 50, "{} named by one", ids.len());
+        ids.iter().for_each(|id| assert_eq!(convention.subscription_id(id).as_ref(), Ok(id)));
     }
 }
 
@@ -195,7 +246,7 @@ fn about(subscription: &Subscription) -> Subject<'_> {
         partner_order_number: &subscription.partner_order_number,
         subscription_id: &subscription.subscription_id,
         generation: subscription.generation,
-        memo: None,
+        memo: subscription.memo.as_deref(),
         is_hinted: false,
     }
 }

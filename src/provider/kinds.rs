@@ -196,12 +196,17 @@ fn hint(near: Option<Kind>) -> String {
     near.map(|near| format!(" (did you mean {:?}?)", near.as_str())).unwrap_or_default()
 }
 
+/// Reads a page of a way of listing, by its name.
+pub(crate) type ReadPage = fn(Given<'_>, &str) -> Result<Page, Error>;
+
 /// How a kind reads an answer, without asking; for [`crate::fuzzing`].
 #[derive(Clone, Copy)]
 pub(crate) struct Readers {
     pub look: fn(Given<'_>, Subject<'_>) -> Result<Sighting, Error>,
     /// Of the delivery with this reference.
     pub fetch: fn(Given<'_>, Subject<'_>, &str) -> Result<Fetched, Error>,
+    /// `None`: a kind without lists.
+    pub page: Option<ReadPage>,
 }
 
 /// An answer with any status, and when it came.

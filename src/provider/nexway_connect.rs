@@ -154,6 +154,7 @@ pub(crate) const READERS: Option<Readers> = Some(Readers {
         Ok(sighting::sighting(subject.partner_order_number, status))
     },
     fetch: |given, _, number| Ok(order::fetched(number, interpret(&http::answer_of(given))?)),
+    page: None,
 });
 
 /// Cannot happen after the settings were checked, unless a territory was taken out that is still in use.

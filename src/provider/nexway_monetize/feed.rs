@@ -12,6 +12,7 @@ use crate::budget::Slot;
 use crate::clock::Timestamp;
 use crate::convention::{Feed, Lists, Way};
 use crate::provider::http::{self, Endpoint};
+use crate::provider::kinds::Given;
 use crate::provider::lenient::{Object, Scalar};
 use crate::provider::{Error, Page, Position, Row, Says, Subject, Verdict};
 
@@ -56,19 +57,18 @@ impl Client {
         // What is not a number of ours begins anew.
         let number = at.next.and_then(|next| next.parse().ok()).unwrap_or(0_usize);
         let place = format!("page={number}&size={ROWS_A_PAGE}");
-        match at.way {
+        let (endpoint, path) = match at.way {
             CHANGED => {
                 let since = at.since.map_or(0, Timestamp::as_unix) * 1000;
-                let path = format!("{}?{place}&sort=updateDate%2Casc&updateDate={since}%3C", self.paths.licences);
-                read(&self.list(LICENCES, &path, slot).await?, number, licence)
+                (LICENCES, format!("{}?{place}&sort=updateDate%2Casc&updateDate={since}%3C", self.paths.licences))
             }
             way => {
                 let sort = if way == SORTED { "updateDate%2Cdesc" } else { "createDate%2Casc" };
-                let path = format!("{}?{place}&sort={sort}", self.paths.subscriptions);
-                let pointer = self.number_pointer.as_deref();
-                read(&self.list(LISTED, &path, slot).await?, number, |body, now| row(body, pointer, now))
+                (LISTED, format!("{}?{place}&sort={sort}", self.paths.subscriptions))
             }
-        }
+        };
+        let answer = self.list(endpoint, &path, slot).await?;
+        read(at.way, &answer.body, number, self.number_pointer.as_deref(), answer.at)
     }
 
     async fn list(&self, endpoint: Endpoint, path: &str, slot: Slot) -> Result<http::Answer, Error> {
@@ -78,15 +78,23 @@ impl Client {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(
-    answer: &'a http::Answer,
-    number: usize,
-    row: impl Fn(T, Timestamp) -> Option<Row>,
-) -> Result<Page, Error> {
-    let page = Paged::<T>::read(&answer.body)?;
+/// The first page of a way of listing.
+pub(super) fn read_page(given: Given<'_>, way: &str) -> Result<Page, Error> {
+    read(way, given.body, 0, Some("/order"), given.at)
+}
+
+fn read(way: &str, body: &[u8], number: usize, pointer: Option<&str>, now: Timestamp) -> Result<Page, Error> {
+    match way {
+        CHANGED => rows(body, number, |body| licence(body, now)),
+        _ => rows(body, number, |body| row(body, pointer, now)),
+    }
+}
+
+fn rows<'a, T: Deserialize<'a>>(body: &'a [u8], number: usize, row: impl Fn(T) -> Option<Row>) -> Result<Page, Error> {
+    let page = Paged::<T>::read(body)?;
     let next = (!page.is_last(number)).then(|| (number + 1).to_string());
     let (pages, is_another) = (page.pages(), page.is_another(number));
-    let rows = page.items.all.into_iter().filter_map(|body| row(body, answer.at)).collect();
+    let rows = page.items.all.into_iter().filter_map(row).collect();
     // A server that ignores the number would send this page for ever; and the others are not read.
     let fault = is_another.then(|| "it answers with another page than was asked for".to_owned());
     Ok(Page { rows, next, pages, fault })

@@ -118,7 +118,7 @@ fn another_page_than_was_asked_for_is_a_fault() {
     let page = |number: i64| {
         let body = json!({"items": [listed(1, 5, "Active")], "number": number, "totalPages": 9});
         let answer = http::Answer { status: 200, retry_after: None, at: NOW, body: body.to_string().into_bytes() };
-        read(&answer, 2, |body, now| row(body, None, now)).unwrap()
+        read(ALL, &answer.body, 2, None, answer.at).unwrap()
     };
     assert_eq!((page(2).fault, page(2).next.as_deref()), (None, Some("3")));
     assert!(page(0).fault.is_some());
