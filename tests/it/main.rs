@@ -39,6 +39,7 @@ mod operating;
 mod order_data;
 mod queue;
 mod queued;
+mod receivers;
 mod redis;
 mod refusals;
 mod reload;
