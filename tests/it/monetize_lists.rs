@@ -131,7 +131,8 @@ fn lists_that_lie_lose_nobody_and_end() {
         let mut told: Vec<_> = site.messages().iter().map(|message| order(&message.data())).collect();
         let made = site.sandbox.renewals().into_iter().chain(site.sandbox.upgrades());
         let mut made: Vec<_> = made.map(|sold| sold.order_id).collect();
-        (told.sort(), made.sort());
+        told.sort();
+        made.sort();
         assert_eq!(told, made, "{lie}");
         for message in site.messages() {
             assert_eq!(keys(&message), site.expected_keys(&message.json()), "{lie}");
