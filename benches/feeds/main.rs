@@ -1,8 +1,12 @@
 //! What reading a provider's list brings and costs: `cargo bench --bench feeds`.
 //!
 //! A bare loop that asks for the same pages and parses them is measured in turn with it, because a shared machine's speed drifts.
-//! Each measured part is a process of its own, as in `throughput`.
+//! Each measured part is a process of its own, as in `throughput`. How soon a renewal arrives, and how many requests a second holds,
+//! is measured with the real binary, beside nothing: `… -- soon` and `… -- budget` run these alone, five minutes each.
 
+mod budget;
+#[path = "../throughput/connect.rs"]
+mod connect;
 #[allow(dead_code, reason = "throughput asks it for more")]
 #[path = "../throughput/fake.rs"]
 mod fake;
@@ -12,6 +16,10 @@ mod machine;
 #[allow(dead_code, reason = "throughput measures more")]
 #[path = "../throughput/measure.rs"]
 mod measure;
+mod receiver;
+mod soon;
+#[path = "../tracked.rs"]
+mod tracked;
 mod walk;
 
 use std::time::Duration;
@@ -26,10 +34,18 @@ fn main() {
         Some("bare") => listed::read_all(&arguments[1..]),
         Some("prepare") => walk::prepare(&arguments[1..]),
         Some("walk") => walk::run(&arguments[1..]),
-        _ => {
-            println!("machine: {}", machine::machine());
-            answered();
-            share_of_a_bare_loop();
+        wanted => report(wanted),
+    }
+}
+
+/// Runs all measurements, or the one that is named.
+fn report(wanted: Option<&str>) {
+    println!("machine: {}", machine::machine());
+    let all: [(&str, fn()); 4] =
+        [("answered", answered), ("share", share_of_a_bare_loop), ("soon", soon::report), ("budget", budget::report)];
+    for (name, measurement) in all {
+        if wanted.is_none_or(|wanted| wanted == name) {
+            measurement();
         }
     }
 }

@@ -40,7 +40,7 @@ impl Database {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
 }
 
@@ -66,13 +66,14 @@ fn settings(database: &Path, address: &str, rows: &str) -> Arc<Settings> {
     Arc::new(Settings::load(Some(&path)).expect("settings").settings)
 }
 
-fn new(number: usize) -> NewSubscription {
+/// Of the account `bench`, with its first purchase delivered.
+pub fn tracked(id: String) -> NewSubscription {
     NewSubscription {
         provider: "bench".to_owned(),
         convention: Kind::NexwayMonetize.convention(),
         territory: "default".to_owned(),
-        partner_order_number: listed::id(number),
-        subscription_id: listed::id(number),
+        partner_order_number: id.clone(),
+        subscription_id: id,
         generation: Some(0),
         known: Vec::new(),
         known_before: None,
@@ -108,7 +109,7 @@ pub fn prepare(arguments: &[String]) {
 async fn track(path: &Path, numbers: std::ops::Range<usize>) {
     let store = Store::open(path, Access::Command).expect("a store");
     for first in numbers.clone().step_by(1000) {
-        let some = (first..numbers.end.min(first + 1000)).map(new).collect();
+        let some = (first..numbers.end.min(first + 1000)).map(|number| tracked(listed::id(number))).collect();
         store.track(some, false, Timestamp::now()).await.expect("tracked");
     }
     store.close().await;
