@@ -252,7 +252,14 @@ impl<'a> Simulation<'a> {
         self.observe(at);
         let truth = &self.truths[at];
         let (answer, now) = (Ok(truth.sighting()), timestamp(self.now));
-        let look = Look { before: &before, known: &[], answer: &answer, now, clock: Clock::Believed };
+        let look = Look {
+            before: &before,
+            known: &[],
+            answer: &answer,
+            now,
+            account_answered_at: None,
+            clock: Clock::Believed,
+        };
         let decision = poll::decide(look, &self.rules, Kind::NexwayConnect.convention());
         let record = PollRecord {
             before,
