@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::lists::Lists;
@@ -73,6 +74,10 @@ async fn answer(State(account): State<Account>, uri: Uri) -> (StatusCode, String
         let (status, page) = world.lists.page(way, uri.query().unwrap_or_default());
         return (StatusCode::from_u16(status).unwrap(), page.to_string());
     }
-    let (status, answer) = world.answers.get(uri.path()).cloned().unwrap_or((404, Value::Null));
+    // However much of it was encoded.
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let segments: Vec<_> = uri.path().split('/').skip(1).map(decoded).collect();
+    let segments: Vec<_> = segments.iter().map(String::as_str).collect();
+    let (status, answer) = world.answers.get(&path(&segments)).cloned().unwrap_or((404, Value::Null));
     (StatusCode::from_u16(status).unwrap(), answer.to_string())
 }
