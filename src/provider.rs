@@ -1,7 +1,7 @@
 //! What a provider can be asked and what it may answer, in words that fit every provider.
 //!
 //! The wire format, the authentication and the meaning of each code belong to the implementation
-//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].
+//! ([`nexway_connect`], [`nexway_monetize`], [`smartpay`]); what follows from an answer is decided in [`crate::renewal`].
 
 mod body;
 pub mod connection;
@@ -12,6 +12,7 @@ mod lenient;
 mod nexway;
 pub mod nexway_connect;
 pub mod nexway_monetize;
+pub mod smartpay;
 #[cfg(test)]
 pub mod test_counter;
 #[cfg(test)]

@@ -8,6 +8,9 @@ use reqwest::Url;
 use crate::settings::secret::SecretError;
 use crate::tls;
 
+/// For one request, where neither the settings nor the kind say otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How requests travel, as the settings have it.
 #[derive(Clone, Debug)]
 pub struct Connection {

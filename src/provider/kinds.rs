@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::connection::{ConfigError, Connection};
 use super::{Error, Fetched, Finding, LastAsked, Page, Position, Provider, Sighting, Subject};
@@ -23,7 +24,7 @@ pub const IMPLIED_TERRITORY: &str = "default";
 pub const PLACEHOLDER: &str = "CHANGE-ME";
 
 macro_rules! kinds {
-    ($($(#[$only:meta])* $kind:ident = $name:literal in $folder:ident),+ $(,)?) => {
+    ($($(#[$only:meta])* $kind:ident = $name:literal $(or $alias:literal)? in $folder:ident),+ $(,)?) => {
         /// Whose API a provider speaks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind {
@@ -47,6 +48,16 @@ macro_rules! kinds {
             /// As `kind` in the settings names it.
             pub fn as_str(self) -> &'static str {
                 match self { $($(#[$only])* Self::$kind => $name),+ }
+            }
+
+            /// Another name that the settings may have for it, and that nothing shows.
+            fn alias(self) -> Option<&'static str> {
+                match self { $($(#[$only])* Self::$kind => None$(.or(Some($alias)))?),+ }
+            }
+
+            /// For one request, where the settings do not say.
+            pub fn timeout(self) -> Duration {
+                match self { $($(#[$only])* Self::$kind => super::$folder::settings::TIMEOUT),+ }
             }
 
             /// How it names subscriptions and deliveries.
@@ -151,6 +162,7 @@ macro_rules! kinds {
 kinds! {
     NexwayConnect = "nexway-connect" in nexway_connect,
     NexwayMonetize = "nexway-monetize" in nexway_monetize,
+    Smartpay = "smartpay" or "subscription-module" in smartpay,
     #[cfg(test)]
     TestCounter = "test-counter" in test_counter,
     #[cfg(test)]
@@ -184,7 +196,10 @@ impl FromStr for Kind {
 
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
         let named = |name: &str| Self::ALL.iter().copied().find(|kind| kind.as_str() == name);
-        named(name).ok_or_else(|| UnknownKind { name: name.to_owned(), near: nearest(name, names()).and_then(named) })
+        let called = |name: &str| Self::ALL.iter().copied().find(|kind| kind.alias() == Some(name));
+        named(name)
+            .or_else(|| called(name))
+            .ok_or_else(|| UnknownKind { name: name.to_owned(), near: nearest(name, names()).and_then(named) })
     }
 }
 
@@ -230,6 +245,16 @@ mod tests {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
         assert_eq!(names().into_iter().collect::<std::collections::BTreeSet<_>>().len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn another_name_is_accepted_and_never_shown() {
+        let others: Vec<_> = Kind::ALL.iter().filter_map(|kind| Some((kind.alias()?, *kind))).collect();
+        assert!(!others.is_empty());
+        for (alias, kind) in others {
+            assert_eq!(alias.parse(), Ok(kind));
+            assert!(!"x".parse::<Kind>().unwrap_err().to_string().contains(alias));
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn provider(mut section: Section) -> Option<Provider> {
         return None;
     };
     let kind_settings = kind.read(&mut section);
-    let timeout = section.duration("timeout", 30 * SECOND, TIMEOUTS);
+    let timeout = section.duration("timeout", kind.timeout(), TIMEOUTS);
     let connect_timeout = section.duration("connect_timeout", timeout.min(10 * SECOND), TIMEOUTS);
     if connect_timeout > timeout {
         section.problem("connect_timeout", "must not be longer than timeout, which includes it");

@@ -65,7 +65,7 @@ const ONLY_THERE: [(&str, &[&str]); 6] = [
 ];
 
 /// What belongs to one kind of provider.
-const OF_ONE_KIND: [&str; 10] = [
+const OF_ONE_KIND: [&str; 12] = [
     "1010",
     "1051",
     "1060",
@@ -76,14 +76,23 @@ const OF_ONE_KIND: [&str; 10] = [
     "nexway_connect",
     "NexwayMonetize",
     "nexway_monetize",
+    "Smartpay",
+    "smartpay",
 ];
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
-const ITS_OWN: [&str; 4] = ["provider/nexway_connect/", "provider/nexway_monetize/", "sandbox/", "cli/demo/"];
-const ENUM_AND_EXAMPLES: [(&str, &str); 19] = [
+const ITS_OWN: [&str; 6] = [
+    "provider/nexway_connect/",
+    "provider/nexway_monetize/",
+    "provider/smartpay.rs",
+    "provider/smartpay/",
+    "sandbox/",
+    "cli/demo/",
+];
+const ENUM_AND_EXAMPLES: [(&str, &str); 27] = [
     (
         "provider.rs",
-        "//! ([`nexway_connect`], [`nexway_monetize`]); what follows from an answer is decided in [`crate::renewal`].",
+        "//! ([`nexway_connect`], [`nexway_monetize`], [`smartpay`]); what follows from an answer is decided in [`crate::renewal`].",
     ),
     ("provider.rs", "pub mod nexway_connect;"),
     ("provider.rs", "pub mod nexway_monetize;"),
@@ -106,6 +115,14 @@ const ENUM_AND_EXAMPLES: [(&str, &str); 19] = [
     ("cli/demo.rs", "mod nexway_monetize;"),
     ("cli/demo.rs", "Kind::NexwayMonetize => Arc::new(nexway_monetize::NexwayMonetize::start(start)?),"),
     ("cli/demo.rs", "assert_eq!(played(Kind::NexwayMonetize, &place).await, (16, 15, 1));"),
+    ("provider.rs", "pub mod smartpay;"),
+    ("provider/kinds.rs", "Smartpay = \"smartpay\" or \"subscription-module\" in smartpay,"),
+    ("sandbox.rs", "pub mod smartpay;"),
+    ("sandbox.rs", "Smartpay,"),
+    ("sandbox.rs", "Self::Smartpay => smartpay::offer(options),"),
+    ("cli/demo.rs", "mod smartpay;"),
+    ("cli/demo.rs", "Kind::Smartpay => Arc::new(smartpay::Smartpay::start(start)?),"),
+    ("cli/demo.rs", "assert_eq!(played(Kind::Smartpay, &place).await, (13, 13, 0));"),
 ];
 
 /// A module by its names from the crate's root down.

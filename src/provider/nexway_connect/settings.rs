@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Client, Config};
 use crate::budget::Budget;
+pub use crate::provider::connection::TIMEOUT;
 use crate::provider::connection::{ConfigError, Connection, realm_at};
 use crate::provider::kinds::PLACEHOLDER;
 use crate::provider::nexway;

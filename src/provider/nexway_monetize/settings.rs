@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Client, Paths};
 use crate::budget::Budget;
+pub use crate::provider::connection::TIMEOUT;
 use crate::provider::connection::{ConfigError, Connection, realm_at};
 use crate::provider::kinds::{IMPLIED_TERRITORY, PLACEHOLDER};
 use crate::provider::nexway;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Client;
 use crate::budget::Budget;
+pub use crate::provider::connection::TIMEOUT;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::kinds::IMPLIED_TERRITORY;
 use crate::provider::tests::wire::Wire;
