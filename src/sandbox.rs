@@ -19,6 +19,7 @@ pub mod nexway_monetize;
 mod random;
 mod rate;
 mod running;
+pub mod smartpay;
 mod wire;
 mod world;
 
@@ -39,6 +40,8 @@ pub enum Kind {
     #[default]
     NexwayConnect,
     NexwayMonetize,
+    #[value(alias = "subscription-module")]
+    Smartpay,
 }
 
 impl Kind {
@@ -47,6 +50,7 @@ impl Kind {
         match self {
             Self::NexwayConnect => nexway_connect::offer(options),
             Self::NexwayMonetize => nexway_monetize::offer(options, notify),
+            Self::Smartpay => smartpay::offer(options),
         }
     }
 
