@@ -8,6 +8,7 @@ mod nexway_connect;
 mod nexway_monetize;
 mod place;
 mod play;
+mod smartpay;
 mod stage;
 mod story;
 mod verdict;
@@ -26,7 +27,7 @@ use crate::settings::{Log, Settings};
 use crate::text::for_shell;
 use place::Place;
 use play::Play;
-use stage::{DAYS, Stage};
+use stage::{DAYS, Outcome, Stage};
 use story::{Story, Tone};
 use verdict::{Row, Summary};
 use witness::Witness;
@@ -101,6 +102,7 @@ fn stage(kind: Kind) -> io::Result<Arc<dyn Stage>> {
     Ok(match kind {
         Kind::NexwayConnect => Arc::new(nexway_connect::NexwayConnect::start(start)?),
         Kind::NexwayMonetize => Arc::new(nexway_monetize::NexwayMonetize::start(start)?),
+        Kind::Smartpay => Arc::new(smartpay::Smartpay::start(start)?),
     })
 }
 
@@ -161,11 +163,12 @@ fn table_line(subscription: &str, case: &str, renewed: &str, delivered: &str, ke
 }
 
 fn keys(row: &Row) -> String {
-    let Row { keys_expected, keys_received, .. } = row;
+    let Row { keys_expected, keys_received, outcome, .. } = row;
     match () {
         () if !row.ok => format!("WRONG: {keys_received} of {keys_expected}"),
         () if row.refused > 0 => "none: shop told".into(),
         () if row.renewals == 0 => "-".into(),
+        () if *outcome == Outcome::Charge => "a charge".into(),
         () if *keys_expected == 0 => "locker link".into(),
         () => format!("{keys_received} of {keys_expected}"),
     }
@@ -214,6 +217,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::create(Some(&directory.path().join("new"))).unwrap();
         assert_eq!(played(Kind::NexwayMonetize, &place).await, (16, 15, 1));
+    }
+
+    #[tokio::test]
+    async fn every_case_of_who_only_bills_ends_as_it_should() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::create(Some(&directory.path().join("new"))).unwrap();
+        assert_eq!(played(Kind::Smartpay, &place).await, (13, 13, 0));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) const DAYS: u32 = 40;
 pub(super) enum Outcome {
     /// The provider's keys, each generation once.
     Keys,
+    /// No key: what was paid for is the delivery.
+    Charge,
     /// No key, but a link to the digital locker.
     Locker,
     /// No key at all: the shop is told that the provider refused.

@@ -39,6 +39,8 @@ pub(super) struct Summary {
 pub(super) struct Row {
     #[serde(skip)]
     pub(super) label: String,
+    #[serde(skip)]
+    pub(super) outcome: Outcome,
     pub(super) partner_order_number: String,
     pub(super) subscription_id: String,
     pub(super) case: &'static str,
@@ -67,6 +69,7 @@ fn row(actor: &Actor, books: &[Paid], received: &[Value], keys_of: impl Fn(&Paid
     let about: Vec<&Value> = received.iter().filter(|message| is_about(message, actor)).collect();
     let mut row = Row {
         label: actor.label.clone(),
+        outcome: actor.outcome,
         partner_order_number: actor.number.clone(),
         subscription_id: actor.subscription_id.clone(),
         case: actor.case,
@@ -84,6 +87,10 @@ fn row(actor: &Actor, books: &[Paid], received: &[Value], keys_of: impl Fn(&Paid
         let expected = keys_of(renewal);
         let right = match (actor.outcome, ready.as_slice(), failed.as_slice()) {
             (Outcome::Keys, [one], []) => !expected.is_empty() && keys(&one["data"]) == expected,
+            (Outcome::Charge, [one], []) => {
+                let data = &one["data"];
+                keys(data).is_empty() && data["reference"] == renewal.reference && data["charge"].is_object()
+            }
             (Outcome::Locker, [one], []) => keys(&one["data"]).is_empty() && locker_link(&one["data"]).is_some(),
             (Outcome::Refused, [], [_]) => true,
             _ => false,
