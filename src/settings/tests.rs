@@ -782,3 +782,38 @@ fn lists_are_read_where_there_are_any() {
 renewald.toml:5: providers.counts.feed_every: a provider of kind \"test-lister\" lists nothing by itself";
     assert_eq!(load_with(&lister, &[]).unwrap_err(), expected);
 }
+
+#[test]
+fn a_kind_has_a_timeout_of_its_own_and_may_have_another_name() {
+    let billing = |more: &str| {
+        format!(
+            "[providers.b]\nkind = 'subscription-module'\napi_url = 'https://pay.example/v1/'\nmerchant_key_file = 'k'\n{more}"
+        )
+    };
+    let Loaded { settings, warnings, .. } = loaded(&billing(""));
+    assert_eq!(warnings, Vec::<String>::new());
+    let provider = &settings.providers["b"];
+    assert_eq!((provider.timeout, provider.connect_timeout), (Duration::from_secs(90), Duration::from_secs(10)));
+    assert_eq!(provider.kind.to_string(), "https://pay.example/v1, merchant key");
+    assert_eq!(provider.kind.kind().as_str(), "smartpay");
+    let short =
+        loaded(&billing("timeout = '20s'\norigin = 'https://shop.example/'\nauthentication_key_file = 'a'")).settings;
+    assert_eq!(short.providers["b"].timeout, Duration::from_secs(20));
+    for (more, expected) in [
+        ("origin = 'https://shop.example/path'", "providers.b.origin: must be your address without a path"),
+        ("keys_pointer = 'key'", "providers.b.keys_pointer: must be a JSON pointer into merchantMetadata"),
+        (
+            "realm = 'x'",
+            "providers.b.realm: a key of kind \"nexway-connect\", \"nexway-monetize\"; this provider is of kind \"smartpay\"",
+        ),
+        ("first_cycle_is_purchase = 'no'", "providers.b.first_cycle_is_purchase: must be true or false"),
+    ] {
+        let message = load_with(&billing(more), &[]).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    let twice = billing("") + &billing("").replace("providers.b", "providers.c");
+    let message = load_with(&twice, &[]).unwrap_err();
+    assert!(message.contains("providers.c: api_url and merchant key are those of \"b\""), "{message}");
+    let without = load_with("[providers.b]\nkind = 'smartpay'", &[]).unwrap_err();
+    assert!(without.contains("api_url: missing") && without.contains("merchant_key_file: missing"), "{without}");
+}
