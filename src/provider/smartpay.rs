@@ -161,7 +161,8 @@ fn fetched(answer: Answer, id: &str) -> Fetched {
     })
 }
 
-pub(crate) const READERS: Option<Readers> = Some(Readers { look: read_look, fetch: read_fetch });
+pub(crate) const READERS: Option<Readers> =
+    Some(Readers { look: read_look, fetch: read_fetch, page: Some(feed::read_page) });
 
 /// A subscription, with billing cycles where the body lists such.
 fn read_look(given: Given<'_>, subject: Subject<'_>) -> Result<Sighting, Error> {

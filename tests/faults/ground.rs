@@ -1,4 +1,4 @@
-//! A provider of either kind as a trial needs it, so that one trial serves both.
+//! A provider of any kind as a trial needs it, so that one trial serves all.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use renewald::clock::Timestamp;
 use renewald::sandbox::nexway_monetize::{NewSubscriptions, Product, Script};
-use renewald::sandbox::{nexway_connect, nexway_monetize};
+use renewald::sandbox::{nexway_connect, nexway_monetize, smartpay};
 
 use crate::harness::{Provider, Setup, Site, numbered};
 use crate::oracle::Maker;
@@ -132,6 +132,41 @@ impl Ground for nexway_monetize::Sandbox {
         }
         let looks = asked.iter().filter(|one| one.endpoint == Subscription);
         let asked: BTreeSet<_> = looks.filter_map(|one| one.subscription_id.as_deref()).collect();
+        names.iter().filter(|name| asked.contains(name.as_str())).count()
+    }
+}
+
+impl Ground for smartpay::Sandbox {
+    by_itself!(smartpay);
+
+    fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
+        crate::smartpay::site_with(change)
+    }
+
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
+        site.subscribe_as(smartpay::NewSubscriptions { count: count as u32, ..Default::default() })
+    }
+
+    fn deliver(site: &Site<Self>, id: &str, rng: &mut Rng) {
+        let sandbox = &site.sandbox;
+        // What was paid for in the same second has no order, and who was not looked at yet has had the first.
+        sandbox.advance(Duration::from_secs(1));
+        if rng.u8(..3) == 0 {
+            sandbox.bill_in_vain(id, smartpay::Decline::Failed).expect("it is running");
+        }
+        sandbox.capture(id).or_else(|_| sandbox.bill(id, 1)).expect("it is running");
+    }
+
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool, at_most: Duration) -> bool {
+        let is_it = |endpoint| !of_delivery || endpoint == smartpay::Endpoint::BillingCycle;
+        self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), at_most).is_some()
+    }
+
+    fn asked_about(&self, names: &[String], since: Instant) -> usize {
+        let requests = self.requests();
+        let looks = requests.iter().filter(|one| one.at >= since && one.endpoint == smartpay::Endpoint::Subscription);
+        let asked: BTreeSet<_> =
+            looks.filter_map(|one| one.subscription_id.as_deref()).map(str::to_lowercase).collect();
         names.iter().filter(|name| asked.contains(name.as_str())).count()
     }
 }

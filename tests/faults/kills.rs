@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::{nexway_connect, nexway_monetize};
+use renewald::sandbox::{nexway_connect, nexway_monetize, smartpay};
 
 use crate::ground::Ground;
 use crate::harness::{DAY, Daemon, Site};
@@ -28,6 +28,13 @@ pub const WITH_UPGRADES: Trial = Trial {
     what: "the same where upgrades come between renewals",
     long: 50,
     run: at_random::<nexway_monetize::Sandbox>,
+};
+
+pub const OF_CHARGES: Trial = Trial {
+    name: "smartpay-kills",
+    what: "the same where charges are listed, some of them captured late",
+    long: 50,
+    run: at_random::<smartpay::Sandbox>,
 };
 
 /// Steps of the way at which a kill has found some renewal.
@@ -89,7 +96,7 @@ fn wait_a_while(site: &Site<impl Ground>, rng: &mut Rng) {
 
 /// At which of the steps there is a renewal.
 fn steps(site: &Site<impl Ground>) -> [bool; 4] {
-    let recorded: i64 = site.value("SELECT count(*) FROM renewals");
+    let recorded: i64 = site.value("SELECT count(*) FROM renewals WHERE state <> 'known'");
     let awaiting: i64 = site.value("SELECT count(*) FROM renewals WHERE state = 'awaiting_order_data'");
     let pending = "SELECT m.id FROM messages m JOIN dispatches d ON d.message = m.seq WHERE d.state = 'pending'";
     let received: BTreeSet<_> = site.messages().into_iter().map(|message| message.id).collect();

@@ -42,6 +42,9 @@ mod proxy;
 mod report;
 mod signals;
 mod sinks;
+#[allow(dead_code, reason = "tests/it does more")]
+#[path = "../it/smartpay.rs"]
+mod smartpay;
 mod soak;
 mod strace;
 mod writes;
@@ -58,6 +61,7 @@ use fastrand::Rng;
 const TRIALS: &[Trial] = &[
     kills::AT_RANDOM,
     kills::WITH_UPGRADES,
+    kills::OF_CHARGES,
     barriers::AT_EACH,
     power::CUT,
     instances::AT_ONCE,
@@ -66,6 +70,7 @@ const TRIALS: &[Trial] = &[
     corruption::FILES,
     provider::ANSWERS,
     provider::monetize::ANSWERS,
+    provider::smartpay::ANSWERS,
     provider::connecting::CONNECTING,
     outage::OUTAGE,
     outage::WITH_LISTS,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use renewald::sandbox::{nexway_connect, nexway_monetize};
+use renewald::sandbox::{nexway_connect, nexway_monetize, smartpay};
 
 use crate::fake_receiver::Received;
 use crate::harness::{DAY, Installation, Site, eventually, id_of, keys};
@@ -46,6 +46,18 @@ impl Maker for nexway_monetize::Sandbox {
     }
 }
 
+impl Maker for smartpay::Sandbox {
+    /// What was charged before anybody watched is known.
+    fn made(&self) -> Vec<Made> {
+        let made = |charged: smartpay::Charged| Made {
+            subscription_id: charged.subscription_id.to_lowercase(),
+            reference: charged.cycle_id.to_lowercase(),
+            keys: Vec::new(),
+        };
+        self.charges().into_iter().filter(|charged| charged.number > 0).map(made).collect()
+    }
+}
+
 /// What the receiver had to get more than once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -58,7 +70,7 @@ pub struct Held {
 /// Catches up until nothing is left to do.
 pub fn finish(site: &Installation) {
     const UNFINISHED: &str = "SELECT (SELECT count(*) FROM dispatches WHERE state <> 'delivered')
-                                   + (SELECT count(*) FROM renewals WHERE state <> 'queued')";
+                                   + (SELECT count(*) FROM renewals WHERE state NOT IN ('queued', 'known'))";
     eventually("everything is handed over", || {
         site.let_pass(DAY);
         site.catch_up();

@@ -8,7 +8,8 @@ use super::{Client, fields::Fields};
 use crate::budget::Slot;
 use crate::clock::Timestamp;
 use crate::convention::{Feed, Lists, Way};
-use crate::provider::http::{Answer, Endpoint, MIB};
+use crate::provider::http::{self, Answer, Endpoint, MIB};
+use crate::provider::kinds::Given;
 use crate::provider::url::encoded;
 use crate::provider::{Error, Page, Position, Row, Says, Subject, Verdict};
 
@@ -48,6 +49,11 @@ impl Client {
         let refused = |verdict: Verdict| Error::Rejected { status: u16::try_from(verdict.code).unwrap_or(0) };
         read(&self.get(LISTED, &path, slot).await?.map_err(refused)?, &place)
     }
+}
+
+/// For [`crate::fuzzing`].
+pub(super) fn read_page(given: Given<'_>, _: &str) -> Result<Page, Error> {
+    read(&http::answer_of(given), &Place::read(None))
 }
 
 /// As the API writes times.
@@ -104,7 +110,6 @@ mod tests {
 
     use super::*;
     use crate::provider::http::answer_of;
-    use crate::provider::kinds::Given;
     use crate::provider::smartpay::subscription;
 
     const NOW: Timestamp = Timestamp::constant(1_780_000_000);
