@@ -338,12 +338,14 @@ impl Poll<'_> {
     }
 
     /// The provider does not know it: an answer, and a reason to look, but not to stop; unless that is how it tells of what was
-    /// deleted, and it still knows others. Else an address that is wrong would end everybody.
+    /// deleted, and it still knows others: also in the second of the look before, as those who are asked together are. Else an address
+    /// that is wrong would end everybody.
     fn not_found(&mut self, verdict: &Verdict) -> Duration {
         let Look { before, account_answered_at, .. } = self.look;
         self.usable(Outcome::NotFound, Some(describe(verdict)));
         self.slow_down();
-        if self.convention.unknown_is_deleted && account_answered_at > before.last_asked_at {
+        let others_answered = account_answered_at.is_some_and(|at| Some(at) >= before.last_asked_at);
+        if self.convention.unknown_is_deleted && others_answered {
             self.ends(EndReason::Cancelled, &Payment::Untold);
         }
         self.interval()

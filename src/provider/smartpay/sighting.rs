@@ -60,15 +60,9 @@ pub fn sighting(s: &Subscription, cycles: Option<&Cycles>, before: Before<'_>, n
         // By what is listed first it is decided what the customer has had: one that is left out would count for another.
         return Sighting::of(Seen::Unclear("the list of billing cycles is not whole"));
     }
-    let mut memo = before.memo.cloned().unwrap_or_default();
     let (payment, failing) = payment(s, cycles, before, now);
+    let mut memo = noted(s, cycles, is_whole, before.memo, now);
     memo.failing = failing;
-    if let Some(cycles) = cycles {
-        memo.listed_at = (is_whole && !cycles.is_short).then_some(now.as_unix());
-        memo.has_unpaid = cycles.all.iter().any(|cycle| cycle.is_unpaid(&s.zone, now));
-        memo.captured = if is_whole { captured(cycles) } else { memo.captured };
-    }
-    let memo = memo.noting(s);
     let nameless = cycles.is_some_and(|cycles| cycles.all.iter().any(|one| one.is_paid() && one.reference.is_none()));
     Sighting {
         words: s.words(),
@@ -85,6 +79,17 @@ pub fn sighting(s: &Subscription, cycles: Option<&Cycles>, before: Before<'_>, n
             doubt: nameless.then_some("a captured billing cycle has an id that cannot be asked for"),
         })
     }
+}
+
+/// How it stands, and what its billing cycles have told.
+fn noted(s: &Subscription, cycles: Option<&Cycles>, is_whole: bool, before: Option<&Memo>, now: Timestamp) -> Memo {
+    let mut memo = before.cloned().unwrap_or_default();
+    if let Some(cycles) = cycles {
+        memo.listed_at = (is_whole && !cycles.is_short).then_some(now.as_unix());
+        memo.has_unpaid = cycles.all.iter().any(|cycle| cycle.is_unpaid(&s.zone, now));
+        memo.captured = if is_whole { captured(cycles) } else { memo.captured };
+    }
+    memo.noting(s)
 }
 
 /// Nothing where something was is that of a list that lost its rows.
@@ -128,21 +133,32 @@ fn payment(
         State::Pending | State::Trial | State::Active => (Payment::Fine, None),
         State::Overdue => {
             let captured = cycles.map(captured).or(before.memo.map(|memo| memo.captured));
-            let generation = before.next_label(captured.unwrap_or(0));
-            let since = || trouble.and_then(|cycle| cycle.billing_day?.begins(&s.zone, now)).map(Timestamp::as_unix);
-            let episode = known.filter(|episode| episode.generation >= generation);
-            let episode = episode.unwrap_or_else(|| Episode { generation, since: since() });
-            let word = trouble.map(|cycle| cycle.word.as_str()).filter(|word| !word.is_empty());
-            let failing = Failing {
-                generation: episode.generation,
-                since: episode.since.map(Timestamp::from_unix),
-                will_retry: Some(true),
-                reason: word.map_or_else(|| "overdue".to_owned(), |word| format!("overdue: {word}")),
-            };
+            let (failing, episode) = overdue(s, trouble, known, before.next_label(captured.unwrap_or(0)), now);
             (Payment::Failing(Box::new(failing)), Some(episode))
         }
         _ => (Payment::Untold, known),
     }
+}
+
+/// One episode from when it was first told, as long as nothing got the label that is not paid for.
+fn overdue(
+    s: &Subscription,
+    trouble: Option<&Cycle>,
+    known: Option<Episode>,
+    generation: i64,
+    now: Timestamp,
+) -> (Failing, Episode) {
+    let since = || trouble.and_then(|cycle| cycle.billing_day?.begins(&s.zone, now)).map(Timestamp::as_unix);
+    let known = known.filter(|episode| episode.generation >= generation);
+    let episode = known.unwrap_or_else(|| Episode { generation, since: since() });
+    let word = trouble.map(|cycle| cycle.word.as_str()).filter(|word| !word.is_empty());
+    let failing = Failing {
+        generation: episode.generation,
+        since: episode.since.map(Timestamp::from_unix),
+        will_retry: Some(true),
+        reason: word.map_or_else(|| "overdue".to_owned(), |word| format!("overdue: {word}")),
+    };
+    (failing, episode)
 }
 
 /// Until the day of the next charge nothing can happen, if nothing is left unpaid.

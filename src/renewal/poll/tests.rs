@@ -362,7 +362,7 @@ fn what_is_unknown_a_day_later_has_ended_if_the_account_still_answers_for_others
     let before = Subscription { expires_at: None, ..watched(2) };
     let once = unknown(&before, NOW - HOUR, NOW);
     assert_eq!((once.after.state, once.after.due_at), (State::Watching, Some(NOW + DAY)));
-    let again = unknown(&once.after, NOW + HOUR, NOW + DAY);
+    let again = unknown(&once.after, NOW, NOW + DAY);
     assert!(
         matches!(again.events[..], [Event::Ended { generation: 2, reason: EndReason::Cancelled, .. }]),
         "{again:?}"

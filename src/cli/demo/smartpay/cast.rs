@@ -30,7 +30,7 @@ fn roles(start: Timestamp) -> Vec<Role> {
         role("charged every ten days", "SHOP-7001", (5, 9, 50), |new| new.period = Period::days(10)),
         role("charged once", "SHOP-7002", (12, 14, 25), plain),
         role("payment refused, then a retry", "SHOP-7003", (8, 6, 55), plain),
-        role("refused for good, carried over", "SHOP-7004", (6, 20, 10), |new| new.period = Period::days(20)),
+        role("refused, then carried over", "SHOP-7004", (6, 20, 10), |new| new.period = Period::days(20)),
         role("a trial that is converted", "SHOP-7005", (9, 11, 30), |new| new.trial = true),
         role("cancelled", "SHOP-7006", (30, 3, 40), plain),
         role("the last billing cycle", "SHOP-7007", (15, 16, 5), |new| new.billing_cycles = 2),
