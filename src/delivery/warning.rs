@@ -17,6 +17,8 @@ pub enum Warning {
     LinesUnmatched,
     /// A licence is a file that only a person can fetch.
     FileNotFetched,
+    /// A term was paid for, or given, by the provider's word, and no order of it is to be seen.
+    OrderMissing,
 }
 
 text_forms!(Warning {
@@ -25,12 +27,13 @@ text_forms!(Warning {
     UnknownEncoding = "unknown_encoding",
     LinesUnmatched = "lines_unmatched",
     FileNotFetched = "file_not_fetched",
+    OrderMissing = "order_missing",
 });
 
 impl Warning {
     /// Whether something is missing that may still come.
     pub fn is_lack(self) -> bool {
-        matches!(self, Self::Partial | Self::Empty)
+        matches!(self, Self::Partial | Self::Empty | Self::OrderMissing)
     }
 }
 
@@ -43,6 +46,7 @@ pub struct Warned {
     pub unknown_encoding: i64,
     pub lines_unmatched: i64,
     pub file_not_fetched: i64,
+    pub order_missing: i64,
 }
 
 impl Warned {
@@ -56,6 +60,7 @@ impl Warned {
                 Warning::UnknownEncoding => &mut self.unknown_encoding,
                 Warning::LinesUnmatched => &mut self.lines_unmatched,
                 Warning::FileNotFetched => &mut self.file_not_fetched,
+                Warning::OrderMissing => &mut self.order_missing,
             } += 1;
         }
     }
@@ -67,6 +72,7 @@ impl Warned {
         self.unknown_encoding += other.unknown_encoding;
         self.lines_unmatched += other.lines_unmatched;
         self.file_not_fetched += other.file_not_fetched;
+        self.order_missing += other.order_missing;
     }
 }
 
@@ -79,6 +85,7 @@ impl fmt::Display for Warned {
             (self.unknown_encoding, Warning::UnknownEncoding),
             (self.lines_unmatched, Warning::LinesUnmatched),
             (self.file_not_fetched, Warning::FileNotFetched),
+            (self.order_missing, Warning::OrderMissing),
         ];
         let mut before = "";
         for (count, warning) in counts.into_iter().filter(|(count, _)| *count > 0) {

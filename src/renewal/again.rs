@@ -49,7 +49,10 @@ pub fn decide(sent: &Sent, answer: Result<Part, &Error>) -> Look {
 fn is_news(sent: &Sent, delivery: &Delivery) -> bool {
     let is_made_good = sent.warnings.iter().any(|lack| lack.is_lack() && !delivery.warnings.contains(lack));
     let has_key = delivery.serials().any(|serial| !serial.data.is_blank());
-    !delivery.is_empty() && (is_made_good || (has_key && keys_hash(delivery) != sent.keys_hash))
+    // Where there are no keys, the order itself is what was missing.
+    let had_no_order = sent.warnings.contains(&Warning::OrderMissing);
+    let holds_it = !delivery.is_empty() || (had_no_order && delivery.charge.is_some());
+    holds_it && (is_made_good || (has_key && keys_hash(delivery) != sent.keys_hash))
 }
 
 /// When a delivery with these warnings is looked at next; `None`: not any more. A clock that was set ends nothing.

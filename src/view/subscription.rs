@@ -92,7 +92,7 @@ pub struct Item {
     /// What the last usable answer said that nobody expected.
     pub surprise: Option<String>,
     /// With which something was delivered in the last 30 days: `partial`, `empty`, `unknown_encoding`, `lines_unmatched`,
-    /// `file_not_fetched`.
+    /// `file_not_fetched`, `order_missing`.
     pub warnings: Vec<Warning>,
     /// The last that is over, and when it was answered last: until the next renewal, or until what it was about is fetched again.
     pub past_surprise: Option<String>,

@@ -119,7 +119,7 @@ fn without_a_key_for_three_days_it_is_delivered_told_and_made_good_by_itself() {
     assert!(shown(&["status"]).contains("1 renewal in the last 30 days: 1 empty"), "{}", shown(&["status"]));
     let status: Value = serde_json::from_str(&shown(&["status", "--json"])).unwrap();
     let none = json!({"renewals": 1, "partial": 0, "empty": 1, "unknown_encoding": 0, "lines_unmatched": 0,
-        "file_not_fetched": 0});
+        "file_not_fetched": 0, "order_missing": 0});
     assert_eq!(status["providers"]["nexway"]["warned"], none);
 
     holds(&site, Variant::PlainKey);
@@ -154,7 +154,7 @@ fn a_run_says_how_many_it_queued_with_a_warning() {
     );
     let told = site.command(&["once", "--json"]).expect_code(0).json();
     let expected = json!({"renewals": 2, "partial": 1, "empty": 1, "unknown_encoding": 0, "lines_unmatched": 0,
-        "file_not_fetched": 0});
+        "file_not_fetched": 0, "order_missing": 0});
     assert_eq!(told["warned"], expected, "{told}");
 
     site.command(&["refetch", "A", "--generation", "1"]).expect_code(0);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delivery::tests::{delivery, line};
-use crate::delivery::{LicenceKey, Serial};
+use crate::delivery::{Charge, LicenceKey, Serial};
 use crate::provider::{Keys, Verdict};
 use crate::renewal::{DAY, HOUR};
 
@@ -57,6 +57,21 @@ fn another_part_is_sent_while_there_are_more_to_come_and_the_same_is_not() {
     assert_eq!(look(&sent, part(&["ONE"], &[])), Ok(vec![]), "what was missing had no key");
     let waiting = Part { verdict: not_ready(Class::Waiting).verdict, ..part(&["ONE", "TWO"], &[Warning::Partial]) };
     assert_eq!(look(&sent, waiting), Ok(vec![Warning::Partial]), "another line is not ready yet");
+}
+
+#[test]
+fn an_order_after_none_is_sent_though_it_holds_no_key() {
+    let sent = sent(&[Warning::OrderMissing], &[]);
+    let of = |charge: Option<Charge>, warnings: &[Warning]| {
+        let delivery = Delivery { charge: charge.map(Box::new), warnings: warnings.to_vec(), ..Delivery::default() };
+        Part { delivery: Some(delivery), keys: Keys::NotExpected, ..Part::bare(Verdict::success()) }
+    };
+    let charge = Charge { amount: None, currency: None, state: None, attempts: None, reference: Some("O".to_owned()) };
+    assert_eq!(look(&sent, of(None, &[Warning::OrderMissing])), Err("order_missing"));
+    assert_eq!(look(&sent, of(Some(charge.clone()), &[])), Ok(vec![]));
+    let keyless = Part { keys: Keys::Expected, ..of(Some(charge), &[]) };
+    assert_eq!(look(&sent, keyless), Ok(vec![Warning::Empty]), "its key is still to come");
+    assert_eq!(look(&sent, of(None, &[])), Err("ok"), "nothing has come");
 }
 
 #[test]

@@ -38,6 +38,7 @@ rows! {
         unknown_encoding = "coalesce(sum(warnings LIKE '%\"unknown_encoding\"%'), 0)",
         lines_unmatched = "coalesce(sum(warnings LIKE '%\"lines_unmatched\"%'), 0)",
         file_not_fetched = "coalesce(sum(warnings LIKE '%\"file_not_fetched\"%'), 0)",
+        order_missing = "coalesce(sum(warnings LIKE '%\"order_missing\"%'), 0)",
     }
 }
 
@@ -67,7 +68,8 @@ impl Store {
                                                WHERE provider = :provider AND look_again_at IS NOT NULL LIMIT :most))
                       + (SELECT count(*) FROM (SELECT 1 FROM renewals
                                                WHERE provider = :provider AND warnings IS NOT NULL AND settled_at IS NULL
-                                                 AND (warnings LIKE '%\"partial\"%' OR warnings LIKE '%\"empty\"%')
+                                                 AND (warnings LIKE '%\"partial\"%' OR warnings LIKE '%\"empty\"%'
+                                                      OR warnings LIKE '%\"order_missing\"%')
                                                LIMIT :most))",
                 named_params! { ":provider": provider, ":most": MOST_COUNTED },
             )
