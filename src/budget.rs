@@ -157,7 +157,12 @@ impl Budget {
 
     /// A request sent at `started` ended in an outage. True when this opened the breaker, so that it is logged once.
     pub fn report_outage(&self, started: Instant) -> bool {
-        self.report(|breaker, now| breaker.outage(started, now, jitter()))
+        self.report(|breaker, now| breaker.outage(started, false, now, jitter()))
+    }
+
+    /// The same of a provider that may have closed for good: after a day of it, one probe a day.
+    pub fn report_absence(&self, started: Instant) -> bool {
+        self.report(|breaker, now| breaker.outage(started, true, now, jitter()))
     }
 
     /// A request ended in an outage that will not pass by itself (our credentials are refused): opens the breaker at once.

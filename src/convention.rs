@@ -27,6 +27,8 @@ pub struct Convention {
     pub rests_while_waiting: bool,
     /// One that the provider does not know any more has been deleted, and is not one of which it tells nothing yet.
     pub unknown_is_deleted: bool,
+    /// The provider may be gone for good: that everybody is unknown or refused then tells of it, and not of anybody.
+    pub may_have_closed: bool,
     /// What the provider lists by itself; `None`: every subscription has to be asked about alone.
     pub feed: Option<&'static Feed>,
 }

@@ -321,6 +321,9 @@ pub enum Error {
     /// 400, 405, 415, 422, a redirect: our request or the contract is wrong; asking again soon changes nothing.
     #[error("provider rejected the request with {status}")]
     Rejected { status: u16 },
+    /// Whoever answers there speaks another language: a page for people, or nothing that the API would say. The provider may be gone.
+    #[error("what answers there is not the provider: {what}")]
+    NotTheProvider { what: String },
     /// The token service refused us. Concerns the whole provider; an API that refuses a fresh token may have one territory in
     /// mind, so that is a [`Verdict`] of class [`Class::Configuration`] with code 401.
     #[error("provider does not accept our credentials ({reason}); check {look_at}")]
@@ -334,7 +337,13 @@ pub enum Error {
 impl Error {
     /// Whether it says that the provider as a whole cannot be used now (feeds the circuit breaker).
     pub fn is_outage(&self) -> bool {
-        matches!(self, Error::Unreachable(_) | Error::Unavailable { .. } | Error::Unauthorized { .. })
+        matches!(
+            self,
+            Error::Unreachable(_)
+                | Error::Unavailable { .. }
+                | Error::NotTheProvider { .. }
+                | Error::Unauthorized { .. }
+        )
     }
 }
 

@@ -12,6 +12,9 @@ const OPENS_AFTER: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// Who has not answered for so long, and may have closed, is asked once in so long.
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// A probe whose outcome nobody reported for this long (its caller was cancelled) is forgotten.
 const PROBE_LOST_AFTER: Duration = Duration::from_secs(60);
 
@@ -56,9 +59,9 @@ impl Breaker {
         }
     }
 
-    /// Counts the outage of a request that was sent at `started`; true when this one opened the breaker. `jitter` lies between
-    /// -1 and 1.
-    pub fn outage(&mut self, started: Instant, now: Instant, jitter: f64) -> bool {
+    /// Counts the outage of a request that was sent at `started`; true when this one opened the breaker. `may_be_gone`: the provider
+    /// may have closed for good. `jitter` lies between -1 and 1.
+    pub fn outage(&mut self, started: Instant, may_be_gone: bool, now: Instant, jitter: f64) -> bool {
         // Slow failures come in together, behind the fast answers of requests sent later: they tell of no outage.
         if self.open.is_none() && self.last_success.is_some_and(|success| started < success) {
             return false;
@@ -74,7 +77,8 @@ impl Breaker {
             Some(open) => {
                 // Without a probe under way this is an answer to a request from before the opening: nothing new.
                 if let Probe::LostAt(_) = open.probe {
-                    open.pause = (open.pause * 2).min(LONGEST_PAUSE);
+                    let is_gone = may_be_gone && now >= open.since + DAY;
+                    open.pause = if is_gone { DAY } else { (open.pause * 2).min(LONGEST_PAUSE) };
                     open.probe = Probe::DueAt(now + jittered(open.pause, jitter));
                 }
                 false
@@ -85,7 +89,7 @@ impl Breaker {
     /// As [`outage`](Self::outage), but this one is enough.
     pub fn lockout(&mut self, now: Instant, jitter: f64) -> bool {
         self.failures = self.failures.max(OPENS_AFTER - 1);
-        self.outage(now, now, jitter)
+        self.outage(now, false, now, jitter)
     }
 
     /// True when it closed the breaker.

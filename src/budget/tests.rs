@@ -291,6 +291,24 @@ async fn probes_go_out_one_by_one_with_growing_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_may_have_closed_is_asked_daily_after_a_day() {
+    const DAY: u64 = 86_400;
+    let budget = Budget::new(10.0);
+    (0..9).for_each(|_| assert!(!budget.report_absence(Instant::now())));
+    assert!(budget.report_absence(Instant::now()));
+    let opened = Instant::now();
+    let mut probes = Vec::new();
+    while opened.elapsed() < Duration::from_secs(5 * DAY) {
+        probes.push((take(&budget, 1).await[0] - opened).as_secs());
+        assert!(!budget.report_absence(Instant::now()));
+    }
+    let later: Vec<_> = probes.iter().filter(|at| **at > DAY + 400).collect();
+    assert!((3..=4).contains(&later.len()), "{later:?}");
+    assert!(probes.len() > 200, "every five minutes until then: {}", probes.len());
+    assert!(budget.report_success());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_success_lets_slots_flow_evenly() {
     let budget = Budget::new(10.0);
     open(&budget);

@@ -14,7 +14,7 @@ use crate::renewal::Rules;
 use crate::retry::{REFUSED_WARNING, UNANSWERED_WARNING, WAITING_WARNING};
 use crate::settings::{Settings, format_duration};
 use crate::signals::Shutdown;
-use crate::store::{self, Alert, AlertChange, Group, Leeway, NOBODY_ASKS, Store, counted, counts_of};
+use crate::store::{self, Alert, AlertChange, BreakerState, Group, Leeway, NOBODY_ASKS, Store, counted, counts_of};
 use crate::text::number_of;
 use crate::vault::Error::Damaged;
 
@@ -191,6 +191,19 @@ async fn provider(
     let late = store.count_late(name, &Leeway::new(rules, forecast, alert_after), now).await?;
     found.overdue |= late.overdue() > 0;
     let unheard = late.unasked + late.unanswered;
+    let odd = store.count_odd(name, now - alert_after).await?;
+    if settings.may_have_closed(name)
+        && let Some(BreakerState { open_since, reason, .. }) = breaker(store, name).await?
+    {
+        // It is all that there is to be told: what it says of each, or does not, is no news of anybody.
+        let is_told = unheard > 0 || late.refused_for_long > 0 || odd.unknown > 0;
+        if is_told || now.since(open_since) >= alert_after {
+            let text =
+                format!("answers for nobody: {reason}; it may have closed, and is probed once a day after a day");
+            found.alerts.push(Alert::new("provider", name, &text));
+        }
+        return lacking(store, name, found).await;
+    }
     if unheard > 0 {
         let age = format_duration(alert_after.max(settings.poll.every.mul_f64(1.1)));
         let text = format!("{} without an answer for {age}; see `renewald list --overdue`", subscriptions(unheard));
@@ -201,7 +214,6 @@ async fn provider(
         let text = format!("{} refused for long{advice}", subscriptions(late.refused_for_long));
         found.alerts.push(Alert::new("refused", name, &text));
     }
-    let odd = store.count_odd(name, now - alert_after).await?;
     if odd.unknown > 0 {
         let text = format!("{} unknown to the provider; see `renewald list --unknown`", subscriptions(odd.unknown));
         found.alerts.push(Alert::new("unknown", name, &text));
@@ -211,6 +223,15 @@ async fn provider(
             format!("{} answered for as cannot be right; see `renewald list --surprise`", subscriptions(odd.surprises));
         found.alerts.push(Alert::new("surprise", name, &text));
     }
+    waiting(store, name, found).await?;
+    lacking(store, name, found).await
+}
+
+async fn breaker(store: &Store, name: &str) -> Result<Option<BreakerState>, store::Error> {
+    Ok(store.provider_troubles().await?.remove(name).and_then(|trouble| trouble.breaker))
+}
+
+async fn waiting(store: &Store, name: &str, found: &mut Found) -> Result<(), store::Error> {
     let waiting = store.count_long_waits(name, WAITING_WARNING, UNANSWERED_WARNING, REFUSED_WARNING).await?;
     if waiting > 0 {
         let age = format_duration(WAITING_WARNING);
@@ -220,6 +241,10 @@ async fn provider(
         );
         found.alerts.push(Alert::new("waiting", name, &text));
     }
+    Ok(())
+}
+
+async fn lacking(store: &Store, name: &str, found: &mut Found) -> Result<(), store::Error> {
     let lacking = store.count_lacking(name).await?;
     if lacking > 0 {
         let were =

@@ -45,6 +45,7 @@ pub(crate) static COUNTS: Convention = Convention {
     advice: Advice { refused: "", reasons: "", territory: "" },
     rests_while_waiting: true,
     unknown_is_deleted: false,
+    may_have_closed: false,
     feed: None,
 };
 

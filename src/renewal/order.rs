@@ -225,7 +225,7 @@ pub(super) fn not_ready(verdict: &Verdict) -> (&'static str, String) {
 /// The same for a request without one.
 pub(super) fn no_answer(error: &Error) -> (&'static str, String) {
     let outcome = match error {
-        Error::Unavailable { .. } | Error::TooManyRequests { .. } => "unavailable",
+        Error::Unavailable { .. } | Error::NotTheProvider { .. } | Error::TooManyRequests { .. } => "unavailable",
         Error::Unauthorized { .. } => "unauthorized",
         Error::Unreachable(_) => "unreachable",
         Error::Unreadable { .. } => "unreadable",

@@ -368,7 +368,9 @@ impl Poll<'_> {
     fn no_answer(&mut self, error: &Error) -> Duration {
         let outcome = match error {
             Error::Unreachable(_) => Outcome::Unreachable,
-            Error::Unavailable { .. } | Error::TooManyRequests { .. } => Outcome::Unavailable,
+            Error::Unavailable { .. } | Error::NotTheProvider { .. } | Error::TooManyRequests { .. } => {
+                Outcome::Unavailable
+            }
             Error::Unreadable { .. } => Outcome::Unreadable,
             Error::Rejected { .. } => Outcome::Rejected,
             Error::Unauthorized { .. } => Outcome::Unauthorized,

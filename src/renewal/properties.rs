@@ -47,6 +47,7 @@ pub(crate) fn no_answer() -> impl Strategy<Value = Error> {
         (500..600_u16, retry_after()).prop_map(|(status, retry_after)| Error::Unavailable { status, retry_after }),
         retry_after().prop_map(|retry_after| Error::TooManyRequests { retry_after }),
         Just(Error::Unreadable { reason: "no JSON".to_owned() }),
+        Just(Error::NotTheProvider { what: "a page".to_owned() }),
         Just(Error::Rejected { status: 400 }),
         Just(Error::Unauthorized { reason: "realm".to_owned(), look_at: "it" }),
     ]

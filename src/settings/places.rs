@@ -33,6 +33,11 @@ impl Settings {
         self.providers.get(provider).map(|provider| &provider.kind.convention().advice)
     }
 
+    /// Whether this provider may be gone for good.
+    pub fn may_have_closed(&self, provider: &str) -> bool {
+        self.providers.get(provider).is_some_and(|provider| provider.kind.convention().may_have_closed)
+    }
+
     /// How they name things, as far as these settings know providers.
     pub fn conventions(&self) -> impl Iterator<Item = &'static Convention> {
         self.providers.values().map(|provider| provider.kind.convention())

@@ -18,7 +18,7 @@ use super::queues::{Queues, Reading};
 use super::record::{Records, Written};
 use super::request::{Done, Shared};
 use super::telling::Telling;
-use super::trouble::Trouble;
+use super::trouble::{Heard, Trouble};
 use super::{Account, Report};
 use crate::budget::Slot;
 use crate::choice::Demand;
@@ -220,14 +220,15 @@ impl<'a, P: Provider> Pass<'a, P> {
         let Shared { budget, account, now, .. } = self.shared;
         match done {
             Done::Poll { started, before, answer, known } => {
-                self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), false);
+                let heard = Heard::of(&answer, |sighting| &sighting.verdict);
+                self.trouble.heard(account, budget, started, heard, false);
                 self.compare(before.row, &answer).await?;
                 self.polled(*before, &answer, &known?, started.elapsed()).await
             }
             Done::Page { started, wanted, answer } => {
                 let Some(feed) = &mut self.feed else { return Ok(()) };
                 let is_old = feed.is_failing(&wanted);
-                self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), is_old);
+                self.trouble.heard(account, budget, started, Heard::failure(answer.as_ref().err()), is_old);
                 self.telling.paged(answer.is_ok());
                 match answer {
                     Ok(page) => feed.turn(account, wanted, page, now()),
@@ -240,7 +241,8 @@ impl<'a, P: Provider> Pass<'a, P> {
             }
             Done::OrderData { started, asked, answer, settling } => {
                 let is_old = asked.patience.unanswered > 0;
-                self.trouble.heard(&account.name, budget, started, answer.as_ref().err(), is_old);
+                let heard = Heard::of(&answer, |fetched| &fetched.verdict);
+                self.trouble.heard(account, budget, started, heard, is_old);
                 self.queues.settled(&asked);
                 let settling = settling?;
                 self.telling.settled(answer.is_ok(), &settling);

@@ -5,13 +5,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Account;
 use crate::budget::{self, Budget, LONGEST_PAUSE};
 use crate::clock::Timestamp;
-use crate::provider::Error as ProviderError;
+use crate::provider::{Class, Error as ProviderError, Verdict};
 use crate::store::{self, BreakerState, ProviderTrouble, SlowedState, Store};
 
 /// Both ends of a stored pause are whole seconds, and it is never to end too soon.
 const ROUNDED_UP: Duration = Duration::from_secs(2);
+
+/// How a request ended, as far as its provider's trouble is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Heard<'a> {
+    /// Everything that is none of the others, 429 included.
+    Answer,
+    /// The one that was asked about is not known, or may not be asked about.
+    Unknown(&'a Verdict),
+    Failure(&'a ProviderError),
+}
+
+impl<'a> Heard<'a> {
+    pub fn of<T>(answer: &'a Result<T, ProviderError>, verdict: impl Fn(&'a T) -> &'a Verdict) -> Self {
+        match answer {
+            Ok(answer) => match verdict(answer) {
+                unknown if matches!(unknown.class, Class::NotFound | Class::Configuration) => Self::Unknown(unknown),
+                _ => Self::Answer,
+            },
+            Err(error) => Self::failure(Some(error)),
+        }
+    }
+
+    pub fn failure(error: Option<&'a ProviderError>) -> Self {
+        error.filter(|error| error.is_outage()).map_or(Self::Answer, Self::Failure)
+    }
+}
 
 /// What this process has written so far.
 #[derive(Debug, Default)]
@@ -73,43 +100,42 @@ impl Trouble {
 
     /// A request that began at `started` ended like this. `is_old`: the same was asked before in vain. It may be all that the
     /// provider fails on, and opens no breaker.
-    pub fn heard(
-        &mut self,
-        provider: &str,
-        budget: &Budget,
-        started: Instant,
-        error: Option<&ProviderError>,
-        is_old: bool,
-    ) {
-        // Everything else, 429 included, is an answer.
-        let Some(error) = error.filter(|error| error.is_outage()) else {
-            if budget.report_success() {
-                tracing::info!(%provider, "provider answers again");
+    pub fn heard(&mut self, account: &Account, budget: &Budget, started: Instant, heard: Heard<'_>, is_old: bool) {
+        let (provider, may_be_gone) = (&account.name, account.convention.may_have_closed);
+        let (is_refused, reason) = match heard {
+            Heard::Failure(error) => (matches!(error, ProviderError::Unauthorized { .. }), crate::chain(error)),
+            // Where others are answered it is the one's own, and their answers count.
+            Heard::Unknown(verdict) if may_be_gone => {
+                (verdict.class == Class::Configuration, format!("code {}: {}", verdict.code, verdict.message))
             }
-            return;
+            Heard::Unknown(_) | Heard::Answer => {
+                if budget.report_success() {
+                    tracing::info!(%provider, "provider answers again");
+                }
+                return;
+            }
         };
-        self.reason = crate::text::visible(&crate::chain(error));
+        self.reason = crate::text::visible(&reason);
         let before = budget.state();
-        let opened = match error {
-            ProviderError::Unauthorized { .. } => budget.report_lockout(),
+        let opened = match is_refused {
+            true if !may_be_gone => budget.report_lockout(),
             _ if is_old && before.breaker.is_none() => return,
+            _ if may_be_gone => budget.report_absence(started),
             _ => budget.report_outage(started),
         };
         let failures = budget.state().failures;
         if opened {
-            let what = match error {
-                ProviderError::Unauthorized { .. } => {
-                    "provider refuses our credentials: one probe at a time until it takes them"
-                }
-                _ => "provider does not answer: one probe at a time until it does",
+            let what = match is_refused {
+                true => "provider refuses our credentials: one probe at a time until it takes them",
+                false => "provider does not answer: one probe at a time until it does",
             };
-            tracing::error!(%provider, error = %crate::chain(error), "{what}");
+            tracing::error!(%provider, error = %self.reason, "{what}");
         } else if let Some(open) = before.breaker
             && failures > before.failures
             && failures.is_power_of_two()
         {
             // At growing distance: an outage may last for days.
-            tracing::warn!(%provider, error = %crate::chain(error),
+            tracing::warn!(%provider, error = %self.reason,
                 "provider still does not answer, {failures} times within {} s", open.since.elapsed().as_secs());
         }
     }

@@ -9,7 +9,9 @@ pub fn refused_token(error: &Error) -> String {
     let look_at = match error {
         Error::Unauthorized { .. } => format!("; look at realm, client_secret_file, and {ALLOW_LIST}"),
         Error::Unreachable(_) => "; look at iam_url, DNS, firewall, proxy and ca_file".to_owned(),
-        Error::Rejected { .. } | Error::Unreadable { .. } => "; look at iam_url".to_owned(),
+        Error::Rejected { .. } | Error::NotTheProvider { .. } | Error::Unreadable { .. } => {
+            "; look at iam_url".to_owned()
+        }
         Error::Unavailable { .. } | Error::TooManyRequests { .. } => String::new(),
     };
     format!("token service: {}{look_at}", describe(error))
@@ -20,7 +22,9 @@ pub fn refused(error: &Error, address: &str) -> String {
     let look_at = match error {
         Error::Unauthorized { .. } => format!("; look at {ALLOW_LIST}, and at {address}"),
         Error::Unreachable(_) => format!("; look at {address}, DNS, firewall, proxy and ca_file"),
-        Error::Rejected { .. } | Error::Unreadable { .. } => format!("; look at {address}"),
+        Error::Rejected { .. } | Error::NotTheProvider { .. } | Error::Unreadable { .. } => {
+            format!("; look at {address}")
+        }
         Error::Unavailable { .. } | Error::TooManyRequests { .. } => String::new(),
     };
     format!("{}{look_at}", describe(error))

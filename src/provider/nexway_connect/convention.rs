@@ -27,6 +27,7 @@ pub static CONVENTION: Convention = Convention {
     },
     rests_while_waiting: true,
     unknown_is_deleted: false,
+    may_have_closed: false,
     feed: None,
 };
 

@@ -21,6 +21,7 @@ pub static CONVENTION: Convention = Convention {
     advice: Advice { refused: "wrong key?", reasons: "wrong key", territory: "check the address" },
     rests_while_waiting: false,
     unknown_is_deleted: false,
+    may_have_closed: false,
     feed: Some(&Feed {
         ways: &[
             Way { name: "sorted", lists: Lists::NewestFirst, answers: true },

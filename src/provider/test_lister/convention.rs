@@ -12,5 +12,6 @@ pub static CONVENTION: Convention = Convention {
     advice: Advice { refused: "wrong account?", reasons: "wrong account", territory: "check the address" },
     rests_while_waiting: false,
     unknown_is_deleted: true,
+    may_have_closed: false,
     feed: None,
 };

@@ -18,11 +18,12 @@ pub struct Alert {
 
 impl Alert {
     /// All kinds there are.
-    pub const KINDS: [&str; 11] = [
+    pub const KINDS: [&str; 12] = [
         "damaged",
         "dead",
         "encryption",
         "overdue",
+        "provider",
         "refused",
         "sink",
         "surprise",
