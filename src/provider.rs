@@ -1,10 +1,12 @@
 //! What a provider can be asked and what it may answer, in words that fit every provider.
 //!
 //! The wire format, the authentication and the meaning of each code belong to the implementation
-//! ([`nexway_connect`], [`nexway_monetize`], [`smartpay`]); what follows from an answer is decided in [`crate::renewal`].
+//! ([`nexway_connect`], [`nexway_monetize`], [`smartpay`], [`digital_river`]); what follows from an answer is decided in
+//! [`crate::renewal`].
 
 mod body;
 pub mod connection;
+pub mod digital_river;
 pub mod feed;
 mod http;
 pub mod kinds;

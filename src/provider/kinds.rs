@@ -163,6 +163,7 @@ kinds! {
     NexwayConnect = "nexway-connect" in nexway_connect,
     NexwayMonetize = "nexway-monetize" in nexway_monetize,
     Smartpay = "smartpay" or "subscription-module" in smartpay,
+    DigitalRiver = "digital-river" in digital_river,
     #[cfg(test)]
     TestCounter = "test-counter" in test_counter,
     #[cfg(test)]

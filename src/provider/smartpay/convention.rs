@@ -16,6 +16,7 @@ pub static CONVENTION: Convention = Convention {
     },
     rests_while_waiting: false,
     unknown_is_deleted: true,
+    may_have_closed: false,
     hinted: Some(super::notification::hinted),
     feed: Some(&super::feed::FEED),
 };
