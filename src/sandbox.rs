@@ -9,6 +9,7 @@ mod call;
 mod clock;
 mod control;
 mod controls;
+pub mod digital_river;
 mod faults;
 mod http;
 mod log;
@@ -42,6 +43,7 @@ pub enum Kind {
     NexwayMonetize,
     #[value(alias = "subscription-module")]
     Smartpay,
+    DigitalRiver,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             Self::NexwayConnect => nexway_connect::offer(options),
             Self::NexwayMonetize => nexway_monetize::offer(options, notify),
             Self::Smartpay => smartpay::offer(options),
+            Self::DigitalRiver => digital_river::offer(options),
         }
     }
 

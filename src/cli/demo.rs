@@ -4,6 +4,7 @@
 //! what happened, `story` tells it, `verdict` holds what arrived against the provider's books. None of them is known to
 //! the daemon.
 
+mod digital_river;
 mod nexway_connect;
 mod nexway_monetize;
 mod place;
@@ -103,6 +104,7 @@ fn stage(kind: Kind) -> io::Result<Arc<dyn Stage>> {
         Kind::NexwayConnect => Arc::new(nexway_connect::NexwayConnect::start(start)?),
         Kind::NexwayMonetize => Arc::new(nexway_monetize::NexwayMonetize::start(start)?),
         Kind::Smartpay => Arc::new(smartpay::Smartpay::start(start)?),
+        Kind::DigitalRiver => Arc::new(digital_river::DigitalRiver::start(start)?),
     })
 }
 
@@ -224,6 +226,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::create(Some(&directory.path().join("new"))).unwrap();
         assert_eq!(played(Kind::Smartpay, &place).await, (13, 13, 0));
+    }
+
+    #[tokio::test]
+    async fn every_case_of_a_provider_that_only_bills_ends_as_it_should() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::create(Some(&directory.path().join("new"))).unwrap();
+        let (renewals, delivered, refused) = played(Kind::DigitalRiver, &place).await;
+        assert!(renewals > 10 && (delivered, refused) == (renewals, 0), "{renewals}, {delivered}");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// When it came.
     pub at: Timestamp,
+    /// The same by the provider's own clock, where it tells.
+    pub date: Option<Timestamp>,
     /// Decompressed.
     pub body: Vec<u8>,
 }
@@ -60,7 +62,7 @@ impl Http {
     pub async fn send(&self, request: reqwest::Request, limit: usize, _slot: Slot) -> Result<Answer, Error> {
         let response = self.client.get().execute(request).await.map_err(unreachable)?;
         let status = response.status();
-        let retry_after = retry_after(response.headers());
+        let (retry_after, date) = (retry_after(response.headers()), date(response.headers(), DATE));
         if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
             self.budget.slow_down(retry_after);
             return Err(Error::TooManyRequests { retry_after });
@@ -70,7 +72,7 @@ impl Http {
             Err(error) if status.is_success() => return Err(error),
             Err(_) => Vec::new(),
         };
-        Ok(Answer { status: status.as_u16(), retry_after, at: Timestamp::now(), body })
+        Ok(Answer { status: status.as_u16(), retry_after, at: Timestamp::now(), date, body })
     }
 
     /// A further slot for the same call. A call ends some time: when the budget is paused for longer, so does this.
@@ -117,7 +119,7 @@ fn client(connection: &Connection, mut headers: HeaderMap, urls: &[&Url]) -> Res
 
 /// The answer that is given; for [`crate::fuzzing`].
 pub fn answer_of(given: Given<'_>) -> Answer {
-    Answer { status: given.status, retry_after: None, at: given.at, body: given.body.to_vec() }
+    Answer { status: given.status, retry_after: None, at: given.at, date: None, body: given.body.to_vec() }
 }
 
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Error> {

@@ -226,7 +226,7 @@ renewald.toml:6: poll.window_before: 3 needs a unit; write for example "3s", "3m
 renewald.toml:8: order_data.retry_first: must not be longer than order_data.retry_max
 renewald.toml:9: providers.Nexway: not a name: at most 32 of a-z, 0-9 and _, beginning with a letter
 renewald.toml:9: providers.Nexway.iam_url: missing; give the token service's address, such as https://api.nexway.store/iam
-renewald.toml:10: providers.Nexway.kind: "nexway-conect" is unknown (did you mean "nexway-connect"?); known are nexway-connect, nexway-monetize, smartpay, test-counter, test-lister
+renewald.toml:10: providers.Nexway.kind: "nexway-conect" is unknown (did you mean "nexway-connect"?); known are nexway-connect, nexway-monetize, smartpay, digital-river, test-counter, test-lister
 renewald.toml:11: providers.Nexway.api_url: must begin with https:// or http://
 renewald.toml:12: providers.Nexway.realm: missing; give the realm name from your access data
 renewald.toml:13: providers.Nexway.client_secret: given twice: providers.Nexway.client_secret and providers.Nexway.client_secret_file; keep one
@@ -468,7 +468,7 @@ fn a_provider_of_unknown_kind_brings_no_other_mistakes() {
     let text = PROVIDER.replace("nexway-connect", "sms");
     assert_eq!(
         load_with(&format!("{text}[sinks.q]\nkind = 'queue'\nterritories = ['eu']"), &[]).unwrap_err(),
-        "renewald.toml:3: providers.nexway.kind: \"sms\" is unknown; known are nexway-connect, nexway-monetize, smartpay, test-counter, test-lister"
+        "renewald.toml:3: providers.nexway.kind: \"sms\" is unknown; known are nexway-connect, nexway-monetize, smartpay, digital-river, test-counter, test-lister"
     );
 }
 

@@ -64,7 +64,9 @@ secret = "{secret}"
         match deed {
             Deed::Cancel => self.sandbox.cancel(number, None).map_err(unplayable),
             Deed::Renew => self.sandbox.renew(number, None).map_err(unplayable),
-            Deed::AcceptOffer | Deed::Upgrade | Deed::RefusePayment(_) => Err(unplayable("it has no such thing")),
+            Deed::AcceptOffer | Deed::Upgrade | Deed::Extend | Deed::RefusePayment(_) => {
+                Err(unplayable("it has no such thing"))
+            }
         }
     }
 

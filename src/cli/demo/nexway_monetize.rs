@@ -75,6 +75,7 @@ requests_per_second = 0        # no limit, for the demo only
             Deed::Renew => self.sandbox.renew(&id),
             Deed::AcceptOffer => self.sandbox.accept_offer(&id, 0.25).map(drop),
             Deed::Upgrade => self.sandbox.upgrade(&id, Product::bigger(), Script::default()).map(drop),
+            Deed::Extend => return Err(unplayable("there is no such thing")),
             Deed::RefusePayment(times) => self.sandbox.refuse_payment(&id, Some(times)),
         };
         done.map_err(unplayable)

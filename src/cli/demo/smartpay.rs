@@ -66,7 +66,7 @@ requests_per_second = 0        # no limit, for the demo only
             Deed::Cancel => self.sandbox.set_status(&id, Status::Canceled),
             Deed::Renew => self.sandbox.bill(&id, 1),
             Deed::RefusePayment(times) => self.sandbox.refuse(&id, Some(times)),
-            Deed::AcceptOffer | Deed::Upgrade => return Err(unplayable("it only bills")),
+            Deed::AcceptOffer | Deed::Upgrade | Deed::Extend => return Err(unplayable("it only bills")),
         };
         done.map_err(unplayable)
     }

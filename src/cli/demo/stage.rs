@@ -52,6 +52,8 @@ pub(super) enum Deed {
     Cancel,
     /// Renews by hand.
     Renew,
+    /// The next term begins, and nobody is asked to pay.
+    Extend,
     AcceptOffer,
     Upgrade,
     /// The payment for the renewal is refused so many times.
@@ -63,7 +65,7 @@ impl Deed {
     pub(super) fn told(self) -> Option<&'static str> {
         match self {
             Self::Cancel => Some("cancelled at the provider, by the customer"),
-            Self::Renew => None,
+            Self::Renew | Self::Extend => None,
             Self::AcceptOffer => Some("offer accepted: stays, and pays less at the renewal"),
             Self::Upgrade => Some("upgraded at the provider, in mid-term"),
             Self::RefusePayment(_) => Some("payment refused at the provider"),

@@ -89,7 +89,9 @@ fn row(actor: &Actor, books: &[Paid], received: &[Value], keys_of: impl Fn(&Paid
             (Outcome::Keys, [one], []) => !expected.is_empty() && keys(&one["data"]) == expected,
             (Outcome::Charge, [one], []) => {
                 let data = &one["data"];
-                keys(data).is_empty() && data["reference"] == renewal.reference && data["charge"].is_object()
+                // A term without a charge says that something is missing.
+                let is_charged = data["charge"].is_object() || data["warnings"] != serde_json::json!([]);
+                keys(data).is_empty() && data["reference"] == renewal.reference && is_charged
             }
             (Outcome::Locker, [one], []) => keys(&one["data"]).is_empty() && locker_link(&one["data"]).is_some(),
             (Outcome::Refused, [], [_]) => true,

@@ -216,12 +216,18 @@ fn contents(data: &Value) -> String {
     let shown: Vec<String> = keys(data).into_iter().map(masked).collect();
     let file = serials(data).find_map(|serial| serial["file_name"].as_str().filter(|name| !name.is_empty()));
     match (shown.as_slice(), file) {
+        ([], _) if !data["charge"].is_null() => paid(&data["charge"]),
         ([], _) if locker_link(data).is_some() => "link to the digital locker".into(),
         ([], _) => "no key".into(),
         (keys, Some(name)) => format!("file {} ({})", visible(name), keys.join(", ")),
         ([key], None) => format!("key {key}"),
         (keys, None) => format!("keys {}", keys.join(", ")),
     }
+}
+
+fn paid(charge: &Value) -> String {
+    let text = |field: &str| visible(charge[field].as_str().unwrap_or("?"));
+    format!("{} {} paid", text("amount"), text("currency"))
 }
 
 fn masked(key: &str) -> String {

@@ -18,7 +18,7 @@ use crate::delivery::Document;
 use crate::provider::http::{Answer, Endpoint, MIB};
 use crate::provider::lenient::{Objects, Scalar};
 use crate::provider::url::{below, encoded};
-use crate::provider::{Class, Error, Verdict, body};
+use crate::provider::{Class, Error, Verdict, body, times};
 
 const SUBSCRIPTION: Endpoint = Endpoint { name: "subscription", limit: MIB };
 const ORDER: Endpoint = Endpoint { name: "order", limit: 4 * MIB };
@@ -59,7 +59,10 @@ impl Client {
 
     pub(super) async fn subscription(&self, id: &str, slot: Slot) -> Asked<(Subscription, Timestamp)> {
         Ok(match self.get(SUBSCRIPTION, &format!("/subscriptions/{}", encoded(id)), slot).await? {
-            Ok(answer) => Ok((subscription::read(&answer.body, answer.at)?, answer.at)),
+            Ok(answer) => {
+                let now = now(&answer);
+                Ok((subscription::read(&answer.body, now)?, now))
+            }
             Err(verdict) => Err(verdict),
         })
     }
@@ -101,7 +104,7 @@ impl Client {
                 .data
                 .all
                 .into_iter()
-                .filter_map(|body| Order::of(body, answer.at))
+                .filter_map(|body| Order::of(body, now(&answer)))
                 .partition(|order| order.is_of(id));
             ours.extend(new.into_iter().filter(|order| seen.insert(order.id.clone())));
             if !others.is_empty() && filter == "subscriptionId" {
@@ -122,7 +125,7 @@ impl Client {
             Ok(answer) => answer,
             Err(verdict) => return Ok(Err(Verdict { class: Class::Transient, ..verdict })),
         };
-        let order = order::read(&answer.body, answer.at)?;
+        let order = order::read(&answer.body, now(&answer))?;
         let anothers = || Verdict { class: Class::NotFound, code: 0, message: "answered for another order".to_owned() };
         Ok(if order.id == order_id { Ok(order) } else { Err(anothers()) })
     }
@@ -158,6 +161,11 @@ impl Client {
         }
         Ok(documents)
     }
+}
+
+/// By the provider's clock, by which it bills.
+pub(super) fn now(answer: &Answer) -> Timestamp {
+    answer.date.and_then(|date| times::plausible(date, answer.at)).unwrap_or(answer.at)
 }
 
 /// What an error says of itself.
