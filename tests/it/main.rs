@@ -11,6 +11,7 @@ mod canary;
 mod clocks;
 mod commands;
 mod crashes;
+mod digital_river;
 mod encryption;
 mod exec;
 mod fake_receiver;

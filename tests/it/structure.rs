@@ -65,7 +65,7 @@ const ONLY_THERE: [(&str, &[&str]); 6] = [
 ];
 
 /// What belongs to one kind of provider.
-const OF_ONE_KIND: [&str; 12] = [
+const OF_ONE_KIND: [&str; 14] = [
     "1010",
     "1051",
     "1060",
@@ -78,10 +78,13 @@ const OF_ONE_KIND: [&str; 12] = [
     "nexway_monetize",
     "Smartpay",
     "smartpay",
+    "DigitalRiver",
+    "digital_river",
 ];
 
 /// Where that may stand all the same, whoever reads it, and the lines of the enum elsewhere.
-const ITS_OWN: [&str; 6] = [
+const ITS_OWN: [&str; 7] = [
+    "provider/digital_river/",
     "provider/nexway_connect/",
     "provider/nexway_monetize/",
     "provider/smartpay.rs",
@@ -89,11 +92,19 @@ const ITS_OWN: [&str; 6] = [
     "sandbox/",
     "cli/demo/",
 ];
-const ENUM_AND_EXAMPLES: [(&str, &str); 27] = [
+const ENUM_AND_EXAMPLES: [(&str, &str); 35] = [
     (
         "provider.rs",
-        "//! ([`nexway_connect`], [`nexway_monetize`], [`smartpay`]); what follows from an answer is decided in [`crate::renewal`].",
+        "//! ([`nexway_connect`], [`nexway_monetize`], [`smartpay`], [`digital_river`]); what follows from an answer is decided in",
     ),
+    ("provider.rs", "pub mod digital_river;"),
+    ("provider/kinds.rs", "DigitalRiver = \"digital-river\" in digital_river,"),
+    ("sandbox.rs", "pub mod digital_river;"),
+    ("sandbox.rs", "DigitalRiver,"),
+    ("sandbox.rs", "Self::DigitalRiver => digital_river::offer(options),"),
+    ("cli/demo.rs", "mod digital_river;"),
+    ("cli/demo.rs", "Kind::DigitalRiver => Arc::new(digital_river::DigitalRiver::start(start)?),"),
+    ("cli/demo.rs", "let (renewals, delivered, refused) = played(Kind::DigitalRiver, &place).await;"),
     ("provider.rs", "pub mod nexway_connect;"),
     ("provider.rs", "pub mod nexway_monetize;"),
     (

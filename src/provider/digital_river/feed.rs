@@ -1,6 +1,6 @@
 //! What the API tells of by itself (digital-river.md, section 6): events, of which the last 30 days are kept. Each says where to look.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -58,8 +58,11 @@ fn read(bytes: &[u8], now: Timestamp, asked_after: Option<&str>) -> Result<Page,
     let page: Value = body::parse(bytes)?;
     let events = page["data"].as_array().ok_or_else(|| body::unreadable("no list of objects"))?;
     let rows = events.iter().flat_map(|event| {
-        let at = event["createdTime"].as_str().and_then(|at| times::written(at, now));
-        subscriptions(event).into_iter().map(move |id| (id, at))
+        let time = |value: &Value| value["createdTime"].as_str().and_then(|at| times::written(at, now));
+        let object = &event["data"]["object"];
+        let made_at = time(&object["subscription"]).or_else(|| time(object));
+        let at = time(event);
+        subscriptions(event).into_iter().map(move |id| Told { id, at, made_at })
     });
     let last = events.iter().rev().find_map(|event| text(&event["id"]));
     let next = last.filter(|_| page["hasMore"].as_bool() == Some(true));
@@ -68,12 +71,31 @@ fn read(bytes: &[u8], now: Timestamp, asked_after: Option<&str>) -> Result<Page,
     Ok(Page { rows: newest(rows.collect()), next, pages: None, fault })
 }
 
+/// One that an event is about.
+struct Told {
+    id: String,
+    /// When it happened.
+    at: Option<Timestamp>,
+    /// When the subscription was made.
+    made_at: Option<Timestamp>,
+}
+
 /// Each subscription once, with what happened to it last, in the order of the list.
-fn newest(rows: Vec<(String, Option<Timestamp>)>) -> Vec<Row> {
-    let last = |id: &str| rows.iter().filter(|(other, _)| other == id).filter_map(|(_, at)| *at).max();
-    let mut seen = HashSet::new();
-    let kept = rows.iter().filter(|(id, at)| *at == last(id) && seen.insert(id.clone()));
-    kept.map(|(id, at)| Row::new(id.clone(), *at, |_| Says::Hint)).collect()
+fn newest(rows: Vec<Told>) -> Vec<Row> {
+    let mut last = HashMap::new();
+    for Told { id, at, .. } in &rows {
+        let newest = last.entry(id.clone()).or_insert(*at);
+        *newest = (*newest).max(*at);
+    }
+    let mut kept = Vec::new();
+    for row in rows {
+        if last.get(&row.id) == Some(&row.at) {
+            last.remove(&row.id);
+            kept.push(row);
+        }
+    }
+    let row = |Told { id, at, made_at }: Told| Row::new(id, at, |_| Says::Hint).created(made_at);
+    kept.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

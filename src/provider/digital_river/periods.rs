@@ -90,17 +90,23 @@ impl Period {
     }
 
     /// How far this order is from being its own; `None`: it is another's. By the term that the order names, else by when it was
-    /// made: nearer to this period's invoice than to the next one's.
-    fn distance(&self, order: &Order, subscription_id: &str) -> Option<i64> {
+    /// made: nearer to this period's invoice than to the next one's. While it is waited for, one that appears and was made before
+    /// any invoice was due is better than none: somebody renewed by hand.
+    fn distance(&self, order: &Order, subscription_id: &str, is_new: bool) -> Option<i64> {
+        const BY_HAND: i64 = i64::MAX / 4;
         let is = |told: Option<Timestamp>, own: i64| told.is_some_and(|told| (told.as_unix() - own).abs() <= SAME);
         let (start, end) = order.period(subscription_id);
         if is(end, self.end) || (end.is_none() && is(start, self.from)) {
             return Some(-1);
         }
-        let made = order.created_at?.as_unix();
         let (billed, next) = (self.from - self.ahead, self.end - self.ahead);
+        let may_be_by_hand = is_new && !self.told;
+        let Some(made) = order.created_at.map(Timestamp::as_unix) else { return may_be_by_hand.then_some(i64::MAX) };
+        if made < billed - EARLY {
+            return may_be_by_hand.then_some(BY_HAND + (billed - made));
+        }
         let distance = (made - billed).abs();
-        (billed - EARLY <= made && made <= self.end && distance < (next - made).abs()).then_some(distance)
+        (made <= self.end && distance < (next - made).abs()).then_some(distance)
     }
 }
 
@@ -109,8 +115,9 @@ impl Period {
 pub fn assign(periods: &mut [Period], orders: &[&Order], subscription_id: &str, is_new: impl Fn(&Order) -> bool) {
     let mut pairs = Vec::new();
     for (at, period) in periods.iter().enumerate().filter(|(_, period)| period.order.is_none()) {
-        for order in orders.iter().filter(|order| !period.told || is_new(order)) {
-            let distance = period.distance(order, subscription_id);
+        for order in orders {
+            let is_new = is_new(order);
+            let distance = if period.told && !is_new { None } else { period.distance(order, subscription_id, is_new) };
             pairs.extend(distance.map(|distance| (distance, period.end, at, order)));
         }
     }
@@ -151,7 +158,7 @@ mod tests {
 
     fn assigned(periods: &[Period], orders: &[Order]) -> Vec<Option<String>> {
         let mut periods = periods.to_vec();
-        assign(&mut periods, &orders.iter().collect::<Vec<_>>(), "s", |_| true);
+        assign(&mut periods, &orders.iter().collect::<Vec<_>>(), "s", |order| order.id.starts_with('N'));
         periods.into_iter().map(|period| period.order).collect()
     }
 
@@ -186,6 +193,19 @@ mod tests {
             [None, Some("C".to_owned())],
             "a term that is none of these is no sign"
         );
+    }
+
+    #[test]
+    fn one_that_was_renewed_by_hand_is_taken_while_it_is_waited_for() {
+        let by_hand = order("N1", -20, json!({}));
+        assert_eq!(assigned(&[period(0, 30)], std::slice::from_ref(&by_hand)), [Some("N1".to_owned())]);
+        assert_eq!(
+            assigned(&[period(0, 30)], &[by_hand.clone(), plain(1)]),
+            [Some("O1".to_owned())],
+            "its own goes before"
+        );
+        assert_eq!(assigned(&[Period { told: true, ..period(0, 30) }], &[by_hand]), [None]);
+        assert_eq!(assigned(&[period(0, 30)], &[order("N2", 26, json!({}))]), [None], "that is the next one's");
     }
 
     #[test]

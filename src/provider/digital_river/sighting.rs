@@ -85,7 +85,7 @@ fn listed(
     counted.sort_by_key(|order| order.age());
     begin(memo, before, subscription, moved, now);
     let known = before.map(|memo| memo.orders.clone()).unwrap_or_default();
-    periods::assign(&mut memo.periods, &counted, id, |order| !known.contains(&order.id));
+    periods::assign(&mut memo.periods, &counted, id, |order| before.is_some() && !known.contains(&order.id));
     if before.is_none() {
         // Whether the present period is paid for was not watched.
         memo.periods.retain(|period| period.order.is_some());
