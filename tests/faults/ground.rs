@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use renewald::clock::Timestamp;
 use renewald::sandbox::nexway_monetize::{NewSubscriptions, Product, Script};
-use renewald::sandbox::{nexway_connect, nexway_monetize, smartpay};
+use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay};
 
 use crate::harness::{Provider, Setup, Site, numbered};
 use crate::oracle::Maker;
@@ -167,6 +167,41 @@ impl Ground for smartpay::Sandbox {
         let looks = requests.iter().filter(|one| one.at >= since && one.endpoint == smartpay::Endpoint::Subscription);
         let asked: BTreeSet<_> =
             looks.filter_map(|one| one.subscription_id.as_deref()).map(str::to_lowercase).collect();
+        names.iter().filter(|name| asked.contains(name.as_str())).count()
+    }
+}
+
+impl Ground for digital_river::Sandbox {
+    by_itself!(digital_river);
+
+    /// Its clock stands still while it renews, so that orders have to say which term they pay for.
+    fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
+        let site = crate::digital_river::site_with(|setup| {
+            setup.accounts[0].keys.push_str("keys_pointer = \"/licence_key\"\n");
+            change(setup);
+        });
+        site.sandbox.switch(|switches| (switches.order_terms, switches.keys) = (true, true));
+        site
+    }
+
+    fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
+        site.subscribe(digital_river::NewSubscriptions { count: count as u32, ..Default::default() })
+    }
+
+    fn deliver(site: &Site<Self>, id: &str, _: &mut Rng) {
+        site.sandbox.pay(id).expect("it is running");
+    }
+
+    fn wait_until_asked(&self, seq: u64, of_delivery: bool, at_most: Duration) -> bool {
+        let is_it = |endpoint| !of_delivery || endpoint == digital_river::Endpoint::Order;
+        self.wait_for(|request| request.seq >= seq && is_it(request.endpoint), at_most).is_some()
+    }
+
+    fn asked_about(&self, names: &[String], since: Instant) -> usize {
+        let requests = self.requests();
+        let looks =
+            requests.iter().filter(|one| one.at >= since && one.endpoint == digital_river::Endpoint::Subscription);
+        let asked: BTreeSet<_> = looks.filter_map(|one| one.subscription_id.as_deref()).collect();
         names.iter().filter(|name| asked.contains(name.as_str())).count()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use renewald::sandbox::{nexway_connect, nexway_monetize, smartpay};
+use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay};
 
 use crate::ground::Ground;
 use crate::harness::{DAY, Daemon, Site};
@@ -35,6 +35,13 @@ pub const OF_CHARGES: Trial = Trial {
     what: "the same where charges are listed, some of them captured late",
     long: 50,
     run: at_random::<smartpay::Sandbox>,
+};
+
+pub const WITHOUT_COUNT: Trial = Trial {
+    name: "river-kills",
+    what: "the same where orders are listed and nothing is counted",
+    long: 50,
+    run: at_random::<digital_river::Sandbox>,
 };
 
 /// Steps of the way at which a kill has found some renewal.

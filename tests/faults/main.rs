@@ -8,6 +8,9 @@ mod at_once;
 mod barriers;
 mod clocks;
 mod corruption;
+#[allow(dead_code, reason = "tests/it does more")]
+#[path = "../it/digital_river.rs"]
+mod digital_river;
 mod disk;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
@@ -62,6 +65,7 @@ const TRIALS: &[Trial] = &[
     kills::AT_RANDOM,
     kills::WITH_UPGRADES,
     kills::OF_CHARGES,
+    kills::WITHOUT_COUNT,
     barriers::AT_EACH,
     power::CUT,
     instances::AT_ONCE,

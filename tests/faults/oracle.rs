@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use renewald::sandbox::{nexway_connect, nexway_monetize, smartpay};
+use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay};
 
 use crate::fake_receiver::Received;
 use crate::harness::{DAY, Installation, Site, eventually, id_of, keys};
@@ -55,6 +55,16 @@ impl Maker for smartpay::Sandbox {
             keys: Vec::new(),
         };
         self.charges().into_iter().filter(|charged| charged.number > 0).map(made).collect()
+    }
+}
+
+impl Maker for digital_river::Sandbox {
+    fn made(&self) -> Vec<Made> {
+        let made = |sold: digital_river::Sold| {
+            let reference = sold.order_id.expect("each is paid for");
+            Made { keys: self.expected_keys(&reference), subscription_id: sold.subscription_id, reference }
+        };
+        self.renewals().into_iter().map(made).collect()
     }
 }
 

@@ -47,6 +47,7 @@ mod reload;
 mod removal;
 mod renewals;
 mod restore;
+mod river;
 mod secrecy;
 mod servers;
 mod sinks;
