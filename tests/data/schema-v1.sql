@@ -37,7 +37,7 @@ CREATE TABLE subscriptions (
     last_outcome          TEXT,
     last_detail           TEXT,
     technical_status      TEXT,
-    life                  TEXT    CHECK (life = 'running' OR life = 'cancelled' OR life = 'expired'), -- what that means to us
+    life                  TEXT    CHECK (life = 'running' OR life = 'paused' OR life = 'cancelled' OR life = 'expired'), -- what that means to us
     memo                  TEXT,                                  -- the provider's implementation keeps it from look to look
     hints                 INTEGER NOT NULL DEFAULT 0,            -- rises with each that comes while it is due, and may be being asked
     hinted_at             INTEGER,                               -- when it was asked last because of one
@@ -334,7 +334,8 @@ CREATE TABLE feed_ways (
 -- Accounts where subscriptions that nobody tracks were to be tracked, and since when: kept when that ends.
 CREATE TABLE discoveries (
     provider              TEXT    PRIMARY KEY,
-    began_at              INTEGER NOT NULL
+    began_at              INTEGER NOT NULL,
+    hinted_at             INTEGER                                -- a notification last named one that nobody tracks
 ) STRICT, WITHOUT ROWID;
 
 -- Subscriptions of the lists that nobody tracks, as many as a person may want to see.
