@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::Timestamp;
 use crate::provider::{Listed, Seen};
+use crate::renewal::properties::config;
 
 const T0: i64 = 1_780_000_000;
 const DAY: i64 = 86_400;
@@ -95,6 +96,9 @@ fn listed(sighting: &Sighting) -> &[Listed] {
 }
 
 proptest! {
+    // Each lives through months, a look a day: a thousand times what a decision takes.
+    #![proptest_config(ProptestConfig { cases: config().cases.min(64), ..config() })]
+
     /// However late orders appear, in whichever order, and whether a term has one at all: each term is delivered exactly once, and no
     /// order under two names.
     #[test]
@@ -184,6 +188,8 @@ fn item() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: config().cases.min(1000), ..config() })]
+
     #[test]
     fn no_answer_panics(bytes: Vec<u8>, mut body in object(SUBSCRIPTION_KEYS), orders in prop::collection::vec(object(ORDER_KEYS), 0..4),
                         items in prop::collection::vec(item(), 0..3)) {
