@@ -193,7 +193,7 @@ impl<P: Provider> Sweeper<P> {
         if healed > 0 {
             tracing::warn!(provider = %self.account.name, healed, "due times set under a wrong clock are due now");
         }
-        self.trouble.begin(&self.store, &self.account.name, &self.budget, now).await
+        self.trouble.begin(&self.store, &self.account, &self.budget, now).await
     }
 
     /// When the next poll is due, the next waiting renewal is asked for its order data, or a list is read again.

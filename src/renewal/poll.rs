@@ -393,6 +393,14 @@ impl Poll<'_> {
     }
 
     fn unusable(&mut self, outcome: Outcome, detail: String) {
+        let before = self.look.before;
+        let rested = before.state == State::Watching
+            && before.last_outcome == Some(Outcome::Ok)
+            && before.life == Some(Life::Running);
+        if rested {
+            // Its day has come: it rests no more until somebody says that it may.
+            self.after.pace = Pace::Regular;
+        }
         self.after.failures = self.look.before.failures.saturating_add(1);
         self.after.last_outcome = Some(outcome);
         self.after.last_detail = Some(detail);

@@ -221,14 +221,14 @@ impl<'a, P: Provider> Pass<'a, P> {
         match done {
             Done::Poll { started, before, answer, known } => {
                 let heard = Heard::of(&answer, |sighting| &sighting.verdict);
-                self.trouble.heard(account, budget, started, heard, false);
+                self.trouble.heard(account, budget, started, heard, false, now());
                 self.compare(before.row, &answer).await?;
                 self.polled(*before, &answer, &known?, started.elapsed()).await
             }
             Done::Page { started, wanted, answer } => {
                 let Some(feed) = &mut self.feed else { return Ok(()) };
                 let is_old = feed.is_failing(&wanted);
-                self.trouble.heard(account, budget, started, Heard::failure(answer.as_ref().err()), is_old);
+                self.trouble.heard(account, budget, started, Heard::failure(answer.as_ref().err()), is_old, now());
                 self.telling.paged(answer.is_ok());
                 match answer {
                     Ok(page) => feed.turn(account, wanted, page, now()),
@@ -242,7 +242,7 @@ impl<'a, P: Provider> Pass<'a, P> {
             Done::OrderData { started, asked, answer, settling } => {
                 let is_old = asked.patience.unanswered > 0;
                 let heard = Heard::of(&answer, |fetched| &fetched.verdict);
-                self.trouble.heard(account, budget, started, heard, is_old);
+                self.trouble.heard(account, budget, started, heard, is_old, now());
                 self.queues.settled(&asked);
                 let settling = settling?;
                 self.telling.settled(answer.is_ok(), &settling);

@@ -9,6 +9,7 @@ use super::Account;
 use crate::budget::{self, Budget, LONGEST_PAUSE};
 use crate::clock::Timestamp;
 use crate::provider::{Class, Error as ProviderError, Verdict};
+use crate::renewal::DAY;
 use crate::store::{self, BreakerState, ProviderTrouble, SlowedState, Store};
 
 /// Both ends of a stored pause are whole seconds, and it is never to end too soon.
@@ -65,10 +66,14 @@ impl Trouble {
     pub async fn begin(
         &mut self,
         store: &Store,
-        provider: &str,
+        account: &Account,
         budget: &Budget,
         now: Timestamp,
     ) -> Result<(), store::Error> {
+        let provider = account.name.as_str();
+        if account.convention.may_have_closed {
+            self.answered_at(store, provider).await?;
+        }
         let left = if self.begun { None } else { store.provider_troubles().await?.remove(provider) };
         let pause = left.and_then(|trouble| trouble.paused_until).filter(|until| is_ahead(*until, now));
         if let Some(until) = pause {
@@ -100,12 +105,21 @@ impl Trouble {
 
     /// A request that began at `started` ended like this. `is_old`: the same was asked before in vain. It may be all that the
     /// provider fails on, and opens no breaker.
-    pub fn heard(&mut self, account: &Account, budget: &Budget, started: Instant, heard: Heard<'_>, is_old: bool) {
+    pub fn heard(
+        &mut self,
+        account: &Account,
+        budget: &Budget,
+        started: Instant,
+        heard: Heard<'_>,
+        is_old: bool,
+        now: Timestamp,
+    ) {
         let (provider, may_be_gone) = (&account.name, account.convention.may_have_closed);
+        // Many that are not known in a row are an import gone wrong, as long as anybody else is.
+        let is_answering = self.answered_at.flatten().is_some_and(|at| at <= now && now < at + DAY);
         let (is_refused, reason) = match heard {
             Heard::Failure(error) => (matches!(error, ProviderError::Unauthorized { .. }), crate::chain(error)),
-            // Where others are answered it is the one's own, and their answers count.
-            Heard::Unknown(verdict) if may_be_gone => {
+            Heard::Unknown(verdict) if may_be_gone && !is_answering => {
                 (verdict.class == Class::Configuration, format!("code {}: {}", verdict.code, verdict.message))
             }
             Heard::Unknown(_) | Heard::Answer => {

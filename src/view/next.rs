@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::story::Known;
 use crate::choice::Lane;
 use crate::clock::Timestamp;
+use crate::life::Life;
 use crate::renewal::{Outcome, Pace, Rules, State, Subscription};
 use crate::settings::format_duration;
 use crate::store::RenewalRow;
@@ -75,7 +76,11 @@ fn why_then(subscription: &Subscription, rules: &Rules, now: Timestamp) -> Strin
         }
         (Some(Outcome::NotFound), _) => format!("the provider does not know it: asked every {every}"),
         (Some(_), Pace::Monthly) => format!("it ended: asked every {every} for a year, in case it renews after all"),
-        (Some(_), Pace::Daily) => format!("it was cancelled or expired: asked every {every}"),
+        (Some(_), Pace::Daily) => match subscription.life {
+            Some(Life::Running) => "nothing can happen to it before, the provider says".to_owned(),
+            Some(Life::Paused) => format!("it is paused at the provider: asked every {every}"),
+            _ => format!("it was cancelled or expired: asked every {every}"),
+        },
         (Some(_), Pace::Regular) if rules.in_window(subscription.expires_at, now) => {
             format!("every {every}, and ahead of others so near to its expiry")
         }

@@ -338,6 +338,13 @@ fn one_that_nothing_can_happen_to_is_asked_when_something_can_and_daily() {
 }
 
 #[test]
+fn one_that_rested_is_asked_as_ever_again_when_its_day_brings_no_answer() {
+    let rested = Subscription { pace: Pace::Daily, last_outcome: Some(Outcome::Ok), failures: 4, ..watched(0) };
+    let failed = decide_by(&rested, &Err(Error::Unreadable { reason: "no JSON".into() }), NOW, Clock::Believed).after;
+    assert_eq!((failed.pace, failed.due_at), (Pace::Regular, Some(NOW + 4 * HOUR)));
+}
+
+#[test]
 fn one_that_is_paused_at_the_provider_is_asked_daily_and_misses_no_renewal() {
     let before = Subscription { expires_at: Some(NOW - 20 * DAY), ..watched(0) };
     let paused = Sighting { life: Some(Life::Paused), expires_at: before.expires_at, ..answer(0) };

@@ -58,18 +58,20 @@ impl Store {
         .await
     }
 
-    /// How many deliveries lack something that is still looked for, or that a person has asked for again.
+    /// How many deliveries lack something that is still looked for, or that a person has asked for again. A term without an order is
+    /// none of them: it may have been free.
     pub async fn count_lacking(&self, provider: &str) -> Result<i64> {
         let provider = provider.to_owned();
         self.read(move |db| {
             rows::value(
                 db,
                 "SELECT (SELECT count(*) FROM (SELECT 1 FROM renewals
-                                               WHERE provider = :provider AND look_again_at IS NOT NULL LIMIT :most))
+                                               WHERE provider = :provider AND look_again_at IS NOT NULL
+                                                 AND (warnings LIKE '%\"partial\"%' OR warnings LIKE '%\"empty\"%')
+                                               LIMIT :most))
                       + (SELECT count(*) FROM (SELECT 1 FROM renewals
                                                WHERE provider = :provider AND warnings IS NOT NULL AND settled_at IS NULL
-                                                 AND (warnings LIKE '%\"partial\"%' OR warnings LIKE '%\"empty\"%'
-                                                      OR warnings LIKE '%\"order_missing\"%')
+                                                 AND (warnings LIKE '%\"partial\"%' OR warnings LIKE '%\"empty\"%')
                                                LIMIT :most))",
                 named_params! { ":provider": provider, ":most": MOST_COUNTED },
             )
