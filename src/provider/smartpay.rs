@@ -34,7 +34,9 @@ use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::http::{self, Http};
 use crate::provider::kinds::{Given, Readers};
 use crate::provider::url::base;
-use crate::provider::{Error, Fetched, Finding, LastAsked, Position, Provider, Seen, Sighting, Subject, body};
+use crate::provider::{
+    Class, Error, Fetched, Finding, LastAsked, Position, Provider, Seen, Sighting, Subject, Verdict, body,
+};
 use cycle::{Cycle, Cycles};
 use memo::Memo;
 use part::Answer;
@@ -115,9 +117,13 @@ impl Provider for Client {
         let mut cycles = None;
         if subject.is_hinted || before.needs_cycles(&subscription, answer.at) {
             // Rarer than looks, and not boxed it would swell every one of them.
-            cycles = match Box::pin(self.cycles(&subscription.id)).await? {
+            let is_first = memo.is_none() || subject.generation.is_none();
+            cycles = match Box::pin(self.cycles_for(&subscription.id, is_first)).await? {
                 Ok(cycles) => Some(cycles),
-                // A look that could not read what was paid for has seen nothing.
+                // A look that could not read what was paid for has seen nothing. The subscription is there, though.
+                Err(verdict) if verdict.class == Class::NotFound => {
+                    return Ok(Sighting::refused(Verdict { class: Class::Transient, ..verdict }));
+                }
                 Err(verdict) => return Ok(Sighting::refused(verdict)),
             };
         }

@@ -63,8 +63,14 @@ impl Cycle {
         })
     }
 
+    /// Settled is what comes after captured, where payments are concerned.
     pub fn is_paid(&self) -> bool {
-        self.word == "captured"
+        matches!(self.word.as_str(), "captured" | "settled")
+    }
+
+    /// It was paid, and what it is called says neither that nor the contrary.
+    pub fn is_paid_by_another_word(&self) -> bool {
+        self.paid_at.is_some() && !self.is_paid() && !matches!(self.word.as_str(), "failed" | "error")
     }
 
     /// Whether it may still be paid for. One whose day has not come is none that anybody waits for.
@@ -87,6 +93,11 @@ impl Cycles {
         let mut paid: Vec<_> = paid.filter_map(|cycle| Some((cycle.reference.as_deref()?, cycle))).collect();
         paid.sort_by_key(|(reference, cycle)| (cycle.completed_at().is_none(), cycle.completed_at(), *reference));
         paid
+    }
+
+    /// The newest that is left unpaid.
+    pub fn newest_trouble(&self, zone: &Zone, now: Timestamp) -> Option<&Cycle> {
+        self.all.iter().filter(|cycle| cycle.is_unpaid(zone, now)).max_by_key(|cycle| cycle.billing_day)
     }
 
     /// The one that the present trouble began with: the oldest unpaid after what was paid for, else the newest.

@@ -10,8 +10,8 @@ use super::dates::Zone;
 use super::subscription::Subscription;
 use crate::clock::Timestamp;
 
-/// That every capture touches the subscription is inferred.
-const LISTED_AGAIN: Duration = Duration::from_secs(86_400);
+/// That every capture touches the subscription is inferred. Less than a day, so that the look of each day reads them.
+const LISTED_AGAIN: Duration = Duration::from_secs(20 * 3600);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

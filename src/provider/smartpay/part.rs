@@ -34,10 +34,12 @@ pub fn not_ours(why: &str) -> Verdict {
     Verdict { class: Class::NotFound, code: 0, message: why.to_owned() }
 }
 
-/// What is handed over; not yet, where something of it was refused.
+/// What is handed over; not yet, where a key is still to be read, or the attempts may be in a moment.
 pub fn part(answer: Answer) -> Part {
     let Answer { cycle, transactions, keys, zone } = answer;
-    let refused = transactions.as_ref().err().or(keys.as_ref().err()).cloned();
+    let passes = transactions.as_ref().err().filter(|verdict| verdict.class == Class::Transient);
+    let waits = keys.as_ref().err().or(passes).cloned();
+    let lacks = transactions.is_err() || keys.is_err();
     let transactions = transactions.unwrap_or_default();
     let decisive = decisive(&transactions);
     let charge = Charge {
@@ -55,10 +57,10 @@ pub fn part(answer: Answer) -> Part {
         lines: keys.ok().flatten().into_iter().collect(),
         ..Delivery::default()
     };
-    if refused.is_some() {
+    if lacks {
         delivery.warn(Warning::Partial);
     }
-    let verdict = refused.unwrap_or_else(Verdict::success);
+    let verdict = waits.unwrap_or_else(Verdict::success);
     Part { verdict, delivery: Some(delivery), dropped: None, keys: Keys::NotExpected }
 }
 
@@ -120,12 +122,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_besides_is_waited_for_and_the_charge_kept() {
-        let transactions = Err(not_ours("gone"));
-        let part = part(Answer { cycle: cycle(json!({})), transactions, keys: Ok(None), zone: Zone::default() });
-        assert_eq!(part.verdict.class, Class::NotFound);
-        let delivery = part.delivery.unwrap();
-        assert_eq!((delivery.warnings.as_slice(), delivery.order_number), ([Warning::Partial].as_slice(), None));
-        assert_eq!(delivery.charge.unwrap().attempts, None);
+    fn a_charge_is_told_without_its_attempts_where_they_are_refused() {
+        let of =
+            |transactions, keys| part(Answer { cycle: cycle(json!({})), transactions, keys, zone: Zone::default() });
+        for class in [Class::NotFound, Class::Configuration, Class::Permanent] {
+            let part = of(Err(Verdict { class, code: 403, message: String::new() }), Ok(None));
+            assert_eq!(part.verdict.class, Class::Success, "{class:?}");
+            let delivery = part.delivery.unwrap();
+            assert_eq!((delivery.warnings.as_slice(), delivery.order_number), ([Warning::Partial].as_slice(), None));
+            assert_eq!(delivery.charge.unwrap().amount.as_deref(), Some("10.00"));
+        }
+        let passes = of(Err(Verdict { class: Class::Transient, code: 503, message: String::new() }), Ok(None));
+        assert_eq!(
+            (passes.verdict.class, passes.delivery.is_some()),
+            (Class::Transient, true),
+            "they may be there soon"
+        );
+        assert_eq!(of(Ok(Vec::new()), Err(not_ours("gone"))).verdict.class, Class::NotFound, "a key is waited for");
     }
 }

@@ -1,5 +1,7 @@
 //! The single questions: an address each, its answer read, and a slot for every request after the first.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, Request};
 use tokio::time::Instant;
 
@@ -85,9 +87,27 @@ impl Client {
         let row = |fields: &Fields<'_>, at| Cycle::of(fields, at).map(|cycle| (cycle.id.clone(), cycle));
         let rows = self.all(CYCLES, &format!("{}/billing-cycles", subscription_path(id)), row).await?;
         Ok(rows.map(|Rows { mut all, is_whole, is_short, .. }| {
+            let before = all.len();
             all.retain(|cycle| cycle.subscription_id.as_ref().is_none_or(|own| is_same(own, id)));
-            Cycles { all, is_whole, is_short }
+            // A list of nothing but other people's is not one of ours that is empty.
+            let is_ours = !all.is_empty() || before == 0;
+            Cycles { all, is_whole: is_whole && is_ours, is_short }
         }))
+    }
+
+    /// The same. By a first list it is decided what the customer has had: one that counts more than it shows must show the same again,
+    /// else its count may be right.
+    pub(super) async fn cycles_for(&self, id: &str, is_first: bool) -> Asked<Cycles> {
+        let cycles = match self.cycles(id).await? {
+            Ok(cycles) if is_first && cycles.is_whole && cycles.is_short => cycles,
+            asked => return Ok(asked),
+        };
+        let ids =
+            |cycles: &Cycles| cycles.all.iter().map(|cycle| cycle.id.to_ascii_lowercase()).collect::<BTreeSet<_>>();
+        Ok(self
+            .cycles(id)
+            .await?
+            .map(|again| Cycles { is_whole: again.is_whole && ids(&again) == ids(&cycles), ..again }))
     }
 
     /// The billing cycle that this names; the API may spell its id otherwise, and mind.
@@ -107,11 +127,19 @@ impl Client {
         Ok(cycles.and_then(|cycles| cycles.all.into_iter().find(is_it).ok_or(verdict)))
     }
 
-    /// The attempts to charge it; what refuses them refuses nothing else.
+    /// The attempts to charge it. They only add to what the billing cycle tells: what refuses them refuses nothing else, and is no
+    /// reason to keep that back for long.
     pub(super) async fn transactions(&self, id: &str, cycle: &str) -> Result<Result<Vec<Transaction>, Verdict>, Error> {
         let path = format!("{}/billing-cycles/{}/transactions", subscription_path(id), encoded(cycle));
         let row = |fields: &Fields<'_>, at| Transaction::of(fields, at).map(|one| (one.id.clone(), one));
-        Ok(self.all(TRANSACTIONS, &path, row).await?.map(|rows| rows.all))
+        let refused = |class, code, message: String| Ok(Err(Verdict { class, code, message }));
+        match self.all(TRANSACTIONS, &path, row).await {
+            Ok(asked) => Ok(asked.map(|rows| rows.all)),
+            Err(Error::Unavailable { status, .. }) => refused(Class::Transient, i64::from(status), String::new()),
+            Err(Error::Rejected { status }) => refused(Class::Permanent, i64::from(status), String::new()),
+            Err(Error::Unreadable { reason }) => refused(Class::Permanent, 0, reason),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the operator put into the subscription's metadata.

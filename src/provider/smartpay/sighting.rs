@@ -56,14 +56,13 @@ pub fn foreign(asked: &str, subscription: &Subscription) -> Option<Seen> {
 /// What a usable answer tells. `cycles`: where they were read.
 pub fn sighting(s: &Subscription, cycles: Option<&Cycles>, before: Before<'_>, now: Timestamp) -> Sighting {
     let is_whole = cycles.is_some_and(|cycles| is_whole(cycles, before.memo));
-    if before.memo.is_none() && !is_whole {
+    if (before.memo.is_none() || before.generation.is_none()) && !is_whole {
         // By what is listed first it is decided what the customer has had: one that is left out would count for another.
         return Sighting::of(Seen::Unclear("the list of billing cycles is not whole"));
     }
     let (payment, failing) = payment(s, cycles, before, now);
     let mut memo = noted(s, cycles, is_whole, before.memo, now);
     memo.failing = failing;
-    let nameless = cycles.is_some_and(|cycles| cycles.all.iter().any(|one| one.is_paid() && one.reference.is_none()));
     Sighting {
         words: s.words(),
         life: s.life(),
@@ -76,9 +75,21 @@ pub fn sighting(s: &Subscription, cycles: Option<&Cycles>, before: Before<'_>, n
         ..Sighting::of(Seen::Listed {
             first: before.first,
             deliveries: cycles.map(|cycles| deliveries(s, cycles, before)).unwrap_or_default(),
-            doubt: nameless.then_some("a captured billing cycle has an id that cannot be asked for"),
+            doubt: doubt(s, cycles),
         })
     }
+}
+
+/// What a person should look at.
+fn doubt(s: &Subscription, cycles: Option<&Cycles>) -> Option<&'static str> {
+    let any = |is: fn(&Cycle) -> bool| cycles.is_some_and(|cycles| cycles.all.iter().any(is));
+    if any(|one| one.is_paid() && one.reference.is_none()) {
+        return Some("a captured billing cycle has an id that cannot be asked for");
+    }
+    if any(Cycle::is_paid_by_another_word) {
+        return Some("a billing cycle that was paid has a status that is not known: it is not delivered");
+    }
+    (s.state == State::Unknown).then_some("its status is not one that is known")
 }
 
 /// How it stands, and what its billing cycles have told.
@@ -133,6 +144,9 @@ fn payment(
         State::Pending | State::Trial | State::Active => (Payment::Fine, None),
         State::Overdue => {
             let captured = cycles.map(captured).or(before.memo.map(|memo| memo.captured));
+            // One that was watched while nothing failed begins with what has failed since, whatever older ones left.
+            let newest = || cycles.and_then(|cycles| cycles.newest_trouble(&s.zone, now));
+            let trouble = if known.is_none() && before.memo.is_some() { newest() } else { trouble };
             let (failing, episode) = overdue(s, trouble, known, before.next_label(captured.unwrap_or(0)), now);
             (Payment::Failing(Box::new(failing)), Some(episode))
         }

@@ -247,8 +247,40 @@ async fn a_delivery_is_the_charge_and_a_key_where_the_operator_put_one() {
     site.api.refuses(&path, 404);
     site.lists(SPELLED, &[cycle("billingCycle-1", "Captured", -10)]);
     let part = site.fetch("billingcycle-1", None).await;
-    assert_eq!(part.verdict.class, Class::NotFound, "there are no transactions of that");
-    assert!(part.delivery.is_some());
+    assert_eq!(part.verdict.class, Class::Success, "there are no transactions of that");
+    let charge = part.delivery.unwrap().charge.unwrap();
+    assert_eq!((charge.attempts, charge.reference.as_deref(), charge.amount.as_deref()), (None, None, Some("10")));
+}
+
+#[tokio::test]
+async fn what_only_tells_of_attempts_keeps_no_charge_back() {
+    let site = Site::new().await;
+    let path = ["subscriptions", SPELLED, "billing-cycles", "BillingCycle-1"];
+    site.api.says(&path, cycle("BillingCycle-1", "Captured", -10));
+    for (status, class) in [(403, Class::Success), (400, Class::Success), (503, Class::Transient)] {
+        site.api.refuses(&[&path[..], &["transactions"]].concat(), status);
+        let part = site.fetch("billingcycle-1", None).await;
+        assert_eq!((part.verdict.class, part.delivery.is_some()), (class, true), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_first_list_that_counts_more_than_it_shows_must_show_the_same_again() {
+    let site = Site::new().await;
+    site.stands(SPELLED, json!({}));
+    let page = json!({"page": 0, "pageSize": 100, "count": 2, "totalPages": 1, "data": [cycle("BillingCycle-1", "Captured", -40)]});
+    site.api.says(&["subscriptions", SPELLED, "billing-cycles"], page);
+    assert_eq!(names(&site.look(None).await), ["billingcycle-1"], "its count is wrong each time");
+    let path = format!("/subscriptions/{SPELLED}/billing-cycles?page=0&pageSize=100");
+    assert_eq!(site.api.asked().iter().filter(|asked| **asked == path).count(), 2);
+}
+
+#[tokio::test]
+async fn one_that_is_there_is_not_deleted_because_its_cycles_are_not_found() {
+    let site = Site::new().await;
+    site.stands(SPELLED, json!({}));
+    site.api.refuses(&["subscriptions", SPELLED, "billing-cycles"], 404);
+    assert_eq!(site.look(None).await.verdict.class, Class::Transient);
 }
 
 #[tokio::test]
