@@ -27,13 +27,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::budget::{Budget, Slot};
+use crate::clock::Timestamp;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::http::{self, Http};
 use crate::provider::kinds::{Given, Readers};
 use crate::provider::url::base;
-use crate::provider::{
-    Error, Fetched, Finding, LastAsked, Page, Part, Position, Provider, Sighting, Subject, Verdict, body,
-};
+use crate::provider::{Error, Fetched, Finding, LastAsked, Page, Part, Position, Provider, Sighting, Subject, Verdict};
 use convention::Reference;
 use memo::Memo;
 use order::Order;
@@ -106,10 +105,7 @@ impl Client {
     }
 
     /// Of a period that was told without an order: that order, once a look has found it.
-    async fn period(&self, subject: Subject<'_>, reference: &str, slot: Slot) -> Result<Fetched, Error> {
-        let Reference::Period(end) = Reference::read(reference) else {
-            return Err(body::unreadable("no period"));
-        };
+    async fn period(&self, subject: Subject<'_>, end: Timestamp, slot: Slot) -> Result<Fetched, Error> {
         let memo = Memo::read(subject.memo);
         let periods = memo.iter().flat_map(|memo| &memo.periods);
         let order = periods.filter(|period| period.end == end.as_unix()).find_map(|period| period.order.clone());
@@ -153,7 +149,7 @@ impl Provider for Client {
 
     async fn fetch(&self, subject: Subject<'_>, reference: &str, slot: Slot) -> Result<Fetched, Error> {
         match Reference::read(reference) {
-            Reference::Period(_) => self.period(subject, reference, slot).await,
+            Reference::Period(end) => self.period(subject, end, slot).await,
             Reference::Order(order_id) => self.bought(subject, order_id, slot).await,
         }
     }

@@ -281,6 +281,22 @@ fn a_provider_that_is_gone_is_one_alert_and_ends_nobody() {
 }
 
 #[test]
+fn many_that_are_not_known_hold_up_nobody_who_is() {
+    let site = site();
+    let id = site.subscribe_one();
+    site.catch_up();
+    for number in 0..15 {
+        site.command(&["track", &format!("of-another-account-{number}"), "--generation", "0"]).expect_code(0);
+    }
+    site.sandbox.pay(&id).unwrap();
+    site.command(&["poll", &id]).expect_code(0);
+    let said = site.catch_up().stderr;
+    assert!(!said.contains("does not answer"), "{said}");
+    assert_eq!(ready(&site, &id).len(), 1);
+    assert_eq!(site.value::<i64>("SELECT count(*) FROM subscriptions WHERE last_outcome = 'not_found'"), 15);
+}
+
+#[test]
 fn one_that_is_not_known_among_others_was_deleted() {
     let site = site();
     let others = site.subscribe(NewSubscriptions { count: 3, ..NewSubscriptions::default() });

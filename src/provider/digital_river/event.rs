@@ -46,11 +46,11 @@ fn is_of_subscription(event: &Value) -> bool {
     kind.get(..12).is_some_and(|kind| kind.eq_ignore_ascii_case("subscription"))
 }
 
-/// Ids come as text or as numbers.
+/// Ids, and keys, come as text or as numbers. A number that is not whole, or too long to be read exactly, is neither.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         _ => None,
     }
 }
@@ -83,6 +83,9 @@ mod tests {
             of(json!({"type": "subscription.created", "data": {"object": {"id": 520_984_250_336_u64}}})),
             ["520984250336"]
         );
+        let inexact: Value = serde_json::from_str(r#"[12345678901234567890123, 1.10, 7, "007"]"#).unwrap();
+        let read: Vec<_> = inexact.as_array().unwrap().iter().map(text).collect();
+        assert_eq!(read, [None, None, Some("7".to_owned()), Some("007".to_owned())]);
     }
 
     #[test]

@@ -72,6 +72,13 @@ impl Memo {
         self.listed_at = Some(now.as_unix());
     }
 
+    /// Whether this one of the orders that are listed now, oldest first, was not among those that were remembered. Of one that is too
+    /// old to be, or whose id is too long, that cannot be told: it was.
+    pub fn is_new(&self, order: &Order, counted: &[&Order]) -> bool {
+        let mut newest = counted.iter().rev().take(MOST_ORDERS);
+        order.id.len() <= LONGEST_ID && !self.orders.contains(&order.id) && newest.any(|one| one.id == order.id)
+    }
+
     /// Whether the orders have to be read.
     pub fn is_stale(&self, answer: &Subscription, now: Timestamp) -> bool {
         let is_recent = self.listed_at.is_some_and(|at| {

@@ -15,6 +15,8 @@ use crate::provider::Listed;
 pub const PATIENCE: u32 = 6;
 /// Times of an order and of its period are the same when they are no further apart.
 const SAME: i64 = 86_400;
+/// A term that was told without an order takes one that comes within so many seconds: the core looks for it somewhat longer.
+const TAKES_FOR: i64 = 28 * 86_400;
 /// An order may be made somewhat before its invoice is due.
 const EARLY: i64 = 3600;
 
@@ -71,6 +73,11 @@ impl Period {
         Self { from, end, ahead, seen_at, looks: 0, told: false, order: None }
     }
 
+    /// Whether this order would be its own, were it paid for.
+    pub fn would_take(&self, order: &Order, subscription_id: &str) -> bool {
+        self.distance(order, subscription_id, false).is_some()
+    }
+
     pub fn waits(&self) -> bool {
         self.order.is_none() && !self.told
     }
@@ -92,7 +99,7 @@ impl Period {
     /// How far this order is from being its own; `None`: it is another's. By the term that the order names, else by when it was
     /// made: nearer to this period's invoice than to the next one's. While it is waited for, one that appears and was made before
     /// any invoice was due is better than none: somebody renewed by hand.
-    fn distance(&self, order: &Order, subscription_id: &str, is_new: bool) -> Option<i64> {
+    fn distance(&self, order: &Order, subscription_id: &str, may_be_by_hand: bool) -> Option<i64> {
         const BY_HAND: i64 = i64::MAX / 4;
         let is = |told: Option<Timestamp>, own: i64| told.is_some_and(|told| (told.as_unix() - own).abs() <= SAME);
         let (start, end) = order.period(subscription_id);
@@ -100,7 +107,7 @@ impl Period {
             return Some(-1);
         }
         let (billed, next) = (self.from - self.ahead, self.end - self.ahead);
-        let may_be_by_hand = is_new && !self.told;
+        let may_be_by_hand = may_be_by_hand && !self.told;
         let Some(made) = order.created_at.map(Timestamp::as_unix) else { return may_be_by_hand.then_some(i64::MAX) };
         if made < billed - EARLY {
             return may_be_by_hand.then_some(BY_HAND + (billed - made));
@@ -111,13 +118,23 @@ impl Period {
 }
 
 /// Gives each period without an order the nearest of those that are nobody's; each once. One that was told takes only an order that
-/// `is_new`: the others are deliveries already.
-pub fn assign(periods: &mut [Period], orders: &[&Order], subscription_id: &str, is_new: impl Fn(&Order) -> bool) {
+/// `is_new`: the others are deliveries already; and only while it is looked for, or nobody would fetch it.
+pub fn assign(
+    periods: &mut [Period],
+    orders: &[&Order],
+    subscription_id: &str,
+    is_new: impl Fn(&Order) -> bool,
+    now: Timestamp,
+) {
     let mut pairs = Vec::new();
+    // One of a term that was told is that one's, also where it comes too late for it: nobody renewed by hand.
+    let is_late = |order: &Order| periods.iter().any(|period| period.told && period.would_take(order, subscription_id));
     for (at, period) in periods.iter().enumerate().filter(|(_, period)| period.order.is_none()) {
         for order in orders {
             let is_new = is_new(order);
-            let distance = if period.told && !is_new { None } else { period.distance(order, subscription_id, is_new) };
+            let may_take = !period.told || (is_new && now.as_unix() < period.seen_at + TAKES_FOR);
+            let may_be_by_hand = is_new && !is_late(order);
+            let distance = period.distance(order, subscription_id, may_be_by_hand).filter(|_| may_take);
             pairs.extend(distance.map(|distance| (distance, period.end, at, order)));
         }
     }
@@ -158,7 +175,7 @@ mod tests {
 
     fn assigned(periods: &[Period], orders: &[Order]) -> Vec<Option<String>> {
         let mut periods = periods.to_vec();
-        assign(&mut periods, &orders.iter().collect::<Vec<_>>(), "s", |order| order.id.starts_with('N'));
+        assign(&mut periods, &orders.iter().collect::<Vec<_>>(), "s", |order| order.id.starts_with('N'), NOW);
         periods.into_iter().map(|period| period.order).collect()
     }
 
@@ -211,9 +228,11 @@ mod tests {
     #[test]
     fn one_that_was_told_takes_no_order_that_was_listed() {
         let mut periods = [Period { told: true, ..period(0, 30) }];
-        assign(&mut periods, &[&plain(1)], "s", |_| false);
+        assign(&mut periods, &[&plain(1)], "s", |_| false, NOW);
         assert_eq!(periods[0].order, None);
-        assign(&mut periods, &[&plain(1)], "s", |_| true);
+        assign(&mut periods, &[&plain(1)], "s", |_| true, at(28));
+        assert_eq!(periods[0].order, None, "nobody looks for it any more: it is a delivery of its own");
+        assign(&mut periods, &[&plain(1)], "s", |_| true, at(27));
         assert_eq!(periods[0].order.as_deref(), Some("O1"));
     }
 

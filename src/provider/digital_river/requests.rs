@@ -119,11 +119,11 @@ impl Client {
         Ok(Filtered { ours, is_ignored: false })
     }
 
-    /// One that was listed: not found it is not there yet.
+    /// One that was listed: not found it is not there yet, and waited for as everywhere. It is no answer that the provider is there.
     pub(super) async fn order(&self, order_id: &str, slot: Slot) -> Asked<Order> {
         let answer = match self.get(ORDER, &format!("/orders/{}?expand=true", encoded(order_id)), slot).await? {
             Ok(answer) => answer,
-            Err(verdict) => return Ok(Err(Verdict { class: Class::Transient, ..verdict })),
+            Err(verdict) => return Ok(Err(verdict)),
         };
         let order = order::read(&answer.body, now(&answer))?;
         let anothers = || Verdict { class: Class::NotFound, code: 0, message: "answered for another order".to_owned() };

@@ -84,13 +84,17 @@ fn listed(
         orders.iter().filter(|order| order.standing() == Standing::Paid && order.is_of(id)).collect();
     counted.sort_by_key(|order| order.age());
     begin(memo, before, subscription, moved, now);
-    let known = before.map(|memo| memo.orders.clone()).unwrap_or_default();
-    periods::assign(&mut memo.periods, &counted, id, |order| before.is_some() && !known.contains(&order.id));
+    let is_new = |order: &Order| before.is_some_and(|memo| memo.is_new(order, &counted));
+    periods::assign(&mut memo.periods, &counted, id, is_new, now);
     if before.is_none() {
         // Whether the present period is paid for was not watched.
         memo.periods.retain(|period| period.order.is_some());
     }
-    for period in memo.periods.iter_mut().filter(|period| period.waits() && !subject.is_hinted) {
+    // Of one whose order is there, and not paid for, nothing is missing.
+    let unpaid: Vec<_> = orders.iter().filter(|order| order.standing() != Standing::Paid && order.is_of(id)).collect();
+    let is_unpaid = |period: &Period| unpaid.iter().any(|order| period.would_take(order, id));
+    let wait = memo.periods.iter_mut().filter(|period| period.waits() && !subject.is_hinted);
+    for period in wait.filter(|period| !is_unpaid(period)) {
         period.looks += 1;
         period.told = period.looks >= PATIENCE;
     }

@@ -238,7 +238,42 @@ async fn what_is_not_paid_not_there_or_anothers_is_not_handed_over() {
     assert_eq!(told, "order 1 is pending_payment", "its last charge did not fail");
     let body = json!({"type": "not_found", "errors": [{"code": "not_found", "parameter": "id"}]});
     site.platform.answers(&["orders", "7"], 404, body);
-    assert_eq!(site.fetch("7", None).await.verdict.class, Class::Transient, "it was listed");
+    assert_eq!(site.fetch("7", None).await.verdict.class, NotFound, "which is waited for");
+}
+
+#[tokio::test]
+async fn of_a_term_whose_order_is_not_paid_for_nothing_is_told() {
+    for state in ["pending_payment", "blocked", "cancelled"] {
+        let site = Site::new().await;
+        site.stands("active", 0);
+        site.has_orders(&[bought()]);
+        let mut memo = site.look(None).await.unwrap().memo;
+        site.stands("active", 1);
+        site.has_orders(&[bought(), order("101", state, "merchant_initiated", 11 * DAY)]);
+        for _ in 0..8 {
+            let seen = site.look(memo.as_deref()).await.unwrap();
+            assert_eq!(references(&seen), ["100"], "{state}");
+            memo = seen.memo;
+        }
+        site.has_orders(&[bought(), order("101", "accepted", "merchant_initiated", 11 * DAY)]);
+        assert_eq!(references(&site.look(memo.as_deref()).await.unwrap()), ["100", "101"], "{state}");
+    }
+}
+
+#[tokio::test]
+async fn however_many_orders_there_are_none_of_the_old_ones_is_a_new_terms() {
+    let site = Site::new().await;
+    site.stands("active", 0);
+    let old: Vec<_> =
+        (0..30).map(|n| order(&format!("{}", 100 + n), "complete", "merchant_initiated", -(900 - n) * DAY)).collect();
+    site.has_orders(&old);
+    let mut memo = site.look(None).await.unwrap().memo;
+    site.stands("active", 1);
+    for count in 1..=6 {
+        let seen = site.look(memo.as_deref()).await.unwrap();
+        assert_eq!(references(&seen).len(), if count < 6 { 30 } else { 31 }, "look {count}");
+        memo = seen.memo;
+    }
 }
 
 #[tokio::test]
