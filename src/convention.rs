@@ -3,6 +3,10 @@
 //!
 //! Each kind has one [`Convention`], in its folder below `provider`.
 
+use serde_json::Value;
+
+use crate::call;
+
 /// Bytes. What is longer is no name, and would be stored for each subscription.
 const LONGEST: usize = 255;
 
@@ -31,6 +35,28 @@ pub struct Convention {
     pub may_have_closed: bool,
     /// What the provider lists by itself; `None`: every subscription has to be asked about alone.
     pub feed: Option<&'static Feed>,
+    /// What it lets a shop do; `None`: nothing.
+    pub shop: Option<&'static Shop>,
+}
+
+/// What a provider lets a shop do.
+#[derive(Debug)]
+pub struct Shop {
+    pub calls: &'static [call::Name],
+    /// Checks an order before it is sent, and tells its number; `None`: orders are not among the calls.
+    pub order: Option<CheckOrder>,
+}
+
+/// The error is all that is known to be wrong with it.
+pub type CheckOrder = fn(&Value) -> Result<String, Vec<Wrong>>;
+
+/// What is wrong with a body that was to be sent on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Where in the body: `customer.locationInvoice.zipCode`.
+    pub field: String,
+    /// What it must be. Nothing of what it is.
+    pub why: String,
 }
 
 /// What a provider lists by itself.

@@ -38,6 +38,7 @@
 //! | [`store`] | what must survive a restart; every SQL statement, in three rooms |
 //! | [`vault`] | payloads at rest: sealing and opening them |
 //! | [`convention`], [`life`] | how a kind of provider names subscriptions and deliveries; what their states mean |
+//! | [`call`] | what a shop may ask a provider for |
 //! | [`renewal`] | decisions on the provider's answers; no I/O, no clock |
 //! | [`delivery`] | what the customer gets, the message and its id |
 //! | [`retry`] | when to try again |
@@ -64,6 +65,7 @@
 
 pub mod admin;
 pub mod budget;
+pub mod call;
 pub mod choice;
 pub mod cli;
 pub mod clock;

@@ -14,6 +14,7 @@ mod lenient;
 mod nexway;
 pub mod nexway_connect;
 pub mod nexway_monetize;
+pub mod shop;
 pub mod smartpay;
 #[cfg(test)]
 pub mod test_counter;
@@ -32,6 +33,7 @@ pub use feed::{Page, Position, Row, Says};
 pub use kinds::{Configured, Kind, KindSettings};
 
 use crate::budget::{Budget, Slot};
+use crate::call::Call;
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, Discount, Occasion, OfferState};
 use crate::life::Life;
@@ -59,6 +61,17 @@ pub trait Provider: Send + Sync {
     fn page(&self, at: Position<'_>, slot: Slot) -> impl Future<Output = Result<Page, Error>> + Send {
         let _unused = (at, slot);
         std::future::ready(Ok(Page::default()))
+    }
+
+    /// Makes a shop's call. Only those that the convention of the kind names are asked for; ids and numbers have their stored form.
+    fn shop(
+        &self,
+        call: &Call,
+        territory: &str,
+        slot: Slot,
+    ) -> impl Future<Output = Result<shop::Reply, Error>> + Send {
+        let _unused = (call, territory, slot);
+        std::future::ready(Ok(shop::Reply::bare(shop::Outcome::Refused, 0, "not offered".to_owned())))
     }
 
     /// Looks whether the account can be used, for `check --online`: at most three requests, each when `budget` lets it go. Whether

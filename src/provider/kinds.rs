@@ -9,8 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::connection::{ConfigError, Connection};
-use super::{Error, Fetched, Finding, LastAsked, Page, Position, Provider, Sighting, Subject};
+use super::{Error, Fetched, Finding, LastAsked, Page, Position, Provider, Sighting, Subject, shop};
 use crate::budget::{Budget, Slot};
+use crate::call::Call;
 use crate::clock::Timestamp;
 use crate::convention::Convention;
 use crate::settings::problem::nearest;
@@ -150,6 +151,10 @@ macro_rules! kinds {
 
             async fn page(&self, at: Position<'_>, slot: Slot) -> Result<Page, Error> {
                 match self { $($(#[$only])* Self::$kind(one) => one.page(at, slot).await),+ }
+            }
+
+            async fn shop(&self, call: &Call, territory: &str, slot: Slot) -> Result<shop::Reply, Error> {
+                match self { $($(#[$only])* Self::$kind(one) => one.shop(call, territory, slot).await),+ }
             }
 
             async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

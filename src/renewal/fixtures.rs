@@ -47,6 +47,7 @@ pub(crate) static COUNTS: Convention = Convention {
     unknown_is_deleted: false,
     may_have_closed: false,
     feed: None,
+    shop: None,
 };
 
 /// Asked an interval ago, due now, and far from its expiry.

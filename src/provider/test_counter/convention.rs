@@ -29,4 +29,5 @@ pub static CONVENTION: Convention = Convention {
             Way { name: "recent", lists: Lists::ChangedSince, answers: false },
         ],
     }),
+    shop: None,
 };

@@ -14,4 +14,5 @@ pub static CONVENTION: Convention = Convention {
     unknown_is_deleted: true,
     may_have_closed: false,
     feed: None,
+    shop: None,
 };
