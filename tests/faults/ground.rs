@@ -11,8 +11,24 @@ use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay
 use crate::harness::{Provider, Setup, Site, numbered};
 use crate::oracle::Maker;
 
+/// What every sandbox can do by itself, whatever its kind.
+pub trait Sandbox: Maker + Provider + Send + Sync {
+    /// Every connection is closed before an answer, or none any more.
+    fn silence(&self, is_down: bool);
+    /// Every answer is held back, or those that were are given.
+    fn hold(&self, is_down: bool);
+    fn asked(&self) -> u64;
+    fn without_answer(&self) -> usize;
+    fn busiest(&self) -> usize;
+    fn forget_requests(&self);
+    fn begin_at(&self, now: Timestamp);
+    fn let_go_by(&self, time: Duration);
+    /// Its clock goes on with the real one.
+    fn run_clock(&self);
+}
+
 /// Its subscriptions have names: the numbers of orders, or ids.
-pub trait Ground: Maker + Provider + Send + Sync + Sized + 'static {
+pub trait Ground: Sandbox + Sized + 'static {
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self>;
     /// So many subscriptions, tracked; their names.
     fn subscribe(site: &Site<Self>, count: usize) -> Vec<String>;
@@ -22,55 +38,66 @@ pub trait Ground: Maker + Provider + Send + Sync + Sized + 'static {
     fn wait_until_asked(&self, seq: u64, of_delivery: bool, at_most: Duration) -> bool;
     /// How many of these an answered request since then was about, alone or in a list of all.
     fn asked_about(&self, names: &[String], since: Instant) -> usize;
-    /// Every connection is closed before an answer, or none any more.
-    fn silence(&self, is_down: bool);
-    fn asked(&self) -> u64;
-    fn without_answer(&self) -> usize;
-    fn busiest(&self) -> usize;
-    fn forget_requests(&self);
-    fn begin_at(&self, now: Timestamp);
-    fn let_go_by(&self, time: Duration);
 }
 
-/// What every sandbox can do by itself, whose types are each kind's own.
+/// The same for each kind, whose types are its own.
 macro_rules! by_itself {
     ($kind:ident) => {
-        fn silence(&self, is_down: bool) {
-            match is_down {
-                true => self.fault($kind::Fault::new($kind::FaultKind::CutBefore)),
-                false => self.clear_faults(),
+        impl Sandbox for $kind::Sandbox {
+            fn silence(&self, is_down: bool) {
+                match is_down {
+                    true => self.fault($kind::Fault::new($kind::FaultKind::CutBefore)),
+                    false => self.clear_faults(),
+                }
             }
-        }
 
-        fn asked(&self) -> u64 {
-            self.request_count()
-        }
+            fn hold(&self, is_down: bool) {
+                match is_down {
+                    true => self.fault($kind::Fault::new($kind::FaultKind::Hold)),
+                    false => {
+                        self.clear_faults();
+                        self.release();
+                    }
+                }
+            }
 
-        fn without_answer(&self) -> usize {
-            self.requests().iter().filter(|request| request.status.is_none()).count()
-        }
+            fn asked(&self) -> u64 {
+                self.request_count()
+            }
 
-        fn busiest(&self) -> usize {
-            self.busiest_second()
-        }
+            fn without_answer(&self) -> usize {
+                self.requests().iter().filter(|request| request.status.is_none()).count()
+            }
 
-        fn forget_requests(&self) {
-            self.clear_requests();
-        }
+            fn busiest(&self) -> usize {
+                self.busiest_second()
+            }
 
-        fn begin_at(&self, now: Timestamp) {
-            self.set_now(now);
-        }
+            fn forget_requests(&self) {
+                self.clear_requests();
+            }
 
-        fn let_go_by(&self, time: Duration) {
-            self.advance(time);
+            fn begin_at(&self, now: Timestamp) {
+                self.set_now(now);
+            }
+
+            fn let_go_by(&self, time: Duration) {
+                self.advance(time);
+            }
+
+            fn run_clock(&self) {
+                self.set_speed(1.0);
+            }
         }
     };
 }
 
-impl Ground for nexway_connect::Sandbox {
-    by_itself!(nexway_connect);
+by_itself!(nexway_connect);
+by_itself!(nexway_monetize);
+by_itself!(smartpay);
+by_itself!(digital_river);
 
+impl Ground for nexway_connect::Sandbox {
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
         Site::<Self>::with(change)
     }
@@ -99,8 +126,6 @@ impl Ground for nexway_connect::Sandbox {
 }
 
 impl Ground for nexway_monetize::Sandbox {
-    by_itself!(nexway_monetize);
-
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
         crate::nexway_monetize::site_with(change)
     }
@@ -137,8 +162,6 @@ impl Ground for nexway_monetize::Sandbox {
 }
 
 impl Ground for smartpay::Sandbox {
-    by_itself!(smartpay);
-
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
         crate::smartpay::site_with(change)
     }
@@ -172,8 +195,6 @@ impl Ground for smartpay::Sandbox {
 }
 
 impl Ground for digital_river::Sandbox {
-    by_itself!(digital_river);
-
     /// Its clock stands still while it renews, so that orders have to say which term they pay for.
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
         let site = crate::digital_river::site_with(|setup| {

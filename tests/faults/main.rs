@@ -15,6 +15,7 @@ mod disk;
 #[allow(dead_code, reason = "tests/it looks at more")]
 #[path = "../it/fake_receiver.rs"]
 mod fake_receiver;
+mod fleet;
 mod ground;
 #[allow(dead_code, reason = "tests/it does more")]
 #[path = "../it/harness.rs"]
@@ -78,6 +79,7 @@ const TRIALS: &[Trial] = &[
     provider::connecting::CONNECTING,
     outage::OUTAGE,
     outage::WITH_LISTS,
+    fleet::FLEET,
     clocks::CLOCKS,
     clocks::WITH_LISTS,
     sinks::TROUBLES,

@@ -217,6 +217,13 @@ struct Figures {
     log: u64,
 }
 
+/// The kB that the kernel counts of a process: `VmRSS:`, or `VmHWM:` for the most there was of it.
+pub fn memory(process: u32, of: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let memory = status.lines().find_map(|line| line.strip_prefix(of)).expect("its memory");
+    memory.trim().trim_end_matches(" kB").parse().expect("kB")
+}
+
 /// The process that is measured, told the time on its stdin; it ends when that is closed.
 struct Measured {
     child: Child,
@@ -249,13 +256,11 @@ impl Measured {
     }
 
     fn figures(&self, site: &Installation) -> Figures {
-        let process = format!("/proc/{}", self.child.id());
-        let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let process = self.child.id();
         let log = std::fs::metadata(site.path("renewald.db-wal")).map_or(0, |file| file.len());
         Figures {
-            memory: memory.trim().trim_end_matches(" kB").parse().expect("kB"),
-            descriptors: std::fs::read_dir(format!("{process}/fd")).expect("it is ours").count() as u64,
+            memory: memory(process, "VmRSS:"),
+            descriptors: std::fs::read_dir(format!("/proc/{process}/fd")).expect("it is ours").count() as u64,
             log,
         }
     }

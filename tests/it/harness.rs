@@ -130,6 +130,8 @@ pub struct Setup {
     pub concurrency: usize,
     /// 0 = no limit.
     pub requests_per_second: f64,
+    /// Of accounts that have another.
+    pub rates: BTreeMap<String, f64>,
     /// Of every sink.
     pub sink_timeout: &'static str,
     pub log_level: &'static str,
@@ -155,6 +157,7 @@ impl Setup {
             timeout: "20s",
             concurrency: 16,
             requests_per_second: 0.0,
+            rates: BTreeMap::new(),
             sink_timeout: "15s",
             log_level: "debug",
             store: String::new(),
@@ -217,6 +220,7 @@ impl Setup {
              [log]\nlevel = \"{log_level}\"\nformat = \"text\"\n"
         );
         for Account { name, kind, keys, territories, .. } in &self.accounts {
+            let requests_per_second = self.rates.get(name).unwrap_or(requests_per_second);
             text.push_str(&format!(
                 "[providers.{name}]\nkind = \"{kind}\"\n{keys}\
                  requests_per_second = {requests_per_second:?}\nconcurrency = {concurrency}\n\
@@ -243,6 +247,8 @@ impl Setup {
 
 /// What is to be tracked; the rest has a default.
 pub struct Track<'a> {
+    /// The account's name.
+    pub account: &'a str,
     pub kind: Kind,
     pub number: &'a str,
     pub id: String,
@@ -255,14 +261,15 @@ pub struct Track<'a> {
 impl<'a> Track<'a> {
     /// In territory `eu`, its first purchase delivered.
     pub fn new(number: &'a str, id: impl ToString) -> Self {
-        let (kind, territory) = (Kind::NexwayConnect, "eu");
-        Self { kind, number, id: id.to_string(), territory, generation: Some(0), expires_at: None, metadata: "{}" }
+        let (account, kind, territory) = (ACCOUNT, Kind::NexwayConnect, "eu");
+        let (id, generation, metadata) = (id.to_string(), Some(0), "{}");
+        Self { account, kind, number, id, territory, generation, expires_at: None, metadata }
     }
 
     /// As a command hands it to the store.
     pub fn subscription(self) -> NewSubscription {
         NewSubscription {
-            provider: ACCOUNT.to_owned(),
+            provider: self.account.to_owned(),
             convention: self.kind.convention(),
             territory: self.territory.to_owned(),
             partner_order_number: self.number.to_owned(),
