@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
+use renewald::provider::Kind;
 use renewald::store::{Access, NewSubscription, Store};
 
 use crate::measure::{self, Child};
@@ -42,7 +43,7 @@ fn track(database: &Path) {
         let store = Store::open(database, Access::Command).expect("a store");
         for first in (1..=ROWS).step_by(1000) {
             let some = first..first + 1000;
-            let listed = some.clone().map(|number| walk::tracked(listed::id(number - 1)));
+            let listed = some.clone().map(|number| walk::tracked(Kind::NexwayMonetize, listed::id(number - 1)));
             let all = listed.chain(some.map(beside)).collect();
             store.track(all, false, Timestamp::now()).await.expect("tracked");
         }

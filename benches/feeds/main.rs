@@ -11,6 +11,7 @@ mod connect;
 #[path = "../throughput/fake.rs"]
 mod fake;
 mod listed;
+mod lister;
 #[path = "../machine.rs"]
 mod machine;
 #[allow(dead_code, reason = "throughput measures more")]

@@ -67,10 +67,10 @@ fn settings(database: &Path, address: &str, rows: &str) -> Arc<Settings> {
 }
 
 /// Of the account `bench`, with its first purchase delivered.
-pub fn tracked(id: String) -> NewSubscription {
+pub fn tracked(kind: Kind, id: String) -> NewSubscription {
     NewSubscription {
         provider: "bench".to_owned(),
-        convention: Kind::NexwayMonetize.convention(),
+        convention: kind.convention(),
         territory: "default".to_owned(),
         partner_order_number: id.clone(),
         subscription_id: id,
@@ -109,7 +109,9 @@ pub fn prepare(arguments: &[String]) {
 async fn track(path: &Path, numbers: std::ops::Range<usize>) {
     let store = Store::open(path, Access::Command).expect("a store");
     for first in numbers.clone().step_by(1000) {
-        let some = (first..numbers.end.min(first + 1000)).map(|number| tracked(listed::id(number))).collect();
+        let some = (first..numbers.end.min(first + 1000))
+            .map(|number| tracked(Kind::NexwayMonetize, listed::id(number)))
+            .collect();
         store.track(some, false, Timestamp::now()).await.expect("tracked");
     }
     store.close().await;
