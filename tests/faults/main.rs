@@ -76,6 +76,7 @@ const TRIALS: &[Trial] = &[
     provider::ANSWERS,
     provider::monetize::ANSWERS,
     provider::smartpay::ANSWERS,
+    provider::river::ANSWERS,
     provider::connecting::CONNECTING,
     outage::OUTAGE,
     outage::WITH_LISTS,

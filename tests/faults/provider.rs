@@ -7,6 +7,7 @@
 pub mod connecting;
 mod kinds;
 pub mod monetize;
+pub mod river;
 pub mod smartpay;
 
 use std::thread;
