@@ -17,6 +17,7 @@ mod mangle;
 mod nexway;
 pub mod nexway_connect;
 pub mod nexway_monetize;
+mod notifications;
 mod random;
 mod rate;
 mod running;

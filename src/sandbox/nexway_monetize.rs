@@ -27,30 +27,28 @@ mod life;
 mod line_item_data;
 mod list;
 mod lists;
-mod notifications;
 mod order_answer;
 mod orders;
 mod platform;
 mod product;
 mod script;
-mod sender;
 mod subscription_answer;
 mod subscriptions;
 mod switches;
 
 pub use super::clock::Period;
 pub use super::faults::{ErrorBody, FaultKind};
+pub use super::notifications::{Notifications, Receiver, SendState, Sent};
 pub use books::{Error, Sold};
 pub use calls::{Endpoint, Subject};
 pub use controls::{OrderState, SubscriptionState};
-pub use notifications::{Receiver, SendState, Sent};
 pub use orders::Source;
 pub use platform::{Account, NexwayMonetize};
 pub use product::{Licence, Product};
 pub use script::{DataStep, Script, Step};
 pub use subscriptions::{NewSubscriptions, Status};
 pub use switches::{
-    CurrencyForm, DateForm, GenerationForm, IdForm, LastForm, NoOrder, NotedDates, Notifications, OrderOfGeneration,
+    CurrencyForm, DateForm, GenerationForm, IdForm, LastForm, NoOrder, NotedDates, OrderOfGeneration,
     PrebillingGeneration, QrForm, Revision, Spelling, Switches, TotalsForm, UpdateFilter,
 };
 

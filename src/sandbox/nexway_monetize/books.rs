@@ -71,8 +71,6 @@ pub(super) struct Books {
     pub(super) sold: Vec<(Timestamp, u32)>,
     /// Rises with every change.
     pub(super) version: u64,
-    /// Whether anybody wants to be notified.
-    pub(super) listened_to: bool,
     pub(super) news: Vec<News>,
 }
 
@@ -255,15 +253,11 @@ impl Books {
     }
 
     pub(super) fn tell_order(&mut self, number: u32, what: &'static str) {
-        if self.listened_to {
-            self.news.push(News::Order { number, what });
-        }
+        self.news.push(News::Order { number, what });
     }
 
     pub(super) fn tell_subscription(&mut self, index: u32, what: &'static str) {
-        if self.listened_to {
-            self.news.push(News::Subscription { index, what });
-        }
+        self.news.push(News::Subscription { index, what });
     }
 }
 

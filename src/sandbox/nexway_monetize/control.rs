@@ -11,15 +11,14 @@ use serde_json::{Value, json};
 
 use super::books::Error;
 use super::calls::Endpoint;
-use super::notifications::Receiver;
 use super::platform::NexwayMonetize;
 use super::product::Product;
 use super::script::Script;
-use super::sender;
 use super::subscriptions::NewSubscriptions;
 use crate::clock::Timestamp;
 use crate::sandbox::clock::optional_timestamp;
 use crate::sandbox::control::{Answer, Controlled, Refusal, Shown, done, number, parameters, read};
+use crate::sandbox::notifications;
 
 type Controls = crate::sandbox::controls::Controls<NexwayMonetize>;
 
@@ -41,11 +40,10 @@ impl Controlled for NexwayMonetize {
             .route("/script", post(script))
             .route("/reorder", post(reorder))
             .route("/tokens", delete(expire_tokens))
-            .route("/receiver", post(set_receiver).delete(no_receiver))
-            .route("/notifications", get(list_notifications).post(notify))
             .route("/renewals", get(list_renewals))
             .route("/upgrades", get(list_upgrades))
-            .route("/keys", get(keys));
+            .route("/keys", get(keys))
+            .merge(notifications::router());
         (router, shown())
     }
 
@@ -54,7 +52,7 @@ impl Controlled for NexwayMonetize {
     }
 
     fn beside(controls: Controls) -> impl Future<Output = ()> {
-        sender::run(controls)
+        notifications::run(controls)
     }
 }
 
@@ -77,7 +75,7 @@ fn shown() -> Vec<Shown> {
     };
     let steps = json!([{"status": "PAYMENT_PENDING"}, {"status": "FRAUD_PENDING", "lasts": "6h"}]);
     let data = json!([{"status": "PENDING", "ready": 0, "lasts": "1h"}]);
-    vec![
+    let mut shown = vec![
         ("POST", "/subscriptions", "make some; all can be left out; `imported` for retail", json!(new)),
         ("GET", "/subscriptions?limit=100", "every subscription as it stands", Value::Null),
         ("POST", "/upgrade", "another product at once", of(json!({"product": Product::bigger()}))),
@@ -97,15 +95,6 @@ fn shown() -> Vec<Shown> {
         ("POST", "/reactivate", "and on again", of(Value::Null)),
         ("POST", "/cancel", "end it by wish", of(Value::Null)),
         ("POST", "/expire", "end it for want of payment", of(Value::Null)),
-        (
-            "POST",
-            "/receiver",
-            "send notifications there, until 200 or 201",
-            json!({"url": "http://127.0.0.1:9/hooks/sandbox", "authorization": "Bearer secret", "attempts": 10, "every": "500ms"}),
-        ),
-        ("DELETE", "/receiver", "send none", Value::Null),
-        ("POST", "/notifications", "send this", json!({"subject": "order", "type": "renewCompleted", "objectId": "?"})),
-        ("GET", "/notifications?limit=100", "the last ones, and what became of each", Value::Null),
         ("DELETE", "/tokens", "make every token unknown", Value::Null),
         ("GET", "/renewals", "everything ever renewed", Value::Null),
         ("GET", "/upgrades", "every upgrade", Value::Null),
@@ -116,7 +105,9 @@ fn shown() -> Vec<Shown> {
             Value::Null,
         ),
         ("GET", "/keys?order_id=42WRNTVCTVJ", "the keys it gets", Value::Null),
-    ]
+    ];
+    shown.extend(notifications::shown(json!({"subject": "order", "type": "renewCompleted", "objectId": "?"})));
+    shown
 }
 
 impl From<Error> for Refusal {
@@ -311,28 +302,6 @@ async fn reorder(State(controls): State<Controls>, body: Bytes) -> Answer {
 async fn expire_tokens(State(controls): State<Controls>) -> Answer {
     controls.expire_tokens(true);
     done()
-}
-
-async fn set_receiver(State(controls): State<Controls>, body: Bytes) -> Answer {
-    controls.set_receiver(Some(read::<Receiver>(&body)?));
-    done()
-}
-
-async fn no_receiver(State(controls): State<Controls>) -> Answer {
-    controls.set_receiver(None);
-    done()
-}
-
-async fn notify(State(controls): State<Controls>, body: Bytes) -> Answer {
-    controls.notify(read(&body)?);
-    done()
-}
-
-async fn list_notifications(State(controls): State<Controls>, RawQuery(query): RawQuery) -> Answer {
-    let [limit] = parameters(query, ["limit"])?;
-    let mut sent = controls.notifications();
-    let older = sent.len().saturating_sub(number("limit", limit)?.unwrap_or(100));
-    Ok(Json(json!({ "notifications": sent.split_off(older) })))
 }
 
 async fn list_renewals(State(controls): State<Controls>) -> Answer {

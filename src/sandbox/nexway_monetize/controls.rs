@@ -1,12 +1,10 @@
 //! What can be done to this provider's subscriptions and orders alone, and learned of them.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::books::{Books, Error, Sold};
 use super::forms::cents;
 use super::line_item_data::expected_keys;
-use super::notifications::{Receiver, Sent};
 use super::orders::Source;
 use super::platform::NexwayMonetize;
 use super::product::Product;
@@ -14,6 +12,7 @@ use super::script::Script;
 use super::subscriptions::{NewSubscriptions, State, Status};
 use crate::clock::Timestamp;
 use crate::sandbox::controls::Controls;
+use crate::sandbox::notifications::Notifying as _;
 
 /// A subscription as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -229,32 +228,6 @@ impl Controls<NexwayMonetize> {
     /// Makes every access token unknown at once; refresh tokens too if asked.
     pub fn expire_tokens(&self, refresh_too: bool) {
         self.provider(|provider, _| provider.tokens.expire(refresh_too));
-    }
-}
-
-/// Notifications.
-impl Controls<NexwayMonetize> {
-    /// Who is told from now on; `None` tells nobody.
-    pub fn set_receiver(&self, receiver: Option<Receiver>) {
-        self.provider(|provider, now| {
-            provider.catch_up(now); // nobody is told of what was before
-            provider.books.listened_to = receiver.is_some();
-            provider.outbox.receiver = receiver;
-            provider.outbox.bell.notify_one();
-        });
-    }
-
-    /// Sends this body as it is.
-    pub fn notify(&self, body: Value) {
-        self.provider(|provider, _| provider.outbox.push(body));
-    }
-
-    /// The last of them, oldest first, and what became of each.
-    pub fn notifications(&self) -> Vec<Sent> {
-        self.provider(|provider, now| {
-            provider.catch_up(now);
-            provider.outbox.all()
-        })
     }
 }
 

@@ -9,8 +9,13 @@ use super::order_answer::View;
 use super::orders::{Order, Source, order_id};
 use super::subscription_answer::{CUSTOMER, STORE, line_item_id, model_id};
 use super::subscriptions::made_up;
-use super::switches::{NotedDates, Notifications, Spelling};
+use super::switches::{NotedDates, Spelling, Switches};
 use crate::clock::Timestamp;
+
+/// One of a type that nobody has heard of, about the same.
+pub(super) fn unknown(body: &Value) -> Value {
+    json!({"subject": body["subject"], "type": "somethingElse", "objectId": body["objectId"]})
+}
 
 /// The same about ids that nobody knows.
 pub(super) fn estranged(mut body: Value) -> Value {
@@ -28,13 +33,13 @@ pub(super) fn estranged(mut body: Value) -> Value {
 }
 
 pub(super) fn envelope(news: &News, view: &View<'_>, now: Timestamp) -> Value {
-    let switches = &view.switches.notifications;
+    let switches = view.switches;
     match news {
         News::Order { number, what } => {
             let order = view.books.order(*number);
             let mut body = json!({
                 "subject": "order",
-                "type": spelt(what, switches.spelling),
+                "type": spelt(what, switches.noted_spelling),
                 "objectId": order.id(),
                 "eventDate": noted(now, switches),
                 "order": order_body(order, view),
@@ -46,7 +51,7 @@ pub(super) fn envelope(news: &News, view: &View<'_>, now: Timestamp) -> Value {
         }
         News::Subscription { index, what } => json!({
             "subject": "subscription",
-            "type": spelt(what, switches.spelling),
+            "type": spelt(what, switches.noted_spelling),
             "objectId": view.books.subscription(*index).id,
             "eventDate": noted(now, switches),
             "subscription": subscription_body(*index, view),
@@ -65,22 +70,22 @@ fn spelt(what: &'static str, spelling: Spelling) -> String {
     }
 }
 
-fn noted(at: Timestamp, switches: &Notifications) -> Value {
-    match switches.dates {
+fn noted(at: Timestamp, switches: &Switches) -> Value {
+    match switches.noted_dates {
         NotedDates::Iso => at.to_string().into(),
         NotedDates::MillisText => millis(at).to_string().into(),
     }
 }
 
 /// A generation that is not so, where content is forged.
-fn generation(generation: i64, switches: &Notifications) -> i64 {
-    if switches.forged { generation + 7 } else { generation }
+fn generation(generation: i64, switches: &Switches) -> i64 {
+    if switches.notifications.forged { generation + 7 } else { generation }
 }
 
 fn subscription_body(index: u32, view: &View<'_>) -> Value {
-    let (subscription, switches) = (view.books.subscription(index), &view.switches.notifications);
+    let (subscription, switches) = (view.books.subscription(index), view.switches);
     let state = &subscription.state;
-    let enduser = if switches.spelling == Spelling::Prose { "endUserId" } else { "enduserId" };
+    let enduser = if switches.noted_spelling == Spelling::Prose { "endUserId" } else { "enduserId" };
     json!({
         "id": subscription.id,
         "createDate": noted(subscription.created_at, switches),
@@ -92,7 +97,7 @@ fn subscription_body(index: u32, view: &View<'_>) -> Value {
             "id": (9_141_850 + u64::from(index)).to_string(),
             "anniversaryDate": noted(state.expires_at, switches),
             "generation": generation(state.generation, switches),
-            "status": if switches.forged { "Canceled" } else { state.status.name() },
+            "status": if switches.notifications.forged { "Canceled" } else { state.status.name() },
         },
         "products": [{"id": state.product.id, "lineItemId": line_item_id(view.books.order(state.order))}],
         "paymentMethodIsNoLongerReplayable": !state.replayable,
@@ -100,9 +105,9 @@ fn subscription_body(index: u32, view: &View<'_>) -> Value {
 }
 
 fn order_body(order: &Order, view: &View<'_>) -> Value {
-    let (product, switches) = (&order.product, &view.switches.notifications);
+    let (product, switches) = (&order.product, view.switches);
     let subscription = view.books.subscription(order.subscription);
-    let code = match (switches.forged, order.charged_at) {
+    let code = match (switches.notifications.forged, order.charged_at) {
         (true, _) => Some("FORGED-KEY-OF-NOBODY".to_owned()),
         (false, Some(_)) => activation_code(view.books, order, 0),
         (false, None) => None,
@@ -110,7 +115,7 @@ fn order_body(order: &Order, view: &View<'_>) -> Value {
     let net = cents(order.amount / 1.2);
     let mut body = json!({
         "id": order.id(),
-        "status": if switches.forged { "COMPLETED" } else { &order.told },
+        "status": if switches.notifications.forged { "COMPLETED" } else { &order.told },
         "source": order.source.name(),
         "creationDate": noted(order.created_at, switches),
         "currency": product.currency,

@@ -1,5 +1,6 @@
 //! The provider's state, and what it answers from it. No I/O, no waiting.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use axum::http::header::{AUTHORIZATION, HOST};
@@ -8,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::books::Books;
 use super::calls::{Endpoint, Query, SERVICES, Subject};
+use super::envelope::{envelope, estranged, unknown};
 use super::list::Sorted;
-use super::notifications::Outbox;
 use super::order_answer::View;
 use super::orders::Order;
 use super::subscription_answer::SubscriptionAnswer;
@@ -18,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::sandbox::call::{Answer, Fake, Service};
 use crate::sandbox::nexway::platform_error;
 use crate::sandbox::nexway::tokens::{Credentials, Tokens};
+use crate::sandbox::notifications::{Notifying, Outbox};
 use crate::sandbox::random::Random;
 
 pub(super) type Call = crate::sandbox::call::Call<Endpoint, Subject>;
@@ -118,17 +120,26 @@ impl Fake for NexwayMonetize {
     }
 }
 
-impl NexwayMonetize {
-    /// Does what is due, and puts what there is to tell into the outbox.
-    pub(super) fn catch_up(&mut self, now: Timestamp) {
+impl Notifying for NexwayMonetize {
+    const TAKEN: RangeInclusive<u16> = 200..=201;
+
+    fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
         self.books.catch_up(now);
         self.collect_news(now);
     }
+}
 
+impl NexwayMonetize {
     pub(super) fn collect_news(&mut self, now: Timestamp) {
         let news = std::mem::take(&mut self.books.news);
-        if !news.is_empty() {
-            self.outbox.add(news, &View { books: &self.books, switches: &self.switches }, now);
+        if self.outbox.is_heard() && !news.is_empty() {
+            let view = View { books: &self.books, switches: &self.switches };
+            let told = news.iter().map(|one| envelope(one, &view, now)).collect();
+            self.outbox.add(told, &self.switches.notifications, unknown, estranged);
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sandbox::clock::duration;
 use crate::sandbox::nexway::tokens::Lives;
+use crate::sandbox::notifications::Notifications;
 
 /// Every open question of the reference, answered one way. The default is what the reference thinks most likely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,8 @@ pub struct Switches {
     pub no_order: NoOrder,
     pub prebilling_generation: PrebillingGeneration,
     pub notifications: Notifications,
+    pub noted_spelling: Spelling,
+    pub noted_dates: NotedDates,
 
     /// Whether the token service hands out refresh tokens.
     pub refresh_token: bool,
@@ -101,6 +104,8 @@ impl Default for Switches {
             no_order: NoOrder::default(),
             prebilling_generation: PrebillingGeneration::default(),
             notifications: Notifications::default(),
+            noted_spelling: Spelling::default(),
+            noted_dates: NotedDates::default(),
             refresh_token: true,
             token_life: 300,
             refresh_life: 1800,
@@ -114,24 +119,6 @@ impl Switches {
     pub(super) fn lives(&self) -> Lives {
         Lives { access: self.token_life, refresh: self.refresh_token.then_some(self.refresh_life) }
     }
-}
-
-/// How the sender of notifications behaves.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Notifications {
-    pub spelling: Spelling,
-    pub dates: NotedDates,
-    /// Each is sent so many times more.
-    pub duplicates: u32,
-    /// What happened last is sent first.
-    pub reversed: bool,
-    /// Each is followed by one of a type that nobody has heard of.
-    pub unknown_types: bool,
-    /// Each is followed by the same about ids that do not exist.
-    pub strangers: bool,
-    /// What they say of status, generation and keys is not true.
-    pub forged: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -121,8 +121,8 @@ async fn notifications_lie_as_switched() {
     sandbox.switch(|switches| {
         let notifications = &mut switches.notifications;
         (notifications.duplicates, notifications.unknown_types, notifications.strangers) = (1, true, true);
-        notifications.dates = NotedDates::MillisText;
-        notifications.spelling = Spelling::Prose;
+        switches.noted_dates = NotedDates::MillisText;
+        switches.noted_spelling = Spelling::Prose;
     });
     sandbox.suspend(&id).unwrap();
     let mut bodies = Vec::new();
@@ -137,8 +137,8 @@ async fn notifications_lie_as_switched() {
     assert_ne!(bodies[3]["objectId"], json!(id));
 
     sandbox.switch(|switches| {
-        switches.notifications =
-            Notifications { reversed: true, forged: true, spelling: Spelling::Spaced, ..Default::default() };
+        switches.notifications = Notifications { reversed: true, forged: true, ..Default::default() };
+        (switches.noted_spelling, switches.noted_dates) = (Spelling::Spaced, NotedDates::default());
     });
     sandbox.renew(&id).unwrap();
     let renewed = hooks.next().await.1;
