@@ -53,14 +53,14 @@ impl Kind {
         match self {
             Self::NexwayConnect => nexway_connect::offer(options),
             Self::NexwayMonetize => nexway_monetize::offer(options, notify),
-            Self::Smartpay => smartpay::offer(options),
-            Self::DigitalRiver => digital_river::offer(options),
+            Self::Smartpay => smartpay::offer(options, notify),
+            Self::DigitalRiver => digital_river::offer(options, notify),
         }
     }
 
     /// Whether it tells of renewals by itself.
     pub fn notifies(self) -> bool {
-        self == Self::NexwayMonetize
+        self != Self::NexwayConnect
     }
 }
 

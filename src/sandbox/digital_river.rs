@@ -25,6 +25,7 @@ mod switches;
 
 pub use super::clock::Period;
 pub use super::faults::{ErrorBody, FaultKind};
+pub use super::notifications::{Notifications, Receiver, SendState, Sent};
 pub use books::{Error, NewSubscriptions, Sold, State};
 pub use calls::{Endpoint, Subject};
 pub use controls::SubscriptionState;
@@ -49,11 +50,12 @@ impl Sandbox {
 }
 
 /// Starts one by itself.
-pub(super) fn offer(options: running::Options<()>) -> io::Result<Offer> {
+pub(super) fn offer(options: running::Options<()>, notify: Option<&str>) -> io::Result<Offer> {
     const NEW: &str = r#"{"ids": ["DR_1"], "upstream_id": "SHOP-2024-000123"}"#;
     const PAY: &str = r#"{"subscription_id": "DR_1"}"#;
     let account = Account::default();
     let sandbox = Sandbox::start(options.with(account.clone()))?;
+    sandbox.set_receiver(notify.map(Receiver::new));
     let settings = format!(
         "[providers.sandbox]\nkind = \"digital-river\"\napi_url = \"{}\"\napi_key = \"{}\"\n",
         sandbox.api_url(),

@@ -26,6 +26,7 @@ mod switches;
 
 pub use super::clock::Period;
 pub use super::faults::{ErrorBody, FaultKind};
+pub use super::notifications::{Notifications, Receiver, SendState, Sent};
 pub use books::{Charged, Decline, Error, NewSubscriptions, Status};
 pub use calls::{Endpoint, Subject};
 pub use controls::SubscriptionState;
@@ -50,10 +51,11 @@ impl Sandbox {
 }
 
 /// Starts one by itself.
-pub(super) fn offer(options: running::Options<()>) -> io::Result<Offer> {
+pub(super) fn offer(options: running::Options<()>, notify: Option<&str>) -> io::Result<Offer> {
     const NEW: &str = r#"{"external_merchant_id": "SHOP-2024-000123"}"#;
     let account = Account::default();
     let sandbox = Sandbox::start(options.with(account.clone()))?;
+    sandbox.set_receiver(notify.map(Receiver::new));
     let settings = format!(
         "[providers.sandbox]\n\
          kind = \"smartpay\"\n\

@@ -1,17 +1,17 @@
 //! Digital River: each paid order once, whatever its lists do; a period without an order by itself; and a provider that is gone.
 
-use std::net::TcpStream;
 use std::time::Duration;
 
 use renewald::clock::Timestamp;
 use renewald::sandbox::digital_river::{
-    self as fake, ErrorBody, Fault, FaultKind, ListOrder, NewSubscriptions, Sandbox, State, Switches, TimeForm,
+    self as fake, ErrorBody, Fault, FaultKind, ListOrder, NewSubscriptions, Notifications, Receiver, Sandbox,
+    SendState, State, Switches, TimeForm,
 };
 use serde_json::{Value, json};
 
 use crate::digital_river::{site, site_with};
 use crate::harness::{DAY, Daemon, HOUR, Site, Work, about, eventually, keys};
-use crate::http::{exchange, free_port};
+use crate::http::free_port;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -228,30 +228,56 @@ fn one_that_rests_is_asked_daily_and_is_not_overdue() {
 }
 
 #[test]
-fn a_notification_brings_a_look_and_is_not_believed() {
+fn a_notification_brings_a_look_and_nothing_that_it_says_is_believed() {
     let port = free_port();
     let site = site_with(|setup| {
         setup.accounts[0].keys.push_str("feed_every = \"0s\"\n");
         let account = "listen = \"127.0.0.1:PORT\"\nauth = \"basic\"\nuser = \"shop\"\npassword = \"hush\"\n";
         setup.more = format!("[providers.nexway.hints]\n{}", account.replace("PORT", &port.to_string()));
     });
-    let id = site.subscribe_one();
+    let ids = site.subscribe(NewSubscriptions { count: 3, ..NewSubscriptions::default() });
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("notifications are taken");
     const UNSEEN: &str = "SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL";
-    eventually("it was looked at", || (site.value::<i64>(UNSEEN) == 0).then_some(()));
-    let order = site.sandbox.pay(&id).unwrap();
-    let mut forged = site.sandbox.notification(&id).unwrap();
-    forged["data"]["object"]["subscription"]["state"] = json!("cancelled");
-    let body = forged.to_string();
-    let head = format!(
-        "POST /hooks/nexway HTTP/1.1\r\nhost: h\r\nauthorization: Basic c2hvcDpodXNo\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    exchange(TcpStream::connect(("127.0.0.1", port)).unwrap(), &format!("{head}{body}")).expect(200);
-    assert_eq!(site.next_message().data()["reference"], json!(order));
-    daemon.drain();
-    assert_eq!(types(&site, &id), ["renewal.ready"]);
+    eventually("all were looked at", || (site.value::<i64>(UNSEEN) == 0).then_some(()));
+    let looks = |id: &str| {
+        let of = |one: &fake::Request| {
+            one.endpoint == fake::Endpoint::Subscription && one.about.subscription_id.as_deref() == Some(id)
+        };
+        site.sandbox.requests().iter().filter(|one| of(one)).count()
+    };
+    let receiver = Receiver::new(format!("http://127.0.0.1:{port}/hooks/nexway")).basic("shop", "hush");
+    site.sandbox.set_receiver(Some(receiver));
+    let lies = json!({"id": "e", "type": "subscription.failed", "data": {"object": {"id": ids[1], "state": "failed"}}});
+    site.sandbox.notify(lies);
+    eventually("the liar's was looked at", || (looks(&ids[1]) == 2).then_some(()));
+    site.sandbox.switch(|switches| {
+        switches.notifications = Notifications {
+            duplicates: 2,
+            reversed: true,
+            unknown_types: true,
+            strangers: true,
+            forged: true,
+            ..Notifications::default()
+        };
+    });
+    let order = site.sandbox.pay(&ids[0]).unwrap();
+    let message = site.next_message();
+    assert_eq!(message.data()["reference"], json!(order));
+    eventually("all are taken", || {
+        let sent = site.sandbox.notifications();
+        (sent.len() == 6 && sent.iter().all(|one| one.state == SendState::Done)).then_some(())
+    });
+    site.sandbox.switch(|switches| switches.notifications = Notifications { lost: true, ..Notifications::default() });
+    let untold = site.sandbox.pay(&ids[2]).unwrap();
+    assert!(!daemon.drain().stderr.contains("FORGED"));
+    assert_eq!(ids.iter().map(|id| looks(id)).collect::<Vec<_>>(), [2, 2, 1], "one look for all that was told");
+    assert_eq!((looks("DR_stranger"), site.sandbox.notifications().len()), (0, 6));
+    assert_eq!(site.texts("SELECT DISTINCT state FROM subscriptions"), ["watching"]);
+    assert_eq!((types(&site, &ids[0]), types(&site, &ids[1])), (vec!["renewal.ready".to_owned()], vec![]));
+    site.let_pass(DAY);
+    site.catch_up();
+    assert_eq!(ready(&site, &ids[2]), [(untold, 0)], "what was never told is found all the same");
 }
 
 #[test]

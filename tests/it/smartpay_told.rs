@@ -1,15 +1,17 @@
 //! SmartPay, what is told beside deliveries, and what it says unasked: payments that fail, pauses, ends, its list, its webhooks.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use renewald::sandbox::smartpay::{Decline, Endpoint, Fault, FaultKind, NewSubscriptions, Sandbox, Status, Switches};
+use renewald::sandbox::smartpay::{
+    Decline, Endpoint, Fault, FaultKind, NewSubscriptions, Notifications, Receiver, Request, Sandbox, SendState,
+    Status, Switches,
+};
 use serde_json::{Value, json};
 
 use crate::fake_receiver::Received;
 use crate::harness::{DAY, Daemon, HOUR, Setup, Site, about, eventually};
-use crate::http::{exchange, free_port};
+use crate::http::free_port;
 use crate::smartpay::{sandbox, site, site_with};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -253,30 +255,55 @@ fn a_webhook_brings_a_look_and_nothing_that_it_says_is_believed() {
     let hints = format!(
         "[providers.nexway.hints]\nlisten = \"127.0.0.1:{port}\"\nauth = \"basic\"\nuser = \"shop\"\npassword = \"hush\"\n"
     );
-    let site = site_with(|setup| setup.more = hints);
-    let id = site.subscribe();
+    let site = site_with(|setup| {
+        setup.accounts[0].keys.push_str("feed_every = \"0s\"\n");
+        setup.more = hints;
+    });
+    let ids = site.subscribe_as(NewSubscriptions { count: 3, ..NewSubscriptions::default() });
     let daemon = Daemon::spawn(&site);
     daemon.wait_for_log("notifications are taken");
     const UNSEEN: &str = "SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL";
-    eventually("it was looked at", || (site.value::<i64>(UNSEEN) == 0).then_some(()));
-    let send = || {
-        let event = json!({"id": "Event-1", "objectType": "subscription", "objectId": id.to_uppercase(), "eventType": "billing.updated",
-                           "sourceSystem": "subscription-module", "data": {"status": "canceled", "amount": "FORGED"}}).to_string();
-        let head = format!(
-            "POST /hooks/nexway HTTP/1.1\r\nhost: h\r\nauthorization: Basic c2hvcDpodXNo\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-            event.len()
-        );
-        exchange(TcpStream::connect(("127.0.0.1", port)).unwrap(), &format!("{head}{event}")).expect(200);
+    eventually("all were looked at", || (site.value::<i64>(UNSEEN) == 0).then_some(()));
+    let looks = |id: &str| {
+        let of =
+            |one: &Request| one.endpoint == Endpoint::Subscription && one.about.subscription_id.as_deref() == Some(id);
+        site.sandbox.requests().iter().filter(|one| of(one)).count()
     };
-    let looked = asked(&site).0;
-    site.sandbox.bill(&id, 1).unwrap();
-    send();
+    let receiver = Receiver::new(format!("http://127.0.0.1:{port}/hooks/nexway")).basic("shop", "hush");
+    site.sandbox.set_receiver(Some(receiver));
+    let lies = json!({"id": "Event-1", "objectType": "subscription", "objectId": ids[1].to_uppercase(), "eventType": "deleted",
+                      "sourceSystem": "subscription-module", "data": {"status": "canceled", "amount": "FORGED"}});
+    site.sandbox.notify(lies);
+    eventually("the liar's was looked at", || (looks(&ids[1]) == 2).then_some(()));
+    site.sandbox.switch(|switches| {
+        switches.notifications = Notifications {
+            duplicates: 2,
+            reversed: true,
+            unknown_types: true,
+            strangers: true,
+            forged: true,
+            ..Notifications::default()
+        };
+    });
+    site.sandbox.bill(&ids[0], 1).unwrap();
     let message = site.next_message();
-    assert_eq!(message.data()["reference"], json!(site.charges(&id)[1].cycle_id.to_lowercase()));
-    assert!(asked(&site).0 > looked && !message.body.contains("FORGED"));
+    assert_eq!(message.data()["reference"], json!(site.charges(&ids[0])[1].cycle_id.to_lowercase()));
+    assert!(!message.body.contains("FORGED"));
+    eventually("all are taken", || {
+        let sent = site.sandbox.notifications();
+        (sent.len() == 11 && sent.iter().all(|one| one.state == SendState::Done)).then_some(())
+    });
+    site.sandbox.switch(|switches| switches.notifications = Notifications { lost: true, ..Notifications::default() });
+    site.sandbox.bill(&ids[2], 1).unwrap();
     let log = daemon.drain().stderr;
     for part in ["FORGED", "customer.example", "Mustermann", "52000"] {
         assert!(!log.contains(part), "{part}");
     }
-    assert_eq!(site.value::<String>("SELECT state FROM subscriptions"), "watching");
+    assert_eq!(ids.iter().map(|id| looks(id)).collect::<Vec<_>>(), [2, 2, 1], "one look for all that was told");
+    assert_eq!(asked(&site).0, 5, "and none for a stranger");
+    assert_eq!(site.texts("SELECT DISTINCT state FROM subscriptions"), ["watching"]);
+    assert_eq!(site.messages().len(), 1);
+    site.let_pass(DAY);
+    site.catch_up();
+    assert_eq!(site.messages().len(), 2, "what was never told is found all the same");
 }

@@ -127,6 +127,38 @@ impl View<'_> {
         json!({"id": event.id, "type": format!("subscription.{}", event.what), "createdTime": self.time(event.at),
                "liveMode": false, "data": data})
     }
+
+    /// The same as it is sent: with the switch of that name it says that all is over.
+    pub(super) fn notification(&self, event: &Event) -> Value {
+        let mut body = self.event(event);
+        if self.switches.notifications.forged {
+            for path in ["/data/object/state", "/data/object/subscription/state"] {
+                if let Some(state) = body.pointer_mut(path) {
+                    *state = json!("cancelled");
+                }
+            }
+            if let Some(invoice) = body.pointer_mut("/data/object/invoice") {
+                *invoice = json!({"state": "paid", "orderId": "FORGED"});
+            }
+        }
+        body
+    }
+}
+
+/// One of a type that nobody has heard of, about the same.
+pub(super) fn unknown(body: &Value) -> Value {
+    json!({"id": body["id"], "type": "subscription.reimagined", "createdTime": body["createdTime"], "data": body["data"]})
+}
+
+/// The same about a subscription that nobody knows.
+pub(super) fn estranged(mut body: Value) -> Value {
+    let data = &mut body["data"];
+    for path in ["/object/id", "/object/subscription/id", "/previousAttributes/id"] {
+        if let Some(id) = data.pointer_mut(path) {
+            *id = json!("DR_stranger");
+        }
+    }
+    body
 }
 
 pub(super) fn key_of(order_id: &str) -> String {

@@ -148,6 +148,8 @@ pub(super) struct Books {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) orders: Vec<Order>,
     pub(super) events: Vec<Event>,
+    /// So many of them have been told, or were told to nobody.
+    pub(super) told: usize,
     pub(super) sold: Vec<(usize, Sold)>,
     /// What a new order begins with.
     pub(super) hidden_for: u32,

@@ -15,6 +15,7 @@ use super::platform::DigitalRiver;
 use crate::clock::Timestamp;
 use crate::sandbox::clock::optional_timestamp;
 use crate::sandbox::control::{Answer, Controlled, Refusal, Shown, done, read};
+use crate::sandbox::notifications;
 
 type Controls = crate::sandbox::controls::Controls<DigitalRiver>;
 
@@ -33,12 +34,17 @@ impl Controlled for DigitalRiver {
             .route("/invalidate-source", post(invalidate_source))
             .route("/end", post(end))
             .route("/delete", post(delete))
-            .route("/renewals", get(renewals));
+            .route("/renewals", get(renewals))
+            .merge(notifications::router());
         (router, shown())
     }
 
     fn examples() -> (Endpoint, Value) {
         (Endpoint::Orders, json!({"list_order": "oldest_first", "times": "offset", "rate_limit": 0}))
+    }
+
+    fn beside(controls: Controls) -> impl Future<Output = ()> {
+        notifications::run(controls)
     }
 }
 
@@ -52,7 +58,7 @@ fn shown() -> Vec<Shown> {
     };
     let only = || of("", Value::Null);
     let new = NewSubscriptions { ids: vec!["DR_1".into()], ..NewSubscriptions::default() };
-    vec![
+    let mut shown = vec![
         ("POST", "/subscriptions", "make some; all can be left out", json!(new)),
         ("GET", "/subscriptions", "every subscription as it stands", Value::Null),
         ("POST", "/activate", "activate a draft", only()),
@@ -72,7 +78,9 @@ fn shown() -> Vec<Shown> {
         ("POST", "/delete", "delete a draft", only()),
         ("POST", "/subscription", "change what it shows", of("state", json!("paused"))),
         ("GET", "/renewals", "everything ever renewed", Value::Null),
-    ]
+    ];
+    shown.extend(notifications::shown(json!({"type": "subscription.updated", "data": {"object": {"id": "DR_1"}}})));
+    shown
 }
 
 impl From<Error> for Refusal {

@@ -7,6 +7,7 @@ use super::books::{Books, Error, NewSubscriptions, Sold, State};
 use super::platform::DigitalRiver;
 use crate::clock::Timestamp;
 use crate::sandbox::controls::Controls;
+use crate::sandbox::notifications::Notifying as _;
 
 /// A subscription as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,7 +25,11 @@ pub struct SubscriptionState {
 impl Controls<DigitalRiver> {
     /// Returns their ids, in the order in which they were made.
     pub fn create(&self, new: NewSubscriptions) -> Result<Vec<String>, Error> {
-        self.provider(|provider, now| provider.books.create(new, now))
+        self.provider(|provider, now| {
+            let made = provider.books.create(new, now);
+            provider.tell();
+            made
+        })
     }
 
     /// By the seller, of a draft.
@@ -152,11 +157,13 @@ impl Controls<DigitalRiver> {
         act: impl FnOnce(&mut Books, usize, Timestamp) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             provider.books.hidden_for = provider.switches.order_hidden_for;
             provider.books.stir();
             let at = provider.books.find(id)?;
-            act(&mut provider.books, at, now)
+            let done = act(&mut provider.books, at, now);
+            provider.tell();
+            done
         })
     }
 }
@@ -165,7 +172,7 @@ impl Controls<DigitalRiver> {
 impl Controls<DigitalRiver> {
     pub fn subscriptions(&self) -> Vec<SubscriptionState> {
         self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             let of = |one: &super::books::Subscription| SubscriptionState {
                 subscription_id: one.id.to_string(),
                 upstream_id: one.upstream_id.clone(),
@@ -181,20 +188,11 @@ impl Controls<DigitalRiver> {
     /// Everything ever renewed, in order of time.
     pub fn renewals(&self) -> Vec<Sold> {
         let mut sold: Vec<_> = self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             provider.books.sold.iter().map(|(_, sold)| sold.clone()).collect()
         });
         sold.sort_by_key(|sold: &Sold| sold.sold_at);
         sold
-    }
-
-    /// An event as it would be sent: the last of this subscription.
-    pub fn notification(&self, id: &str) -> Result<serde_json::Value, Error> {
-        self.provider(|provider, _| {
-            let at = provider.books.find(id)?;
-            let last = provider.books.events.iter().rfind(|event| event.subscription == at);
-            last.map(|event| provider.view().event(event)).ok_or_else(|| Error::UnknownSubscription(id.to_owned()))
-        })
     }
 
     /// The keys that an order has.

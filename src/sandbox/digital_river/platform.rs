@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
-use super::answers::{PLAN, View};
+use super::answers::{PLAN, View, estranged, unknown};
 use super::books::{Books, Order};
 use super::calls::{Endpoint, Query, SERVICES, Subject};
 use super::events::Event;
@@ -13,6 +13,7 @@ use super::switches::{ListOrder, Switches};
 use crate::clock::Timestamp;
 use crate::sandbox::call::{Answer, Fake, Service};
 use crate::sandbox::clock::parse_timestamp;
+use crate::sandbox::notifications::{Notifying, Outbox};
 use crate::sandbox::random::Random;
 
 type Call = crate::sandbox::call::Call<Endpoint, Subject>;
@@ -37,6 +38,7 @@ impl Default for Account {
 #[derive(Debug)]
 pub struct DigitalRiver {
     pub(super) books: Books,
+    pub(super) outbox: Outbox,
     pub(super) switches: Switches,
     api_key: String,
 }
@@ -51,7 +53,12 @@ impl Fake for DigitalRiver {
     const FIELDS: [&'static str; 2] = ["id", "totalAmount"];
 
     fn open(account: Account, _: Random) -> Self {
-        Self { books: Books::default(), switches: account.switches, api_key: account.api_key }
+        Self {
+            books: Books::default(),
+            outbox: Outbox::default(),
+            switches: account.switches,
+            api_key: account.api_key,
+        }
     }
 
     fn read(&self, _: usize, parts: &Parts, _: &[u8]) -> (Endpoint, Subject) {
@@ -65,7 +72,7 @@ impl Fake for DigitalRiver {
         if authorization.and_then(|value| value.strip_prefix("Bearer ")) != Some(self.api_key.as_str()) {
             return refusal(401, "unauthorized", "invalid_key", "the key is not known");
         }
-        self.books.catch_up(now);
+        self.catch_up(now);
         let answer = self.answered(call, &Query::read(&call.query), now);
         // By its own clock, as every provider's.
         match jiff::Timestamp::from_second(now.as_unix())
@@ -104,7 +111,29 @@ fn bad_request(parameter: &str) -> Answer {
     Answer::json(400, &json!({"type": "bad_request", "errors": [error]}))
 }
 
+impl Notifying for DigitalRiver {
+    fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        self.books.catch_up(now);
+        self.tell();
+    }
+}
+
 impl DigitalRiver {
+    /// Puts what has happened since into the outbox.
+    pub(super) fn tell(&mut self) {
+        let new = self.books.told..self.books.events.len();
+        self.books.told = new.end;
+        if self.outbox.is_heard() {
+            let view = self.view();
+            let told = self.books.events[new].iter().map(|event| view.notification(event)).collect();
+            self.outbox.add(told, &self.switches.notifications, unknown, estranged);
+        }
+    }
+
     pub(super) fn view(&self) -> View<'_> {
         View { books: &self.books, switches: &self.switches }
     }

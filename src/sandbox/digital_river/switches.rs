@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::notifications::Notifications;
+
 /// Every open question of the reference, answered one way. The default is what the reference thinks most likely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +28,7 @@ pub struct Switches {
     pub keys: bool,
     /// Shown instead of every subscription's own state.
     pub state: Option<String>,
+    pub notifications: Notifications,
     /// Requests let through in any second of real time; 0 = no limit.
     pub rate_limit: u32,
     /// The `Retry-After` of a 429, verbatim; none without.
@@ -46,6 +49,7 @@ impl Default for Switches {
             order_hidden_for: 0,
             keys: false,
             state: None,
+            notifications: Notifications::default(),
             rate_limit: 25,
             retry_after: Some("120".to_owned()),
         }

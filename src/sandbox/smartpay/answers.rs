@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::books::{Books, Cycle, Decline, Event, Subscription, Transaction, decimal};
+use super::books::{Books, Cycle, Decline, Event, Subscription, Transaction, decimal, uuid_in};
 use super::switches::{AmountForm, IdForm, StatusForm, Switches};
 use crate::clock::Timestamp;
 
@@ -141,6 +141,8 @@ impl View<'_> {
     }
 
     pub(super) fn event(self, event: &Event) -> Fields {
+        let s = &self.books.subscriptions[event.subscription as usize];
+        let cycle = s.cycles.iter().find(|cycle| Some(cycle.id) == uuid_in(&event.object_id));
         Fields::default()
             .with("id", self.id("Event", event.id))
             .with("createdAt", written(event.at))
@@ -148,7 +150,19 @@ impl View<'_> {
             .with("eventType", event.event_type)
             .with("objectType", event.object_type)
             .with("objectId", &event.object_id)
-            .with("data", self.subscription(event.subscription))
+            .with("data", cycle.map_or_else(|| self.subscription(event.subscription), |cycle| self.cycle(s, cycle)))
+    }
+
+    /// The same as it is sent: with the switch of that name it says that all is over, and paid for.
+    pub(super) fn notification(self, event: &Event) -> Value {
+        let mut body = json!(self.event(event));
+        body["sourceSystem"] = json!("subscription-module");
+        if self.switches.notifications.forged {
+            let is_cycle = event.object_type == "billing-cycle";
+            body["data"]["status"] = json!(if is_cycle { "Captured" } else { "canceled" });
+            body["data"]["externalMerchantId"] = json!("FORGED");
+        }
+        body
     }
 
     pub(super) fn plan(self) -> Fields {
@@ -161,6 +175,22 @@ impl View<'_> {
             .with("billingUnit", "month")
             .with("prepaid", true)
     }
+}
+
+/// One of a type that nobody has heard of, about the same.
+pub(super) fn unknown(body: &Value) -> Value {
+    json!({"id": body["id"], "objectType": body["objectType"], "objectId": body["objectId"], "eventType": "reimagined"})
+}
+
+/// The same about ids that nobody knows.
+pub(super) fn estranged(mut body: Value) -> Value {
+    for path in ["/objectId", "/data/id", "/data/subscriptionId"] {
+        if let Some(id) = body.pointer_mut(path) {
+            let kind = id.as_str().unwrap_or_default().split('-').next().unwrap_or_default();
+            *id = json!(format!("{kind}-{}", Uuid::max()));
+        }
+    }
+    body
 }
 
 /// `2021-02-11T15:00:44.71Z`

@@ -224,6 +224,8 @@ pub(super) struct Books {
     pub(super) forgotten: BTreeSet<u32>,
     pub(super) due: BTreeSet<(Timestamp, u32)>,
     pub(super) events: VecDeque<Event>,
+    /// Those of them that nobody was told yet.
+    pub(super) news: Vec<Event>,
     /// Captures in order of time: subscription, and which of its cycles.
     pub(super) captured: Vec<(u32, usize)>,
     random: Random,
@@ -237,6 +239,7 @@ impl Books {
             forgotten: BTreeSet::new(),
             due: BTreeSet::new(),
             events: VecDeque::new(),
+            news: Vec::new(),
             captured: Vec::new(),
             random,
         }
@@ -300,7 +303,7 @@ impl Books {
         self.by_id.insert(id, index);
         let paid = if terms.trial { 0 } else { terms.paid };
         (0..paid).for_each(|_| self.buy(index, at));
-        self.tell(index, "api", "created", "subscription", at);
+        self.tell(index, "api", "created", at);
         self.attend(index);
     }
 
@@ -314,24 +317,34 @@ impl Books {
         self.due.extend(due.map(|at| (at, index)));
     }
 
-    pub(super) fn tell(
+    /// Of the subscription itself.
+    pub(super) fn tell(&mut self, index: u32, origin: &'static str, event_type: &'static str, at: Timestamp) {
+        let id = self.subscriptions[index as usize].id;
+        self.note(index, origin, event_type, ("subscription", format!("Subscription-{id}")), at);
+    }
+
+    /// Of one of its billing cycles, and of the subscription, which it changes.
+    pub(super) fn tell_of_cycle(&mut self, index: u32, place: usize, at: Timestamp) {
+        let id = self.subscriptions[index as usize].cycles[place].id;
+        self.note(index, "automated", "billing.updated", ("billing-cycle", format!("BillingCycle-{id}")), at);
+        self.tell(index, "automated", "updated", at);
+    }
+
+    fn note(
         &mut self,
         index: u32,
         origin: &'static str,
         event_type: &'static str,
-        object_type: &'static str,
+        (object_type, object_id): (&'static str, String),
         at: Timestamp,
     ) {
-        let subscription = &self.subscriptions[index as usize];
-        let object_id = match (object_type, subscription.cycles.last()) {
-            ("billing-cycle", Some(cycle)) => format!("BillingCycle-{}", cycle.id),
-            _ => format!("Subscription-{}", subscription.id),
-        };
         let id = self.made_up();
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
-        self.events.push_back(Event { id, at, origin, event_type, object_type, object_id, subscription: index });
+        let event = Event { id, at, origin, event_type, object_type, object_id, subscription: index };
+        self.news.push(event.clone());
+        self.events.push_back(event);
     }
 }
 

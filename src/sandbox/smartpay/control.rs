@@ -13,6 +13,7 @@ use super::books::{Decline, Error, NewSubscriptions, Status};
 use super::calls::Endpoint;
 use super::platform::Smartpay;
 use crate::sandbox::control::{Answer, Controlled, Refusal, Shown, done, number, parameters, read};
+use crate::sandbox::notifications;
 
 type Controls = crate::sandbox::controls::Controls<Smartpay>;
 
@@ -38,12 +39,17 @@ impl Controlled for Smartpay {
             .route("/show", post(show_status))
             .route("/delete", post(async |State(controls): State<Controls>, body| of(&body, |id| controls.delete(id))))
             .route("/forget", post(async |State(controls): State<Controls>, body| of(&body, |id| controls.forget(id))))
-            .route("/charges", get(list_charges));
+            .route("/charges", get(list_charges))
+            .merge(notifications::router());
         (router, shown())
     }
 
     fn examples() -> (Endpoint, Value) {
         (Endpoint::BillingCycles, json!({"cyrillic_paid_at": true, "rate_limit": 0}))
+    }
+
+    fn beside(controls: Controls) -> impl Future<Output = ()> {
+        notifications::run(controls)
     }
 }
 
@@ -61,7 +67,7 @@ fn shown() -> Vec<Shown> {
         merchant_metadata: Some(json!({"shop": 7})),
         ..NewSubscriptions::default()
     };
-    vec![
+    let mut shown = vec![
         ("POST", "/subscriptions", "make some; all can be left out", json!(new)),
         ("GET", "/subscriptions?limit=100", "every subscription as it stands", Value::Null),
         ("POST", "/bill", "charge now, with success; all of them without an id", of(json!({"times": 2}))),
@@ -74,7 +80,9 @@ fn shown() -> Vec<Shown> {
         ("POST", "/delete", "mark it as deleted", of(Value::Null)),
         ("POST", "/forget", "answer 404 for it", of(Value::Null)),
         ("GET", "/charges", "everything ever captured", Value::Null),
-    ]
+    ];
+    shown.extend(notifications::shown(json!({"sourceSystem": "subscription-module", "objectType": "subscription", "eventType": "updated", "objectId": ID})));
+    shown
 }
 
 impl From<Error> for Refusal {

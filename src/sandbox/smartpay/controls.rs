@@ -6,6 +6,7 @@ use super::books::{Books, Charged, Decline, Error, NewSubscriptions, Status, dec
 use super::platform::Smartpay;
 use crate::clock::Timestamp;
 use crate::sandbox::controls::Controls;
+use crate::sandbox::notifications::Notifying as _;
 
 /// A subscription as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +25,7 @@ impl Controls<Smartpay> {
     pub fn create(&self, new: NewSubscriptions) -> Result<Vec<String>, Error> {
         self.provider(|provider, now| {
             let made = provider.books.create(new, now)?;
+            provider.tell();
             let view = provider.view();
             Ok(made.map(|index| view.id("Subscription", provider.books.subscriptions[index as usize].id)).collect())
         })
@@ -44,7 +46,7 @@ impl Controls<Smartpay> {
     /// Charges all that are not over.
     pub fn bill_all(&self) {
         self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             for index in 0..provider.books.subscriptions.len() as u32 {
                 if !provider.books.subscriptions[index as usize].status.is_over() {
                     provider.books.bill(index, now);
@@ -106,7 +108,7 @@ impl Controls<Smartpay> {
             let subscription = &mut books.subscriptions[index as usize];
             subscription.deleted_at = Some(now);
             subscription.touch(now, true);
-            books.tell(index, "api", "deleted", "subscription", now);
+            books.tell(index, "api", "deleted", now);
             Ok(())
         })
     }
@@ -121,10 +123,11 @@ impl Controls<Smartpay> {
 
     fn act(&self, id: &str, act: impl FnOnce(&mut Books, u32, Timestamp) -> Result<(), Error>) -> Result<(), Error> {
         self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             let index = provider.books.find(id)?;
             act(&mut provider.books, index, now)?;
             provider.books.attend(index);
+            provider.tell();
             Ok(())
         })
     }
@@ -132,7 +135,7 @@ impl Controls<Smartpay> {
     /// Every subscription there is, in the order in which they were made.
     pub fn subscriptions(&self) -> Vec<SubscriptionState> {
         self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             let view = provider.view();
             let state = |one: &super::books::Subscription| SubscriptionState {
                 subscription_id: view.id("Subscription", one.id),
@@ -149,7 +152,7 @@ impl Controls<Smartpay> {
     /// Everything that was ever captured, in order of time: the truth that deliveries are held against.
     pub fn charges(&self) -> Vec<Charged> {
         self.provider(|provider, now| {
-            provider.books.catch_up(now);
+            provider.catch_up(now);
             let (books, view) = (&provider.books, provider.view());
             let mut numbers = std::collections::HashMap::<u32, i64>::new();
             let mut charged = Vec::new();

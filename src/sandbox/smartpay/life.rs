@@ -111,9 +111,9 @@ impl Books {
         subscription.touch(at, false);
         let (place, is_over) = (subscription.cycles.len() - 1, subscription.remaining <= 0);
         self.captured.push((index, place));
-        self.tell(index, "automated", "billing.updated", "billing-cycle", at);
+        self.tell_of_cycle(index, place, at);
         if is_over {
-            self.tell(index, "automated", "billing.expires", "subscription", at);
+            self.tell(index, "automated", "billing.expires", at);
         }
         self.attend(index);
     }
@@ -124,7 +124,7 @@ impl Books {
         let subscription = &mut self.subscriptions[index as usize];
         subscription.status = Status::Overdue;
         subscription.touch(at, false);
-        self.tell(index, "automated", "status.updated", "subscription", at);
+        self.tell(index, "automated", "status.updated", at);
         self.attend(index);
     }
 
@@ -145,7 +145,7 @@ impl Books {
         }
         subscription.touch(at, false);
         self.captured.push((index, place));
-        self.tell(index, "automated", "billing.updated", "billing-cycle", at);
+        self.tell_of_cycle(index, place, at);
         self.attend(index);
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Books {
         subscription.status = status;
         subscription.retry_at = None;
         subscription.touch(at, true);
-        self.tell(index, "api", "status.updated", "subscription", at);
+        self.tell(index, "api", "status.updated", at);
         self.attend(index);
         Ok(())
     }

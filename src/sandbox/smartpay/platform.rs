@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answers::View;
+use super::answers::{View, estranged, unknown};
 use super::books::{Books, Status, Subscription, uuid_in};
 use super::calls::{Endpoint, Query, SERVICES, Subject};
 use super::list::page;
 use super::switches::Switches;
 use crate::clock::Timestamp;
 use crate::sandbox::call::{Answer, Fake, Service};
+use crate::sandbox::notifications::{Notifying, Outbox};
 use crate::sandbox::random::Random;
 
 type Call = crate::sandbox::call::Call<Endpoint, Subject>;
@@ -39,6 +40,7 @@ impl Default for Account {
 #[derive(Debug)]
 pub struct Smartpay {
     pub(super) books: Books,
+    pub(super) outbox: Outbox,
     pub(super) switches: Switches,
     merchant_key: String,
     basic: String,
@@ -56,7 +58,7 @@ impl Fake for Smartpay {
     fn open(account: Account, random: Random) -> Self {
         let Account { merchant_key, authentication_key, switches } = account;
         let basic = format!("Basic {}", BASE64.encode(format!("{merchant_key}:{authentication_key}")));
-        Self { books: Books::new(random), switches, merchant_key, basic }
+        Self { books: Books::new(random), outbox: Outbox::default(), switches, merchant_key, basic }
     }
 
     fn read(&self, _: usize, parts: &Parts, _: &[u8]) -> (Endpoint, Subject) {
@@ -69,7 +71,7 @@ impl Fake for Smartpay {
         if let Some(refusal) = self.refusal(call) {
             return refusal;
         }
-        self.books.catch_up(now);
+        self.catch_up(now);
         let (endpoint, ids) = Endpoint::of(&call.method, &call.path);
         let query = Query::read(&call.query);
         let answer = match endpoint {
@@ -82,6 +84,7 @@ impl Fake for Smartpay {
             Endpoint::Plan => Some(Answer::json(200, &self.view().plan())),
             _ => self.one(endpoint, &ids, &query),
         };
+        self.tell();
         answer.unwrap_or_else(|| Self::error(404, "not found", &call.path))
     }
 
@@ -98,7 +101,28 @@ impl Fake for Smartpay {
     }
 }
 
+impl Notifying for Smartpay {
+    fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        self.books.catch_up(now);
+        self.tell();
+    }
+}
+
 impl Smartpay {
+    /// Puts what has happened since into the outbox.
+    pub(super) fn tell(&mut self) {
+        let news = std::mem::take(&mut self.books.news);
+        if self.outbox.is_heard() {
+            let view = self.view();
+            let told = news.iter().map(|event| view.notification(event)).collect();
+            self.outbox.add(told, &self.switches.notifications, unknown, estranged);
+        }
+    }
+
     pub(super) fn view(&self) -> View<'_> {
         View { books: &self.books, switches: &self.switches }
     }

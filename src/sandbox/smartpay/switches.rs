@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::notifications::Notifications;
+
 /// Every open question of the reference, answered one way. The default is what the reference thinks most likely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,6 +43,8 @@ pub struct Switches {
     /// Billing cycles show their transactions, too.
     pub embedded_transactions: bool,
 
+    pub notifications: Notifications,
+
     /// Requests let through in any second of real time; 0 = no limit.
     pub rate_limit: u32,
     /// The `Retry-After` of a 429, verbatim; none without.
@@ -68,6 +72,7 @@ impl Default for Switches {
             paid_at_missing: false,
             short_card_num: false,
             embedded_transactions: false,
+            notifications: Notifications::default(),
             rate_limit: 10,
             retry_after: None,
         }
