@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use renewald::sandbox::{nexway_connect, nexway_monetize};
+use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay};
 
 use crate::ground::Ground;
 use crate::harness::{Daemon, Installation, Site, eventually};
@@ -23,6 +23,18 @@ pub const WITH_LISTS: Trial = Trial {
     what: "the same where lists are read, and upgrades come between renewals",
     long: 20,
     run: run::<nexway_monetize::Sandbox>,
+};
+pub const OF_CHARGES: Trial = Trial {
+    name: "smartpay-clocks",
+    what: "the same where charges are listed, and some succeed late",
+    long: 20,
+    run: run::<smartpay::Sandbox>,
+};
+pub const OF_ORDERS: Trial = Trial {
+    name: "river-clocks",
+    what: "the same where orders are listed",
+    long: 20,
+    run: run::<digital_river::Sandbox>,
 };
 
 const RATE: f64 = 20.0;
@@ -61,7 +73,7 @@ fn run<P: Ground>(round: &mut Round) -> Tally {
         setup.every = "2s";
         setup.requests_per_second = RATE;
     });
-    let names = P::subscribe(&site, SUBSCRIPTIONS);
+    let names = P::subscribe_restless(&site, SUBSCRIPTIONS);
     let mut clock = Clock { file: site.path("faketime"), offset: 0 };
     clock.write(&"+0");
     let daemon = start(&site, &library, &clock);

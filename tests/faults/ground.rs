@@ -11,6 +11,9 @@ use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay
 use crate::harness::{Provider, Setup, Site, numbered};
 use crate::oracle::Maker;
 
+/// More than a trial makes for one that is restless.
+const MOST_DELIVERIES: usize = 10;
+
 /// What every sandbox can do by itself, whatever its kind.
 pub trait Sandbox: Maker + Provider + Send + Sync {
     /// Every connection is closed before an answer, or none any more.
@@ -32,6 +35,10 @@ pub trait Ground: Sandbox + Sized + 'static {
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self>;
     /// So many subscriptions, tracked; their names.
     fn subscribe(site: &Site<Self>, count: usize) -> Vec<String>;
+    /// The same, and none of them is one to which nothing can happen for a while: each is asked about at its interval.
+    fn subscribe_restless(site: &Site<Self>, count: usize) -> Vec<String> {
+        Self::subscribe(site, count)
+    }
     /// It makes one more delivery for this one.
     fn deliver(site: &Site<Self>, name: &str, rng: &mut Rng);
     /// Until somebody asks for the `seq`-th time or later, for what a delivery brought if so; whether anybody did.
@@ -170,6 +177,16 @@ impl Ground for smartpay::Sandbox {
         site.subscribe_as(smartpay::NewSubscriptions { count: count as u32, ..Default::default() })
     }
 
+    /// There is always a cycle left that is not paid for.
+    fn subscribe_restless(site: &Site<Self>, count: usize) -> Vec<String> {
+        let ids = Self::subscribe(site, count);
+        for _ in 0..MOST_DELIVERIES {
+            site.sandbox.advance(Duration::from_secs(1));
+            ids.iter().for_each(|id| site.sandbox.bill_in_vain(id, smartpay::Decline::Failed).expect("it is running"));
+        }
+        ids
+    }
+
     fn deliver(site: &Site<Self>, id: &str, rng: &mut Rng) {
         let sandbox = &site.sandbox;
         // What was paid for in the same second has no order, and who was not looked at yet has had the first.
@@ -207,6 +224,12 @@ impl Ground for digital_river::Sandbox {
 
     fn subscribe(site: &Site<Self>, count: usize) -> Vec<String> {
         site.subscribe(digital_river::NewSubscriptions { count: count as u32, ..Default::default() })
+    }
+
+    /// The next invoice is years overdue, however often they are renewed.
+    fn subscribe_restless(site: &Site<Self>, count: usize) -> Vec<String> {
+        let created_at = Some(site.sandbox.now() - Duration::from_secs(5 * 365 * 86_400));
+        site.subscribe(digital_river::NewSubscriptions { count: count as u32, created_at, ..Default::default() })
     }
 
     fn deliver(site: &Site<Self>, id: &str, _: &mut Rng) {

@@ -61,7 +61,7 @@ use std::time::Instant;
 use clap::Parser;
 use fastrand::Rng;
 
-/// All there are, in the order in which they run.
+/// In the order in which they run.
 const TRIALS: &[Trial] = &[
     kills::AT_RANDOM,
     kills::WITH_UPGRADES,
@@ -88,6 +88,13 @@ const TRIALS: &[Trial] = &[
     properties::PROPERTIES,
     soak::SOAK,
 ];
+
+/// Those that try the same again at kinds whose answers are of the same sort: they are run where time does not matter, or by name.
+const LONG_ONLY: &[Trial] = &[outage::OF_CHARGES, outage::OF_ORDERS, clocks::OF_CHARGES, clocks::OF_ORDERS];
+
+fn all() -> impl Iterator<Item = &'static Trial> {
+    TRIALS.iter().chain(LONG_ONLY)
+}
 
 /// One way of trying to break a promise.
 pub struct Trial {
@@ -148,7 +155,7 @@ struct Arguments {
     /// How often each trial is run; the first round is what tests/run does
     #[arg(long, default_value_t = 1, conflicts_with = "long")]
     rounds: u64,
-    /// Runs each trial as often as its long form asks for: 9 times a soak, 200 times a SIGTERM
+    /// Runs each trial as often as its long form asks for: 9 times a soak, 200 times a SIGTERM; and those that have no other form
     #[arg(long)]
     long: bool,
     /// Where the random numbers begin; a random one without it
@@ -173,19 +180,22 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     if arguments.list {
-        TRIALS.iter().for_each(|trial| println!("{:<16} {}; long: {} rounds", trial.name, trial.what, trial.long));
+        all().for_each(|trial| println!("{:<16} {}; long: {} rounds", trial.name, trial.what, trial.long));
         return ExitCode::SUCCESS;
     }
-    if let Some(unknown) = arguments.trials.iter().find(|name| TRIALS.iter().all(|trial| trial.name != **name)) {
+    if let Some(unknown) = arguments.trials.iter().find(|name| all().all(|trial| trial.name != **name)) {
         eprintln!("there is no trial {unknown:?}; --list lists them");
         return ExitCode::from(64);
     }
-    let is_wanted =
-        |trial: &&Trial| arguments.trials.is_empty() || arguments.trials.iter().any(|name| name == trial.name);
+    let wanted: Vec<_> = match arguments.trials.as_slice() {
+        [] if arguments.long => all().collect(),
+        [] => TRIALS.iter().collect(),
+        names => all().filter(|trial| names.iter().any(|name| name == trial.name)).collect(),
+    };
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("seed {seed}");
     let mut all_held = true;
-    for trial in TRIALS.iter().filter(is_wanted) {
+    for trial in wanted {
         let rounds = if arguments.long { trial.long } else { arguments.rounds };
         let outcome = try_to_break(trial, seed, arguments.from, rounds);
         println!("{outcome}");

@@ -17,7 +17,7 @@ use futures_util::poll;
 use renewald::budget::Budget;
 use renewald::clock::Timestamp;
 use renewald::daemon::Worker;
-use renewald::sandbox::{nexway_connect, nexway_monetize};
+use renewald::sandbox::{digital_river, nexway_connect, nexway_monetize, smartpay};
 use renewald::settings::Settings;
 use renewald::store::{Access, InstanceLock, Store};
 use tokio::time::Instant;
@@ -37,6 +37,18 @@ pub const WITH_LISTS: Trial = Trial {
     what: "the same where lists are read, and upgrades come between renewals",
     long: 2,
     run: run::<nexway_monetize::Sandbox>,
+};
+pub const OF_CHARGES: Trial = Trial {
+    name: "smartpay-outage",
+    what: "the same where charges are listed, and some succeed late",
+    long: 2,
+    run: run::<smartpay::Sandbox>,
+};
+pub const OF_ORDERS: Trial = Trial {
+    name: "river-outage",
+    what: "the same where orders are listed",
+    long: 2,
+    run: run::<digital_river::Sandbox>,
 };
 
 const RATE: f64 = 20.0;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{TRIALS, Tally, Trial};
+use crate::{Tally, Trial, all};
 
 /// What all rounds of a trial came to.
 pub struct Outcome {
@@ -71,7 +71,7 @@ Written by `tests/torture --release --long --report tests/TORTURE.md`, a line fo
 pub fn write(file: &Path, seed: u64, outcome: &Outcome) {
     let before = std::fs::read_to_string(file).unwrap_or_default();
     let line_of = |name: &str| before.lines().find(|line| line.starts_with(&format!("| {name} |"))).map(str::to_owned);
-    let lines = TRIALS.iter().filter_map(|trial| match trial.name == outcome.trial.name {
+    let lines = all().filter_map(|trial| match trial.name == outcome.trial.name {
         true => Some(outcome.line(seed)),
         false => line_of(trial.name),
     });
