@@ -1,17 +1,19 @@
 //! What listens for requests, whoever asks and whatever for: the doors, the connections and their limits, a thread of its own, how a
 //! body is read, and errors as everybody gets them.
 //!
-//! Which paths there are, and who may use them, belongs to those who open it: [`crate::admin`] and [`crate::hooks`].
+//! Which paths there are, and who may use them, belongs to those who open it: [`crate::admin`], [`crate::hooks`] and [`crate::shop`].
 
 pub mod body;
 mod connections;
 mod door;
 pub mod frame;
+pub mod input;
 pub mod problem;
 pub mod secret;
 
 use std::io;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -34,6 +36,12 @@ pub enum Error {
         /// Of the settings.
         key: String,
         listen: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot listen on {path}")]
+    Socket {
+        path: PathBuf,
         #[source]
         source: io::Error,
     },
@@ -62,6 +70,15 @@ pub struct Endpoint {
 pub fn bind(key: &str, listen: &str) -> Result<Bound, Error> {
     let failed = |source| Error::Listen { key: key.to_owned(), listen: listen.to_owned(), source };
     Bound::at(listen).map_err(failed)
+}
+
+/// Listens on a Unix socket that nobody else may open.
+///
+/// # Errors
+/// When it cannot listen there.
+pub fn bind_private(path: &Path) -> Result<Bound, Error> {
+    let failed = |source| Error::Socket { path: path.to_owned(), source };
+    Bound::at_path(path, 0o600).map_err(failed)
 }
 
 impl Endpoint {

@@ -8,9 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Site;
-use super::input::{MessageId, Query};
+use super::input::MessageId;
 use crate::clock::Timestamp;
 use crate::delivery::EVENTS;
+use crate::listen::input::Query;
 use crate::listen::problem::Problem;
 use crate::store::QueueFilter;
 use crate::view::{self, Dispatch, DispatchPage, Shown};

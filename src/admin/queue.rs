@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 
 use super::Site;
-use super::input::{Body, Query};
 use crate::clock::Timestamp;
+use crate::listen::input::{Body, Query};
 use crate::listen::problem::Problem;
 use crate::store::Leased;
 use crate::view;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Site;
-use super::input::Query;
 use crate::clock::Timestamp;
+use crate::listen::input::Query;
 use crate::listen::problem::Problem;
 use crate::renewal;
 use crate::store::{Identity, ListFilter, Named, Paused, SubscriptionRow};

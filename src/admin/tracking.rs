@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Site;
-use super::input::{Body, Query};
 use crate::clock::Timestamp;
+use crate::listen::input::{Body, Query};
 use crate::listen::problem::Problem;
 use crate::settings::Settings;
 use crate::store::{Identity, Metadata, NewSubscription, SubscriptionRow, Tracked};

@@ -22,7 +22,7 @@ impl Bound {
     /// `listen` as the settings have it.
     pub fn at(listen: &str) -> io::Result<Self> {
         match listen.strip_prefix("unix:") {
-            Some(path) => at_path(Path::new(path)),
+            Some(path) => Self::at_path(Path::new(path), 0o660),
             None => {
                 let address: SocketAddr = listen.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
                 let listener = net::TcpListener::bind(address)?;
@@ -30,6 +30,22 @@ impl Bound {
                 Ok(Self::Tcp(listener))
             }
         }
+    }
+
+    /// Made under another name and moved into place: nobody sees it before its mode is set, and one that a crash left behind is
+    /// replaced.
+    pub fn at_path(path: &Path, mode: u32) -> io::Result<Self> {
+        if is_in_use(path)? {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let unfinished = SocketFile(name.into());
+        let listener = unix::net::UnixListener::bind(&unfinished.0)?;
+        listener.set_nonblocking(true)?;
+        fs::set_permissions(&unfinished.0, Permissions::from_mode(mode))?;
+        fs::rename(&unfinished.0, path)?;
+        Ok(Self::Unix(listener, SocketFile(path.to_owned())))
     }
 
     /// Needs a runtime around it.
@@ -59,22 +75,6 @@ impl Door {
             Self::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), None)),
         }
     }
-}
-
-/// Made under another name and moved into place: nobody sees it before its mode is set, and one that a crash left behind is
-/// replaced.
-fn at_path(path: &Path) -> io::Result<Bound> {
-    if is_in_use(path)? {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let unfinished = SocketFile(name.into());
-    let listener = unix::net::UnixListener::bind(&unfinished.0)?;
-    listener.set_nonblocking(true)?;
-    fs::set_permissions(&unfinished.0, Permissions::from_mode(0o660))?;
-    fs::rename(&unfinished.0, path)?;
-    Ok(Bound::Unix(listener, SocketFile(path.to_owned())))
 }
 
 /// Removed when it is dropped.

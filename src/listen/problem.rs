@@ -1,5 +1,7 @@
 //! Errors as everybody gets them: problem details (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -20,6 +22,12 @@ pub struct Problem {
     status: u16,
     /// For a person: what, and what to do about it.
     pub detail: String,
+    /// The provider's own code, where its refusal is what went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<i64>,
+    /// Where in what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Box<[String]>>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -32,14 +40,40 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE => vec![(header::RETRY_AFTER, HeaderValue::from_static("10"))],
             _ => Vec::new(),
         };
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), headers }
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: None,
+            fields: None,
+            headers,
+        }
     }
 
     /// With this header besides, or in place of the usual one.
-    pub fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub fn with(self, name: HeaderName, value: &'static str) -> Self {
+        self.with_value(name, HeaderValue::from_static(value))
+    }
+
+    fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.retain(|(usual, _)| *usual != name);
-        self.headers.push((name, HeaderValue::from_static(value)));
+        self.headers.push((name, value));
         self
+    }
+
+    /// When to try again, in whole seconds.
+    pub fn after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.with_value(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub fn of_code(self, code: Option<i64>) -> Self {
+        Self { code, ..self }
+    }
+
+    pub fn in_fields(self, fields: Vec<String>) -> Self {
+        Self { fields: Some(fields.into()), ..self }
     }
 
     /// The connection ends with it, whatever is left of the request unread.
@@ -49,6 +83,10 @@ impl Problem {
 
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
