@@ -3,12 +3,14 @@
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Null, ToSqlOutput, ValueRef};
 
+use crate::call::Name as Call;
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, OfferState, Warning};
 use crate::life::Life;
 use crate::renewal::walk::{End, What};
 use crate::renewal::ways::Trust;
 use crate::renewal::{Outcome, Pace, State};
+use crate::store::operate::OrderState;
 
 /// As the names that `text_forms!` gives them.
 macro_rules! sql_forms {
@@ -29,7 +31,7 @@ macro_rules! sql_forms {
     };
 }
 
-sql_forms!(End, Life, Occasion, OfferState, Outcome, Pace, State, Trust, What);
+sql_forms!(Call, End, Life, Occasion, OfferState, OrderState, Outcome, Pace, State, Trust, What);
 
 /// As a list of JSON; NULL where there are none.
 pub(super) struct Warnings<T>(pub T);

@@ -348,6 +348,39 @@ CREATE TABLE discovered (
     PRIMARY KEY (provider, subscription_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Orders that a shop placed through us, each written before it is sent. Of the body only the hash is kept.
+CREATE TABLE shop_orders (
+    provider              TEXT    NOT NULL,
+    partner_order_number  TEXT    NOT NULL CHECK (octet_length(partner_order_number) BETWEEN 1 AND 255),
+    territory             TEXT    NOT NULL,
+    hash                  BLOB    NOT NULL CHECK (octet_length(hash) = 32), -- SHA-256
+    metadata              TEXT    NOT NULL CHECK (json_type(metadata) = 'object'),
+    deliver               INTEGER NOT NULL CHECK (deliver IN (0, 1)),
+    asked_by              TEXT    NOT NULL,
+    state                 TEXT    NOT NULL CHECK (state IN ('unclear', 'waiting', 'placed', 'absent')),
+    sends                 INTEGER NOT NULL,
+    sent_at               INTEGER NOT NULL,                      -- the last time
+    missed                INTEGER NOT NULL DEFAULT 0,            -- answers in a row that did not know it
+    next_look_at          INTEGER,                               -- NULL: nobody looks for it
+    PRIMARY KEY (provider, partner_order_number),
+    CHECK (next_look_at IS NULL OR state IN ('unclear', 'waiting'))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX shop_orders_due ON shop_orders (provider, next_look_at) WHERE next_look_at IS NOT NULL;
+
+-- What a shop has changed at the provider through us, for the subscription's story.
+CREATE TABLE shop_calls (
+    id                    INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription          INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
+    call                  TEXT    NOT NULL,
+    asked_at              INTEGER NOT NULL,
+    asked_by              TEXT    NOT NULL,                      -- a user of this machine, or a token
+    outcome               TEXT    NOT NULL,
+    code                  INTEGER NOT NULL                       -- the provider's
+) STRICT;
+
+CREATE INDEX shop_calls_of ON shop_calls (subscription);
+
 CREATE TABLE sinks (
     sink                  TEXT    PRIMARY KEY,
     failures              INTEGER NOT NULL DEFAULT 0,            -- in a row
