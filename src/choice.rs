@@ -40,8 +40,6 @@ impl Lane {
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// A call of the shop's.
-    Shop,
     Poll(Lane),
     OrderData,
     /// A page of what the provider lists by itself.
@@ -51,7 +49,6 @@ pub enum Want {
 /// What is waiting for a slot now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    pub shop: bool,
     pub asked_for: bool,
     pub hinted: bool,
     pub order_data: bool,
@@ -63,9 +60,9 @@ pub struct Demand {
 /// Of this many slots one belongs to the other lane while somebody waits there: 5 %.
 pub(crate) const OTHERS_SHARE: u32 = 20;
 
-/// The shares of an account's slots (design section 11): each of these gets one in so many of those that come down to it, while
-/// anything further down waits. A share that nobody uses goes down.
-const SHARES: [u32; 4] = [2, 2, 2, 4];
+/// The shares of an account's slots (design section 11), once a shop's calls have had their turns: each of these gets one in so many
+/// of those that come down to it, while anything further down waits. A share that nobody uses goes down.
+const SHARES: [u32; 3] = [2, 2, 4];
 
 /// Hands out slots one by one and remembers what the shares need: a few small counters.
 #[derive(Clone, Debug, Default)]
@@ -76,8 +73,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What the next slot is for, or `None` when nothing waits: a call of the shop's at most every second one, polls that are asked
-    /// for or hinted at every second of the rest, order data every second of what remains, pages of feeds every fourth, then those
+    /// What the next slot is for, or `None` when nothing waits: polls that are asked for or hinted at at most every second one, order data every second of what remains, pages of feeds every fourth, then those
     /// near their expiry and the others. Others get at least one slot in twenty whatever else waits.
     pub fn next(&mut self, demand: Demand) -> Option<Want> {
         let want = if demand.other && self.since_other + 1 >= OTHERS_SHARE {
@@ -92,7 +88,6 @@ impl Choice {
     fn shared(&mut self, demand: Demand) -> Option<Want> {
         let asked = if demand.asked_for { Lane::AskedFor } else { Lane::Hinted };
         let shares = [
-            demand.shop.then_some(Want::Shop),
             (demand.asked_for || demand.hinted).then_some(Want::Poll(asked)),
             demand.order_data.then_some(Want::OrderData),
             demand.feed.then_some(Want::Feed),
@@ -122,15 +117,8 @@ mod tests {
     use super::*;
     use crate::renewal::properties::config;
 
-    const POLLS: Demand = Demand {
-        shop: false,
-        asked_for: false,
-        hinted: false,
-        order_data: false,
-        feed: false,
-        urgent: true,
-        other: true,
-    };
+    const POLLS: Demand =
+        Demand { asked_for: false, hinted: false, order_data: false, feed: false, urgent: true, other: true };
 
     fn share(demand: Demand, want: Want) -> usize {
         let mut choice = Choice::default();
@@ -161,8 +149,7 @@ mod tests {
     }
 
     fn demand() -> impl Strategy<Value = Demand> {
-        any::<[bool; 7]>().prop_map(|[shop, asked_for, hinted, order_data, feed, urgent, other]| Demand {
-            shop,
+        any::<[bool; 6]>().prop_map(|[asked_for, hinted, order_data, feed, urgent, other]| Demand {
             asked_for,
             hinted,
             order_data,
@@ -174,10 +161,9 @@ mod tests {
 
     /// From the top of the table down: what each of these may take at the most of the slots that are left to it, and whether it
     /// waits.
-    fn table(demand: Demand) -> [(bool, [Want; 2], f64); 4] {
+    fn table(demand: Demand) -> [(bool, [Want; 2], f64); 3] {
         let asked = [Want::Poll(Lane::AskedFor), Want::Poll(Lane::Hinted)];
         [
-            (demand.shop, [Want::Shop; 2], 0.5),
             (demand.asked_for || demand.hinted, asked, 0.5),
             (demand.order_data, [Want::OrderData; 2], 0.5),
             (demand.feed, [Want::Feed; 2], 0.25),
@@ -210,17 +196,16 @@ mod tests {
 
         /// Whatever else comes and goes, who waits all the time is served in time.
         #[test]
-        fn nobody_starves(comings in prop::collection::vec(demand(), 200), who in 0..6_usize) {
+        fn nobody_starves(comings in prop::collection::vec(demand(), 200), who in 0..5_usize) {
             let mut choice = Choice::default();
             let mut passed_over = 0;
             for coming in comings {
                 let mut demand = coming;
                 let (waits, wants, most) = match who {
-                    0 => (&mut demand.shop, Want::Shop, 3),
-                    1 => (&mut demand.asked_for, Want::Poll(Lane::AskedFor), 5),
-                    2 => (&mut demand.order_data, Want::OrderData, 9),
-                    3 => (&mut demand.feed, Want::Feed, 34),
-                    4 => (&mut demand.urgent, Want::Poll(Lane::Urgent), 15),
+                    0 => (&mut demand.asked_for, Want::Poll(Lane::AskedFor), 3),
+                    1 => (&mut demand.order_data, Want::OrderData, 5),
+                    2 => (&mut demand.feed, Want::Feed, 18),
+                    3 => (&mut demand.urgent, Want::Poll(Lane::Urgent), 8),
                     _ => (&mut demand.other, Want::Poll(Lane::Other), OTHERS_SHARE),
                 };
                 *waits = true;

@@ -187,7 +187,7 @@ impl<'a> Simulation<'a> {
             match self.choice.next(demand) {
                 Some(Want::Poll(lane)) => self.poll(lane),
                 Some(Want::OrderData) => self.order_data().await,
-                Some(Want::Shop | Want::Feed) => unreachable!("nobody waits for these"),
+                Some(Want::Feed) => unreachable!("nobody waits for these"),
                 None => {
                     self.now = look_again;
                     continue;

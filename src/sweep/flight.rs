@@ -84,8 +84,7 @@ impl<'a> Flight<'a> {
                 let span = tracing::debug_span!("page", way = %wanted.walk.way, page = wanted.walk.pages);
                 Box::pin(shared.page(wanted, slot).instrument(span))
             }
-            // Nobody brings such yet.
-            Some(Want::Shop) | None => return false,
+            None => return false,
         };
         self.requests.push(request);
         true
