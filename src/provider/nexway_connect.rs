@@ -12,6 +12,7 @@ mod order;
 #[cfg(test)]
 mod properties;
 pub mod settings;
+mod shop;
 mod sighting;
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,12 @@ use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::budget::{Budget, Slot};
+use crate::call::Call;
 use crate::provider::connection::ConfigError;
 use crate::provider::http;
 use crate::provider::kinds::Readers;
 use crate::provider::nexway::{self, Account};
+use crate::provider::shop::Reply;
 use crate::provider::url::encoded;
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Provider, Sighting, Subject, Verdict};
 use answers::Status;
@@ -112,6 +115,10 @@ impl Provider for Client {
         let url = self.account.url(&format!("/order/{}", encoded(reference)))?;
         let order = self.ask(subject.territory, slot, || Request::new(Method::GET, url.clone())).await?;
         Ok(order::fetched(reference, order))
+    }
+
+    async fn shop(&self, call: &Call, territory: &str, slot: Slot) -> Result<Reply, Error> {
+        self.make(call, territory, slot).await
     }
 
     async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

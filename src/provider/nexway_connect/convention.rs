@@ -29,7 +29,7 @@ pub static CONVENTION: Convention = Convention {
     unknown_is_deleted: false,
     may_have_closed: false,
     feed: None,
-    shop: None,
+    shop: Some(&super::shop::SHOP),
 };
 
 /// A whole number, without leading zeros: the API takes and answers integers.
