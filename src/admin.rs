@@ -1,6 +1,7 @@
 //! The admin endpoint: health, metrics and the JSON API, on TCP or a Unix socket.
 //!
-//! It works from the store and the settings alone and rings the bells it is given; it never asks a provider nor a sink. It has
+//! It works from the store and the settings alone and rings the bells it is given; it never asks a provider nor a sink, and hands a
+//! shop's calls on to [`crate::shop`]. It has
 //! a thread and a runtime of its own, and its own reading connections: a thousand requests hold up no sweep, and a stuck loop
 //! can still be told from outside.
 
@@ -27,11 +28,13 @@ use self::gauges::Gauges;
 use self::health::Health;
 use self::metrics::Exposition;
 use crate::budget::Budget;
+use crate::listen::input::parse;
 use crate::listen::{self, Endpoint};
 use crate::metrics::Metrics;
 use crate::pulse::Pulses;
 use crate::renewal::Rules;
 use crate::settings::{SecretError, Settings};
+use crate::shop::Desk;
 use crate::signals::Shutdown;
 use crate::store::{self, Store};
 
@@ -78,6 +81,8 @@ pub struct Parts {
     pub sweep_bell: Arc<Notify>,
     /// Requested: nobody waits any longer, and the process is not ready.
     pub shutdown: Shutdown,
+    /// Where a shop's calls are made.
+    pub shop: Desk,
 }
 
 /// What all requests share.
@@ -118,9 +123,10 @@ pub fn open(parts: Parts) -> Result<Option<Endpoint>, Error> {
         return Ok(None);
     }
     let bound = listen::bind("admin.listen", &listen)?;
+    let shop = parts.shop.clone();
     let site = Arc::new(site(parts)?);
     let warming_up = site.clone();
-    let doors = vec![(bound, router::router(site))];
+    let doors = vec![(bound, router::router(site, shop))];
     let endpoint = Endpoint::open("admin", doors, async move { warming_up.exposition.warm_up().await })?;
     tracing::info!(%listen, "admin endpoint is open");
     Ok(Some(endpoint))
@@ -145,9 +151,9 @@ fn site(parts: Parts) -> Result<Site, store::Error> {
 /// What the API makes of a body, as if it had come to each of the paths that take one: the subscription to be tracked, or all
 /// that is wrong with it. For [`crate::fuzzing`].
 pub(crate) fn read_body(body: &[u8], settings: &Settings) -> Result<store::NewSubscription, Vec<String>> {
-    let tracked = input::parse::<tracking::Track>(body).and_then(|track| track.check(settings));
-    let claimed = input::parse::<queue::Claim>(body).and_then(|claim| claim.check());
-    let acknowledged = input::parse::<queue::Ack>(body).map(drop);
+    let tracked = parse::<tracking::Track>(body).and_then(|track| track.check(settings));
+    let claimed = parse::<queue::Claim>(body).and_then(|claim| claim.check());
+    let acknowledged = parse::<queue::Ack>(body).map(drop);
     let others = [claimed.err(), acknowledged.err()];
     tracked.map_err(|problem| others.into_iter().flatten().chain([problem]).map(|problem| problem.detail).collect())
 }

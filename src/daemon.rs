@@ -3,6 +3,7 @@
 
 mod alerts;
 mod catch_up;
+mod counter;
 mod crew;
 mod due_times;
 mod parts;
@@ -38,6 +39,7 @@ use crate::relay::{self, Relay};
 use crate::renewal::Rules;
 use crate::schedule::Schedule;
 use crate::settings::{self, Settings};
+use crate::shop::{self, Desk};
 use crate::signals::{Shutdown, Signals};
 use crate::sink::Configured;
 use crate::store::{self, Store};
@@ -158,6 +160,8 @@ impl Worker {
         let [tick, hinted] = std::array::from_fn(|_| Arc::new(Notify::new()));
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
         let mut reload = Reload::new(source, self.store.clone(), self.plans.clone())?;
+        let desk = Desk::new(reload.shop(), self.store.clone(), tick.clone());
+        let counter = counter::open(&desk, &self.store);
         let admin = admin::open(admin::Parts {
             live: reload.live(),
             store: self.store.clone(),
@@ -165,6 +169,7 @@ impl Worker {
             pulses: pulses.clone(),
             sweep_bell: tick.clone(),
             shutdown: signals.shutdown.clone(),
+            shop: desk.clone(),
         })?;
         let hooks = hooks::open(hooks::Parts {
             live: reload.hooks(),
@@ -181,6 +186,7 @@ impl Worker {
         let mut crew = Crew::new(self.store.clone(), signals.shutdown, metrics, pulses.clone());
         self.start_all(&mut crew, reload.settings());
         let mut beside = self.start_beside(&tick, seen, &reload.settings(), pulses);
+        beside.spawn(shop::look_for_orders(desk));
         notify::ready();
 
         let mut drains = false;
@@ -209,7 +215,7 @@ impl Worker {
         beside.shutdown().await;
         schedule.shutdown();
         let outcome = crew.outcome();
-        join_all([admin, hooks].into_iter().flatten().map(Endpoint::close)).await;
+        join_all([admin, hooks, counter].into_iter().flatten().map(Endpoint::close)).await;
         if tokio::time::timeout(CLOSE_GRACE, self.store.close()).await.is_err() {
             tracing::warn!("another process holds the database: ended without closing it, nothing is lost");
         }

@@ -28,6 +28,7 @@
 //! | [`heartbeat`] | the dead-man's switch |
 //! | [`signals`] | drain, exit at once, reload, poll now |
 //! | [`notify`] | tells systemd: ready, status, watchdog |
+//! | [`shop`] | a shop's calls, made in the same budget; orders whose end is found out |
 //! | [`sweep`] | asks a provider what is due, records what it learns |
 //! | [`choice`] | which request is next; no I/O |
 //! | [`forecast`] | how much of the budget is needed, and what follows; no I/O |
@@ -94,6 +95,7 @@ pub mod rules;
 pub mod sandbox;
 pub mod schedule;
 pub mod settings;
+pub mod shop;
 pub mod signals;
 pub mod sink;
 pub mod store;

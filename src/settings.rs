@@ -170,6 +170,8 @@ pub struct Admin {
     /// A socket address, `unix:` and an absolute path, or empty for none.
     pub listen: String,
     pub token: Option<Secret>,
+    /// Whoever has this one may order and cancel; `None`: only whoever may open the socket beside the database.
+    pub shop_token: Option<Secret>,
     /// Whoever has the token may read the bodies of messages, licence keys included.
     pub reveal: bool,
     pub heartbeat_url: Option<String>,
@@ -217,6 +219,7 @@ impl Settings {
             .chain(of_hints)
             .chain(of_sinks)
             .chain(&self.admin.token)
+            .chain(&self.admin.shop_token)
             .chain(self.store.encryption_keys())
             .collect()
     }

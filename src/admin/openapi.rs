@@ -10,8 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::Site;
 use crate::listen::problem::{self, Problem};
+use crate::shop;
 
 const TOKEN: &str = "token";
+const SHOP_TOKEN: &str = "shop_token";
 
 /// Those that are open to everybody, and those for whoever has the token.
 pub(super) type Paths = (OpenApiRouter<Arc<Site>>, OpenApiRouter<Arc<Site>>);
@@ -22,6 +24,9 @@ pub(super) fn document((open, guarded): Paths) -> OpenApi {
     let (_, mut guarded) = guarded.split_for_parts();
     guarded.paths.paths.values_mut().flat_map(operations).for_each(guard);
     document.merge(guarded);
+    let (_, mut shop) = shop::paths().split_for_parts();
+    shop.paths.paths.values_mut().flat_map(operations).for_each(guard_shop);
+    document.merge(shop);
     document.info = InfoBuilder::new()
         .title("renewald")
         .version(env!("CARGO_PKG_VERSION"))
@@ -30,7 +35,8 @@ pub(super) fn document((open, guarded): Paths) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer));
+    components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer.clone()));
+    components.add_security_scheme(SHOP_TOKEN, SecurityScheme::Http(bearer));
     document
 }
 
@@ -63,4 +69,11 @@ fn guard(operation: &mut Operation) {
     // Or none, where the settings have no token.
     let none = SecurityRequirement::default();
     operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>(TOKEN, []), none]);
+}
+
+/// The same of a shop's calls, which have a token of their own.
+fn guard_shop(operation: &mut Operation) {
+    guard(operation);
+    operation.responses.responses.remove("403");
+    operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], _>(SHOP_TOKEN, [])]);
 }

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use super::{Site, gate, health, messages, metrics, openapi, queue, status, subscriptions, tracking};
 use crate::listen::frame::{ANSWER_WITHIN, framed};
+use crate::shop::{self, Desk, Door};
 
 /// Every path with its handler, and its part of the OpenAPI document.
 fn paths() -> openapi::Paths {
@@ -33,18 +34,23 @@ fn paths() -> openapi::Paths {
     (open, guarded)
 }
 
-pub(super) fn router(site: Arc<Site>) -> Router {
+pub(super) fn router(site: Arc<Site>, shop: Desk) -> Router {
     let (open, guarded) = paths();
     let (open, _) = open.split_for_parts();
     let (guarded, _) = guarded.split_for_parts();
     let document = Arc::new(openapi::document(paths()));
     let router = open
         .route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
-        .merge(guarded.route_layer(from_fn_with_state(site.clone(), gate::check)));
+        .merge(guarded.route_layer(from_fn_with_state(site.clone(), gate::check)))
+        .merge(shop::router(shop, Door::Token));
     framed(router, answer_within).with_state(site)
 }
 
-/// A claim may wait for messages besides.
+/// A claim may wait for messages besides, and a shop's call for the provider.
 fn answer_within(path: &str) -> Duration {
-    if path == "/v1/queue:claim" { ANSWER_WITHIN + queue::LONGEST_WAIT } else { ANSWER_WITHIN }
+    match path {
+        "/v1/queue:claim" => ANSWER_WITHIN + queue::LONGEST_WAIT,
+        path if path.starts_with("/v1/shop/") => shop::ANSWER_WITHIN,
+        _ => ANSWER_WITHIN,
+    }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{Worker, alerts, resume_interrupted, steps, wipe};
+use super::{Worker, alerts, counter, resume_interrupted, steps, wipe};
 use crate::clock::Timestamp;
 use crate::heartbeat::{self, Heartbeat};
+use crate::listen::Endpoint;
 use crate::provider;
 use crate::relay::{self, Relay};
+use crate::shop::{self, Desk};
 use crate::signals::Shutdown;
 use crate::sink::Configured;
 use crate::store::{self, AlertChange};
@@ -47,6 +49,8 @@ impl Worker {
         steps::look_back(&self.store, &self.plans.judge).await;
         resume_interrupted(&self.store, shutdown).await;
         let swept = Shutdown::manual();
+        let (desk, counter) = self.serve_shop();
+        desk.look_for_due().await?;
         let Self { plans, relays, sweepers, .. } = self;
         let bells = &*plans.bells;
         let publishing = try_join_all(relays.iter_mut().map(|relay| {
@@ -66,7 +70,30 @@ impl Worker {
         }
         relays?.into_iter().for_each(|report| result.relay.add(report));
         wipe::now(&self.store, &self.plans.settings).await?;
+        if let Some(counter) = counter {
+            counter.close().await;
+        }
         Ok(result)
+    }
+
+    /// Makes a shop's calls meanwhile, until it is closed.
+    fn serve_shop(&self) -> (Desk, Option<Endpoint>) {
+        let live = shop::Live::at_socket(self.plans.settings.clone(), self.plans.desks.clone());
+        let live = watch::Sender::new(Arc::new(live)).subscribe();
+        let desk = Desk::new(live, self.store.clone(), Arc::default());
+        let counter = counter::open(&desk, &self.store);
+        (desk, counter)
+    }
+
+    /// The same for a single call: what the provider asked for in the last run holds for it, too.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn serve_one_call(&mut self) -> Result<Option<Endpoint>, store::Error> {
+        for sweeper in &mut self.sweepers {
+            sweeper.prepare(Timestamp::now()).await?;
+        }
+        Ok(self.serve_shop().1)
     }
 }
 

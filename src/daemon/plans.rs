@@ -18,6 +18,7 @@ use crate::provider;
 use crate::relay::Route;
 use crate::renewal::Rules;
 use crate::settings::{self, Secret, SecretError, Settings};
+use crate::shop;
 use crate::sink::Configured;
 use crate::store::Store;
 use crate::sweep::{self, Account, Bells, Sweeper};
@@ -34,6 +35,8 @@ pub(super) struct Plans {
     /// One for each account; those that share a limit draw from it in turns.
     pub budgets: BTreeMap<String, Budget>,
     pub judge: Judge,
+    /// The same accounts for a shop's calls.
+    pub desks: BTreeMap<String, Arc<shop::Account>>,
     provider_files: BTreeMap<String, Fingerprint>,
     sink_files: BTreeMap<String, Fingerprint>,
 }
@@ -65,8 +68,11 @@ pub(super) fn build(settings: Arc<Settings>, before: Option<&Plans>) -> Result<B
             |sink| (sink.kind.secrets(), sink.kind.certificates()),
             &mut mistakes,
         ),
+        desks: BTreeMap::new(),
         settings,
     };
+    let desks = plans.settings.providers.keys().map(|name| (name.clone(), plans.desk(name, before)));
+    let plans = Plans { desks: desks.collect(), ..plans.clone() };
     let mut built = Built { plans, clients: BTreeMap::new(), sinks: BTreeMap::new() };
     // What a secret is missing for is named already.
     for name in built.plans.provider_files.keys().filter(|name| !built.plans.has_client_of(before, name)) {
@@ -96,6 +102,28 @@ impl Plans {
     /// When its token cannot be read.
     pub fn live(&self) -> Result<Live, SecretError> {
         Live::new(self.settings.clone(), self.budgets.clone(), self.bells.clone())
+    }
+
+    /// What a shop's calls are made with.
+    ///
+    /// # Errors
+    /// When the token for them cannot be read.
+    pub fn shop(&self) -> Result<shop::Live, SecretError> {
+        shop::Live::new(self.settings.clone(), self.desks.clone())
+    }
+
+    /// The one of `before` is as good while its client would be; its line for slots stays in any case.
+    fn desk(&self, name: &str, before: Option<&Self>) -> Arc<shop::Account> {
+        let had = before.and_then(|before| before.desks.get(name).filter(|_| self.has_account_of(before, name)));
+        match had {
+            Some(had) if self.has_client_of(before, name) => had.clone(),
+            had => {
+                let budget = had.map_or_else(|| self.budgets[name].beside(), |had| had.budget().clone());
+                let make: shop::MakeClient =
+                    |name, provider, budget| parts::client(name, provider, budget).map_err(|error| error.lines());
+                Arc::new(shop::Account::new(name, &self.settings.providers[name], budget, make))
+            }
+        }
     }
 
     /// What is known of notifications.
@@ -161,7 +189,8 @@ impl Plans {
     /// Lets those draw from one limit that share it now, at the rate that the settings have.
     pub fn share_budgets(&self) {
         let budgets = self.settings.budgets();
-        let members = |names: &[&str]| names.iter().map(|name| &self.budgets[*name]).collect();
+        let both = |name: &&str| [&self.budgets[*name], self.desks[*name].budget()];
+        let members = |names: &[&str]| names.iter().flat_map(both).collect();
         Budget::share(budgets.iter().map(|one| (members(&one.providers), one.requests_per_second)));
     }
 

@@ -20,6 +20,7 @@ use crate::notify;
 use crate::relay::Relay;
 use crate::renewal::Rules;
 use crate::settings::{Hints, SecretError, Settings, SinkKind};
+use crate::shop;
 use crate::store::Store;
 
 /// Where the settings came from, and the one thing outside the crew that they change.
@@ -40,6 +41,8 @@ pub(super) struct Reload {
     /// For notifications, and the addresses where they come in.
     hooks: watch::Sender<Arc<hooks::Live>>,
     doors: BTreeSet<String>,
+    /// For a shop's calls.
+    shop: watch::Sender<Arc<shop::Live>>,
     stage: Stage,
     work: JoinSet<Done>,
 }
@@ -67,6 +70,7 @@ pub(super) struct New {
     built: Built,
     live: Arc<Live>,
     hooks: Arc<hooks::Live>,
+    shop: Arc<shop::Live>,
     /// Changed in the file, and for the next start.
     left: Vec<String>,
     warnings: Vec<String>,
@@ -79,8 +83,9 @@ impl Reload {
         let current = watch::Sender::new(plans.settings.clone());
         let live = watch::Sender::new(Arc::new(plans.live()?));
         let (hooks, doors) = (watch::Sender::new(Arc::new(plans.hooks()?)), hooks::addresses(&plans.settings));
+        let shop = watch::Sender::new(Arc::new(plans.shop()?));
         let (plans, stage, work) = (Arc::new(plans), Stage::Idle, JoinSet::new());
-        Ok(Self { source, store, plans, current, live, hooks, doors, stage, work })
+        Ok(Self { source, store, plans, current, live, hooks, doors, shop, stage, work })
     }
 
     pub fn live(&self) -> watch::Receiver<Arc<Live>> {
@@ -89,6 +94,10 @@ impl Reload {
 
     pub fn hooks(&self) -> watch::Receiver<Arc<hooks::Live>> {
         self.hooks.subscribe()
+    }
+
+    pub fn shop(&self) -> watch::Receiver<Arc<shop::Live>> {
+        self.shop.subscribe()
     }
 
     pub fn settings(&self) -> watch::Receiver<Arc<Settings>> {
@@ -166,7 +175,7 @@ impl Reload {
     }
 
     fn apply(&mut self, new: New, crew: &mut Crew) {
-        let New { mut built, live, hooks, left, warnings } = new;
+        let New { mut built, live, hooks, shop, left, warnings } = new;
         warnings.iter().for_each(|warning| tracing::warn!("{}", crate::text::visible(warning)));
         let before = self.plans.clone();
         let mut changed = sections(&before.settings, &built.plans.settings);
@@ -186,6 +195,7 @@ impl Reload {
         self.current.send_replace(built.plans.settings.clone());
         self.live.send_replace(live);
         self.hooks.send_replace(hooks);
+        self.shop.send_replace(shop);
         self.plans = Arc::new(built.plans);
         self.stage = Stage::Replacing { before, removed, clients };
     }
@@ -252,7 +262,9 @@ fn read(file: Option<PathBuf>, before: &Plans, doors: &BTreeSet<String>) -> Resu
     let built = plans::build(Arc::new(loaded.settings), Some(before)).map_err(|error| error.lines())?;
     let live = built.plans.live().map_err(|error| crate::chain(&error))?;
     let hooks = built.plans.hooks().map_err(|error| crate::chain(&error))?;
-    Ok(New { built, live: Arc::new(live), hooks: Arc::new(hooks), left, warnings: loaded.warnings })
+    let shop = built.plans.shop().map_err(|error| crate::chain(&error))?;
+    let (live, hooks, shop) = (Arc::new(live), Arc::new(hooks), Arc::new(shop));
+    Ok(New { built, live, hooks, shop, left, warnings: loaded.warnings })
 }
 
 /// Puts back what a process cannot change, and names it.

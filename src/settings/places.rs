@@ -14,6 +14,12 @@ impl Settings {
         Ok((provider_name, territory))
     }
 
+    /// The provider that is meant: the named one, or the only one.
+    pub fn provider_meant(&self, provider: Option<&str>) -> Result<String, String> {
+        let (name, _): (_, &Provider) = pick("provider", provider, &self.providers)?;
+        Ok(name)
+    }
+
     /// How a provider of these settings names things.
     ///
     /// # Panics

@@ -206,7 +206,7 @@ fn admin(mut section: Section) -> Admin {
     // Given and empty switches it off.
     let otherwise = if section.has("listen") { "" } else { "127.0.0.1:9464" };
     let listen = section.text("listen").ok().flatten().unwrap_or_else(|| otherwise.to_owned());
-    let token = section.secret("token");
+    let (token, shop_token) = (section.secret("token"), section.secret("shop_token"));
     let reveal = section.flag("reveal", false);
     if !listen.is_empty() {
         match hints::parse_listen(&listen) {
@@ -221,7 +221,7 @@ fn admin(mut section: Section) -> Admin {
     let heartbeat_url = section.url("heartbeat_url").map(String::from);
     let alert_after = section.duration("alert_after", 6 * HOUR, SECOND..=LONGEST);
     section.finish();
-    Admin { listen, token, reveal, heartbeat_url, alert_after }
+    Admin { listen, token, shop_token, reveal, heartbeat_url, alert_after }
 }
 
 fn log(mut section: Section) -> Log {

@@ -9,6 +9,7 @@ use super::messages::{Dispatch, Message};
 use super::next::{self, Next};
 use super::status::StoppedTerritory;
 use super::subscription::{Forecasts, Item, is_overdue};
+use crate::call;
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, Warning};
 use crate::renewal::Rules;
@@ -24,6 +25,8 @@ pub struct Story {
     pub subscription: Item,
     /// `track`, `order`, `import` or `discovery`.
     pub tracked_by: String,
+    /// What was changed at the provider through us, in this order.
+    pub shop_calls: Vec<ShopCall>,
     /// Oldest generation first.
     pub renewals: Vec<Renewal>,
     /// In the order of queueing.
@@ -32,6 +35,21 @@ pub struct Story {
     /// Why the whole territory is not asked; `null` when it is.
     pub territory_stopped: Option<StoppedTerritory>,
     pub next: Next,
+}
+
+/// A change that a shop or a person had the provider make.
+#[derive(Serialize, ToSchema)]
+pub struct ShopCall {
+    /// As the command names it: `cancel`.
+    #[schema(value_type = String)]
+    pub call: call::Name,
+    pub asked_at: Timestamp,
+    /// A user of the machine, or `shop_token`.
+    pub asked_by: String,
+    /// `done`, `already`, `refused`, `mend`, `later` or `not_found`.
+    pub outcome: String,
+    /// The provider's.
+    pub code: i64,
 }
 
 /// A renewal as `explain` shows it.
@@ -85,9 +103,17 @@ impl From<RenewalRow> for Renewal {
     }
 }
 
+impl From<store::ShopCall> for ShopCall {
+    fn from(row: store::ShopCall) -> Self {
+        let store::ShopCall { call, asked_at, asked_by, outcome, code } = row;
+        Self { call, asked_at, asked_by, outcome, code }
+    }
+}
+
 /// What the story is told from.
 pub struct Known {
     pub row: SubscriptionRow,
+    pub shop_calls: Vec<store::ShopCall>,
     pub renewals: Vec<RenewalRow>,
     pub messages: Vec<MessageRow>,
     pub dispatches: Vec<DispatchRow>,
@@ -118,6 +144,7 @@ impl Known {
             |s: &store::StoppedTerritory| s.provider == row.provider && s.territory == row.subscription.territory;
         let pulled = settings.sinks.iter().filter(|(_, sink)| matches!(sink.kind, SinkKind::Queue));
         Ok(Self {
+            shop_calls: store.shop_calls(key).await?,
             renewals: store.renewals_of(key).await?,
             messages: store.messages_of(key).await?,
             dispatches: store.dispatches(filter).await?,
@@ -143,6 +170,7 @@ impl Known {
                 ..subscription
             },
             tracked_by: self.row.tracked_by,
+            shop_calls: self.shop_calls.into_iter().map(ShopCall::from).collect(),
             renewals: self.renewals.into_iter().map(Renewal::from).collect(),
             messages: self.messages.into_iter().map(Message::from).collect(),
             dispatches: self.dispatches.into_iter().map(Dispatch::from).collect(),

@@ -9,7 +9,7 @@ use crate::convention::Advice;
 use crate::delivery::Occasion;
 use crate::renewal::aside::{Episode, LastOffer};
 use crate::renewal::{Outcome, Rules, State};
-use crate::store::{DispatchRow, MessageRow, RenewalRow};
+use crate::store::{DispatchRow, MessageRow, RenewalRow, ShopCall};
 use crate::text::{for_shell, visible};
 use crate::view::{Known, is_overdue, next};
 
@@ -94,6 +94,13 @@ impl Story<'_> {
         if let Some(offer) = &subscription.offer {
             let LastOffer { order_number, state, seen_at } = offer.as_ref();
             self.fact("offer", &format!("{state} as order {order_number}, seen {}", self.when(*seen_at)));
+        }
+        for one in &self.known.shop_calls {
+            let ShopCall { call, asked_at, asked_by, outcome, code } = one;
+            self.fact(
+                "changed",
+                &format!("{call} {}, asked for by {asked_by}: {outcome} (code {code})", self.when(*asked_at)),
+            );
         }
         self.asking();
     }

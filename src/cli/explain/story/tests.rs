@@ -38,6 +38,7 @@ fn known(subscription: Subscription) -> Known {
     Known {
         row,
         renewals: Vec::new(),
+        shop_calls: Vec::new(),
         messages: Vec::new(),
         dispatches: Vec::new(),
         stopped: None,
