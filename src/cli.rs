@@ -28,6 +28,7 @@ pub mod restore;
 pub mod run;
 pub mod sandbox;
 pub mod schema;
+pub mod shop;
 pub mod status;
 mod table;
 pub mod track;
@@ -105,6 +106,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Tell how everything stands, and whether the budget is enough
     Status(status::StatusArgs),
+    /// Make a shop's calls at the provider: order, cancel, stock and others
+    Shop(shop::ShopArgs),
     /// Look at messages, send them again, take them
     Queue(queue::QueueArgs),
     /// Copy the database while a daemon works on it
@@ -286,6 +289,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Export(args) => export::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Shop(args) => shop::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
