@@ -50,6 +50,7 @@ mod restore;
 mod river;
 mod secrecy;
 mod servers;
+mod shop;
 mod sinks;
 mod smartpay;
 mod smartpay_charges;
