@@ -7,7 +7,7 @@
 //!
 //! # The map
 //!
-//! Arrows point one way: `cli → daemon, admin, hooks → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
+//! Arrows point one way: `cli → daemon, admin, hooks → shop → sweep, relay, view → provider, sink, store → choice, renewal, delivery, retry, clock`.
 //! [`admin`] and [`hooks`] work from store and settings alone: they see neither sweep nor relay.
 //! A provider never meets the store: only [`sweep`] holds both. Only [`relay`] holds sink and store. `tests/it/structure.rs`
 //! holds the sources to all this.

@@ -164,6 +164,7 @@ fn the_shipped_file_names_every_key() {
                 "encryption_key_previous",
                 "password",
                 "secret",
+                "shop_token",
                 "signing_secret",
                 "signing_secret_previous",
                 "token",

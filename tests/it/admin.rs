@@ -496,7 +496,7 @@ fn schemathesis_finds_no_error_and_nothing_undocumented() {
         .expect("schemathesis starts");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("Tested: 16"), "{said}");
+    assert!(said.contains("Tested: 17"), "{said}");
     endpoint.get("/readyz").expect(200);
     daemon.drain();
 }
