@@ -146,7 +146,9 @@ impl Desk {
     /// `territory` is the one that was named, or that is known for what the call is about.
     fn place(&self, provider: &str, territory: Option<&str>) -> Result<Place, Failure> {
         let live = self.live();
-        let (provider, territory) = live.settings.place(Some(provider), territory).map_err(Failure::not_there)?;
+        let provider = live.settings.provider_meant(Some(provider)).map_err(Failure::not_there)?;
+        let place = live.settings.place(Some(&provider), territory);
+        let (_, territory) = place.map_err(|why| Failure::wrong("territory", why))?;
         let account = live.accounts.get(&provider).cloned();
         Ok(Place { account: account.ok_or_else(|| Failure::not_there(format!("no provider {provider}")))?, territory })
     }

@@ -289,10 +289,7 @@ async fn named(
         (Err(_), Some(subscription_id)) => {
             Ok((place(settings, &narrow)?, OfSubscription { partner_order_number: name, subscription_id }))
         }
-        (Err(error), None) => Err(Error::new(
-            error.exit,
-            format!("{}; of one that is not tracked give the number, --subscription-id and --provider", error.text),
-        )),
+        (Err(error), None) => Err(error),
     }
 }
 
