@@ -15,7 +15,8 @@ const TOKEN: &str = "another-token-of-some-length";
 /// What nothing but the provider may ever have.
 const PERSONAL: [&str; 4] = ["jane.canary@example.org", "Canary-Street 5", "Canaryson", "TX-CANARY-99"];
 
-fn body(number: &str) -> Value {
+/// An order for one subscription.
+pub fn body(number: &str) -> Value {
     let location = json!({ "firstName": "Jane", "lastName": PERSONAL[2], "address1": PERSONAL[1], "country": "FR" });
     json!({
         "partnerOrderNumber": number, "orderDate": "2018-01-18T15:40:21+01:00", "currency": "EUR",
