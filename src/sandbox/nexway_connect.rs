@@ -26,6 +26,7 @@ mod order_data;
 mod orders;
 mod platform;
 mod script;
+mod shop;
 mod status;
 mod switches;
 mod variant;

@@ -51,6 +51,7 @@ mod river;
 mod secrecy;
 mod servers;
 mod shop;
+mod shop_calls;
 mod shop_examples;
 mod sinks;
 mod smartpay;

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shop;
 use crate::sandbox::call::{About, Service};
 use crate::sandbox::faults::Fault;
 
@@ -33,6 +34,16 @@ pub enum Endpoint {
     Cancel,
     /// *Renew subscription*
     Renew,
+    Stock,
+    CrossSell,
+    Categories,
+    Systems,
+    /// *Get download info*
+    Download,
+    /// *Update download time*
+    ExtendDownload,
+    /// *Cancel order*
+    CancelOrder,
     Other,
 }
 
@@ -46,8 +57,14 @@ impl Endpoint {
             (API, "POST" | "PUT", "/connect/subscription/renew") => Self::Renew,
             (API, "POST", "/connect/order/new") => Self::Create,
             (API, "GET", path) if order_segment(path).is_some() => Self::Order,
+            (API, ..) => shop::endpoint(method, path).unwrap_or(Self::Other),
             _ => Self::Other,
         }
+    }
+
+    /// It is about no order.
+    pub(super) fn is_catalogue(self) -> bool {
+        matches!(self, Self::Stock | Self::CrossSell | Self::Categories | Self::Systems)
     }
 }
 
@@ -95,7 +112,9 @@ struct Named<'a> {
 pub(super) fn named(endpoint: Endpoint, path: &str, body: &[u8]) -> (Option<Arc<str>>, Option<i64>) {
     match endpoint {
         Endpoint::Token | Endpoint::Other => (None, None),
+        _ if endpoint.is_catalogue() => (None, None),
         Endpoint::Order => (order_number(path).map(Arc::from), None),
+        Endpoint::Download => (path.strip_suffix("/download").and_then(order_number).map(Arc::from), None),
         _ => match serde_json::from_slice::<Named<'_>>(body) {
             Ok(named) => (
                 Some(Arc::from(named.partner_order_number.as_deref().unwrap_or_default())),

@@ -13,6 +13,7 @@ use super::calls::{Endpoint, SERVICES, Subject, integer, named};
 use super::order_data::OrderAnswer;
 use super::orders::{Book, Error, NewOrder};
 use super::script::{Script, message};
+use super::shop;
 use super::status::StatusAnswer;
 use super::switches::{
     AcceptedNumber, ClashingNumber, OriginalNumber, OtherTerritory, RenewMethod, Switches, UnknownSubscription,
@@ -111,11 +112,18 @@ impl Fake for NexwayConnect {
         if call.endpoint == Endpoint::Other {
             return platform_error(404, "resource not found", &call.path);
         }
+        let is_missing = call.headers.get(SECRET).is_none_or(|sent| sent.is_empty());
+        if call.endpoint.is_catalogue() {
+            return match &call.about.territory {
+                None => Answer::json(200, &command_answer("", None, 0, if is_missing { 70 } else { 71 })),
+                Some(_) => Answer::json(200, &shop::catalogue(call.endpoint, &call.path, &call.body)),
+            };
+        }
         let Some(number) = call.about.partner_order_number.as_deref() else {
             return platform_error(400, "JSON parse error", &call.path);
         };
         match &call.about.territory {
-            None if call.headers.get(SECRET).is_none_or(|sent| sent.is_empty()) => self.refuse(call, number, 70),
+            None if is_missing => self.refuse(call, number, 70),
             None => self.refuse(call, number, 71),
             Some(_) if number.is_empty() => {
                 self.refuse(call, number, if call.endpoint == Endpoint::Create { 130 } else { 100 })
@@ -148,6 +156,12 @@ impl NexwayConnect {
             Endpoint::Status => self.status(call, number, territory, now),
             Endpoint::Order => self.order_data(number, territory, now),
             Endpoint::Create => self.create(call, number, territory, now),
+            Endpoint::Download | Endpoint::ExtendDownload | Endpoint::CancelOrder => {
+                if self.book.order(number, now).is_none_or(|order| order.territory != territory) {
+                    return self.refuse(call, number, 1010);
+                }
+                Answer::json(200, &shop::about_order(call.endpoint, &mut self.book, number, &call.body, now))
+            }
             _ => self.command(call, number, territory, now),
         }
     }
