@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What an answer to a shop's call means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct Reply {
     pub message: String,
     /// Of the request, where the code names one.
     pub field: Option<&'static str>,
-    /// As it came, or what of it the caller needs; it may hold keys.
-    pub body: Value,
+    /// As it came, digit by digit; it may hold keys.
+    pub body: Option<Box<RawValue>>,
     /// What whoever reads it must know besides.
     pub notes: Vec<String>,
     /// What an order came to, where the answer is about one.
@@ -51,7 +51,7 @@ pub struct Placed {
 impl Reply {
     /// One that tells nothing but how it ended.
     pub fn bare(outcome: Outcome, code: i64, message: String) -> Self {
-        Self { outcome, code, message, field: None, body: Value::Null, notes: Vec::new(), placed: None }
+        Self { outcome, code, message, field: None, body: None, notes: Vec::new(), placed: None }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -33,7 +33,7 @@ pub struct Answer {
     pub subscriptions: Vec<String>,
     /// The provider's answer as it came.
     #[schema(value_type = Object)]
-    pub answer: Value,
+    pub answer: Option<Box<RawValue>>,
 }
 
 /// Why a call was not done.

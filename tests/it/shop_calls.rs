@@ -36,6 +36,9 @@ fn the_catalogue_is_asked_for() {
     assert_eq!(states, [&json!(100), &json!(300), &Value::Null]);
     let cross = done(&site, &["cross-sell", "825393=2", "--language", "EN"]);
     assert_eq!(cross["answer"]["productsReturn"][1]["type"], "backup DVD");
+    let money = "{\"responseCode\":0,\"productsReturn\":[{\"amountDutyFree\":29.90}]}";
+    site.sandbox.fault(Fault::new(FaultKind::Body { body: money.to_owned() }).at(Asked::CrossSell).times(1));
+    assert!(shop(&site, &["cross-sell", "5"]).stdout.contains("29.90"), "not a digit is lost");
     assert_eq!(
         cross["notes"],
         json!(["Extended Download Service: a download option; with products of Microsoft it must be proposed"])

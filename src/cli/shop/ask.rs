@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::unistd::{Uid, User};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
@@ -31,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// # Errors
 /// What was not done, with the exit code that says what to do about it.
-pub async fn ask(context: &Context, settings: Settings, asked: &Asked) -> Result<Value, Error> {
+pub async fn ask(context: &Context, settings: Settings, asked: &Asked) -> Result<Box<RawValue>, Error> {
     context.become_owner(&settings)?;
     let socket = socket_of(&settings.store.path);
     let lock = match served_or_free(&settings, &socket).await? {
@@ -85,7 +86,7 @@ async fn is_served(socket: &PathBuf) -> Result<bool, Error> {
     }
 }
 
-async fn exchange(socket: PathBuf, asked: &Asked) -> Result<Value, Error> {
+async fn exchange(socket: PathBuf, asked: &Asked) -> Result<Box<RawValue>, Error> {
     let failed = |error: tls::Error| Error::new(Exit::Internal, crate::chain(&error));
     let shape = move |builder: reqwest::ClientBuilder| builder.unix_socket(socket.as_path()).timeout(PATIENCE);
     let client = Client::new(tls::client_config(None, None).map_err(failed)?, Some(""), CONNECTION_LIFE, shape)
@@ -103,11 +104,12 @@ async fn exchange(socket: PathBuf, asked: &Asked) -> Result<Value, Error> {
     let response = request.body(asked.body.clone()).send().await.map_err(unanswered)?;
     let status = response.status().as_u16();
     let body = response.bytes().await.map_err(unanswered)?;
-    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-    match status {
-        200 => Ok(answer),
-        status => Err(Error::new(exit(status), visible(answer["detail"].as_str().unwrap_or("no reason was given")))),
+    if status == 200 {
+        let foreign = |_| Error::new(Exit::Internal, "what answers there is not renewald");
+        return serde_json::from_slice(&body).map_err(foreign);
     }
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    Err(Error::new(exit(status), visible(problem["detail"].as_str().unwrap_or("no reason was given"))))
 }
 
 /// Mend the request, try later, or refused.

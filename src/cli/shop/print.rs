@@ -1,16 +1,18 @@
 //! What a person is told of an answer. What somebody asked to see is shown as the provider has it; of a change what it came to.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::call::Name;
 use crate::cli::{Context, Error};
 use crate::text::{visible, visible_json};
 
-pub fn print(context: &Context, name: Name, answer: &Value) -> Result<(), Error> {
+pub fn print(context: &Context, name: Name, answer: &RawValue) -> Result<(), Error> {
     if context.global.json {
-        return context.print_json(answer);
+        return context.print_json(&answer);
     }
-    context.print(&text(name, answer))
+    // It was read as JSON before.
+    context.print(&text(name, &serde_json::from_str(answer.get()).unwrap_or_default()))
 }
 
 fn text(name: Name, answer: &Value) -> String {

@@ -153,7 +153,7 @@ fn read(call: Name, answer: &Answer) -> Result<Reply, Error> {
             Some((code, _)) if answer.status >= 500 && codes::outcome(call, code) == Outcome::Later => {
                 Err(answer.failure())
             }
-            Some((code, message)) => Ok(judged(call, code, message, body.unwrap_or_default())),
+            Some((code, message)) => Ok(judged(call, code, message, answer, &body.unwrap_or_default())),
             None => refused(call, answer),
         };
     }
@@ -164,7 +164,7 @@ fn read(call: Name, answer: &Answer) -> Result<Reply, Error> {
         None if call == Name::Stock && body["productStatus"].is_array() => (0, String::new()),
         None => return Err(Error::Unreadable { reason: "no result code".to_owned() }),
     };
-    Ok(judged(call, code, message, body))
+    Ok(judged(call, code, message, answer, &body))
 }
 
 /// A 4xx without a code of the API's own: the platform speaks.
@@ -183,7 +183,7 @@ fn refused(call: Name, answer: &Answer) -> Result<Reply, Error> {
     }
 }
 
-fn judged(call: Name, code: i64, message: String, body: Value) -> Reply {
+fn judged(call: Name, code: i64, message: String, answer: &Answer, body: &Value) -> Reply {
     let outcome = codes::outcome(call, code);
     let there = matches!(outcome, Outcome::Done | Outcome::Already | Outcome::Waiting | Outcome::Refused);
     let tells_its_order = match call {
@@ -191,11 +191,12 @@ fn judged(call: Name, code: i64, message: String, body: Value) -> Reply {
         Name::OrderData | Name::Cancel | Name::CancelOrder | Name::Renew => true,
         _ => false,
     };
-    let placed = (tells_its_order && there).then(|| placed(&body)).filter(|placed| {
+    let placed = (tells_its_order && there).then(|| placed(body)).filter(|placed| {
         // A refused Create order made none; Get order data shows one that was cancelled since.
         outcome != Outcome::Refused || (call == Name::OrderData && placed.order_number.is_some())
     });
-    let (notes, field) = (notes(call, &body), codes::field(call, code));
+    let (notes, field) = (notes(call, body), codes::field(call, code));
+    let body = serde_json::from_slice(&answer.body).ok();
     Reply { outcome, code, message, field, body, notes, placed }
 }
 
