@@ -17,22 +17,22 @@ pub const AT_EACH: Trial = Trial {
 };
 
 /// Points of one kind, counted by strace in each thread for itself; all but those of the database are the main thread's.
-struct Kind {
-    name: &'static str,
-    call: &'static str,
-    on_the_database: bool,
-    may_be_missing: bool,
+pub struct Kind {
+    pub name: &'static str,
+    pub call: &'static str,
+    pub on_the_database: bool,
+    pub may_be_missing: bool,
 }
 
-const WRITES: Kind = Kind { name: "writes", call: "pwrite64", on_the_database: true, may_be_missing: false };
-const SYNCS: Kind = Kind { name: "syncs", call: "fsync", on_the_database: true, may_be_missing: false };
-const CUTS: Kind = Kind { name: "cuts", call: "ftruncate", on_the_database: true, may_be_missing: true };
-const REMOVALS: Kind = Kind { name: "removals", call: "unlink", on_the_database: true, may_be_missing: true };
+pub const WRITES: Kind = Kind { name: "writes", call: "pwrite64", on_the_database: true, may_be_missing: false };
+pub const SYNCS: Kind = Kind { name: "syncs", call: "fsync", on_the_database: true, may_be_missing: false };
+pub const CUTS: Kind = Kind { name: "cuts", call: "ftruncate", on_the_database: true, may_be_missing: true };
+pub const REMOVALS: Kind = Kind { name: "removals", call: "unlink", on_the_database: true, may_be_missing: true };
 const LINKS: Kind = Kind { name: "links", call: "linkat", on_the_database: true, may_be_missing: false };
 /// strace looks at the first of two paths, which is the copy's here.
 const RENAMES: Kind = Kind { name: "renames", call: "rename", on_the_database: false, may_be_missing: false };
-const SENDS: Kind = Kind { name: "sends", call: "writev", on_the_database: false, may_be_missing: false };
-const RECEIVES: Kind = Kind { name: "receives", call: "recvfrom", on_the_database: false, may_be_missing: false };
+pub const SENDS: Kind = Kind { name: "sends", call: "writev", on_the_database: false, may_be_missing: false };
+pub const RECEIVES: Kind = Kind { name: "receives", call: "recvfrom", on_the_database: false, may_be_missing: false };
 
 /// A command that is killed on its way, and what was there before it.
 #[derive(Clone, Copy)]
@@ -71,7 +71,7 @@ fn at_each(_: &mut Round) -> Tally {
     let mut tally = Tally::default();
     for way in WAYS {
         for kind in way.kinds {
-            let killed = until_none_is_left(way, kind);
+            let killed = until_none_is_left(|n| kill_at(way, kind, n));
             assert!(killed > 0 || kind.may_be_missing, "{}: no {}", way.name, kind.call);
             tally.join(Tally::of(killed).count(kind.name, killed));
         }
@@ -80,12 +80,12 @@ fn at_each(_: &mut Round) -> Tally {
 }
 
 /// N = 1, 2, … until a run ends by itself. How many were killed.
-fn until_none_is_left(way: Way, kind: &Kind) -> u64 {
+pub fn until_none_is_left(kill_at: impl Fn(u64) -> bool + Sync) -> u64 {
     let (next, ended) = (AtomicU64::new(1), AtomicBool::new(false));
     let killed = AtomicU64::new(0);
     run_on_all_cores(|| {
         while !ended.load(Ordering::Relaxed) {
-            match kill_at(way, kind, next.fetch_add(1, Ordering::Relaxed)) {
+            match kill_at(next.fetch_add(1, Ordering::Relaxed)) {
                 true => drop(killed.fetch_add(1, Ordering::Relaxed)),
                 false => ended.store(true, Ordering::Relaxed),
             };

@@ -38,6 +38,7 @@ mod nexway_connect;
 #[path = "../it/nexway_monetize.rs"]
 mod nexway_monetize;
 mod oracle;
+mod orders;
 mod outage;
 mod power;
 mod properties;
@@ -68,6 +69,7 @@ const TRIALS: &[Trial] = &[
     kills::OF_CHARGES,
     kills::WITHOUT_COUNT,
     barriers::AT_EACH,
+    orders::PLACED,
     power::CUT,
     instances::AT_ONCE,
     signals::ENDS,
