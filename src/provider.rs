@@ -360,6 +360,15 @@ impl Error {
                 | Error::Unauthorized { .. }
         )
     }
+
+    /// Whether what was sent may have been done all the same.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            Error::Unauthorized { .. } | Error::TooManyRequests { .. } => false,
+            Error::Unreachable(error) => !error.is_connect(),
+            _ => true,
+        }
+    }
 }
 
 /// A territory, and what is known to be asked about there.

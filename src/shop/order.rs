@@ -110,8 +110,8 @@ impl Desk {
                     Err(Failure::by(reply))
                 }
             },
-            // Refused before anybody looked at what it holds.
-            Err(error @ (Error::Unauthorized { .. } | Error::TooManyRequests { .. })) => {
+            // Never sent, or refused before anybody looked at what it holds.
+            Err(error) if !error.may_have_arrived() => {
                 self.store.withdraw_order(order, false).await?;
                 Err(Failure::of(&error))
             }

@@ -130,6 +130,22 @@ fn killed_before_the_answer_the_next_run_tracks_what_was_ordered() {
     daemon.drain();
 }
 
+/// What was never sent waits for nothing to be found out.
+#[test]
+fn an_order_that_reached_nobody_may_be_sent_again_at_once() {
+    let site = site();
+    let setup = site.setup();
+    site.change(|setup| {
+        let api = setup.accounts[0].keys.lines().find(|line| line.starts_with("api_url")).unwrap().to_owned();
+        setup.accounts[0].keys = setup.accounts[0].keys.replace(&api, "api_url = \"http://127.0.0.1:1/connect\"");
+    });
+    let unsent = place(&site, "PARTNER689", &[]).expect_code(75);
+    assert!(unsent.stderr.contains("could not be reached"), "{}", unsent.stderr);
+    site.configure(&setup);
+    assert_eq!(place(&site, "PARTNER689", &[]).expect_code(0).json()["outcome"], "done");
+    assert_eq!((created(&site), tracked(&site).len()), (1, 1));
+}
+
 #[test]
 fn an_order_of_somebody_else_is_neither_shown_nor_tracked() {
     let site = site();
