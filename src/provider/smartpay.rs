@@ -19,6 +19,7 @@ mod properties;
 mod refusal;
 mod requests;
 pub mod settings;
+mod shop;
 mod sighting;
 mod subscription;
 #[cfg(test)]
@@ -30,9 +31,11 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN}
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::budget::{Budget, Slot};
+use crate::call::Call;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::http::{self, Http};
 use crate::provider::kinds::{Given, Readers};
+use crate::provider::shop::Reply;
 use crate::provider::url::base;
 use crate::provider::{
     Class, Error, Fetched, Finding, LastAsked, Position, Provider, Seen, Sighting, Subject, Verdict, body,
@@ -151,6 +154,10 @@ impl Provider for Client {
 
     async fn page(&self, at: Position<'_>, slot: Slot) -> Result<crate::provider::Page, Error> {
         self.listed(at, slot).await
+    }
+
+    async fn shop(&self, call: &Call, territory: &str, slot: Slot) -> Result<Reply, Error> {
+        self.make(call, territory, slot).await
     }
 
     async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

@@ -53,6 +53,7 @@ mod servers;
 mod shop;
 mod shop_calls;
 mod shop_examples;
+mod shop_kinds;
 mod sinks;
 mod smartpay;
 mod smartpay_charges;

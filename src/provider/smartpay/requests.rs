@@ -156,6 +156,6 @@ impl Client {
     }
 }
 
-fn subscription_path(id: &str) -> String {
+pub(super) fn subscription_path(id: &str) -> String {
     format!("/subscriptions/{}", encoded(id))
 }
