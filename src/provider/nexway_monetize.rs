@@ -17,6 +17,7 @@ mod properties;
 mod requests;
 mod rows;
 pub mod settings;
+mod shop;
 mod sighting;
 mod subscription;
 #[cfg(test)]
@@ -24,9 +25,11 @@ mod tests;
 mod told;
 
 use crate::budget::{Budget, Slot};
+use crate::call::Call;
 use crate::provider::connection::ConfigError;
 use crate::provider::kinds::{Given, Readers};
 use crate::provider::nexway::{self, Account};
+use crate::provider::shop::Reply;
 use crate::provider::{Class, Error, Fetched, Finding, LastAsked, Position, Provider, Sighting, Subject};
 use crate::provider::{body, http};
 use convention::{Reference, is_same};
@@ -118,6 +121,10 @@ impl Provider for Client {
 
     async fn page(&self, at: Position<'_>, slot: Slot) -> Result<crate::provider::Page, Error> {
         self.listed(at, slot).await
+    }
+
+    async fn shop(&self, call: &Call, _: &str, slot: Slot) -> Result<Reply, Error> {
+        self.make(call, slot).await
     }
 
     async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

@@ -1,4 +1,4 @@
-//! A shop's calls at the kinds that list: each changes the provider's books, the next look shows it, and twice is once.
+//! A shop's calls at the other kinds: each changes the provider's books, the next look shows it, and twice is once.
 
 use renewald::sandbox::smartpay::{Decline, Endpoint, Status};
 use serde_json::{Value, json};
@@ -50,4 +50,18 @@ fn smartpay_charges_again_what_failed() {
     site.let_pass(DAY);
     site.catch_up();
     assert_eq!(about(&site.messages(), &id).len(), before + 1, "the charge is delivered");
+}
+
+#[test]
+fn monetize_suspends_reactivates_and_cancels_and_the_next_look_shows_it() {
+    let site = crate::nexway_monetize::site();
+    let id = site.subscribe();
+    for (call, status) in [("suspend", "Suspended"), ("reactivate", "Active"), ("cancel", "Canceled")] {
+        assert_eq!((outcome(&site, call, &id), outcome(&site, call, &id)), (json!("done"), json!("already")), "{call}");
+        assert_eq!(shown(&site, &id).as_str().map(str::to_lowercase), Some(status.to_lowercase()), "{call}");
+    }
+    let refused = site.command(&["shop", "suspend", &id, "--yes"]).expect_code(1);
+    assert!(refused.stderr.contains("it is Canceled"), "{}", refused.stderr);
+    let story = site.command(&["explain", &id, "--json"]).expect_code(0).json();
+    assert_eq!(story["shop_calls"].as_array().map(Vec::len), Some(7));
 }

@@ -24,7 +24,7 @@ pub static CONVENTION: Convention = Convention {
     may_have_closed: false,
     hinted: Some(super::notification::hinted),
     feed: Some(&super::feed::FEED),
-    shop: None,
+    shop: Some(&super::shop::SHOP),
 };
 
 /// UUIDs, which are the same in either case; whatever else is given may be an id, too.

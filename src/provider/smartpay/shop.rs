@@ -1,4 +1,4 @@
-//! A shop's calls at SmartPay: cancel, pause, resume, and the manual retry of a charge that failed (smartpay.md, section 8). How it stands
+//! A shop's calls at SmartPay: cancel, pause, resume, and the manual retry of a charge that failed (smartpay.md, section 9). How it stands
 //! is looked at first: what is so already is not asked for again.
 
 use reqwest::{Method, Request};
