@@ -27,10 +27,6 @@ pub enum Name {
     Pause,
     Resume,
     Renew,
-    Offer,
-    OfferAccept,
-    Upgrade,
-    Retail,
 }
 
 text_forms!(Name {
@@ -49,10 +45,6 @@ text_forms!(Name {
     Pause = "pause",
     Resume = "resume",
     Renew = "renew",
-    Offer = "offer",
-    OfferAccept = "offer-accept",
-    Upgrade = "upgrade",
-    Retail = "retail",
 });
 
 /// What is asked for.
@@ -73,11 +65,6 @@ pub enum Call {
     Pause(OfSubscription),
     Resume(OfSubscription),
     Renew(OfSubscription),
-    Offer(Offer),
-    OfferAccept(OfferAccept),
-    Upgrade(Upgrade),
-    /// The provider's own JSON.
-    Retail(Box<RawValue>),
 }
 
 impl Call {
@@ -98,10 +85,6 @@ impl Call {
             Self::Pause(_) => Name::Pause,
             Self::Resume(_) => Name::Resume,
             Self::Renew(_) => Name::Renew,
-            Self::Offer(_) => Name::Offer,
-            Self::OfferAccept(_) => Name::OfferAccept,
-            Self::Upgrade(_) => Name::Upgrade,
-            Self::Retail(_) => Name::Retail,
         }
     }
 }
@@ -193,35 +176,4 @@ pub struct OfSubscription {
     pub partner_order_number: String,
     #[schema(min_length = 1, max_length = 255)]
     pub subscription_id: String,
-}
-
-/// A discount for somebody who wants to leave: what would be saved.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Offer {
-    #[schema(min_length = 1, max_length = 255)]
-    pub subscription_id: String,
-    /// Left out: the one that the provider has for this.
-    pub discount_code: Option<String>,
-}
-
-/// Takes an offer: the next renewal is charged by it.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OfferAccept {
-    #[schema(min_length = 1, max_length = 255)]
-    pub subscription_id: String,
-    /// As the offer told it.
-    pub cart: String,
-}
-
-/// Another product in the middle of the term.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Upgrade {
-    #[schema(min_length = 1, max_length = 255)]
-    pub subscription_id: String,
-    pub product: String,
-    /// To keep or to add a plan of discounts.
-    pub discount_tag: Option<String>,
 }

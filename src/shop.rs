@@ -243,17 +243,10 @@ fn about(account: &Account, call: &mut Call) -> Result<About, Failure> {
         let number = convention.number(number).map_err(|why| Failure::wrong("number", why))?;
         Ok(About { number, subscription_id: None, is_change })
     };
-    let subscription = |id: &mut String, is_change| {
-        *id = convention.subscription_id(id).map_err(|why| Failure::wrong("subscription_id", why))?;
-        Ok(About { number: String::new(), subscription_id: Some(id.clone()), is_change })
-    };
     match call {
-        Call::Stock(_)
-        | Call::CrossSell(_)
-        | Call::Categories(_)
-        | Call::Systems
-        | Call::Retail(_)
-        | Call::Order(_) => Ok(About { number: String::new(), subscription_id: None, is_change: false }),
+        Call::Stock(_) | Call::CrossSell(_) | Call::Categories(_) | Call::Systems | Call::Order(_) => {
+            Ok(About { number: String::new(), subscription_id: None, is_change: false })
+        }
         Call::OrderData(of) | Call::DownloadInfo(of) => order(&of.number, false),
         Call::ExtendDownload(of) => order(&of.number, false),
         Call::CancelOrder(of) => order(&of.number, true),
@@ -263,14 +256,13 @@ fn about(account: &Account, call: &mut Call) -> Result<About, Failure> {
         | Call::Pause(of)
         | Call::Resume(of)
         | Call::Renew(of) => {
-            let about = subscription(&mut of.subscription_id, true)?;
+            let id = convention.subscription_id(&of.subscription_id);
+            of.subscription_id = id.map_err(|why| Failure::wrong("subscription_id", why))?;
             let given = Some(of.partner_order_number.as_str()).filter(|number| !number.is_empty());
             let number = convention.number_or(given, &of.subscription_id);
             of.partner_order_number = number.map_err(|why| Failure::wrong("partner_order_number", why))?;
-            Ok(About { number: of.partner_order_number.clone(), ..about })
+            let (number, id) = (of.partner_order_number.clone(), of.subscription_id.clone());
+            Ok(About { number, subscription_id: Some(id), is_change: true })
         }
-        Call::Offer(of) => subscription(&mut of.subscription_id, false),
-        Call::OfferAccept(of) => subscription(&mut of.subscription_id, true),
-        Call::Upgrade(of) => subscription(&mut of.subscription_id, false),
     }
 }

@@ -14,8 +14,7 @@ use super::import::source::Source;
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit, erasing};
 use crate::call::{
-    CancelOrder, Categories, CrossSell, ExtendDownload, Name, OfOrder, OfSubscription, Offer, OfferAccept, Quantity,
-    Reason, Stock, Upgrade,
+    CancelOrder, Categories, CrossSell, ExtendDownload, Name, OfOrder, OfSubscription, Quantity, Reason, Stock,
 };
 use crate::settings::Settings;
 use crate::shop::Request;
@@ -105,36 +104,6 @@ enum CallArgs {
     Resume(ChangeArgs),
     /// Renew a subscription now, which the provider otherwise does by itself
     Renew(ChangeArgs),
-    /// What somebody who wants to leave would be offered
-    Offer {
-        #[command(flatten)]
-        subscription: SubscriptionArgs,
-        #[arg(long, value_name = "CODE")]
-        discount_code: Option<String>,
-    },
-    /// Take an offer for the next renewal
-    OfferAccept {
-        #[command(flatten)]
-        subscription: SubscriptionArgs,
-        /// As `offer` told it
-        #[arg(long, value_name = "ID")]
-        cart: String,
-    },
-    /// What a change to another product costs, and where it is paid
-    Upgrade {
-        #[command(flatten)]
-        subscription: SubscriptionArgs,
-        #[arg(long, value_name = "ID")]
-        product: String,
-        #[arg(long, value_name = "TAG")]
-        discount_tag: Option<String>,
-    },
-    /// Make a subscription of a boxed product: a cart, and where it is paid
-    Retail {
-        /// The provider's own JSON: a file, or - for stdin
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -219,22 +188,6 @@ async fn prepare(args: ShopArgs, context: &Context, settings: &Settings) -> Resu
         CallArgs::Pause(change) => changed(Name::Pause, change, narrow, context, settings).await,
         CallArgs::Resume(change) => changed(Name::Resume, change, narrow, context, settings).await,
         CallArgs::Renew(change) => changed(Name::Renew, change, narrow, context, settings).await,
-        CallArgs::Offer { subscription, discount_code } => {
-            let (asked, of) = named(subscription, narrow, context, settings).await?;
-            let body = json(&Offer { subscription_id: of.subscription_id, discount_code })?;
-            Ok(Some(Asked { name: Name::Offer, body, ..asked }))
-        }
-        CallArgs::OfferAccept { subscription, cart } => {
-            let (asked, of) = named(subscription, narrow, context, settings).await?;
-            let body = json(&OfferAccept { subscription_id: of.subscription_id, cart })?;
-            Ok(Some(Asked { name: Name::OfferAccept, body, ..asked }))
-        }
-        CallArgs::Upgrade { subscription, product, discount_tag } => {
-            let (asked, of) = named(subscription, narrow, context, settings).await?;
-            let body = json(&Upgrade { subscription_id: of.subscription_id, product, discount_tag })?;
-            Ok(Some(Asked { name: Name::Upgrade, body, ..asked }))
-        }
-        CallArgs::Retail { file } => make(Name::Retail, document(&file)?.get().as_bytes().to_vec()),
     }
 }
 

@@ -198,12 +198,11 @@ fn cancelling_must_be_meant_and_stands_in_the_story() {
 #[test]
 fn a_kind_says_what_it_offers() {
     let site = site();
-    let refused = site.command(&["shop", "retail", "order.json"]);
-    assert_eq!(refused.code, Some(65), "{refused:?}");
-    fs::write(site.path("order.json"), "{}").unwrap();
-    let refused = site.command(&["shop", "retail", "order.json"]).expect_code(65);
+    let id = order(&site.sandbox, "PARTNER689");
+    site.track("PARTNER689", id);
+    let refused = site.command(&["shop", "pause", "PARTNER689", "--yes"]).expect_code(65);
     assert!(
-        refused.stderr.contains("nexway-connect has no call `retail`; it has stock, cross-sell"),
+        refused.stderr.contains("nexway-connect has no call `pause`; it has stock, cross-sell"),
         "{}",
         refused.stderr
     );

@@ -51,14 +51,6 @@ fn done(name: Name, answer: &Value) -> String {
 fn is_change(name: Name) -> bool {
     !matches!(
         name,
-        Name::Stock
-            | Name::CrossSell
-            | Name::Categories
-            | Name::Systems
-            | Name::OrderData
-            | Name::DownloadInfo
-            | Name::Offer
-            | Name::Upgrade
-            | Name::Retail
+        Name::Stock | Name::CrossSell | Name::Categories | Name::Systems | Name::OrderData | Name::DownloadInfo
     )
 }
