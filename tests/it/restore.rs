@@ -14,8 +14,8 @@ use crate::harness::{DAY, Daemon, Finished, Installation, Setup, Site};
 /// The files of a database and all that is kept of others, with what they hold. The locks are empty and stay.
 fn files(site: &Installation) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let of_ours =
-        entries.filter(|name| name.contains("renewald.db") && !name.ends_with("lock") && !name.ends_with("-shm"));
+    let is_ours = |name: &String| name.contains("renewald.db") && !name.ends_with("lock") && !name.ends_with("-shm");
+    let of_ours = entries.filter(|name| is_ours(name) && !name.contains(".sock"));
     of_ours.map(|name| (name.clone(), fs::read(site.path(&name)).unwrap())).collect()
 }
 
