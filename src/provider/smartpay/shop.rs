@@ -5,6 +5,7 @@ use reqwest::{Method, Request};
 use serde_json::{Value, json};
 
 use super::Client;
+use super::convention::is_same;
 use super::refusal::{Asked, sorted};
 use super::requests::{SUBSCRIPTION, subscription_path};
 use super::subscription::{self, State, Subscription};
@@ -30,6 +31,9 @@ impl Client {
             Ok(answer) => subscription::read(&answer.body, answer.at)?,
             Err(verdict) => return Ok(refused(verdict)),
         };
+        if !is_same(&found.id, &of.subscription_id) {
+            return Err(body::unreadable("it is about another subscription"));
+        }
         if let Some(reply) = needless(call.name(), &found) {
             return Ok(reply);
         }
@@ -41,9 +45,11 @@ impl Client {
             _ => match self.cycles(&found.id).await? {
                 Err(verdict) => Err(verdict),
                 Ok(cycles) => {
-                    let failed = cycles.all.iter().filter(|cycle| matches!(cycle.word.as_str(), "failed" | "error"));
-                    let Some(cycle) = failed.max_by_key(|cycle| cycle.billing_day) else {
-                        let why = "no billing cycle has failed: there is nothing to be charged again";
+                    // What an older one left unpaid is carried into a later one, and would be charged twice.
+                    let newest = cycles.all.iter().max_by_key(|cycle| cycle.billing_day);
+                    let failed = newest.filter(|cycle| matches!(cycle.word.as_str(), "failed" | "error"));
+                    let Some(cycle) = failed.filter(|_| cycles.is_whole) else {
+                        let why = "the newest billing cycle has not failed: there is nothing to be charged again";
                         return Ok(Reply::bare(Outcome::Refused, 0, why.to_owned()));
                     };
                     let path = format!("{path}/billing-cycles/{}/manual-retries", encoded(&cycle.id));
@@ -86,7 +92,9 @@ fn needless(call: Name, found: &Subscription) -> Option<Reply> {
     let outcome = match (call, found.state) {
         (Name::Cancel, _) if is_over => Outcome::Already,
         (_, _) if is_over => Outcome::Refused,
-        (Name::Pause, State::Paused) | (Name::Resume, State::Active) => Outcome::Already,
+        (Name::Pause, State::Paused) => Outcome::Already,
+        (Name::Resume, state) if state != State::Paused && state != State::Unknown => Outcome::Already,
+        (Name::Renew, State::Paused) => Outcome::Refused,
         _ => return None,
     };
     let word = found.status.as_deref().unwrap_or("over");
@@ -114,7 +122,8 @@ mod tests {
         use Outcome::{Already, Refused};
         let of = |status| [Name::Cancel, Name::Pause, Name::Resume, Name::Renew].map(|call| outcome(call, status));
         assert_eq!(of("active"), [None, None, Some(Already), None]);
-        assert_eq!(of("PAUSED"), [None, Some(Already), None, None]);
+        assert_eq!(of("PAUSED"), [None, Some(Already), None, Some(Refused)]);
+        assert_eq!(of("overdue"), [None, None, Some(Already), None]);
         assert_eq!(of("cancelled"), [Some(Already), Some(Refused), Some(Refused), Some(Refused)]);
         assert_eq!(of("a new word"), [None; 4]);
     }
