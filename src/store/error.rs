@@ -77,6 +77,8 @@ impl From<rusqlite::Error> for Error {
             SqlInputError { .. } => true,
             // What is written fits the schema as we know it.
             other if other.sqlite_error().is_some_and(|error| CHECKS.contains(&error.extended_code)) => true,
+            // The file ends where it must not: it has been cut.
+            other if other.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_SHORT_READ) => true,
             other => matches!(other.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | Unknown)),
         };
         if is_damage { Self::Broken(error) } else { Self::Sqlite(error) }
