@@ -46,6 +46,8 @@ pub struct Placed {
     pub order_number: Option<String>,
     /// Each once, in their one form; empty where it brought no subscription, or not yet.
     pub subscription_ids: Vec<String>,
+    /// Nothing of it is still to come: these are all that it brings.
+    pub is_whole: bool,
 }
 
 impl Reply {

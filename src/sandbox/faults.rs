@@ -85,6 +85,8 @@ pub enum FaultKind {
     },
     /// 200 with this body and `application/json`.
     Body { body: String },
+    /// What was asked for is done, and the answer is another one.
+    DoneBut { status: u16, body: String },
     /// The first half of the true body, correctly framed.
     TruncatedJson,
     /// 200 `{}`

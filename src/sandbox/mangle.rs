@@ -43,6 +43,7 @@ pub(super) fn altered<F: Fake>(answer: Answer, fault: FaultKind, path: &str, cut
         }
         FaultKind::Status { status, body, retry_after } => error_page::<F>(status, body, retry_after.as_deref(), path),
         FaultKind::Body { body } => build(200, JSON, body.into_bytes()),
+        FaultKind::DoneBut { status, body } => build(status, JSON, body.into_bytes()),
         FaultKind::TruncatedJson => true_body(answer.body[..answer.body.len() / 2].to_vec()),
         FaultKind::EmptyObject => build(200, JSON, b"{}".to_vec()),
         FaultKind::Html => build(200, HTML, page("Welcome to the network")),

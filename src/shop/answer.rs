@@ -78,7 +78,7 @@ impl Answer {
     pub fn of(call: Name, reply: Reply) -> Result<Self, Failure> {
         match reply.outcome {
             Outcome::Done | Outcome::Already | Outcome::Waiting => {
-                let Placed { order_number, subscription_ids } = reply.placed.unwrap_or_default();
+                let Placed { order_number, subscription_ids, .. } = reply.placed.unwrap_or_default();
                 Ok(Self {
                     call,
                     outcome: word(reply.outcome),

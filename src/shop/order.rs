@@ -6,16 +6,18 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, Failure};
 use super::{Account, Desk, Place};
 use crate::call::{Call, Name, OfOrder};
 use crate::clock::Timestamp;
+use crate::json::{Members, canonical};
 use crate::provider::Error;
 use crate::provider::shop::{Outcome, Placed, Reply};
 use crate::store::{Begun, Metadata, NewOrder, NewSubscription, OrderState, PlacedOrder, Tracked};
-use serde_json::value::RawValue;
+use crate::text::visible;
 
 /// When somebody else looks for an order that was sent and not answered for.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
@@ -75,7 +77,7 @@ impl Desk {
                 "a subscription is tracked that was ordered under this number, and not here: choose another number",
             )),
         };
-        let (call, number) = (Name::Order, crate::text::visible(&number));
+        let (call, number) = (Name::Order, visible(&number));
         match &answer {
             Ok(answer) => tracing::info!(%call, %provider, %number, %user, code = answer.code, "shop"),
             Err(_) => tracing::info!(%call, %provider, %number, %user, "shop: not placed, or not known to be"),
@@ -166,7 +168,7 @@ impl Desk {
         };
         match reply.outcome {
             Outcome::NotFound if order.state == OrderState::Placed || order.state == OrderState::Waiting => {
-                Ok(Found::Untold(Failure::by(reply)))
+                self.untold(order, age, Failure::by(reply)).await
             }
             Outcome::NotFound => {
                 let missed = order.missed + 1;
@@ -201,27 +203,34 @@ impl Desk {
         is_repeat: bool,
     ) -> Result<Answer, Failure> {
         let now = Timestamp::now();
-        let brought = reply.placed.as_ref().map(|placed| brought(account, order, placed)).unwrap_or_default();
-        let waits = brought.is_empty() && reply.outcome == Outcome::Waiting && order.state != OrderState::Placed;
-        if waits {
-            let age = now.since(order.sent_at);
-            let next = (age < WAITS_AT_MOST).then(|| now + between(age).max(Duration::from_secs(60)));
-            self.store.note_order(order, OrderState::Waiting, 0, next).await?;
-            self.search_bell.notify_one();
-        } else {
-            for outcome in self.store.place_order(order, brought, now).await? {
-                if let Tracked::Clashes(clash) = outcome {
-                    tracing::error!(number = %crate::text::visible(&order.number), "an order's subscription is not tracked: {clash}");
-                    reply.notes.push(format!("not tracked: {clash}"));
-                }
+        let placed = reply.placed.clone().unwrap_or_default();
+        let waits = !placed.is_whole && order.state != OrderState::Placed;
+        let (state, next) = match waits {
+            true => {
+                let age = now.since(order.sent_at);
+                let next = now + between(age).max(Duration::from_secs(60));
+                (OrderState::Waiting, (age < WAITS_AT_MOST).then_some(next))
             }
-            self.sweep_bell.notify_one();
+            false => (OrderState::Placed, None),
+        };
+        let brought = brought(account, order, &placed);
+        for outcome in self.store.place_order(order, brought, state, next, now).await? {
+            if let Tracked::Clashes(clash) = outcome {
+                tracing::error!(number = %visible(&order.number), "an order's subscription is not tracked: {clash}");
+                reply.notes.push(format!("not tracked: {clash}"));
+            }
         }
+        self.sweep_bell.notify_one();
+        self.search_bell.notify_one();
         if is_repeat && reply.outcome == Outcome::Done {
             reply.outcome = Outcome::Already;
         }
         if waits {
-            reply.notes.push("its subscriptions are tracked as soon as the provider names them".to_owned());
+            reply.notes.push("what it is still to bring is tracked as soon as the provider names it".to_owned());
+        } else if placed.subscription_ids.is_empty() && reply.outcome != Outcome::Refused {
+            reply
+                .notes
+                .push("it brought no subscription: nothing is tracked, and nothing will be delivered".to_owned());
         }
         Answer::of(Name::Order, reply)
     }
@@ -247,11 +256,15 @@ fn checked(place: &Place, call: &Call) -> Result<(String, [u8; 32]), Failure> {
     let order: Value = serde_json::from_str(body.get())
         // The error's own text may quote a person.
         .map_err(|e| Failure::wrong("order", format!("not JSON (line {}, column {})", e.line(), e.column())))?;
+    // It is sent as it stands: which of the two the provider reads is its own affair.
+    if let Ok(Members { twice: Some(key), .. }) = serde_json::from_str(body.get()) {
+        return Err(Failure::wrong(&visible(&key), "is there twice".to_owned()));
+    }
     let number = check(&order).map_err(|wrong| Failure::Mend { wrong, code: None })?;
     let mut hash = Sha256::new();
     hash.update(place.territory.as_bytes());
     hash.update([0]);
-    hash.update(order.to_string());
+    hash.update(canonical(body.get()));
     Ok((number, hash.finalize().into()))
 }
 

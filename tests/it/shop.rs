@@ -96,6 +96,70 @@ fn an_answer_that_is_lost_is_found_out_at_once() {
     }
 }
 
+/// What the provider says of an order that it has made.
+#[test]
+fn an_answer_that_does_not_tell_is_not_taken_for_one_that_does() {
+    let lines = |id: Value| json!([{ "productRef": 5, "lineItems": [{ "subscriptionId": id, "responseCode": 0 }] }]);
+    let about =
+        |number: &str, code: i64| json!({ "partnerOrderNumber": number, "orderNumber": 5, "responseCode": code });
+    let with = |mut body: Value, lines: Value| {
+        body["orderLines"] = lines;
+        body
+    };
+    for (status, answer) in [
+        (500, about("PARTNER689", 120)),
+        (503, json!({})),
+        (201, json!({ "responseCode": 0 })),
+        (201, with(about("PARTNER690", 0), lines(json!(900)))),
+        (201, with(about("PARTNER689", 0), lines(json!("none")))),
+        (201, about("PARTNER689", 777)),
+    ] {
+        let site = site();
+        let fault = FaultKind::DoneBut { status, body: answer.to_string() };
+        site.sandbox.fault(Fault::new(fault).at(Asked::Create).times(1));
+        let placed = place(&site, "PARTNER689", &[]).expect_code(0).json();
+        assert_eq!((placed["outcome"].as_str(), created(&site)), (Some("done"), 1), "{answer}");
+        assert_eq!(tracked(&site), ["PARTNER689 eu order 0"], "{answer}");
+        assert_eq!(placed["subscriptions"][0], site.sandbox.subscriptions()[0].subscription_id.to_string());
+    }
+}
+
+/// Of two subscriptions one waits for its licence: the other is served at once, and this one as soon as it has a name.
+#[test]
+fn what_an_order_is_still_to_bring_is_tracked_when_it_is_named() {
+    let site = site();
+    let mut order = body("PARTNER689");
+    order["orderLines"][0]["quantity"] = json!(2);
+    fs::write(site.path("order.json"), order.to_string()).unwrap();
+    let items = |second: Value| {
+        let items = json!([{ "subscriptionId": 5_618_577, "responseCode": 0 }, second]);
+        json!({ "partnerOrderNumber": "PARTNER689", "orderNumber": 5, "responseCode": 0,
+                "orderLines": [{ "productRef": 5, "lineItems": items }] })
+    };
+    let first = items(json!({ "subscriptionId": 0, "responseCode": 1051 })).to_string();
+    let fault = FaultKind::DoneBut { status: 201, body: first };
+    site.sandbox.fault(Fault::new(fault).at(Asked::Create).times(1));
+    let placed = site.command(&["shop", "order", "order.json", "--json"]).expect_code(0).json();
+    assert_eq!((placed["outcome"].as_str(), tracked(&site).len()), (Some("waiting"), 1));
+    assert!(placed["notes"][0].as_str().unwrap().contains("tracked as soon as"), "{placed}");
+    site.execute("UPDATE shop_orders SET next_look_at = 0");
+    let daemon = serving(&site);
+    eventually("both are tracked", || (tracked(&site).len() == 2).then_some(()));
+    daemon.drain();
+    assert_eq!(site.texts("SELECT state FROM shop_orders"), ["placed"]);
+}
+
+#[test]
+fn one_that_was_cancelled_before_it_was_found_is_looked_for_no_more() {
+    let site = site();
+    site.sandbox.fault(Fault::new(FaultKind::CutMidBody).at(Asked::Create).times(1));
+    let cancelled = json!({ "partnerOrderNumber": "PARTNER689", "orderNumber": 0, "responseCode": 1062 });
+    site.sandbox.fault(Fault::new(FaultKind::Body { body: cancelled.to_string() }).at(Asked::Order));
+    let refused = place(&site, "PARTNER689", &[]).expect_code(1);
+    assert!(refused.stderr.contains("the provider refused it"), "{}", refused.stderr);
+    assert_eq!(site.texts("SELECT state || coalesce(next_look_at, '') FROM shop_orders"), ["placed"]);
+}
+
 #[test]
 fn what_cannot_be_found_out_at_once_is_found_out_by_the_daemon_alone() {
     let site = site();
@@ -174,6 +238,12 @@ fn what_is_wrong_with_an_order_is_said_before_it_is_sent() {
     let refused = site.command(&["shop", "order", "order.json"]).expect_code(65);
     assert!(refused.stderr.contains("order.json: not JSON (line 1"), "{}", refused.stderr);
     assert!(!refused.stderr.contains(PERSONAL[0]), "{}", refused.stderr);
+    let twice = body("PARTNER689").to_string().replacen('{', "{\"partnerOrderNumber\": \"PARTNER690\", ", 1);
+    fs::write(site.path("order.json"), twice).unwrap();
+    let refused = site.command(&["shop", "order", "order.json"]).expect_code(65);
+    assert!(refused.stderr.contains("partnerOrderNumber: is there twice"), "{}", refused.stderr);
+    let elsewhere = site.command(&["shop", "categories", "--language", ".."]).expect_code(65);
+    assert!(elsewhere.stderr.contains("language: must be a language"), "{}", elsewhere.stderr);
     assert_eq!((created(&site), site.sandbox.requests().len()), (0, 0));
 }
 

@@ -59,6 +59,7 @@ fn an_orders_data_and_files_are_asked_for() {
         let extended = done(&site, &["extend-download", "PARTNER689", "--until", "2027-01-31"]);
         assert_eq!(extended["answer"]["newDownloadEndDate"], "2027-01-31");
     }
+    assert_eq!(done(&site, &["download-info", "PARTNER689"])["answer"]["downloadEndDate"], "2027-01-31");
     let wrong = shop(&site, &["extend-download", "PARTNER689", "--until", "P7D"]).expect_code(65);
     assert!(wrong.stderr.contains("until: must be a date such as 2026-12-24"), "{}", wrong.stderr);
     shop(&site, &["order-data", "NOBODYS"]).expect_code(65);
@@ -71,13 +72,14 @@ fn an_order_is_cancelled_once_and_renews_no_more() {
     let unsaid = shop(&site, &cancel).expect_code(64);
     assert!(unsaid.stderr.contains("end the licence of order PARTNER689 NOW"), "{}", unsaid.stderr);
     let cancel = [&cancel[..], &["--yes"]].concat();
-    assert_eq!(done(&site, &cancel)["outcome"], "done");
+    done(&site, &["cancel", "PARTNER689", "--yes"]);
+    assert_eq!(done(&site, &cancel)["outcome"], "done", "that a subscription renews no more cancels no order");
     assert_eq!(done(&site, &cancel)["outcome"], "already");
     site.sandbox.advance(400 * DAY);
     assert!(site.sandbox.renewals().is_empty());
     let story = site.command(&["explain", "PARTNER689", "--json"]).expect_code(0).json();
     let outcomes: Vec<_> = story["shop_calls"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
-    assert_eq!(outcomes, ["done", "already"]);
+    assert_eq!(outcomes, ["done", "done", "already"]);
 }
 
 #[test]

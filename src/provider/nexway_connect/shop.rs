@@ -12,13 +12,16 @@ use reqwest::{Method, Request};
 use serde_json::{Value, json};
 
 use super::Client;
+use super::answers::{OrderData, OrderLine};
+use super::wire::{Answer as _, business};
 use crate::budget::Slot;
 use crate::call::{Call, CancelOrder, CrossSell, Name, OfSubscription, Reason};
 use crate::convention::Shop;
+use crate::provider::body::unreadable;
 use crate::provider::http::{Answer, Endpoint, MIB};
 use crate::provider::shop::{Outcome, Placed, Reply};
 use crate::provider::url::encoded;
-use crate::provider::{Error, Verdict};
+use crate::provider::{Class, Error, Verdict};
 use crate::text::visible;
 
 pub static SHOP: Shop = Shop {
@@ -69,7 +72,19 @@ impl Client {
             let slot = self.account.http.further_slot().await?;
             answer = self.account.ask(ENDPOINT, slot, || request(&Method::PUT)).await?;
         }
-        read(name, &answer)
+        read(name, order_of(call).as_deref(), &answer)
+    }
+}
+
+/// The number of the order that the answer must be about.
+fn order_of(call: &Call) -> Option<String> {
+    match call {
+        Call::Order(body) => {
+            let order: Value = serde_json::from_str(body.get()).unwrap_or_default();
+            order["partnerOrderNumber"].as_str().map(str::to_owned)
+        }
+        Call::OrderData(of) => Some(of.number.clone()),
+        _ => None,
     }
 }
 
@@ -91,7 +106,12 @@ fn request(call: &Call) -> Result<Wire, Unsendable> {
             sent(Method::POST, "/stock", json!({ "productRefs": products }))
         }
         Call::CrossSell(of) => sent(Method::POST, "/order/crossupsell", cross_sell(of)),
-        Call::Categories(of) => (Method::GET, format!("/catalog/categories/{}", encoded(&of.language)), None),
+        Call::Categories(of) => {
+            if !is_language(&of.language) {
+                return Err(wrong("language", "a language such as EN or fr_FR"));
+            }
+            (Method::GET, format!("/catalog/categories/{}", encoded(&of.language)), None)
+        }
         Call::Systems => (Method::GET, "/catalog/oslist".to_owned(), None),
         Call::Order(body) => (Method::POST, "/order/new".to_owned(), Some(body.get().as_bytes().to_vec())),
         Call::OrderData(of) => of_order(&of.number, ""),
@@ -112,6 +132,13 @@ fn request(call: &Call) -> Result<Wire, Unsendable> {
 
 fn wrong(field: &'static str, must_be: &str) -> Unsendable {
     Unsendable { field, why: format!("must be {must_be}") }
+}
+
+/// `..` would lead elsewhere.
+fn is_language(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 16
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// A number where it is one, as in the samples; text is passed on.
@@ -143,28 +170,41 @@ fn subscription(of: &OfSubscription) -> Result<Value, Unsendable> {
     Ok(json!({ "partnerOrderNumber": of.partner_order_number, "subscriptionId": id }))
 }
 
-/// By its code, where it has one; else by its status.
-fn read(call: Name, answer: &Answer) -> Result<Reply, Error> {
-    let body: Option<Value> = serde_json::from_slice(&answer.body).ok().filter(Value::is_object);
-    let code = body.as_ref().and_then(code);
+/// By its code, where it has one; else by its status. `asked`: the number of the order that it is about.
+fn read(call: Name, asked: Option<&str>, answer: &Answer) -> Result<Reply, Error> {
     if !answer.is_success() {
-        return match code.filter(|(code, _)| *code != 0 && *code != i64::from(answer.status)) {
-            // A 5xx that says no more than "trouble" tells nothing of the order.
-            Some((code, _)) if answer.status >= 500 && codes::outcome(call, code) == Outcome::Later => {
-                Err(answer.failure())
+        let told = business(&answer.body).ok().flatten();
+        return match told.filter(|told| told.code != 0 && told.code != i64::from(answer.status)) {
+            Some(told) if answer.status < 500 || survives_trouble(call, codes::outcome(call, told.code)) => {
+                Ok(judged(call, told, answer, None))
             }
-            Some((code, message)) => Ok(judged(call, code, message, answer, &body.unwrap_or_default())),
+            Some(_) => Err(answer.failure()),
             None => refused(call, answer),
         };
     }
-    let Some(body) = body else { return Err(Error::Unreadable { reason: "not a JSON object".to_owned() }) };
-    let (code, message) = match code {
-        Some(code) => code,
+    if matches!(call, Name::Order | Name::OrderData) {
+        let order = OrderData::read(&answer.body, answer.at)?;
+        if order.partner_order_number.as_deref().is_some_and(|returned| asked.is_some_and(|asked| returned != asked)) {
+            return Err(unreadable("it is about another order"));
+        }
+        return Ok(judged(call, order.verdict.clone(), answer, Some(&order)));
+    }
+    let told = match business(&answer.body)? {
+        Some(told) => told,
         // Only stock has no code of its own: each product has one.
-        None if call == Name::Stock && body["productStatus"].is_array() => (0, String::new()),
-        None => return Err(Error::Unreadable { reason: "no result code".to_owned() }),
+        None if call == Name::Stock && value(answer)["productStatus"].is_array() => Verdict::success(),
+        None => return Err(unreadable("no result code")),
     };
-    Ok(judged(call, code, message, answer, &body))
+    Ok(judged(call, told, answer, None))
+}
+
+/// Whether a code counts under a 5xx. What failed inside the provider may have been done all the same: of an order that was to be
+/// created only that it was there before is believed.
+fn survives_trouble(call: Name, outcome: Outcome) -> bool {
+    match call {
+        Name::Order => outcome == Outcome::Already,
+        _ => outcome != Outcome::Later,
+    }
 }
 
 /// A 4xx without a code of the API's own: the platform speaks.
@@ -172,56 +212,69 @@ fn refused(call: Name, answer: &Answer) -> Result<Reply, Error> {
     match crate::provider::nexway::refusal::refusal(answer.status, &answer.body) {
         Some(verdict) => {
             let outcome = match verdict.code {
-                404 => Outcome::NotFound,
+                // An order that was refused like this was looked at by nobody.
+                404 if call != Name::Order => Outcome::NotFound,
                 _ => Outcome::Refused,
             };
-            // An order that was refused like this was looked at by nobody.
-            let outcome = if call == Name::Order { Outcome::Refused } else { outcome };
             Ok(Reply::bare(outcome, verdict.code, verdict.message))
         }
         None => Err(answer.failure()),
     }
 }
 
-fn judged(call: Name, code: i64, message: String, answer: &Answer, body: &Value) -> Reply {
-    let outcome = codes::outcome(call, code);
-    let there = matches!(outcome, Outcome::Done | Outcome::Already | Outcome::Waiting | Outcome::Refused);
-    let tells_its_order = match call {
-        Name::Order => outcome != Outcome::Already,
-        Name::OrderData | Name::Cancel | Name::CancelOrder | Name::Renew => true,
-        _ => false,
+fn judged(call: Name, told: Verdict, answer: &Answer, order: Option<&OrderData>) -> Reply {
+    let mut outcome = codes::outcome(call, told.code);
+    let value = value(answer);
+    let placed = match (call, order) {
+        // One that was there before is nothing that we may show; a refused one was not made.
+        (Name::Order, Some(order)) if matches!(outcome, Outcome::Done | Outcome::Waiting) => placed(outcome, order),
+        // One that was cancelled since is there all the same.
+        (Name::OrderData, Some(order)) if codes::is_there(told.code) => placed(outcome, order),
+        (Name::Cancel | Name::CancelOrder | Name::Renew, _) => {
+            let number = whole(&value["orderNumber"]).filter(|number| *number != 0);
+            Some(Placed { order_number: number.map(|number| number.to_string()), ..Placed::default() })
+        }
+        _ => None,
     };
-    let placed = (tells_its_order && there).then(|| placed(body)).filter(|placed| {
-        // A refused Create order made none; Get order data shows one that was cancelled since.
-        outcome != Outcome::Refused || (call == Name::OrderData && placed.order_number.is_some())
-    });
-    let (notes, field) = (notes(call, body), codes::field(call, code));
+    if outcome == Outcome::Done && order.is_some() && placed.as_ref().is_some_and(|placed| !placed.is_whole) {
+        outcome = Outcome::Waiting;
+    }
+    let field = (outcome == Outcome::Mend).then(|| codes::field(call, told.code)).flatten();
     let body = serde_json::from_slice(&answer.body).ok();
-    Reply { outcome, code, message, field, body, notes, placed }
+    Reply { outcome, code: told.code, message: told.message, field, body, notes: notes(call, &value), placed }
 }
 
-/// The worse of both spellings, where there are two (section 3.1).
-fn code(body: &Value) -> Option<(i64, String)> {
-    let pairs = [("responseCode", "responseMessage"), ("code", "message")];
-    let given = pairs.iter().filter_map(|(code, message)| {
-        let code = whole(&body[*code])?;
-        Some((code, body[*message].as_str().unwrap_or_default().to_owned()))
-    });
-    given.reduce(|first, second| if first.0 == 0 { second } else { first })
+/// For what is only shown.
+fn value(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_default()
 }
 
-fn placed(body: &Value) -> Placed {
+/// What it brings, and whether that is all.
+fn placed(outcome: Outcome, order: &OrderData) -> Option<Placed> {
     let mut subscription_ids: Vec<String> = Vec::new();
-    let lines = body["orderLines"].as_array().into_iter().flatten();
-    for item in lines.flat_map(|line| line["lineItems"].as_array().into_iter().flatten()) {
-        if let Some(id @ 1..) = whole(&item["subscriptionId"])
-            && !subscription_ids.contains(&id.to_string())
-        {
+    for id in order.lines.iter().flat_map(|line| &line.items).filter_map(|item| item.subscription_id) {
+        if id > 0 && !subscription_ids.contains(&id.to_string()) {
             subscription_ids.push(id.to_string());
         }
     }
-    let order_number = whole(&body["orderNumber"]).filter(|number| *number != 0).map(|number| number.to_string());
-    Placed { order_number, subscription_ids }
+    let is_whole = match outcome {
+        Outcome::Done => !order.lines.is_empty() && order.lines.iter().all(is_settled),
+        Outcome::Refused => true,
+        _ => false,
+    };
+    let order_number = order.order_number.map(|number| number.to_string());
+    Some(Placed { order_number, subscription_ids, is_whole })
+}
+
+/// It waits for nothing, and each of its units has its subscription, or none has.
+fn is_settled(line: &OrderLine) -> bool {
+    let has_ended = |verdict: &Verdict| matches!(verdict.class, Class::Success | Class::Permanent);
+    let mut units = line.items.iter().filter(|item| item.verdict.class == Class::Success);
+    let are_alike = match units.next() {
+        Some(first) => units.all(|unit| unit.subscription_id.is_some() == first.subscription_id.is_some()),
+        None => !line.items.is_empty() || line.verdict.class == Class::Permanent,
+    };
+    are_alike && has_ended(&line.verdict) && line.items.iter().all(|item| has_ended(&item.verdict))
 }
 
 fn notes(call: Name, body: &Value) -> Vec<String> {

@@ -134,6 +134,11 @@ pub(super) fn refusal(http_status: u16, body: &[u8], class: fn(i64) -> Class) ->
     }
 }
 
+/// The business code of an answer of any call, its class being that of a failed one; `None`: it has none.
+pub(super) fn business(body: &[u8]) -> Result<Option<Verdict>, Error> {
+    parse::<BusinessError<'_>>(body)?.verdict(Status::class)
+}
+
 /// The verdict of one level; `None` without a code. Where both spellings have one, the failure wins.
 fn verdict(
     codes: [&Scalar<'_>; 2],

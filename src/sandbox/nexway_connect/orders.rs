@@ -117,6 +117,10 @@ pub(super) struct Order {
     /// The orders behind the numbers: generation 0 first, then one per generation that any subscription reached.
     pub(super) issues: Vec<Issue>,
     pub(super) renewal_script: Vec<Step>,
+    /// The order as a whole, and its licences with it; not that its subscriptions renew no more.
+    pub(super) cancelled: bool,
+    /// Until when its files may be downloaded, where somebody has asked for longer.
+    pub(super) downloads_until: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -293,6 +297,8 @@ impl Ledger {
             subscriptions: ids.iter().map(subscription).collect(),
             issues: vec![self.issue(0, now, ids)],
             renewal_script: new.renewal_script,
+            cancelled: false,
+            downloads_until: None,
         }
     }
 

@@ -76,10 +76,19 @@ pub(super) fn about_order(endpoint: Endpoint, book: &mut Book, number: &str, bod
             let file = json!({ "label": "Product - setup", "type": "install", "url": "http://cdn.example/setup.exe", "size": 0.96,
                                "group": "", "countStartDownload": 0, "countCompleteDownload": 0 });
             let lines = json!([{ "productRef": 811_537, "files": [file] }]);
-            with_code(json!({ "partnerOrderNumber": number, "downloadEndDate": "2026-12-24", "orderLines": lines }), 0)
+            let until = order.downloads_until.as_deref().unwrap_or("2026-12-24");
+            with_code(json!({ "partnerOrderNumber": number, "downloadEndDate": until, "orderLines": lines }), 0)
         }
         Endpoint::ExtendDownload => {
-            let code = if body["value"].as_str().is_none_or(str::is_empty) { 110 } else { 0 };
+            let wanted = body["value"].as_str().filter(|wanted| !wanted.is_empty());
+            let code = match wanted {
+                None => 110,
+                Some(_) if order.cancelled => 1011,
+                Some(_) => 0,
+            };
+            if code == 0 {
+                order.downloads_until = wanted.map(str::to_owned);
+            }
             let end = if code == 0 { body["value"].clone() } else { Value::Null };
             with_code(json!({ "partnerOrderNumber": number, "newDownloadEndDate": end }), code)
         }
@@ -87,9 +96,10 @@ pub(super) fn about_order(endpoint: Endpoint, book: &mut Book, number: &str, bod
             let code = match integer(&body["reasonCode"]) {
                 None => 100,
                 Some(reason) if !REASONS.contains(&reason) => 101,
-                Some(_) if order.subscriptions.iter().all(|subscription| subscription.cancelled) => 1011,
+                Some(_) if order.cancelled => 1011,
                 // All of its subscriptions renew no more; that it is known was seen above.
                 Some(_) => {
+                    order.cancelled = true;
                     book.change(number, None, now, |subscription| subscription.cancelled = true).map_or(1010, |()| 0)
                 }
             };

@@ -21,7 +21,7 @@ use crate::text::forms::text_forms;
 pub enum OrderState {
     /// It may be at the provider, or not.
     Unclear,
-    /// It is there, and its subscriptions are not, yet.
+    /// It is there, and not yet all that it brings.
     Waiting,
     /// It is there, and all that it brought is tracked.
     Placed,
@@ -162,19 +162,26 @@ impl Store {
         .await
     }
 
-    /// It is there: what it brought is tracked in the same transaction, and where that is wanted delivered as `purchase`. Doing so
-    /// twice changes nothing.
+    /// It is there, `Waiting` or `Placed`: what it has brought is tracked in the same transaction, and where that is wanted delivered
+    /// as `purchase`. Doing so twice changes nothing.
     pub async fn place_order(
         &self,
         order: &PlacedOrder,
         brought: Vec<NewSubscription>,
+        state: OrderState,
+        next_look_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Vec<Tracked>> {
         let order = order.clone();
         self.write(move |db| {
             db.execute(
-                &format!("UPDATE shop_orders SET state = 'placed', next_look_at = NULL WHERE {IS_IT}"),
-                named_params! { ":provider": order.provider, ":number": order.number },
+                &format!(
+                    "UPDATE shop_orders SET state = :state, missed = 0, next_look_at = :next
+                     WHERE {IS_IT} AND state <> 'placed'"
+                ),
+                named_params! {
+                    ":provider": order.provider, ":number": order.number, ":state": state, ":next": next_look_at,
+                },
             )?;
             brought.iter().map(|new| bring(db, &order, new, now)).collect()
         })
@@ -372,10 +379,16 @@ mod tests {
     async fn what_it_brought_is_tracked_once_and_waits_for_its_order_data() {
         let (store, _dir) = fixtures::opened();
         let Begun::Send(order) = begun(&store, 1).await else { panic!("nothing was sent") };
-        let brought = || vec![fixtures::subscription("P-1", 7), fixtures::subscription("P-1", 8)];
-        let tracked = store.place_order(&order, brought(), NOW).await.unwrap();
-        assert_eq!(tracked, [Tracked::Added, Tracked::Added]);
-        assert_eq!(store.place_order(&order, brought(), NOW).await.unwrap(), [Tracked::Already, Tracked::Already]);
+        let first = vec![fixtures::subscription("P-1", 7)];
+        let tracked = store.place_order(&order, first, OrderState::Waiting, Some(NOW), NOW).await.unwrap();
+        assert_eq!(tracked, [Tracked::Added]);
+        let (due, _) = store.unclear_order("nexway", NOW).await.unwrap();
+        assert_eq!(due.map(|order| order.state), Some(OrderState::Waiting), "the rest is still looked for");
+        let all = || vec![fixtures::subscription("P-1", 7), fixtures::subscription("P-1", 8)];
+        let tracked = store.place_order(&order, all(), OrderState::Placed, None, NOW).await.unwrap();
+        assert_eq!(tracked, [Tracked::Already, Tracked::Added]);
+        let again = store.place_order(&order, all(), OrderState::Placed, None, NOW).await.unwrap();
+        assert_eq!(again, [Tracked::Already, Tracked::Already]);
         let due = store.due_renewals("nexway", &["eu".to_owned()], NOW, (0, 0), 9).await.unwrap();
         let due: Vec<_> = due.iter().map(|one| (one.reference.as_str(), one.occasion, one.generation)).collect();
         assert_eq!(due, [("P-1", Occasion::Purchase, 0); 2]);

@@ -10,8 +10,7 @@ pub fn outcome(call: Name, code: i64) -> Outcome {
         (_, 70 | 71) => Outcome::Refused,
         (Name::Order, 1010) => Outcome::Already,
         (Name::Order | Name::OrderData, 1051 | 1060 | 1061) => Outcome::Waiting,
-        (Name::Order, 1020..=1023 | 1035 | 1041..=1043 | 1045..=1050 | 1053) => Outcome::Mend,
-        (Name::Order | Name::OrderData, 1044 | 1062 | 1063 | 1064) => Outcome::Refused,
+        (Name::Order, 1044 | 1062..=1064) | (Name::OrderData, 1062 | 1064) => Outcome::Refused,
         // The order is there, and its files or documents are in trouble.
         (Name::OrderData, 750..=760 | 1020 | 1030..=1040 | 3011) => Outcome::Waiting,
         (Name::CancelOrder, 1011) => Outcome::Already,
@@ -20,14 +19,19 @@ pub fn outcome(call: Name, code: i64) -> Outcome {
         (Name::Cancel, 1011) => Outcome::Already,
         (Name::Stock | Name::CrossSell, 1010) => Outcome::Mend,
         (_, 1010) => Outcome::NotFound,
-        (_, 1000 | 1030..=1033 | 1040 | 1052 | 1065) => Outcome::Later,
-        // Of each pair the even number is of what is missing, the odd one of what is not valid.
-        (_, 100..=799) => Outcome::Mend,
+        // What says nothing of the request may be our trouble or the provider's: nobody is told to mend anything.
+        _ if field(call, code).is_some() => Outcome::Mend,
         _ => Outcome::Later,
     }
 }
 
-/// Where in the request; `None`: the code names nothing.
+/// Whether a code of Get order data says that the order is there.
+pub fn is_there(code: i64) -> bool {
+    let outcome = outcome(Name::OrderData, code);
+    matches!(outcome, Outcome::Done | Outcome::Waiting) || (outcome == Outcome::Refused && !matches!(code, 70 | 71))
+}
+
+/// Where in the request, for a code that says what to mend; `None`: it names nothing.
 pub fn field(call: Name, code: i64) -> Option<&'static str> {
     match call {
         Name::Order => FIELDS.iter().find(|(codes, _)| codes.contains(&code)).map(|(_, field)| *field),
@@ -41,8 +45,9 @@ pub fn field(call: Name, code: i64) -> Option<&'static str> {
             110 | 111 => Some("until"),
             _ => None,
         },
+        Name::Stock => matches!(code, 100 | 101 | 1010).then_some("products"),
         Name::CrossSell => match code {
-            100..=121 => Some("products"),
+            100 | 110 | 111 | 120 | 121 | 1010 => Some("products"),
             130 | 131 => Some("language"),
             _ => None,
         },

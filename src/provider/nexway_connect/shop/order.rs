@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::convention::CONVENTION;
 use crate::convention::Wrong;
 
-/// Where a province is needed, and how long its second part is in most of them: `US-NY`.
+/// Where a province is needed.
 const WITH_PROVINCES: [&str; 4] = ["US", "CA", "BR", "AU"];
 
 /// The order's number.
@@ -29,8 +29,8 @@ pub fn check(order: &Value) -> Result<String, Vec<Wrong>> {
         Some(date) if date.parse::<jiff::Timestamp>().is_ok() => {}
         _ => wrong.add("orderDate", "must be a time with its offset, such as 2018-01-18T15:40:21+01:00"),
     }
-    if order["currency"].as_str().is_none_or(|currency| currency.len() != 3) {
-        wrong.add("currency", "must be one of ISO 4217, such as EUR");
+    if !is_capitals(&order["currency"], 3) {
+        wrong.add("currency", "must be one of ISO 4217, three capital letters, such as EUR");
     }
     lines(order, &mut wrong);
     customer(&order["customer"], &mut wrong);
@@ -75,8 +75,8 @@ fn customer(customer: &Value, wrong: &mut Mistakes) {
             continue;
         }
         let country = at["country"].as_str().unwrap_or_default();
-        if country.len() != 2 {
-            wrong.add(format!("{field}.country"), "must be one of ISO 3166, two letters");
+        if !is_capitals(&at["country"], 2) {
+            wrong.add(format!("{field}.country"), "must be one of ISO 3166, two capital letters");
         }
         if WITH_PROVINCES.contains(&country) && !is_province(country, &at["province"]) {
             wrong.add(format!("{field}.province"), "must be given in this country, such as US-NY");
@@ -86,5 +86,9 @@ fn customer(customer: &Value, wrong: &mut Mistakes) {
 
 fn is_province(country: &str, province: &Value) -> bool {
     let rest = province.as_str().and_then(|province| province.strip_prefix(country)?.strip_prefix('-'));
-    rest.is_some_and(|rest| !rest.is_empty())
+    rest.is_some_and(|rest| (1..=3).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+fn is_capitals(value: &Value, so_many: usize) -> bool {
+    value.as_str().is_some_and(|text| text.len() == so_many && text.bytes().all(|byte| byte.is_ascii_uppercase()))
 }

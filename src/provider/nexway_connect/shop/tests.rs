@@ -3,11 +3,20 @@ use crate::provider::http::answer_of;
 use crate::provider::kinds::Given;
 
 fn read_as(call: Name, status: u16, body: &str) -> Result<Reply, Error> {
-    read(call, &answer_of(Given { status, body: body.as_bytes(), at: crate::clock::Timestamp::now() }))
+    read(call, Some("P"), &answer_of(Given { status, body: body.as_bytes(), at: crate::clock::Timestamp::now() }))
+}
+
+/// As an order that was asked for is shown: one line with these items.
+fn order_with(items: Value) -> String {
+    let lines = json!([{ "productRef": 5, "lineItems": items }]);
+    json!({ "partnerOrderNumber": "P", "orderNumber": 5, "responseCode": 0, "orderLines": lines }).to_string()
 }
 
 fn outcome(call: Name, code: i64) -> Outcome {
-    read_as(call, 200, &json!({ "responseCode": code, "responseMessage": "text" }).to_string()).unwrap().outcome
+    let item = json!({ "lineItems": [{ "subscriptionId": 7 }] });
+    let body =
+        json!({ "partnerOrderNumber": "P", "responseCode": code, "responseMessage": "text", "orderLines": [item] });
+    read_as(call, 200, &body.to_string()).unwrap().outcome
 }
 
 #[test]
@@ -41,16 +50,71 @@ fn a_code_of_create_order_names_the_field() {
 #[test]
 fn what_an_order_brought_is_read_from_its_lines() {
     let body = json!({ "partnerOrderNumber": "P", "orderNumber": "12567638", "responseCode": 0, "orderLines": [
-        { "lineItems": [{ "subscriptionId": 7 }, { "subscriptionId": 0 }, { "subscriptionId": null }] },
-        { "lineItems": [{ "subscriptionId": "8" }, { "subscriptionId": 7 }] }, {}, 5] });
+        { "lineItems": [{ "subscriptionId": 0 }, { "subscriptionId": null }] },
+        { "lineItems": [{ "subscriptionId": "8" }, { "subscriptionId": 7 }, { "subscriptionId": 8 }] }] });
     let placed = read_as(Name::Order, 201, &body.to_string()).unwrap().placed.unwrap();
-    assert_eq!(
-        (placed.order_number.as_deref(), placed.subscription_ids),
-        (Some("12567638"), vec!["7".into(), "8".into()])
-    );
-    let cancelled = json!({ "orderNumber": 5, "responseCode": 1062, "orderLines": [] }).to_string();
-    assert!(read_as(Name::OrderData, 200, &cancelled).unwrap().placed.is_some(), "it is there, and dead");
-    assert!(read_as(Name::Order, 200, &cancelled).unwrap().placed.is_none(), "it was not made");
+    let whole = |subscription_ids: &[&str]| {
+        let subscription_ids = subscription_ids.iter().map(|id| (*id).to_owned()).collect();
+        Placed { order_number: Some("12567638".to_owned()), subscription_ids, is_whole: true }
+    };
+    assert_eq!(placed, whole(&["8", "7"]));
+    let cancelled = json!({ "partnerOrderNumber": "P", "orderNumber": 0, "responseCode": 1062, "orderLines": [] });
+    let shown = read_as(Name::OrderData, 200, &cancelled.to_string()).unwrap();
+    assert_eq!(shown.placed, Some(Placed { is_whole: true, ..Placed::default() }), "it is there, and dead");
+    assert!(read_as(Name::Order, 200, &cancelled.to_string()).unwrap().placed.is_none(), "it was not made");
+    let ours = json!({ "partnerOrderNumber": "P", "responseCode": 71, "orderLines": [] }).to_string();
+    assert!(read_as(Name::OrderData, 200, &ours).unwrap().placed.is_none(), "our secret is no answer about it");
+}
+
+#[test]
+fn an_order_whose_subscriptions_are_still_to_come_waits() {
+    let waiting = json!({ "subscriptionId": 0, "responseCode": 1051 });
+    for items in [
+        json!([]),
+        json!([waiting]),
+        json!([{ "subscriptionId": 7 }, waiting]),
+        json!([{ "subscriptionId": 7, "responseCode": 1051 }]),
+        json!([{ "subscriptionId": 7 }, { "subscriptionId": null }]),
+    ] {
+        for call in [Name::Order, Name::OrderData] {
+            let reply = read_as(call, 200, &order_with(items.clone())).unwrap();
+            let is_whole = reply.placed.map(|placed| placed.is_whole);
+            assert_eq!((reply.outcome, is_whole), (Outcome::Waiting, Some(false)), "{items}");
+        }
+    }
+    let given_up = json!([{ "subscriptionId": 7 }, { "subscriptionId": 0, "responseCode": 1064 }]);
+    assert_eq!(read_as(Name::Order, 200, &order_with(given_up)).unwrap().outcome, Outcome::Done);
+    let bare = json!({ "partnerOrderNumber": "P", "responseCode": 0 }).to_string();
+    assert_eq!(read_as(Name::Order, 200, &bare).unwrap().outcome, Outcome::Waiting);
+}
+
+/// Nothing is concluded of an order from what was not said about it.
+#[test]
+fn an_answer_that_may_be_about_another_order_tells_nothing() {
+    let good = order_with(json!([{ "subscriptionId": 7 }]));
+    for body in [
+        good.replace("\"P\"", "\"Q\""),
+        good.replace(":7", ":\"seven\""),
+        good.replace("\"responseCode\":0", "\"responseCode\":\"none\",\"code\":0"),
+        "{\"responseCode\": 0}".to_owned(),
+    ] {
+        for call in [Name::Order, Name::OrderData] {
+            assert!(matches!(read_as(call, 200, &body), Err(Error::Unreadable { .. })), "{call} {body}");
+        }
+    }
+}
+
+#[test]
+fn what_failed_inside_the_provider_may_have_been_made() {
+    let with = |code: i64| json!({ "partnerOrderNumber": "P", "responseCode": code }).to_string();
+    for code in [120, 999, 1044, 1064, 1000] {
+        let answer = read_as(Name::Order, 500, &with(code));
+        assert!(matches!(answer, Err(Error::Unavailable { .. })), "{code}: {answer:?}");
+    }
+    assert_eq!(read_as(Name::Order, 500, &with(1010)).unwrap().outcome, Outcome::Already);
+    assert_eq!(read_as(Name::OrderData, 500, &with(1010)).unwrap().outcome, Outcome::NotFound);
+    assert_eq!(outcome(Name::Order, 799), Outcome::Later, "a code of no list refuses nothing");
+    assert_eq!(read_as(Name::Order, 400, &with(120)).unwrap().outcome, Outcome::Mend);
 }
 
 #[test]
@@ -95,6 +159,15 @@ fn what_is_wrong_with_an_order_is_found_before_it_is_sent() {
     assert_eq!(fields(&|order| order["orderLines"][0]["quantity"] = json!(0)), ["orderLines[0].quantity"]);
     let province = ["customer.locationDelivery.province"];
     assert_eq!(fields(&|order| order["customer"]["locationDelivery"]["province"] = json!("NY")), province);
+    for (country, province) in [("us", "us-NY"), ("US", "US-"), ("US", "US-é"), ("U€", "U€-1")] {
+        let location = json!({ "country": country, "province": province });
+        assert_eq!(
+            fields(&|order| order["customer"]["locationDelivery"] = location.clone()).len(),
+            1,
+            "{country} {province}"
+        );
+    }
+    assert_eq!(fields(&|order| order["currency"] = json!("é1")), ["currency"]);
     assert_eq!(order::check(&json!({})).unwrap_err().len(), 5);
     assert_eq!(order::check(&json!([])).unwrap_err().len(), 1);
 }
