@@ -280,7 +280,8 @@ CREATE TABLE territories (
     PRIMARY KEY (provider, territory)
 ) STRICT, WITHOUT ROWID;
 
--- A row only while a provider does not answer, or is asked more slowly after a 429. Who begins to ask it begins without one.
+-- A row only while a provider does not answer, or is asked more slowly after a 429. Who begins to ask it begins without one, unless
+-- the provider may have closed for good.
 CREATE TABLE providers (
     provider              TEXT    PRIMARY KEY,
     breaker_open_since    INTEGER,
@@ -289,7 +290,8 @@ CREATE TABLE providers (
     slowed_rate           REAL,                                  -- requests a second, when this was written
     slowed_until          INTEGER,
     paused_until          INTEGER,                               -- nothing is asked before: Retry-After
-    CHECK (breaker_open_since IS NOT NULL OR slowed_until IS NOT NULL OR paused_until IS NOT NULL),
+    failures              INTEGER NOT NULL DEFAULT 0,            -- in a row, of one that may have closed for good
+    CHECK (breaker_open_since IS NOT NULL OR slowed_until IS NOT NULL OR paused_until IS NOT NULL OR failures > 0),
     CHECK ((breaker_open_since IS NULL) = (breaker_probe_at IS NULL)),
     CHECK ((breaker_open_since IS NULL) = (breaker_reason IS NULL)),
     CHECK ((slowed_until IS NULL) = (slowed_rate IS NULL))

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use breaker::Breaker;
+pub use breaker::OPENS_AFTER;
 use limit::Limit;
 pub use pace::LONGEST_PAUSE;
 
@@ -163,6 +164,17 @@ impl Budget {
     /// The same of a provider that may have closed for good: after a day of it, one probe a day.
     pub fn report_absence(&self, started: Instant) -> bool {
         self.report(|breaker, now| breaker.outage(started, true, now, jitter()))
+    }
+
+    /// Goes on with what an earlier process knew of a provider that may have closed: its failures in a row, for how long the breaker has
+    /// been open, and how long it is until the next probe.
+    pub fn resume(&self, failures: u32, open: Option<(Duration, Duration)>) {
+        let now = Instant::now();
+        let instants = |(open_for, probe_in): (Duration, Duration)| {
+            // A clock that does not reach back so far: what has just been opened is probed more often.
+            (now.checked_sub(open_for).unwrap_or(now), now + probe_in)
+        };
+        self.lock().breaker.resume(failures, open.map(instants));
     }
 
     /// A request ended in an outage that will not pass by itself (our credentials are refused): opens the breaker at once.

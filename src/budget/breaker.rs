@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Outages in a row that open the breaker. Requests in flight during one hiccup may be as many as that; then the first probe,
 /// a few seconds later, closes it again.
-const OPENS_AFTER: u32 = 10;
+pub const OPENS_AFTER: u32 = 10;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -57,6 +57,12 @@ impl Breaker {
         if let Some(open) = &mut self.open {
             open.probe = Probe::LostAt(now + PROBE_LOST_AFTER);
         }
+    }
+
+    /// Goes on where an earlier process stopped, after so many failures in a row; `open`: since when, and when its next probe is due.
+    pub fn resume(&mut self, failures: u32, open: Option<(Instant, Instant)>) {
+        self.failures = failures;
+        self.open = open.map(|(since, at)| Open { since, pause: LONGEST_PAUSE, probe: Probe::DueAt(at) });
     }
 
     /// Counts the outage of a request that was sent at `started`; true when this one opened the breaker. `may_be_gone`: the provider

@@ -98,7 +98,7 @@ impl<'a, P: Provider> Pass<'a, P> {
                 }
                 return Ok(());
             }
-            if self.mode.gives_up() && self.provider_stays_away() {
+            if self.mode.gives_up() && self.flight.is_empty() && self.provider_stays_away() {
                 self.telling.given_up();
                 return self.drain().await;
             }
@@ -157,8 +157,10 @@ impl<'a, P: Provider> Pass<'a, P> {
         self.mode.is_probe() && self.telling.calls() > 0
     }
 
+    /// For long, and the next probe is not due.
     fn provider_stays_away(&self) -> bool {
-        self.shared.budget.state().breaker.is_some_and(|open| open.since.elapsed() >= STAYS_AWAY)
+        let breaker = self.shared.budget.state().breaker;
+        breaker.is_some_and(|open| open.since.elapsed() >= STAYS_AWAY && Instant::now() < open.next_probe_at)
     }
 
     /// What is left of a pause that is too long to be waited for; `None` also once that was noticed.

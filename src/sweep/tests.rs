@@ -259,9 +259,12 @@ async fn the_first_subscription_of_a_territory_is_asked_in_the_pass_that_goes_on
 #[tokio::test]
 async fn a_one_shot_pass_gives_up_on_a_provider_that_stays_away() {
     let mut fixture = Fixture::new(20).await;
-    assert!(fixture.sweeper.budget.report_lockout());
+    let budget = &fixture.sweeper.budget;
+    assert!(budget.report_lockout());
     tokio::time::pause();
     tokio::time::advance(pass::STAYS_AWAY).await;
+    let _probe = budget.slot().await;
+    budget.report_outage(tokio::time::Instant::now());
     tokio::time::resume();
     let report = tokio::time::timeout(Duration::from_secs(20), fixture.catch_up()).await.unwrap();
     assert!(report.given_up && report.calls == 0, "{report:?}");

@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Account;
-use crate::budget::{self, Budget, LONGEST_PAUSE};
+use crate::budget::{self, Budget, LONGEST_PAUSE, OPENS_AFTER};
 use crate::clock::Timestamp;
 use crate::provider::{Class, Error as ProviderError, Verdict};
 use crate::renewal::DAY;
 use crate::store::{self, BreakerState, ProviderTrouble, SlowedState, Store};
+
+/// A day, and as much as chance adds to it.
+const LONGEST_WITHOUT_PROBE: Duration = Duration::from_secs(86_400 * 11 / 10);
 
 /// Both ends of a stored pause are whole seconds, and it is never to end too soon.
 const ROUNDED_UP: Duration = Duration::from_secs(2);
@@ -45,6 +48,8 @@ impl<'a> Heard<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     begun: bool,
+    /// What a new process has to know of a provider that may have closed for good.
+    keeps_failures: bool,
     written: Written,
     /// The last outage's.
     reason: String,
@@ -55,6 +60,7 @@ pub(super) struct Trouble {
 /// What is worth a write when it changes. Instants, so that a step of the clock changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Written {
+    failures: u32,
     breaker: Option<(Instant, Instant)>,
     slowed_until: Option<Instant>,
     paused_until: Option<Instant>,
@@ -62,7 +68,7 @@ struct Written {
 
 impl Trouble {
     /// What an earlier process left is over: each begins with a closed breaker and the whole rate. But a pause that the provider
-    /// asked for goes on, and the slow-down after it. Called again after a step of the clock, by which the times are then stored.
+    /// asked for goes on, and the slow-down after it; and so does the breaker of a provider that may have closed. Called again after a step of the clock, by which the times are then stored.
     pub async fn begin(
         &mut self,
         store: &Store,
@@ -71,10 +77,14 @@ impl Trouble {
         now: Timestamp,
     ) -> Result<(), store::Error> {
         let provider = account.name.as_str();
-        if account.convention.may_have_closed {
-            self.answered_at(store, provider).await?;
-        }
+        self.keeps_failures = account.convention.may_have_closed;
         let left = if self.begun { None } else { store.provider_troubles().await?.remove(provider) };
+        if self.keeps_failures {
+            self.answered_at(store, provider).await?;
+            if let Some(left) = &left {
+                self.go_on(left, provider, budget, now);
+            }
+        }
         let pause = left.and_then(|trouble| trouble.paused_until).filter(|until| is_ahead(*until, now));
         if let Some(until) = pause {
             budget.slow_down(Some(until.since(now)));
@@ -86,8 +96,21 @@ impl Trouble {
         // As it was: rounded up each time, one restart after the other would lengthen it.
         let trouble = ProviderTrouble { paused_until: pause.or(trouble.paused_until), ..trouble };
         store.set_provider_trouble(provider, trouble).await?;
-        self.written = Written::of(&state);
+        self.written = self.worth_writing(&state);
         Ok(())
+    }
+
+    fn go_on(&mut self, left: &ProviderTrouble, provider: &str, budget: &Budget, now: Timestamp) {
+        let open = left.breaker.as_ref().map(|open| {
+            let probe_in = open.next_probe_at.since(now);
+            // Further ahead than any probe is: stored under a clock that has been set back since.
+            (now.since(open.open_since), if probe_in > LONGEST_WITHOUT_PROBE { Duration::ZERO } else { probe_in })
+        });
+        budget.resume(left.failures, open);
+        if let Some(open) = &left.breaker {
+            self.reason.clone_from(&open.reason);
+            tracing::warn!(%provider, error = %open.reason, "provider has not answered since {}: one probe at a time", open.open_since);
+        }
     }
 
     /// A look at somebody has brought a success.
@@ -163,7 +186,7 @@ impl Trouble {
         now: Timestamp,
     ) -> Result<(), store::Error> {
         let state = budget.state();
-        let present = Written::of(&state);
+        let present = self.worth_writing(&state);
         if present == self.written {
             return Ok(());
         }
@@ -184,13 +207,18 @@ impl Trouble {
                 .slowed_until
                 .map(|until| SlowedState { requests_per_second: state.rate, until: ahead(until) }),
             paused_until: state.paused_until.map(|until| ahead(until) + ROUNDED_UP),
+            failures: self.failures(state),
         }
     }
-}
 
-impl Written {
-    fn of(state: &budget::State) -> Self {
-        Self {
+    /// While the breaker is closed they bring its opening nearer; then they are no more than a count.
+    fn failures(&self, state: &budget::State) -> u32 {
+        if self.keeps_failures { state.failures.min(OPENS_AFTER) } else { 0 }
+    }
+
+    fn worth_writing(&self, state: &budget::State) -> Written {
+        Written {
+            failures: self.failures(state),
             breaker: state.breaker.map(|open| (open.since, open.next_probe_at)),
             slowed_until: state.slowed_until,
             paused_until: state.paused_until,

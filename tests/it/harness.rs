@@ -452,7 +452,9 @@ impl Installation {
                                        last_attempt_at = last_attempt_at - {seconds};
                  UPDATE sinks SET blocked_since = blocked_since - {seconds}, blocked_until = blocked_until - {seconds},
                                   last_success_at = last_success_at - {seconds};
-                 UPDATE providers SET paused_until = paused_until - {seconds};
+                 UPDATE providers SET paused_until = paused_until - {seconds},
+                                      breaker_open_since = breaker_open_since - {seconds},
+                                      breaker_probe_at = breaker_probe_at - {seconds};
                  COMMIT"
             ))
             .expect("the times move");

@@ -301,9 +301,40 @@ fn a_provider_that_is_gone_is_one_alert_and_ends_nobody() {
         }
         assert_eq!(site.texts("SELECT DISTINCT state FROM subscriptions"), ["watching"], "fault {n}");
         site.sandbox.clear_faults();
+        site.let_pass(2 * DAY);
         let told = site.command(&["once", "--cron"]).stdout;
         assert!(told.contains("over: provider nexway"), "fault {n}: {told}");
     }
+}
+
+/// Run after run asks so few that none of them alone has seen enough.
+#[test]
+fn a_small_account_at_a_provider_that_is_gone_is_probed_once_a_day() {
+    let site = site_with(|setup| setup.admin = "listen = \"\"\nalert_after = \"1s\"".to_owned());
+    site.subscribe(NewSubscriptions { count: 3, ..NewSubscriptions::default() });
+    site.catch_up();
+    site.sandbox.fault(Fault::new(FaultKind::Html));
+    let asked = || {
+        let before = site.sandbox.requests().len();
+        site.command(&["once", "--max-time", "2s"]);
+        site.sandbox.requests().len() - before
+    };
+    let until_open = (0..10).take_while(|_| {
+        site.let_pass(DAY / 2);
+        asked();
+        site.value::<i64>("SELECT count(*) FROM providers WHERE breaker_open_since IS NOT NULL") == 0
+    });
+    assert!(until_open.count() < 9, "the breaker opens in the end");
+    site.let_pass(2 * DAY);
+    assert_eq!(asked(), 1, "one probe");
+    site.let_pass(DAY / 2);
+    assert_eq!(asked(), 0, "and none for a day");
+    site.let_pass(DAY);
+    assert_eq!(asked(), 1, "one more");
+    site.sandbox.clear_faults();
+    site.let_pass(2 * DAY);
+    site.catch_up();
+    assert_eq!(site.value::<i64>("SELECT count(*) FROM providers"), 0, "one answer, and all is as before");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub struct ProviderTrouble {
     pub slowed: Option<SlowedState>,
     /// It asked for a pause (`Retry-After`): nothing is asked before.
     pub paused_until: Option<Timestamp>,
+    /// In a row, kept of a provider that may have closed for good.
+    pub failures: u32,
 }
 
 impl ProviderTrouble {
@@ -58,8 +60,9 @@ impl Store {
             let (breaker, slowed) = (trouble.breaker.as_ref(), trouble.slowed.as_ref());
             db.prepare_cached(
                 "INSERT OR REPLACE INTO providers
-                     (provider, breaker_open_since, breaker_probe_at, breaker_reason, slowed_rate, slowed_until, paused_until)
-                 VALUES (:provider, :open_since, :probe_at, :reason, :rate, :until, :paused_until)",
+                     (provider, breaker_open_since, breaker_probe_at, breaker_reason, slowed_rate, slowed_until, paused_until,
+                      failures)
+                 VALUES (:provider, :open_since, :probe_at, :reason, :rate, :until, :paused_until, :failures)",
             )?
             .execute(named_params! {
                 ":provider": provider,
@@ -69,6 +72,7 @@ impl Store {
                 ":rate": slowed.map(|slowed| slowed.requests_per_second),
                 ":until": slowed.map(|slowed| slowed.until),
                 ":paused_until": trouble.paused_until,
+                ":failures": trouble.failures,
             })?;
             Ok(())
         })
@@ -103,6 +107,7 @@ struct Troubled {
     slowed_rate: Option<f64>,
     slowed_until: Option<Timestamp>,
     paused_until: Option<Timestamp>,
+    failures: u32,
 }
 
 rows! {
@@ -114,6 +119,7 @@ rows! {
         slowed_rate = "slowed_rate",
         slowed_until = "slowed_until",
         paused_until = "paused_until",
+        failures = "failures",
     }
 }
 
@@ -125,6 +131,6 @@ impl Troubled {
             breaker.map(|((open_since, next_probe_at), reason)| BreakerState { open_since, next_probe_at, reason });
         let slowed = self.slowed_rate.zip(self.slowed_until);
         let slowed = slowed.map(|(requests_per_second, until)| SlowedState { requests_per_second, until });
-        (self.provider, ProviderTrouble { breaker, slowed, paused_until: self.paused_until })
+        (self.provider, ProviderTrouble { breaker, slowed, paused_until: self.paused_until, failures: self.failures })
     }
 }
