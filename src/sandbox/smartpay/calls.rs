@@ -128,10 +128,23 @@ impl Query {
         self.get(name)?.parse().ok()
     }
 
-    /// Whether it lies between `NAMEGte` and `NAMELte`, each as `unit` reads it.
-    pub(super) fn holds<T: PartialOrd>(&self, name: &str, value: &T, read: impl Fn(&str) -> Option<T>) -> bool {
+    /// What lies between `NAMEGte` and `NAMELte`, each as `read` reads it.
+    pub(super) fn range<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Range<T> {
         let bound = |end: &str| self.get(&format!("{name}{end}")).and_then(&read);
-        bound("Gte").is_none_or(|from| *value >= from) && bound("Lte").is_none_or(|to| *value <= to)
+        Range { from: bound("Gte"), to: bound("Lte") }
+    }
+}
+
+/// Both ends belong to it; without one it goes on for ever.
+#[derive(Debug)]
+pub(super) struct Range<T> {
+    from: Option<T>,
+    to: Option<T>,
+}
+
+impl<T: PartialOrd> Range<T> {
+    pub(super) fn holds(&self, value: &T) -> bool {
+        self.from.as_ref().is_none_or(|from| value >= from) && self.to.as_ref().is_none_or(|to| value <= to)
     }
 }
 
@@ -164,8 +177,8 @@ mod tests {
     #[test]
     fn bounds_are_closed_and_what_is_none_is_as_if_not_there() {
         let holds = |query: &str| {
-            let query = Query::read(query);
-            [4, 5, 6].into_iter().filter(|n| query.holds("n", n, |text| text.parse::<i64>().ok())).collect::<Vec<_>>()
+            let range = Query::read(query).range("n", |text| text.parse::<i64>().ok());
+            [4, 5, 6].into_iter().filter(|n| range.holds(n)).collect::<Vec<_>>()
         };
         assert_eq!(holds("nGte=5"), [5, 6]);
         assert_eq!(holds("nLte=5&nGte=x"), [4, 5]);

@@ -150,11 +150,13 @@ impl Smartpay {
 
     fn subscriptions(&self, query: &Query) -> Answer {
         let instant = |text: &str| crate::sandbox::clock::parse_timestamp(text).ok();
+        let (updated, created) = (query.range("updatedAt", instant), query.range("createdAt", instant));
+        let billed = query.range("nextBillingDate", |day| instant(&format!("{day}T00:00:00Z")));
         let fits = |s: &Subscription| {
             !self.switches.filters_honoured
-                || (query.holds("updatedAt", &self.view().updated_at(s), instant)
-                    && query.holds("createdAt", &s.created_at, instant)
-                    && query.holds("nextBillingDate", &s.next_billing_at, |day| instant(&format!("{day}T00:00:00Z"))))
+                || (updated.holds(&self.view().updated_at(s))
+                    && created.holds(&s.created_at)
+                    && billed.holds(&s.next_billing_at))
         };
         let is_listed = |index: &u32| {
             let s = &self.books.subscriptions[*index as usize];
