@@ -369,6 +369,7 @@ CREATE TABLE shop_orders (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX shop_orders_due ON shop_orders (provider, next_look_at) WHERE next_look_at IS NOT NULL;
+CREATE INDEX shop_orders_open ON shop_orders (provider, state, sent_at) WHERE state IN ('unclear', 'waiting');
 
 -- What a shop has changed at the provider through us, for the subscription's story.
 CREATE TABLE shop_calls (

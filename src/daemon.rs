@@ -160,7 +160,7 @@ impl Worker {
         let [tick, hinted] = std::array::from_fn(|_| Arc::new(Notify::new()));
         let (metrics, pulses) = (Metrics::default(), Pulses::default());
         let mut reload = Reload::new(source, self.store.clone(), self.plans.clone())?;
-        let desk = Desk::new(reload.shop(), self.store.clone(), tick.clone());
+        let desk = Desk::new(reload.shop(), self.store.clone(), tick.clone(), metrics.clone());
         let counter = counter::open(&desk, &self.store);
         let admin = admin::open(admin::Parts {
             live: reload.live(),

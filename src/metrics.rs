@@ -26,6 +26,7 @@ pub struct Metrics {
     feed_pages: Family<Labels<1>, Counter>,
     delivery_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     hints: Family<Labels<2>, Counter>,
+    shop_calls: Family<Labels<3>, Counter>,
 }
 
 impl Default for Metrics {
@@ -37,6 +38,7 @@ impl Default for Metrics {
             feed_pages: Family::default(),
             delivery_seconds: Family::new_with_constructor(seconds),
             hints: Family::default(),
+            shop_calls: Family::default(),
         }
     }
 }
@@ -53,6 +55,7 @@ impl Metrics {
         registry.register_with_unit("poll", help, Unit::Seconds, self.poll_seconds.clone());
         registry.register("renewals_detected", "Generations newly seen", self.renewals.clone());
         registry.register("hints", "What became of notifications", self.hints.clone());
+        registry.register("shop_calls", "A shop's calls by what came of them", self.shop_calls.clone());
         registry.register("feed_pages", "Pages that were read of the provider's own lists", self.feed_pages.clone());
         let help = "How long a publish took that the sink took";
         registry.register_with_unit("delivery", help, Unit::Seconds, self.delivery_seconds.clone());
@@ -77,6 +80,13 @@ impl Metrics {
         let labels = |outcome: HintOutcome| [("provider", provider.to_owned()), ("outcome", outcome.to_string())];
         let counter = |outcome: &HintOutcome| (*outcome, self.hints.get_or_create_owned(&labels(*outcome)));
         HintMeter(HintOutcome::VARIANTS.iter().map(counter).collect())
+    }
+
+    /// One call of a shop. None of the three may hold what somebody made up.
+    pub fn shop_call(&self, provider: &str, call: crate::call::Name, outcome: &'static str) {
+        let labels =
+            [("provider", provider.to_owned()), ("call", call.as_str().to_owned()), ("outcome", outcome.to_owned())];
+        self.shop_calls.get_or_create_owned(&labels).inc();
     }
 
     /// What one relay counts.

@@ -21,11 +21,12 @@ use self::answer::Failure;
 pub use self::api::{ANSWER_WITHIN, Door, Request, USER, paths, router};
 pub use self::search::look_for_orders;
 use crate::budget::Budget;
-use crate::call::Call;
+use crate::call::{Call, Name};
 use crate::clock::Timestamp;
 use crate::convention::Convention;
 use crate::listen::secret::Expected;
 use crate::listen::{self, Bound};
+use crate::metrics::Metrics;
 use crate::provider::shop::{Outcome, Reply};
 use crate::provider::{Configured, Error, Provider};
 use crate::settings::{self, SecretError, Settings};
@@ -109,6 +110,7 @@ pub struct Desk {
     store: Store,
     /// Rung when something is due that was not.
     sweep_bell: Arc<Notify>,
+    metrics: Metrics,
     /// Rung when an order is to be looked for.
     search_bell: Arc<Notify>,
 }
@@ -135,8 +137,15 @@ struct Place {
 }
 
 impl Desk {
-    pub fn new(live: watch::Receiver<Arc<Live>>, store: Store, sweep_bell: Arc<Notify>) -> Self {
-        Self { live, store, sweep_bell, search_bell: Arc::default() }
+    pub fn new(live: watch::Receiver<Arc<Live>>, store: Store, sweep_bell: Arc<Notify>, metrics: Metrics) -> Self {
+        Self { live, store, sweep_bell, metrics, search_bell: Arc::default() }
+    }
+
+    fn count(&self, provider: &str, call: Name, answer: &Result<Answer, Failure>) {
+        if self.live().settings.providers.contains_key(provider) {
+            let outcome = answer.as_ref().map_or_else(Failure::word, |answer| answer.outcome);
+            self.metrics.shop_call(provider, call, outcome);
+        }
     }
 
     fn live(&self) -> Arc<Live> {

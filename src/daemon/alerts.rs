@@ -27,6 +27,9 @@ const ABSENCE: Duration = Duration::from_secs(5 * 60);
 /// What catching up takes beside the requests themselves: connections, tokens, the first commits.
 const WARM_UP: Duration = Duration::from_secs(5 * 60);
 
+/// An order that is there is found within seconds, and one that is not is known to be absent after five minutes.
+const UNCLEAR_ORDER: Duration = Duration::from_secs(15 * 60);
+
 /// The daemon's part that looks.
 pub(super) struct Watchman {
     store: Store,
@@ -186,6 +189,7 @@ async fn provider(
     found: &mut Found,
 ) -> Result<(), store::Error> {
     let (rules, alert_after) = (Rules::from_settings(settings), settings.admin.alert_after);
+    open_orders(store, name, now, found).await?;
     // Who has to wait for a budget that is too small is no alert: `status` says so.
     let forecast = Forecast::of_provider(settings, name, |name| counts_of(groups, name));
     let late = store.count_late(name, &Leeway::new(rules, forecast, alert_after), now).await?;
@@ -240,6 +244,23 @@ async fn waiting(store: &Store, name: &str, found: &mut Found) -> Result<(), sto
              an answer, or refused {REFUSED_WARNING} times in a row: {waiting}"
         );
         found.alerts.push(Alert::new("waiting", name, &text));
+    }
+    Ok(())
+}
+
+async fn open_orders(store: &Store, name: &str, now: Timestamp, found: &mut Found) -> Result<(), store::Error> {
+    let open = store.count_open_orders(name, now - UNCLEAR_ORDER, now - WAITING_WARNING).await?;
+    let unclear = (open.unclear > 0).then(|| {
+        let age = format_duration(UNCLEAR_ORDER);
+        format!("{} sent more than {age} ago and not known to be placed", number_of(open.unclear, "order"))
+    });
+    let waiting = (open.waiting > 0).then(|| {
+        let age = format_duration(WAITING_WARNING);
+        format!("{} waiting at the provider for more than {age}", number_of(open.waiting, "order"))
+    });
+    let told: Vec<_> = unclear.into_iter().chain(waiting).collect();
+    if !told.is_empty() {
+        found.alerts.push(Alert::new("orders", name, &told.join("; ")));
     }
     Ok(())
 }

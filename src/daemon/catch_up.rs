@@ -11,6 +11,7 @@ use super::{Worker, alerts, counter, resume_interrupted, steps, wipe};
 use crate::clock::Timestamp;
 use crate::heartbeat::{self, Heartbeat};
 use crate::listen::Endpoint;
+use crate::metrics::Metrics;
 use crate::provider;
 use crate::relay::{self, Relay};
 use crate::shop::{self, Desk};
@@ -80,7 +81,7 @@ impl Worker {
     fn serve_shop(&self) -> (Desk, Option<Endpoint>) {
         let live = shop::Live::at_socket(self.plans.settings.clone(), self.plans.desks.clone());
         let live = watch::Sender::new(Arc::new(live)).subscribe();
-        let desk = Desk::new(live, self.store.clone(), Arc::default());
+        let desk = Desk::new(live, self.store.clone(), Arc::default(), Metrics::default());
         let counter = counter::open(&desk, &self.store);
         (desk, counter)
     }

@@ -126,6 +126,18 @@ impl Failure {
         }
     }
 
+    /// As the metrics have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Mend { .. } => "mend",
+            Self::Later { .. } => "later",
+            Self::Refused { .. } => "refused",
+            Self::NotThere(_) => "not_found",
+            Self::Settings(_) => "unauthorized",
+            Self::Store(_) => "failed",
+        }
+    }
+
     pub fn later(why: String) -> Self {
         Self::Later { why, after: AGAIN }
     }

@@ -126,10 +126,12 @@ async fn make(
     // To its end, whoever hangs up meanwhile.
     let made = tokio::spawn(async move {
         let desk = site.desk;
-        match asked {
+        let answer = match asked {
             Asked::Order(wanted) => desk.order(&provider, territory.as_deref(), wanted, &user).await,
             Asked::Call(call) => desk.call(&provider, territory.as_deref(), call, &user).await,
-        }
+        };
+        desk.count(&provider, name, &answer);
+        answer
     });
     match made.await {
         Ok(answer) => Ok(Json(answer.map_err(Failure::problem)?)),

@@ -40,7 +40,7 @@ pub use list::{ListFilter, Listed};
 pub use messages::MessageRow;
 pub use metadata::Metadata;
 pub use odd::Odd;
-pub use orders::{Begun, NewOrder, OrderState, PlacedOrder, ShopCall};
+pub use orders::{Begun, NewOrder, OpenOrders, OrderState, PlacedOrder, ShopCall};
 pub use overview::{Awaited, Group, counts_of};
 pub use pausing::Paused;
 pub use purge::{ForgottenRow, PurgeFilter, Purgeable};

@@ -50,6 +50,7 @@ pub struct Account {
     #[serde(flatten)]
     pub late: Late,
     pub waiting: Awaited,
+    pub orders: Orders,
     /// Renewals of the last 30 days that were delivered with a warning; the latest 20000 are counted.
     pub warned: Warned,
     pub stopped_territories: Vec<StoppedTerritory>,
@@ -71,6 +72,15 @@ pub struct Account {
 pub struct Awaited {
     pub renewals: i64,
     pub oldest_detected_at: Option<Timestamp>,
+}
+
+/// Orders that a shop placed through us and that are not known to be there with all that they bring.
+#[derive(Serialize, ToSchema)]
+pub struct Orders {
+    /// The provider may have them, or not: they are looked for.
+    pub unclear: i64,
+    /// They wait at the provider for a payment, a check or stock.
+    pub waiting: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -165,6 +175,7 @@ impl Status {
                     surprises: odd.surprises,
                 },
                 waiting: store.count_awaited(name).await?.into(),
+                orders: store.count_open_orders(name, now, now).await?.into(),
                 warned: store.count_warned(name, now).await?,
                 stopped_territories: stopped
                     .iter()
@@ -201,6 +212,12 @@ fn standing(Raised { alert, at }: Raised) -> Standing {
 impl From<store::Awaited> for Awaited {
     fn from(store::Awaited { renewals, oldest_detected_at }: store::Awaited) -> Self {
         Self { renewals, oldest_detected_at }
+    }
+}
+
+impl From<store::OpenOrders> for Orders {
+    fn from(store::OpenOrders { unclear, waiting }: store::OpenOrders) -> Self {
+        Self { unclear, waiting }
     }
 }
 

@@ -69,8 +69,8 @@ impl Endpoint {
         Self { port, token: None }
     }
 
-    pub fn with_token(self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self }
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), port: self.port }
     }
 
     pub fn get(&self, path: &str) -> Answer {

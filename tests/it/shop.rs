@@ -175,6 +175,28 @@ fn what_cannot_be_found_out_at_once_is_found_out_by_the_daemon_alone() {
 }
 
 #[test]
+fn an_order_that_stays_unclear_is_told() {
+    let site = site();
+    site.sandbox.fault(Fault::new(FaultKind::CutMidBody).at(Asked::Create).times(1));
+    let away = FaultKind::Status { status: 503, body: Default::default(), retry_after: None };
+    site.sandbox.fault(Fault::new(away).at(Asked::Order));
+    place(&site, "PARTNER689", &[]).expect_code(75);
+    let standing =
+        || site.command(&["status", "--json"]).expect_code(0).json()["providers"]["nexway"]["orders"].clone();
+    assert_eq!(standing(), json!({ "unclear": 1, "waiting": 0 }));
+    let said = site.command(&["status"]).expect_code(0).stdout;
+    assert!(said.contains("1 not known to be placed, 0 waiting at the provider"), "{said}");
+    site.execute("UPDATE shop_orders SET sent_at = sent_at - 1200, next_look_at = next_look_at + 3600");
+    let told = site.command(&["once", "--cron"]).stdout;
+    assert!(told.contains("orders nexway: 1 order sent more than 15m ago and not known to be placed"), "{told}");
+    site.sandbox.clear_faults();
+    place(&site, "PARTNER689", &[]).expect_code(0);
+    let told = site.command(&["once", "--cron"]).stdout;
+    assert!(told.contains("over: orders nexway"), "{told}");
+    assert_eq!(standing(), json!({ "unclear": 0, "waiting": 0 }));
+}
+
+#[test]
 fn killed_before_the_answer_the_next_run_tracks_what_was_ordered() {
     let site = site();
     let daemon = serving(&site);
@@ -284,8 +306,8 @@ fn over_http_the_shop_has_a_token_of_its_own() {
     let (_daemon, endpoint) = Endpoint::start(&site, &format!("token = \"{TOKEN}-2\"\nshop_token = \"{TOKEN}\""));
     let wanted = json!({ "order": body("PARTNER689"), "deliver": true });
     let path = "/v1/shop/nexway/order";
-    let endpoint = endpoint.with_token(&format!("{TOKEN}-2"));
-    endpoint.send(path, wanted.clone()).expect_problem(401);
+    let admin = endpoint.with_token(&format!("{TOKEN}-2"));
+    admin.send(path, wanted.clone()).expect_problem(401);
     let endpoint = endpoint.with_token(TOKEN);
     let placed = endpoint.send(path, wanted.clone()).expect(200).json();
     assert_eq!((placed["call"].as_str(), placed["outcome"].as_str()), (Some("order"), Some("done")));
@@ -295,6 +317,13 @@ fn over_http_the_shop_has_a_token_of_its_own() {
     endpoint.send("/v1/shop/nexway/order", json!({ "order": 5 })).expect_problem(422);
     endpoint.get("/v1/status").expect_problem(401);
     assert_eq!(site.next_message().data()["occasion"], "purchase");
+    let metrics = admin.get("/metrics").expect(200).body;
+    for (outcome, count) in [("done", 1), ("already", 1), ("mend", 0)] {
+        let line =
+            format!("renewald_shop_calls_total{{provider=\"nexway\",call=\"order\",outcome=\"{outcome}\"}} {count}");
+        assert_eq!(metrics.contains(&line), count > 0, "{line}\n{metrics}");
+    }
+    assert!(!metrics.contains("nowhere"), "{metrics}");
 }
 
 #[test]

@@ -67,6 +67,11 @@ fn describe(text: &mut String, account: &Account, advice: Option<&Advice>, now: 
     let oldest =
         waiting.oldest_detected_at.map_or(String::new(), |at| format!(", the oldest seen {}", relative(at, now)));
     line(text, "order data", &format!("{} {wait} for it{oldest}", number_of(waiting.renewals, "renewal")));
+    let orders = &account.orders;
+    if orders.unclear + orders.waiting > 0 {
+        let told = format!("{} not known to be placed, {} waiting at the provider", orders.unclear, orders.waiting);
+        line(text, "orders", &told);
+    }
     let warned = &account.warned;
     if warned.renewals > 0 {
         let renewals = if warned.renewals == 1 { "renewal" } else { "renewals" };

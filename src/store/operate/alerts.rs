@@ -18,10 +18,11 @@ pub struct Alert {
 
 impl Alert {
     /// All kinds there are.
-    pub const KINDS: [&str; 12] = [
+    pub const KINDS: [&str; 13] = [
         "damaged",
         "dead",
         "encryption",
+        "orders",
         "overdue",
         "provider",
         "refused",

@@ -75,6 +75,22 @@ rows! {
     }
 }
 
+/// A provider's orders that are not placed yet, as far as anybody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOrders {
+    /// The provider may have them, or not.
+    pub unclear: i64,
+    /// It has them, and has not named all that they bring.
+    pub waiting: i64,
+}
+
+rows! {
+    OpenOrders {
+        unclear = "count(*) FILTER (WHERE state = 'unclear')",
+        waiting = "count(*) FILTER (WHERE state = 'waiting')",
+    }
+}
+
 /// What is to be done about an order that a shop wants placed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Begun {
@@ -210,6 +226,28 @@ impl Store {
                          WHERE provider = :provider AND partner_order_number IN (:number, :original)
                          ORDER BY partner_order_number <> :number LIMIT 1)",
                 named_params! { ":provider": provider, ":number": number, ":original": original },
+            )
+        })
+        .await
+    }
+
+    /// Of those that were sent before: unclear ones before `unclear_since`, waiting ones before `waiting_since`.
+    pub async fn count_open_orders(
+        &self,
+        provider: &str,
+        unclear_since: Timestamp,
+        waiting_since: Timestamp,
+    ) -> Result<OpenOrders> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            rows::only(
+                db,
+                "FROM shop_orders
+                 WHERE provider = :provider AND state IN ('unclear', 'waiting')
+                   AND sent_at <= CASE state WHEN 'unclear' THEN :unclear_since ELSE :waiting_since END",
+                named_params! {
+                    ":provider": provider, ":unclear_since": unclear_since, ":waiting_since": waiting_since,
+                },
             )
         })
         .await
