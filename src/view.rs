@@ -2,12 +2,14 @@
 //!
 //! How they look to a person is up to the command line.
 
+pub mod ages;
 mod feed;
 mod messages;
 pub mod next;
 mod status;
 mod story;
 mod subscription;
+mod telling;
 
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -17,7 +19,8 @@ pub use feed::{Distrusted, Feed, Walk};
 pub use messages::{Dispatch, DispatchPage, Forgotten, Message, Shown, event};
 pub use status::{Account, Receiver, Status};
 pub use story::{Known, Story};
-pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, is_overdue};
+pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, label};
+pub use telling::{Chapter, tell};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, OfferState, Warning};

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::table::{Table, relative};
+use super::table::Table;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::settings::Settings;
 use crate::store::Discovered;
+use crate::view::ages::relative;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DiscoverArgs {

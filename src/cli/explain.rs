@@ -1,12 +1,11 @@
 //! `renewald explain`: all that is known of one subscription, told as a story. Never keys, never metadata.
 
-mod story;
-
 use super::naming::{self, Narrow};
+use super::table::{bold, folded};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::Rules;
-use crate::view::Known;
+use crate::view::{self, Chapter, Known};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainArgs {
@@ -27,7 +26,19 @@ pub async fn run(args: ExplainArgs, context: &Context) -> Result<Exit, Error> {
     if context.global.json {
         context.print_json(&known.into_story(&rules, now))?;
     } else {
-        context.print(&story::tell(&known, &rules, settings.advice(&known.row.provider), now))?;
+        context.print(&text(&view::tell(&known, &rules, settings.advice(&known.row.provider), now)))?;
     }
     Ok(Exit::Done)
+}
+
+fn text(chapters: &[Chapter]) -> String {
+    let chapter = |chapter: &Chapter| {
+        let facts = chapter.facts.iter().map(|fact| {
+            let what = format!("  {:<16}", fact.what);
+            let text = folded(&fact.text, what.chars().count(), 18);
+            format!("{what}{text}\n")
+        });
+        format!("{}\n{}", bold(&chapter.heading), facts.collect::<String>())
+    };
+    chapters.iter().map(chapter).collect::<Vec<_>>().join("\n")
 }

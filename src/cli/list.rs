@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::numbers::whole;
-use super::table::{Table, relative, roughly};
+use super::table::Table;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::{Outcome, Rules, State};
 use crate::settings::Settings;
 use crate::store::{ListFilter, Store};
+use crate::view::ages::{relative, roughly};
 use crate::view::{Item, SubscriptionPage};
 
 #[derive(Clone, Debug, clap::Args)]

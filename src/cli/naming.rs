@@ -4,6 +4,7 @@ use super::{Context, Error};
 use crate::settings::Settings;
 use crate::store::{Named, Store, SubscriptionRow};
 use crate::text::visible;
+use crate::view;
 
 /// So many candidates are shown when a name is not unique.
 const CANDIDATES: usize = 10;
@@ -72,21 +73,12 @@ fn candidates(name: &str, found: &[SubscriptionRow]) -> String {
     );
     for row in found.iter().take(CANDIDATES) {
         text.push_str("\n  ");
-        text.push_str(&label(row));
+        text.push_str(&view::label(row));
     }
     if found.len() > CANDIDATES {
         text.push_str(&format!("\n  and {} more", found.len() - CANDIDATES));
     }
     text
-}
-
-/// `PARTNER689, subscription 5618577 (nexway/eu)`, safe to show.
-pub fn label(row: &SubscriptionRow) -> String {
-    let subscription = &row.subscription;
-    visible(&format!(
-        "{}, subscription {} ({}/{})",
-        subscription.partner_order_number, subscription.subscription_id, row.provider, subscription.territory
-    ))
 }
 
 /// Settings and store of a command that works on tracked subscriptions.

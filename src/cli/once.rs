@@ -10,7 +10,6 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::context::style;
-use super::table::relative;
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::daemon::{self, CaughtUp, Worker};
@@ -21,6 +20,7 @@ use crate::settings::{Settings, SinkKind, parse_duration};
 use crate::signals::{Shutdown, Signals};
 use crate::store::{self, Access, Alert, AlertChange, InstanceLock, LastFailure, Store};
 use crate::text::number_of;
+use crate::view::ages::relative;
 
 const POLLING: &str = "{bar:30} {pos}/{len} polls, {rate}/s, {eta} left";
 /// A bar that did not move for so long does not tell what the run waits for.

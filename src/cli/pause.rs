@@ -7,6 +7,7 @@ use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::renewal::State;
 use crate::store::{Paused, SubscriptionRow};
+use crate::view;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct PauseArgs {
@@ -58,7 +59,7 @@ async fn change(args: PauseArgs, context: &Context, pauses: bool) -> Result<Exit
         let changed = if pauses { store.pause(key).await? } else { store.resume(key, Timestamp::now()).await? };
         let (outcome, text) = outcome(changed, pauses, &row)?;
         if !context.global.json {
-            context.print(&format!("{}: {text}", naming::label(&row)))?;
+            context.print(&format!("{}: {text}", view::label(&row)))?;
         }
         subscriptions.push(Item {
             provider: row.provider,
@@ -76,7 +77,7 @@ async fn change(args: PauseArgs, context: &Context, pauses: bool) -> Result<Exit
 }
 
 fn outcome(changed: Paused, pauses: bool, row: &SubscriptionRow) -> Result<(&'static str, &'static str), Error> {
-    let label = || naming::label(row);
+    let label = || view::label(row);
     match (changed, pauses) {
         (Paused::Done, true) => {
             Ok(("paused", "paused; it is not asked until it is resumed, what is queued is delivered"))

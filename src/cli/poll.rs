@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit};
 use crate::clock::Timestamp;
+use crate::view;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct PollArgs {
@@ -38,17 +39,17 @@ pub async fn run(args: PollArgs, context: &Context) -> Result<Exit, Error> {
         let row = naming::resolve(&settings, &store, name, &args.narrow).await?;
         let state = row.subscription.state;
         if !is_asked(state) {
-            return Err(Error::bad_input(format!("{} is {state}: it is not asked", naming::label(&row))));
+            return Err(Error::bad_input(format!("{} is {state}: it is not asked", view::label(&row))));
         }
         rows.push(row);
     }
     let mut due = Vec::new();
     for row in rows {
         if !store.ask_now(row.subscription.row, Timestamp::now()).await? {
-            return Err(Error::bad_input(format!("{} was paused or untracked meanwhile", naming::label(&row))));
+            return Err(Error::bad_input(format!("{} was paused or untracked meanwhile", view::label(&row))));
         }
         if !context.global.json {
-            let label = naming::label(&row);
+            let label = view::label(&row);
             context
                 .print(&format!("{label}: due now; a running daemon asks within seconds, otherwise the next run"))?;
         }

@@ -11,6 +11,7 @@ use crate::renewal::news::KnownDelivery;
 use crate::renewal::{State, Subscription};
 use crate::store::RenewalRow;
 use crate::text::visible;
+use crate::view;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("delivery").required(true).args(["generation", "reference"]))]
@@ -59,7 +60,7 @@ pub async fn run(args: RefetchArgs, context: &Context) -> Result<Exit, Error> {
     let row = naming::resolve(&settings, &store, &args.name, &args.narrow).await?;
     let subscription = &row.subscription;
     if subscription.state == State::Untracked {
-        let text = format!("{} is untracked: `track` it first", naming::label(&row));
+        let text = format!("{} is untracked: `track` it first", view::label(&row));
         return Err(Error::bad_input(text));
     }
     let renewals = store.renewals_of(subscription.row).await?;
@@ -83,7 +84,7 @@ pub async fn run(args: RefetchArgs, context: &Context) -> Result<Exit, Error> {
         })?;
     } else {
         let shown = visible(&reference);
-        context.print(&format!("{}\n{}\nasked for now: order data of {shown}", naming::label(&row), plan.text))?;
+        context.print(&format!("{}\n{}\nasked for now: order data of {shown}", view::label(&row), plan.text))?;
     }
     store.close().await;
     Ok(Exit::Done)

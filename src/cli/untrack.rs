@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::renewal::State;
 use crate::store::{Store, SubscriptionRow};
 use crate::text::number_of;
+use crate::view;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct UntrackArgs {
@@ -49,7 +50,7 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
     // A script says with --forget what it wants, and has nobody to ask.
     let asks = !args.yes && std::io::stdin().is_terminal();
     if let Some(loss) = loss.as_deref().filter(|_| asks)
-        && !erasing::ask(&format!("{}: forget it, and with it {loss}, for good?", naming::label(&row)))?
+        && !erasing::ask(&format!("{}: forget it, and with it {loss}, for good?", view::label(&row)))?
     {
         return Err(Error::new(Exit::Failed, "nothing was removed"));
     }
@@ -78,7 +79,7 @@ pub async fn run(args: UntrackArgs, context: &Context) -> Result<Exit, Error> {
             erased: erased.clone(),
         })?;
     } else {
-        context.print(&format!("{}: {text}", naming::label(&row)))?;
+        context.print(&format!("{}: {text}", view::label(&row)))?;
         if row.waiting > 0 {
             context.print(&format!("{} waiting for order data dropped", number_of(row.waiting, "renewal")))?;
         }

@@ -13,6 +13,7 @@ use crate::renewal::aside::{Episode, LastOffer};
 use crate::renewal::{Outcome, Pace, Rules, State};
 use crate::settings::Settings;
 use crate::store::{self, ListFilter, Listed, Store, SubscriptionRow, counts_of};
+use crate::text::visible;
 
 /// What `list --json` prints.
 #[derive(Serialize, ToSchema)]
@@ -130,6 +131,15 @@ impl From<LastOffer> for Offer {
     fn from(LastOffer { order_number, state, seen_at }: LastOffer) -> Self {
         Self { order_number, state, seen_at }
     }
+}
+
+/// `PARTNER689, subscription 5618577 (nexway/eu)`, safe to show.
+pub fn label(row: &SubscriptionRow) -> String {
+    let subscription = &row.subscription;
+    visible(&format!(
+        "{}, subscription {} ({}/{})",
+        subscription.partner_order_number, subscription.subscription_id, row.provider, subscription.territory
+    ))
 }
 
 impl Item {

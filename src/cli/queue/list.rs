@@ -3,10 +3,11 @@
 use super::select;
 use crate::cli::naming::{self, Narrow};
 use crate::cli::numbers::whole;
-use crate::cli::table::{Table, relative};
+use crate::cli::table::Table;
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::store::QueueFilter;
+use crate::view::ages::relative;
 use crate::view::{Dispatch, DispatchPage};
 
 /// What a list and its next page begin with.

@@ -4,11 +4,12 @@ use uuid::Uuid;
 
 use super::list::how_far;
 use super::{parse_ids, select};
-use crate::cli::table::{Table, bold, when};
+use crate::cli::table::{Table, bold};
 use crate::cli::{Context, Error, Exit};
 use crate::clock::Timestamp;
 use crate::store::{ForgottenRow, QueueFilter};
 use crate::text::visible;
+use crate::view::ages::when;
 use crate::view::{self, Dispatch, Forgotten, Message, Shown};
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::table::{bold, folded, relative, roughly};
+use crate::cli::table::{bold, folded};
 use crate::clock::Timestamp;
 use crate::convention::Advice;
 use crate::renewal::walk::End;
@@ -10,6 +10,7 @@ use crate::renewal::ways::Trust;
 use crate::settings::Settings;
 use crate::store::counted;
 use crate::text::{number_of, size, visible};
+use crate::view::ages::{relative, roughly};
 use crate::view::{Account, Distrusted, Feed, Receiver, Status, Walk};
 
 pub fn of(status: &Status, settings: &Settings) -> String {

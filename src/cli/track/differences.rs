@@ -1,13 +1,13 @@
 //! What was given for a subscription that is tracked already, and is not what is stored.
 
-use super::super::naming;
 use crate::store::{NewSubscription, SubscriptionRow};
 use crate::text::visible;
+use crate::view;
 
 /// A line for each difference, with what changes it.
 pub(super) fn of(given: &NewSubscription, stored: &SubscriptionRow) -> Vec<String> {
     let attributes = attributes(given, stored).map(|what| {
-        let label = naming::label(stored);
+        let label = view::label(stored);
         format!("{label}: {what} was given, and is not what is stored; --update changes it")
     });
     attributes.into_iter().chain(generation(given, stored)).collect()
@@ -27,7 +27,7 @@ fn attributes(given: &NewSubscription, stored: &SubscriptionRow) -> Option<Strin
 }
 
 fn generation(given: &NewSubscription, stored: &SubscriptionRow) -> Option<String> {
-    let (given, label) = (given.generation?, naming::label(stored));
+    let (given, label) = (given.generation?, view::label(stored));
     match stored.subscription.generation {
         Some(generation) if generation < given => Some(format!(
             "{label}: generation {given} was given, and it is at {generation}; tracking never changes that: it comes from the \

@@ -122,8 +122,13 @@ fn dispatch(sink: &str, state: &str) -> DispatchRow {
     }
 }
 
+/// As `explain` prints it.
 fn told(known: &Known) -> String {
-    tell(known, &rules(), Some(&ADVICE), at(0))
+    let chapters = tell(known, &rules(), Some(&ADVICE), at(0)).into_iter().map(|chapter| {
+        let facts = chapter.facts.iter().map(|fact| format!("  {:<16}{}\n", fact.what, fact.text));
+        format!("{}\n{}", chapter.heading, facts.collect::<String>())
+    });
+    chapters.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -282,7 +287,7 @@ fn what_waits_for_somebody_else_has_no_attempts() {
     let waiting = |sink| DispatchRow { attempts: 0, ..dispatch(sink, "pending") };
     known.dispatches = vec![waiting("shop"), DispatchRow { last_error: None, ..waiting("queue") }];
     known.pulled = vec!["queue".to_owned()];
-    let story = tell(&known, &rules(), Some(&ADVICE), at(0));
+    let story = told(&known);
     assert!(story.contains("to shop       pending, no attempt counted; answered 422"), "{story}");
     assert!(story.contains("to queue      waits to be pulled\n"), "{story}");
 }

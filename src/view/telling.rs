@@ -1,9 +1,11 @@
-//! The story's text.
+//! The story of a subscription for a person, chapter by chapter.
 
-use std::fmt::Write;
+use serde::Serialize;
 
-use super::super::naming::label;
-use super::super::table::{bold, folded, roughly, when};
+use super::ages::{roughly, when};
+use super::next;
+use super::story::Known;
+use super::subscription::{is_overdue, label};
 use crate::clock::Timestamp;
 use crate::convention::Advice;
 use crate::delivery::Occasion;
@@ -11,11 +13,24 @@ use crate::renewal::aside::{Episode, LastOffer};
 use crate::renewal::{Outcome, Rules, State};
 use crate::store::{DispatchRow, MessageRow, RenewalRow, ShopCall};
 use crate::text::{for_shell, visible};
-use crate::view::{Known, is_overdue, next};
 
-/// Tells what happened to a subscription so far and what comes next. Safe to show.
-pub fn tell(known: &Known, rules: &Rules, advice: Option<&Advice>, now: Timestamp) -> String {
-    let mut story = Story { text: String::new(), known, advice, now };
+/// What belongs together, under a heading.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Chapter {
+    pub heading: String,
+    pub facts: Vec<Fact>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Fact {
+    /// A word or two; empty where the text goes on with the fact before it.
+    pub what: String,
+    pub text: String,
+}
+
+/// Tells what happened to a subscription so far and what comes next. Safe to show on a terminal.
+pub fn tell(known: &Known, rules: &Rules, advice: Option<&Advice>, now: Timestamp) -> Vec<Chapter> {
+    let mut story = Story { chapters: Vec::new(), known, advice, now };
     story.beginning();
     for renewal in &known.renewals {
         story.generation(renewal);
@@ -23,11 +38,11 @@ pub fn tell(known: &Known, rules: &Rules, advice: Option<&Advice>, now: Timestam
     story.other_messages();
     story.oddities(rules);
     story.ending(rules);
-    story.text
+    story.chapters
 }
 
 struct Story<'a> {
-    text: String,
+    chapters: Vec<Chapter>,
     known: &'a Known,
     advice: Option<&'a Advice>,
     now: Timestamp,
@@ -35,22 +50,16 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn heading(&mut self, heading: &str) {
-        if !self.text.is_empty() {
-            self.text.push('\n');
+        self.chapters.push(Chapter { heading: visible(heading), facts: Vec::new() });
+    }
+
+    /// With all that could harm a terminal made visible.
+    fn fact(&mut self, what: &str, text: &str) {
+        let fact = Fact { what: visible(what), text: visible(text) };
+        // The beginning has opened one.
+        if let Some(chapter) = self.chapters.last_mut() {
+            chapter.facts.push(fact);
         }
-        self.line(&bold(&visible(heading)));
-    }
-
-    /// `  what          text`, with all that could harm a terminal made visible.
-    fn fact(&mut self, what: &str, fact: &str) {
-        let what = format!("  {:<16}", visible(what));
-        let fact = folded(&visible(fact), what.chars().count(), 18);
-        self.line(&format!("{what}{fact}"));
-    }
-
-    fn line(&mut self, line: &str) {
-        // Writing to a string cannot fail.
-        writeln!(self.text, "{line}").ok();
     }
 
     fn when(&self, at: Timestamp) -> String {
