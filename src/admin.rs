@@ -12,6 +12,7 @@ mod input;
 mod messages;
 mod metrics;
 mod openapi;
+mod page;
 mod queue;
 mod router;
 mod status;
@@ -37,6 +38,7 @@ use crate::settings::{SecretError, Settings};
 use crate::shop::Desk;
 use crate::signals::Shutdown;
 use crate::store::{self, Store};
+use crate::vault;
 
 /// Why it could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,8 @@ pub enum Error {
     Listen(#[from] listen::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Random(#[from] vault::Error),
 }
 
 /// What a reload may change while the endpoint is open.
@@ -126,7 +130,7 @@ pub fn open(parts: Parts) -> Result<Option<Endpoint>, Error> {
     let shop = parts.shop.clone();
     let site = Arc::new(site(parts)?);
     let warming_up = site.clone();
-    let doors = vec![(bound, router::router(site, shop))];
+    let doors = vec![(bound, router::router(site, shop)?)];
     let endpoint = Endpoint::open("admin", doors, async move { warming_up.exposition.warm_up().await })?;
     tracing::info!(%listen, "admin endpoint is open");
     Ok(Some(endpoint))

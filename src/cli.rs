@@ -205,6 +205,7 @@ impl From<crate::admin::Error> for Error {
         match error {
             Admin::Store(error) => error.into(),
             Admin::Listen(error) => error.into(),
+            Admin::Random(error) => Self::new(Exit::Internal, crate::chain(&error)),
         }
     }
 }

@@ -5,7 +5,6 @@
 //! and no renewal.
 
 mod entry;
-mod guests;
 mod rates;
 mod sender;
 
@@ -14,10 +13,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use self::guests::Guests;
 use self::rates::Rates;
 use self::sender::Sender;
 use crate::convention::ReadHinted;
+use crate::listen::guests::Guests;
 use crate::listen::{self, Endpoint};
 use crate::metrics::{HintMeter, Metrics};
 use crate::settings::{SecretError, Settings};

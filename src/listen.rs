@@ -7,6 +7,7 @@ pub mod body;
 mod connections;
 mod door;
 pub mod frame;
+pub mod guests;
 pub mod input;
 pub mod problem;
 pub mod secret;

@@ -170,6 +170,8 @@ pub struct Admin {
     /// A socket address, `unix:` and an absolute path, or empty for none.
     pub listen: String,
     pub token: Option<Secret>,
+    /// The origin under which people open the page where a proxy stands before it: `https://renewals.example`.
+    pub public_url: Option<String>,
     /// Whoever has this one may order and cancel; `None`: only whoever may open the socket beside the database.
     pub shop_token: Option<Secret>,
     /// Whoever has the token may read the bodies of messages, licence keys included.

@@ -25,8 +25,8 @@ pub use operate::{
     Alert, AlertChange, Answers, Awaited, Begun, Clash, Discovered, Discovery, DispatchCounts, DispatchRow, DueCounts,
     Exported, ForgottenRow, Group, Heard, Identity, LastFailure, LastWarned, Late, Leeway, ListFilter, Listed, Locked,
     MessageRow, Metadata, Named, NewOrder, NewSubscription, Odd, OpenOrders, OrderState, Paused, PlacedOrder,
-    PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalRow, RenewalsDue, Resealed, Retried, ShopCall,
-    SubscriptionRow, Tracked, counted, counts_of,
+    PurgeFilter, Purgeable, QueueDepth, QueueFilter, Raised, RenewalDay, RenewalRow, RenewalsDue, Resealed, Retried,
+    ShopCall, SubscriptionRow, Tracked, counted, counts_of,
 };
 pub use outage::{PROBE_EVERY, tend};
 pub use sqlite::{Copy, Erased, Incoming, InstanceLock, Standing, verify, verify_copy};

@@ -6,10 +6,12 @@ pub mod ages;
 mod feed;
 mod messages;
 pub mod next;
+mod refetch;
 mod status;
 mod story;
 mod subscription;
 mod telling;
+mod verdict;
 
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -17,10 +19,12 @@ use utoipa::{PartialSchema, ToSchema};
 
 pub use feed::{Distrusted, Feed, Walk};
 pub use messages::{Dispatch, DispatchPage, Forgotten, Message, Shown, event};
+pub use refetch::Refetch;
 pub use status::{Account, Receiver, Status};
 pub use story::{Known, Story};
 pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, label};
 pub use telling::{Chapter, tell};
+pub use verdict::Verdict;
 
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, OfferState, Warning};

@@ -91,7 +91,7 @@ fn no_web_page(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-fn is_local_name(host: &str) -> bool {
+pub fn is_local_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

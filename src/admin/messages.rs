@@ -16,7 +16,7 @@ use crate::listen::problem::Problem;
 use crate::store::QueueFilter;
 use crate::view::{self, Dispatch, DispatchPage, Shown};
 
-const STATES: [&str; 3] = ["pending", "delivered", "dead"];
+pub const STATES: [&str; 3] = ["pending", "delivered", "dead"];
 
 /// What sending again came to.
 #[derive(Serialize, ToSchema)]
@@ -124,7 +124,7 @@ pub async fn retry(
 }
 
 impl Site {
-    fn admit_to_bodies(&self) -> Result<(), Problem> {
+    pub(super) fn admit_to_bodies(&self) -> Result<(), Problem> {
         let live = self.live();
         if !live.settings.admin.reveal {
             return Err(Problem::forbidden("bodies hold licence keys; admin.reveal = true lets the API show them"));
@@ -142,6 +142,6 @@ fn one_of(query: &mut Query, name: &str, known: &[&str]) -> Result<Option<String
     }
 }
 
-fn no_such_message(id: uuid::Uuid) -> Problem {
+pub fn no_such_message(id: uuid::Uuid) -> Problem {
     Problem::not_found(format!("there is no message {id}"))
 }

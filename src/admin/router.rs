@@ -9,9 +9,10 @@ use axum::{Json, Router};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Site, gate, health, messages, metrics, openapi, queue, status, subscriptions, tracking};
+use super::{Site, gate, health, messages, metrics, openapi, page, queue, status, subscriptions, tracking};
 use crate::listen::frame::{ANSWER_WITHIN, framed};
 use crate::shop::{self, Desk, Door};
+use crate::vault;
 
 /// Every path with its handler, and its part of the OpenAPI document.
 fn paths() -> openapi::Paths {
@@ -34,7 +35,7 @@ fn paths() -> openapi::Paths {
     (open, guarded)
 }
 
-pub(super) fn router(site: Arc<Site>, shop: Desk) -> Router {
+pub(super) fn router(site: Arc<Site>, shop: Desk) -> Result<Router, vault::Error> {
     let (open, guarded) = paths();
     let (open, _) = open.split_for_parts();
     let (guarded, _) = guarded.split_for_parts();
@@ -42,8 +43,9 @@ pub(super) fn router(site: Arc<Site>, shop: Desk) -> Router {
     let router = open
         .route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
         .merge(guarded.route_layer(from_fn_with_state(site.clone(), gate::check)))
-        .merge(shop::router(shop, Door::Token));
-    framed(router, answer_within).with_state(site)
+        .merge(shop::router(shop, Door::Token))
+        .merge(page::router(site.clone())?);
+    Ok(framed(router, answer_within).with_state(site))
 }
 
 /// A claim may wait for messages besides, and a shop's call for the provider.

@@ -11,7 +11,7 @@ use crate::renewal::news::KnownDelivery;
 use crate::renewal::{State, Subscription};
 use crate::store::RenewalRow;
 use crate::text::visible;
-use crate::view;
+use crate::view::{self, Refetch};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("delivery").required(true).args(["generation", "reference"]))]
@@ -47,14 +47,6 @@ struct Answer<'a> {
     previous_generation: Option<i64>,
 }
 
-/// What is going to happen.
-#[derive(Debug, PartialEq, Eq)]
-struct Plan {
-    outcome: &'static str,
-    raised: bool,
-    text: String,
-}
-
 pub async fn run(args: RefetchArgs, context: &Context) -> Result<Exit, Error> {
     let (settings, store) = naming::open(context)?;
     let row = naming::resolve(&settings, &store, &args.name, &args.narrow).await?;
@@ -68,7 +60,7 @@ pub async fn run(args: RefetchArgs, context: &Context) -> Result<Exit, Error> {
     let wanted = wanted(&args, subscription, &renewals, convention).map_err(Error::bad_input)?;
     let KnownDelivery { generation, reference } = wanted.clone();
     let known = renewals.iter().find(|renewal| renewal.reference == reference);
-    let plan = plan(generation, subscription.generation, known);
+    let plan = Refetch::plan(generation, subscription.generation, known);
     store.refetch(subscription.row, wanted, Timestamp::now()).await?;
     if context.global.json {
         context.print_json(&Answer {
@@ -120,58 +112,5 @@ fn wanted(
         (Some(_), Some(_)) => Err(format!(
             "several deliveries have the label {generation}: choose one by --reference, as `explain` shows it"
         )),
-    }
-}
-
-fn plan(wanted: i64, current: Option<i64>, known: Option<&RenewalRow>) -> Plan {
-    let (outcome, mut text) = match known {
-        Some(renewal) if renewal.state == "awaiting_order_data" => (
-            "brought_forward",
-            format!("generation {wanted} is awaited since {}: nothing but the time changes", renewal.detected_at),
-        ),
-        Some(renewal) => (
-            "reopened",
-            format!(
-                "generation {wanted} was {} {}: it is fetched again and, if it was announced before, under a new message id",
-                renewal.state,
-                renewal.settled_at.unwrap_or(renewal.detected_at)
-            ),
-        ),
-        None => ("recorded", format!("generation {wanted} was never fetched: it will be delivered like a renewal")),
-    };
-    let raised = current.is_some_and(|current| wanted > current);
-    match current {
-        Some(current) if raised => {
-            text.push_str(&format!(
-                "\nthe subscription is at generation {current}, and at {wanted} for good once the provider has given this one"
-            ));
-            match (current + 1, wanted - 1) {
-                (first, last) if first > last => {}
-                (first, last) if first == last => text.push_str(&format!("; {first} is not fetched by this")),
-                (first, last) => text.push_str(&format!("; {first} to {last} are not fetched by this")),
-            }
-        }
-        None => text.push_str("\nthe subscription was adopted and not asked yet: its first poll notes its generation"),
-        Some(_) => {}
-    }
-    Plan { outcome, raised, text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jump_says_what_it_leaves_out() {
-        let plan = plan(5, Some(1), None);
-        assert_eq!((plan.outcome, plan.raised), ("recorded", true));
-        let end = "is at generation 1, and at 5 for good once the provider has given this one; 2 to 4 are not fetched by this";
-        assert!(plan.text.ends_with(end), "{}", plan.text);
-    }
-
-    #[test]
-    fn the_next_and_an_old_generation_leave_nothing_out() {
-        assert!(plan(2, Some(1), None).text.ends_with("once the provider has given this one"));
-        assert!(!plan(1, Some(1), None).raised && !plan(0, None, None).raised);
     }
 }

@@ -8,9 +8,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::routing::post;
 
-use super::guests::Answer;
 use super::{Live, Site};
 use crate::clock::Timestamp;
+use crate::listen::guests::Answer;
 use crate::listen::problem::Problem;
 use crate::listen::{Peer, body, frame};
 use crate::metrics::HintOutcome;

@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -17,6 +18,21 @@ impl Expected {
     pub fn is(&self, given: &[u8]) -> bool {
         Self::of(given).0.ct_eq(&self.0).into()
     }
+
+    /// A key that follows from it, for this purpose alone.
+    pub fn key_for(&self, purpose: &[u8]) -> [u8; 32] {
+        mac(&self.0, &[purpose])
+    }
+}
+
+/// HMAC-SHA-256 over the parts, none of which may hold a NUL.
+pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+        mac.update(&[0]);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 /// What stands behind the scheme in `Authorization`. Twice given is as good as not at all.

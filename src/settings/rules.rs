@@ -218,10 +218,18 @@ fn admin(mut section: Section) -> Admin {
             Err(reason) => section.problem("listen", reason),
         }
     }
+    let public_url = section.url("public_url").and_then(|url| {
+        let origin = url.origin().ascii_serialization();
+        if url.path() != "/" || url.query().is_some() {
+            section.problem("public_url", format!("must be an origin alone, such as {origin}"));
+            return None;
+        }
+        Some(origin)
+    });
     let heartbeat_url = section.url("heartbeat_url").map(String::from);
     let alert_after = section.duration("alert_after", 6 * HOUR, SECOND..=LONGEST);
     section.finish();
-    Admin { listen, token, shop_token, reveal, heartbeat_url, alert_after }
+    Admin { listen, token, public_url, shop_token, reveal, heartbeat_url, alert_after }
 }
 
 fn log(mut section: Section) -> Log {

@@ -41,7 +41,7 @@ pub use messages::MessageRow;
 pub use metadata::Metadata;
 pub use odd::Odd;
 pub use orders::{Begun, NewOrder, OpenOrders, OrderState, PlacedOrder, ShopCall};
-pub use overview::{Awaited, Group, counts_of};
+pub use overview::{Awaited, Group, RenewalDay, counts_of};
 pub use pausing::Paused;
 pub use purge::{ForgottenRow, PurgeFilter, Purgeable};
 pub use renewals::RenewalRow;

@@ -256,6 +256,37 @@ BEGIN
     INSERT INTO dispatch_counts VALUES (new.sink, new.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;
 END;
 
+-- How many renewals were seen on each day, and how soon these were delivered for the first time: a row a day for ever, for the page.
+CREATE TABLE renewal_days (
+    provider              TEXT    NOT NULL,
+    day                   INTEGER NOT NULL,                      -- since 1970-01-01, on which it was seen
+    seen                  INTEGER NOT NULL DEFAULT 0,
+    delivered             INTEGER NOT NULL DEFAULT 0,            -- of these, to whichever sink was first
+    within_minute         INTEGER NOT NULL DEFAULT 0,
+    within_hour           INTEGER NOT NULL DEFAULT 0,
+    within_day            INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (provider, day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER renewals_seen AFTER INSERT ON renewals WHEN new.state <> 'known' BEGIN
+    INSERT INTO renewal_days (provider, day, seen) VALUES (new.provider, new.detected_at / 86400, 1)
+    ON CONFLICT DO UPDATE SET seen = seen + 1;
+END;
+
+CREATE TRIGGER renewals_delivered AFTER UPDATE OF state ON dispatches
+WHEN new.state = 'delivered' AND old.state <> 'delivered' AND new.ordered = 1 AND new.replays = 0
+BEGIN
+    INSERT INTO renewal_days (provider, day, delivered, within_minute, within_hour, within_day)
+    SELECT r.provider, r.detected_at / 86400, 1, new.delivered_at - r.detected_at <= 60,
+           new.delivered_at - r.detected_at <= 3600, new.delivered_at - r.detected_at <= 86400
+    FROM messages m JOIN renewals r ON r.subscription = m.subscription AND r.reference = m.reference
+    WHERE m.seq = new.message AND m.type = 'renewal.ready' AND r.revision = 0
+      AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.message = new.message AND d.id <> new.id
+                      AND coalesce(d.first_delivered_at, d.delivered_at) IS NOT NULL)
+    ON CONFLICT DO UPDATE SET delivered = delivered + 1, within_minute = within_minute + excluded.within_minute,
+        within_hour = within_hour + excluded.within_hour, within_day = within_day + excluded.within_day;
+END;
+
 -- What is left of the dispatches of a forgotten subscription: the ledger, without a word about the customer. Only who knows the
 -- subscription's numbers can tell a message's id.
 CREATE TABLE forgotten (

@@ -22,7 +22,7 @@ fn megabyte() -> String {
 }
 
 /// One subscription for each place where the provider can put a text.
-fn with_hostile_texts(site: &Site) {
+pub fn with_hostile_texts(site: &Site) {
     site.renewed_all(&["CODE", "FOREIGN", "STATUS", "WAITING", "GIVEN-UP", "READY"]);
     let text = megabyte();
     let status = |number: &str, answer: Value| site.sandbox.script(number, Script::status_body(answer.to_string()));

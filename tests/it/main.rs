@@ -38,6 +38,7 @@ mod numbers;
 mod once;
 mod operating;
 mod order_data;
+mod page;
 mod queue;
 mod queued;
 mod receivers;

@@ -61,7 +61,7 @@ const AGAINST_THE_ARROWS: [(&str, &str); 1] = [("renewal", "provider")];
 /// What only these files or folders may name.
 const ONLY_THERE: [(&str, &[&str]); 6] = [
     ("rusqlite", &["store"]),
-    ("minijinja", &["sink/smtp/template.rs"]),
+    ("minijinja", &["sink/smtp/template.rs", "admin/page/html.rs"]),
     ("lettre", &["sink/smtp"]),
     ("backoff::", &["retry.rs"]),
     ("SystemTime::now", &["clock.rs"]),

@@ -71,6 +71,29 @@ impl Store {
         .await
     }
 
+    /// Those whose number or id begins like this, by number and id; no more than `limit`.
+    pub async fn search(&self, beginning: &str, limit: usize) -> Result<Vec<SubscriptionRow>> {
+        let (from, limit) = (beginning.to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
+        // Behind all that begin so.
+        let to = format!("{beginning}\u{10ffff}");
+        self.read(move |db| {
+            rows::all(
+                db,
+                "FROM subscriptions
+                 WHERE id IN (SELECT id FROM (SELECT id FROM subscriptions
+                                              WHERE partner_order_number >= :from AND partner_order_number < :to
+                                              ORDER BY partner_order_number LIMIT :limit)
+                              UNION
+                              SELECT id FROM (SELECT id FROM subscriptions
+                                              WHERE subscription_id >= :from AND subscription_id < :to
+                                              ORDER BY subscription_id LIMIT :limit))
+                 ORDER BY partner_order_number, subscription_id LIMIT :limit",
+                named_params! { ":from": from, ":to": to, ":limit": limit },
+            )
+        })
+        .await
+    }
+
     /// Those of these that are tracked, in the same order.
     pub async fn subscriptions(&self, identities: Vec<Identity>) -> Result<Vec<Option<SubscriptionRow>>> {
         self.read(move |db| {

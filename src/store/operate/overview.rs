@@ -56,7 +56,51 @@ rows! {
     Awaited { renewals = "count(*)", oldest_detected_at = "min(detected_at)" }
 }
 
+/// The renewals that were seen on one day, and how many of these were delivered so soon after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RenewalDay {
+    /// Since 1970-01-01, in UTC.
+    pub day: i64,
+    pub seen: i64,
+    pub delivered: i64,
+    pub within_minute: i64,
+    pub within_hour: i64,
+    pub within_day: i64,
+}
+
+rows! {
+    RenewalDay {
+        day = "day",
+        seen = "sum(seen)",
+        delivered = "sum(delivered)",
+        within_minute = "sum(within_minute)",
+        within_hour = "sum(within_hour)",
+        within_day = "sum(within_day)",
+    }
+}
+
 impl Store {
+    /// Of all providers, from this day on; days without one are missing.
+    pub async fn renewal_days(&self, since: i64) -> Result<Vec<RenewalDay>> {
+        self.read(move |db| {
+            let named = named_params! { ":since": since };
+            rows::all(db, "FROM renewal_days WHERE day >= :since GROUP BY day ORDER BY day", named)
+        })
+        .await
+    }
+
+    /// How old the last answers of those are that are asked at the usual pace: how many are younger than the first of these seconds,
+    /// than the second, …, and the rest. Reads all subscriptions.
+    pub async fn count_ages(&self, provider: &str, bounds: Vec<i64>, now: Timestamp) -> Result<Vec<i64>> {
+        let provider = provider.to_owned();
+        self.read(move |db| {
+            let query = "SELECT :now - coalesce(last_answer_at, tracked_at) FROM subscriptions
+                         WHERE provider = :provider AND state = 'watching' AND pace = 'regular'";
+            tally(db, query, named_params! { ":now": now, ":provider": provider }, &bounds)
+        })
+        .await
+    }
+
     /// From counts that the database keeps itself: however many subscriptions there are, a handful of rows is read.
     pub async fn subscription_groups(&self) -> Result<Vec<Group>> {
         self.read(|db| {
@@ -89,12 +133,14 @@ impl Store {
                 tally(
                     db,
                     "SELECT seconds_after_expiry FROM renewals WHERE seconds_after_expiry IS NOT NULL",
+                    &[],
                     &after_expiry,
                 )?,
                 // What `refetch` asked for again was readable before.
                 tally(
                     db,
                     "SELECT settled_at - detected_at FROM renewals WHERE state = 'queued' AND revision = 0",
+                    &[],
                     &readable,
                 )?,
             ))
@@ -104,10 +150,15 @@ impl Store {
 }
 
 /// One number for each span between the bounds, the open ends included.
-fn tally(db: &rusqlite::Connection, query: &str, bounds: &[i64]) -> Result<Vec<i64>> {
+fn tally(
+    db: &rusqlite::Connection,
+    query: &str,
+    named: &[(&str, &dyn rusqlite::ToSql)],
+    bounds: &[i64],
+) -> Result<Vec<i64>> {
     let mut counts = vec![0; bounds.len() + 1];
     let mut statement = db.prepare_cached(query)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(named)?;
     while let Some(row) = rows.next()? {
         let seconds: i64 = row.get(0)?;
         counts[bounds.partition_point(|bound| *bound <= seconds)] += 1;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use crate::listen::Peer;
+use super::Peer;
 
 /// So many mistakes a minute are answered at once.
 const FORGIVEN: u32 = 10;
