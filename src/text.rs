@@ -70,6 +70,16 @@ pub fn number_of<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> Str
     format!("{count} {what}{plural}")
 }
 
+/// `71,204`
+pub fn thousands(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let first = digits.len() % 3;
+    let groups = digits.as_bytes()[first..].chunks(3).map(String::from_utf8_lossy);
+    let head = (first > 0).then(|| digits[..first].into()).into_iter();
+    let grouped: Vec<_> = head.chain(groups).collect();
+    format!("{}{}", if count < 0 { "-" } else { "" }, grouped.join(","))
+}
+
 /// A size of a file: `184 KiB`, from a MiB on `12.3 MiB`.
 pub fn size(bytes: u64) -> String {
     const KIB: u64 = 1 << 10;
@@ -83,6 +93,12 @@ pub fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_numbers_are_read_in_groups() {
+        let shown = [0, 7, 999, 1000, 71_204, 1_000_000, -12_345].map(thousands);
+        assert_eq!(shown, ["0", "7", "999", "1,000", "71,204", "1,000,000", "-12,345"]);
+    }
 
     #[test]
     fn one_is_not_many() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::status::Status;
 use crate::settings::format_duration;
 use crate::store::counted;
-use crate::text::number_of;
+use crate::text::{number_of, thousands};
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Verdict {
@@ -36,16 +36,16 @@ impl Verdict {
                 let sentence = format!(
                     "{} of {} not answered for within {every}: it is being caught up.",
                     counted(overdue),
-                    counted(watched)
+                    thousands(watched)
                 );
                 return Self { is_well: true, sentence };
             }
             (1, ..) => format!("The one subscription was answered for within {every}"),
-            (_, _, 0) => format!("All {} subscriptions were answered for within {every}", counted(watched)),
+            (_, _, 0) => format!("All {} subscriptions were answered for within {every}", thousands(watched)),
             (_, _, delayed) => format!(
                 "{} of {} subscriptions were answered for within {every}, the others as soon as the budget allows",
-                counted(watched - delayed),
-                counted(watched)
+                thousands(watched - delayed),
+                thousands(watched)
             ),
         };
         let renewals = sum(&|account| account.waiting.renewals);

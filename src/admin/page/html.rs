@@ -13,7 +13,7 @@ use super::door::Visitor;
 use crate::clock::Timestamp;
 use crate::listen::problem::Problem;
 use crate::store::counted;
-use crate::text::visible;
+use crate::text::{thousands, visible};
 use crate::view::ages::relative;
 
 /// Characters of one text. Whoever needs more of it asks for JSON.
@@ -41,7 +41,9 @@ impl Html {
     pub fn new() -> Self {
         let mut environment = Environment::new();
         environment.set_formatter(fit);
-        environment.add_filter("count", |count: i64| counted(count));
+        environment.add_filter("count", |count: i64| thousands(count));
+        // Of what is counted no further.
+        environment.add_filter("counted", |count: i64| counted(count));
         environment.add_filter("time", time);
         environment.add_filter("link", link);
         for (name, text) in TEMPLATES {
