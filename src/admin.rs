@@ -28,6 +28,7 @@ use self::gate::Gate;
 use self::gauges::Gauges;
 use self::health::Health;
 use self::metrics::Exposition;
+pub use self::page::entry_code;
 use crate::budget::Budget;
 use crate::listen::input::parse;
 use crate::listen::{self, Endpoint};

@@ -20,6 +20,7 @@ mod naming;
 mod numbers;
 pub mod once;
 mod owner;
+mod page;
 pub mod pause;
 pub mod poll;
 pub mod queue;
@@ -118,6 +119,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Ask the running daemon whether it does its work: exit 0 when it does
     Healthcheck,
+    /// Print a link to the daemon's page that lets one browser in; over a Unix socket, bring it there
+    Page,
     /// Print the JSON Schema of the messages
     Schema,
     /// Print completions for a shell
@@ -296,6 +299,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Error> {
         Command::Restore(args) => restore::run(args, context).await,
         Command::Keys(args) => keys::run(args, context).await,
         Command::Healthcheck => healthcheck::run(context).await,
+        Command::Page => page::run(context).await,
         Command::Schema => schema::run(context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),

@@ -6,6 +6,7 @@
 mod assets;
 mod change;
 mod door;
+mod entry;
 mod html;
 mod live;
 mod login;
@@ -26,6 +27,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use self::entry::Entries;
+pub use self::entry::code as entry_code;
 use self::html::Html;
 use self::live::Figures;
 use self::overview::Freshness;
@@ -42,6 +45,7 @@ struct Pages {
     key: [u8; 32],
     freshness: Freshness,
     figures: Figures,
+    entries: Entries,
 }
 
 /// # Errors
@@ -53,11 +57,13 @@ pub fn router(site: Arc<Site>) -> Result<Router<Arc<Site>>, vault::Error> {
         key: *vault::Key::generate()?,
         freshness: Freshness::default(),
         figures: Figures::default(),
+        entries: Entries::default(),
         site,
     };
     let router = Router::new()
         .route("/", get(overview::show))
         .route("/page/login", get(login::ask).post(login::take))
+        .route("/page/enter", get(login::enter))
         .route("/page/logout", post(login::end))
         .route("/page/subscriptions", get(subscriptions::show))
         .route("/page/subscription", get(subscription::show).post(subscription::change))

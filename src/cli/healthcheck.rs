@@ -66,7 +66,7 @@ async fn ask(listen: &str) -> std::io::Result<Vec<u8>> {
 }
 
 /// Who listens on every address is reached on loopback.
-fn reachable(listen: &str) -> std::io::Result<SocketAddr> {
+pub fn reachable(listen: &str) -> std::io::Result<SocketAddr> {
     let mut address: SocketAddr = listen.parse().map_err(|_| std::io::ErrorKind::InvalidInput)?;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

@@ -48,6 +48,14 @@ impl Bound {
         Ok(Self::Unix(listener, SocketFile(path.to_owned())))
     }
 
+    /// Of a port; a Unix socket has none.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Unix(..) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Needs a runtime around it.
     pub(super) fn open(self) -> io::Result<Door> {
         Ok(match self {

@@ -202,6 +202,50 @@ fn over_the_unix_socket_everything_is_seen() {
 }
 
 #[test]
+fn a_link_of_the_command_lets_in_once() {
+    let (site, _daemon, endpoint) = with_token();
+    let link = site.command(&["page"]).expect_code(0).stdout;
+    let path = link.trim().split_once("/page/enter").map(|(_, rest)| format!("/page/enter{rest}")).expect("a link");
+    let entered = endpoint.get(&path).expect(303);
+    let cookie = format!("Cookie: {}", entered.header("set-cookie").unwrap().split(';').next().unwrap());
+    endpoint.ask("GET", "/page/subscriptions", &[&cookie], None).expect(200);
+    assert!(endpoint.get(&path).expect(403).body.contains("this link was used"));
+}
+
+/// From a port that leads to the socket, for who came with the link and nobody else.
+#[test]
+fn over_a_unix_socket_the_command_brings_one_browser_there() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let site = Site::new();
+    site.change(|setup| setup.admin = format!("listen = \"unix:{}\"", site.path("admin.sock").display()));
+    let daemon = Daemon::spawn(&site);
+    daemon.wait_for_log("admin endpoint is open");
+    let story = story_of(&site);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_renewald"))
+        .current_dir(site.path("."))
+        .arg("page")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut link = String::new();
+    BufReader::new(command.stdout.as_mut().unwrap()).read_line(&mut link).unwrap();
+    let (port, path) = link.trim().strip_prefix("http://127.0.0.1:").unwrap().split_once('/').unwrap();
+    let endpoint = Endpoint::at(port.parse().unwrap());
+    endpoint.get(&story).expect(403);
+    let entered = endpoint.get(&format!("/{path}")).expect(303);
+    let cookie = format!("Cookie: {}", entered.header("set-cookie").unwrap().split(';').next().unwrap());
+    assert!(endpoint.ask("GET", &story, &[&cookie], None).expect(200).body.contains("PARTNER689-1"));
+    endpoint.get(&format!("/{path}")).expect(403);
+    let browser = Browser { endpoint, cookie };
+    browser.press(&story, "pause").expect(303);
+    assert_eq!(site.texts("SELECT state FROM subscriptions"), ["paused"]);
+    command.kill().unwrap();
+    command.wait().unwrap();
+    daemon.drain();
+}
+
+#[test]
 fn figures_go_on_by_themselves() {
     use std::io::{BufRead, BufReader, Write};
     let site = Site::new();

@@ -52,6 +52,26 @@ pub async fn take(State(pages): State<Arc<Pages>>, request: Request) -> Page {
     Ok(with_cookie("/", &session.cookie(is_secure(admin), &key)))
 }
 
+/// By the link of `renewald page`.
+pub async fn enter(State(pages): State<Arc<Pages>>, request: Request) -> Page {
+    let refused = |problem: Problem| pages.html.problem(problem);
+    let live = pages.site.live();
+    let admin = &live.settings.admin;
+    same_origin(request.headers(), admin).map_err(refused)?;
+    let (Gate::Token(expected), Some(key)) = (&live.gate, login_key(&live.gate)) else {
+        return Err(Redirect::to("/").into_response());
+    };
+    let code = request.uri().query().and_then(|query| query.strip_prefix("code=")).unwrap_or_default();
+    if !pages.entries.take(expected, code, Timestamp::now()) {
+        let what = "this link was used, or its minute is over: `renewald page` makes another one";
+        return Err(refused(Problem::forbidden(what)));
+    }
+    let random = vault::Key::generate().map_err(|_| refused(Problem::internal()))?;
+    tracing::info!("the page: entered by a link of `renewald page`");
+    let session = Session::begin(&random, Timestamp::now());
+    Ok(with_cookie("/", &session.cookie(is_secure(admin), &key)))
+}
+
 pub async fn end(State(pages): State<Arc<Pages>>, _: Change) -> Response {
     with_cookie("/page/login", &Session::end(is_secure(&pages.site.live().settings.admin)))
 }
