@@ -19,6 +19,7 @@
 
 mod books;
 mod calls;
+mod carts;
 mod control;
 mod controls;
 mod envelope;
@@ -48,7 +49,7 @@ pub use product::{Licence, Product};
 pub use script::{DataStep, Script, Step};
 pub use subscriptions::{NewSubscriptions, Status};
 pub use switches::{
-    CurrencyForm, DateForm, GenerationForm, IdForm, LastForm, NoOrder, NotedDates, OrderOfGeneration,
+    CurrencyForm, DateForm, DeeplinkSpelling, GenerationForm, IdForm, LastForm, NoOrder, NotedDates, OrderOfGeneration,
     PrebillingGeneration, QrForm, Revision, Spelling, Switches, TotalsForm, UpdateFilter,
 };
 

@@ -28,6 +28,10 @@ pub enum Error {
     SubscriptionExists(String),
     #[error("there is no subscription {0:?}")]
     UnknownSubscription(String),
+    #[error("there is no cart {0:?}")]
+    UnknownCart(String),
+    #[error("cart {0} is not to be paid, or was paid already")]
+    NothingToPay(Uuid),
     #[error("there is no order {0:?}")]
     UnknownOrder(String),
     #[error("subscription {id} has no order of generation {generation}")]
@@ -121,7 +125,7 @@ impl Books {
         sold
     }
 
-    fn entry(&self, sold_at: Timestamp, order: &Order) -> Sold {
+    pub(super) fn entry(&self, sold_at: Timestamp, order: &Order) -> Sold {
         let subscription = self.subscription(order.subscription);
         Sold {
             subscription_id: subscription.id.to_string(),
@@ -297,6 +301,7 @@ impl Books {
             product,
             discount: 0.0,
             script: None,
+            cart: None,
             told: CREATED.into(),
         });
         number

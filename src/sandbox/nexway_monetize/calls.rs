@@ -42,6 +42,17 @@ pub enum Endpoint {
     /// The file that a summary points to.
     LicenceFile,
     Licences,
+    /// Makes the cart of an offer to stay.
+    OfferCart,
+    /// Takes it.
+    AcceptOffer,
+    /// Makes the cart of another product in mid-term.
+    UpgradeCart,
+    /// Makes the cart of a boxed product.
+    RetailCart,
+    Cart,
+    /// Makes a link that signs somebody in.
+    Deeplink,
     Other,
 }
 
@@ -55,8 +66,14 @@ impl Endpoint {
         };
         if service == IAM {
             let resets = matches!((method.as_str(), path), ("DELETE", "/iam/tokens/reset" | "/iam/tokens/invalidate"));
-            let is_token = resets || (method == Method::POST && path == "/iam/tokens");
-            return (if is_token { Self::Token } else { Self::Other }, None);
+            let posted = (method == Method::POST).then_some(path);
+            let endpoint = match posted {
+                _ if resets => Self::Token,
+                Some("/iam/tokens") => Self::Token,
+                Some("/iam/deeplink/") => Self::Deeplink,
+                _ => Self::Other,
+            };
+            return (endpoint, None);
         }
         let (endpoint, id) = if let Some(rest) = path.strip_prefix(subscriptions) {
             Self::of_subscriptions(method, rest)
@@ -64,11 +81,14 @@ impl Endpoint {
             Self::of_orders(rest)
         } else if path == licences {
             (Self::Licences, None)
+        } else if let Some(rest) = path.strip_prefix("/carts") {
+            Self::of_carts(method, rest)
+        } else if path == "/purchases/prepareNextOrderFromOffer" {
+            (Self::AcceptOffer, None)
         } else {
             (Self::Other, None)
         };
-        let posts = matches!(endpoint, Self::Suspend | Self::Reactivate | Self::Cancel);
-        if (method == Method::POST) != posts || !matches!(*method, Method::GET | Method::POST) {
+        if (method == Method::POST) != endpoint.is_posted() || !matches!(*method, Method::GET | Method::POST) {
             return (Self::Other, None);
         }
         (endpoint, id.map(decoded))
@@ -100,6 +120,26 @@ impl Endpoint {
         }
     }
 
+    fn of_carts<'a>(method: &Method, rest: &'a str) -> (Self, Option<&'a str>) {
+        let parts: Vec<_> = rest.split('/').collect();
+        match (method.as_str(), parts.as_slice()) {
+            ("POST", [""]) => (Self::RetailCart, None),
+            ("POST", ["", "subscription-offers"]) => (Self::OfferCart, None),
+            ("POST", ["", "mid-term-upgrade"]) => (Self::UpgradeCart, None),
+            ("GET", ["", id]) => (Self::Cart, Some(id)),
+            _ => (Self::Other, None),
+        }
+    }
+
+    fn is_posted(self) -> bool {
+        self.is_command() || matches!(self, Self::OfferCart | Self::AcceptOffer | Self::UpgradeCart | Self::RetailCart)
+    }
+
+    /// It changes how a subscription stands, and says no more than which.
+    pub(super) fn is_command(self) -> bool {
+        matches!(self, Self::Suspend | Self::Reactivate | Self::Cancel)
+    }
+
     fn is_about_an_order(self) -> bool {
         matches!(self, Self::Order | Self::OrderLineItemData | Self::Summary | Self::LicenceFile)
     }
@@ -109,7 +149,7 @@ impl Endpoint {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Subject {
-    /// As asked for, in path or query, in lower case.
+    /// As asked for, in path, query or body, in lower case.
     pub subscription_id: Option<Arc<str>>,
     /// As asked for, in path or query, in upper case.
     pub order_id: Option<Arc<str>>,
@@ -119,9 +159,19 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub(super) fn of(endpoint: Endpoint, id: Option<&str>, query: &Query) -> Self {
+    pub(super) fn of(endpoint: Endpoint, id: Option<&str>, query: &Query, body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Named {
+            subscription_id: Option<String>,
+        }
         let in_path = |is_it: bool| id.filter(|_| is_it);
-        let subscription = in_path(!endpoint.is_about_an_order());
+        let named: Named = match endpoint.is_posted() {
+            true => serde_json::from_slice(body).unwrap_or_default(),
+            false => Named::default(),
+        };
+        let subscription = in_path(!endpoint.is_about_an_order() && endpoint != Endpoint::Cart);
+        let subscription = subscription.or(named.subscription_id.as_deref());
         let subscription = subscription.or(query.get("subscriptionId")).or(query.get("checkout.subscriptionId"));
         let order = in_path(endpoint.is_about_an_order());
         let order = order.or(query.get("orderId")).or(query.get("checkout.orderId"));
@@ -253,9 +303,19 @@ mod tests {
         assert_eq!(of("GET", "/ordersv2/A%20b"), (Endpoint::Order, id()));
         assert_eq!(of("GET", "/ordersv2/lineitemdata/order/A%20b"), (Endpoint::OrderLineItemData, id()));
         assert_eq!(of("GET", "/ordersv2/views/A%20b/summary"), (Endpoint::Summary, id()));
-        for (method, path) in
-            [("POST", "/ordersv2"), ("GET", "/subscriptions"), ("DELETE", "/ordersv2/A"), ("GET", "/ordersv2/A/b")]
-        {
+        assert_eq!(of("POST", "/carts"), (Endpoint::RetailCart, None));
+        assert_eq!(of("GET", "/carts/A%20b"), (Endpoint::Cart, id()));
+        assert_eq!(of("POST", "/carts/subscription-offers"), (Endpoint::OfferCart, None));
+        assert_eq!(of("POST", "/purchases/prepareNextOrderFromOffer"), (Endpoint::AcceptOffer, None));
+        for (method, path) in [
+            ("POST", "/carts/A"),
+            ("GET", "/carts"),
+            ("GET", "/iam/deeplink/"),
+            ("POST", "/ordersv2"),
+            ("GET", "/subscriptions"),
+            ("DELETE", "/ordersv2/A"),
+            ("GET", "/ordersv2/A/b"),
+        ] {
             assert_eq!(of(method, path), (Endpoint::Other, None), "{method} {path}");
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::books::Error;
 use super::calls::Endpoint;
+use super::carts::first_cart;
 use super::platform::NexwayMonetize;
 use super::product::Product;
 use super::script::Script;
@@ -32,6 +33,7 @@ impl Controlled for NexwayMonetize {
             .route("/refuse", post(refuse_payment))
             .route("/offer", post(accept_offer))
             .route("/upgrade", post(upgrade))
+            .route("/pay", post(pay))
             .route("/suspend", post(suspend))
             .route("/reactivate", post(reactivate))
             .route("/cancel", post(cancel))
@@ -79,6 +81,7 @@ fn shown() -> Vec<Shown> {
         ("POST", "/subscriptions", "make some; all can be left out; `imported` for retail", json!(new)),
         ("GET", "/subscriptions?limit=100", "every subscription as it stands", Value::Null),
         ("POST", "/upgrade", "another product at once", of(json!({"product": Product::bigger()}))),
+        ("POST", "/pay", "pay a cart, which makes an order of it", json!({"cart_id": first_cart()})),
         ("POST", "/offer", "accept an offer for the next renewal", of(json!({"discount": 0.2}))),
         ("POST", "/prebill", "make the next renewal's order now", of(Value::Null)),
         ("POST", "/refuse", "charge now, in vain; for ever without times", of(json!({"times": 3}))),
@@ -114,8 +117,10 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let status = match error {
             Error::NoUuid(_) | Error::TooMany { .. } => StatusCode::BAD_REQUEST,
-            Error::SubscriptionExists(_) | Error::NotNow { .. } => StatusCode::CONFLICT,
-            Error::UnknownSubscription(_) | Error::UnknownOrder(_) | Error::NoOrder { .. } => StatusCode::NOT_FOUND,
+            Error::SubscriptionExists(_) | Error::NotNow { .. } | Error::NothingToPay(_) => StatusCode::CONFLICT,
+            Error::UnknownSubscription(_) | Error::UnknownCart(_) | Error::UnknownOrder(_) | Error::NoOrder { .. } => {
+                StatusCode::NOT_FOUND
+            }
         };
         Self(status, error.to_string())
     }
@@ -238,6 +243,16 @@ struct Upgrade {
 async fn upgrade(State(controls): State<Controls>, body: Bytes) -> Answer {
     let Upgrade { subscription_id, product, script } = read(&body)?;
     order(controls.upgrade(&subscription_id, product, script)?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pay {
+    cart_id: String,
+}
+
+async fn pay(State(controls): State<Controls>, body: Bytes) -> Answer {
+    Ok(Json(json!({ "orders": controls.pay(&read::<Pay>(&body)?.cart_id)? })))
 }
 
 async fn suspend(State(controls): State<Controls>, body: Bytes) -> Answer {

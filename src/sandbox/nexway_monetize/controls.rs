@@ -117,6 +117,16 @@ impl Controls<NexwayMonetize> {
         })
     }
 
+    /// Somebody pays a cart: an upgrade happens, or a boxed product becomes a subscription. Returns the orders that come of it.
+    pub fn pay(&self, cart_id: &str) -> Result<Vec<Sold>, Error> {
+        self.provider(|provider, now| {
+            provider.catch_up(now);
+            let numbers = provider.pay(cart_id, now)?;
+            provider.catch_up(now);
+            Ok(numbers.into_iter().map(|number| provider.books.entry(now, provider.books.order(number))).collect())
+        })
+    }
+
     /// Auto-renewal off; an offer that was accepted is aborted.
     pub fn suspend(&self, id: &str) -> Result<(), Error> {
         self.act(id, Books::suspend)

@@ -122,13 +122,19 @@ impl Books {
         if state.status.is_over() { Err(Error::NotNow { id: *id, status: state.status, why }) } else { Ok(()) }
     }
 
-    /// The next renewal costs less by this fraction. Returns the order.
-    pub(super) fn accept_offer(&mut self, index: u32, discount: f64, at: Timestamp) -> Result<u32, Error> {
+    /// Why there is no offer for the next renewal, if so.
+    pub(super) fn may_be_offered(&self, index: u32) -> Result<(), Error> {
         let Subscription { id, state, prebilled, .. } = self.subscription(index);
         if state.status != Status::Active || prebilled.is_some() {
             let why = "offers are for the time before the renewal is billed";
             return Err(Error::NotNow { id: *id, status: state.status, why });
         }
+        Ok(())
+    }
+
+    /// The next renewal costs less by this fraction. Returns the order.
+    pub(super) fn accept_offer(&mut self, index: u32, discount: f64, at: Timestamp) -> Result<u32, Error> {
+        self.may_be_offered(index)?;
         self.abort_unpaid(index, at); // an earlier offer
         let number = self.push_order(index, Source::Offer, at);
         let order = self.order_mut(number);
@@ -139,6 +145,18 @@ impl Books {
         Ok(number)
     }
 
+    /// What another product costs for what is left of the term; or why there is none now.
+    pub(super) fn upgrade_price(&self, index: u32, product: &Product, at: Timestamp) -> Result<f64, Error> {
+        let Subscription { id, state, prebilled, .. } = self.subscription(index);
+        if !matches!(state.status, Status::Active | Status::Suspended) || prebilled.is_some() {
+            let why = "upgrades are for the time before the renewal is billed";
+            return Err(Error::NotNow { id: *id, status: state.status, why });
+        }
+        let left = state.expires_at.since(at).as_secs_f64() / self.term_of(index).as_secs_f64();
+        let amount = (product.total() - state.product.total()) * left.clamp(0.0, 1.0);
+        Ok((amount * 100.0).round() / 100.0)
+    }
+
     /// Another product at once, for what is left of the term. Returns the order.
     pub(super) fn upgrade(
         &mut self,
@@ -147,20 +165,13 @@ impl Books {
         script: Script,
         at: Timestamp,
     ) -> Result<u32, Error> {
-        let Subscription { id, state, prebilled, .. } = self.subscription(index);
-        if !matches!(state.status, Status::Active | Status::Suspended) || prebilled.is_some() {
-            let why = "upgrades are for the time before the renewal is billed";
-            return Err(Error::NotNow { id: *id, status: state.status, why });
-        }
-        let total = |product: &Product| product.price * f64::from(product.units);
-        let left = state.expires_at.since(at).as_secs_f64() / self.term_of(index).as_secs_f64();
-        let amount = (total(&product) - total(&state.product)) * left.clamp(0.0, 1.0);
-        let was_suspended = state.status == Status::Suspended;
+        let amount = self.upgrade_price(index, &product, at)?;
+        let was_suspended = self.subscription(index).state.status == Status::Suspended;
         let product = Arc::new(product);
         let number = self.push_order(index, Source::MidTermUpgrade, at);
         let order = self.order_mut(number);
         (order.generation, order.status, order.charged_at) = (order.generation - 1, COMPLETED, Some(at));
-        order.amount = (amount * 100.0).round() / 100.0;
+        order.amount = amount;
         order.product = product.clone();
         self.subscriptions[index as usize].change(at, |state| {
             (state.status, state.auto_renew, state.product) = (Status::Active, true, product);

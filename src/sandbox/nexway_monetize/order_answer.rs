@@ -17,6 +17,10 @@ use crate::clock::Timestamp;
 
 const VAT: f64 = 0.2;
 
+fn net(amount: f64) -> f64 {
+    cents(amount / (1.0 + VAT))
+}
+
 /// What everything is read from, and how it is written.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
@@ -55,6 +59,9 @@ impl View<'_> {
         });
         if let Some(generation) = self.generation_of(order) {
             body["generationId"] = generation.to_string().into();
+        }
+        if let Some(cart) = order.cart {
+            body["cartId"] = switches.id(cart).into();
         }
         if switches.subscription_named {
             body["subscriptionId"] = switches.id(subscription.id).into();
@@ -101,23 +108,7 @@ impl View<'_> {
         let subscription = books.subscription(order.subscription);
         let (product, units) = (&order.product, f64::from(order.product.units.max(1)));
         let (gross, initial) = (order.amount, product.price * units);
-        let net = |amount: f64| cents(amount / (1.0 + VAT));
-        let price = |gross: f64, discounted: Option<f64>| {
-            let mut price = json!({
-                "currency": switches.currency(&product.currency),
-                "netPrice": net(gross), "grossPrice": cents(gross), "vatIncluded": true, "vatRate": VAT,
-                "vatAmount": cents(gross - net(gross)), "source": "INTERNAL",
-            });
-            if let Some(discounted) = discounted {
-                price["discountedPrice"] = json!({
-                    "discountRate": order.discount, "cumulatedDiscountRate": order.discount,
-                    "discountedGrossPrice": cents(discounted), "discountedNetPrice": net(discounted),
-                    "grossPriceDiscountAmount": cents(gross - discounted),
-                    "vatDiscountAmount": cents(discounted - net(discounted)),
-                });
-            }
-            price
-        };
+        let offered = (order.discount > 0.0).then_some((gross, order.discount));
         json!({
             "id": switches.id(line_item_id(order)),
             "productId": product.id,
@@ -138,11 +129,29 @@ impl View<'_> {
             "discountRate": order.discount,
             "initialAmount": cents(initial),
             "currency": product.currency,
-            "price": price(initial, (order.discount > 0.0).then_some(gross)),
-            "renewingPrice": price(initial, None),
+            "price": self.price(&product.currency, initial, offered),
+            "renewingPrice": self.price(&product.currency, initial, None),
             "trial": order.generation < 0,
             "activationLink": self.links(order),
         })
+    }
+
+    /// VAT included; what it is with a discount, and the discount's rate.
+    pub(super) fn price(&self, currency: &str, gross: f64, discounted: Option<(f64, f64)>) -> Value {
+        let mut price = json!({
+            "currency": self.switches.currency(currency),
+            "netPrice": net(gross), "grossPrice": cents(gross), "vatIncluded": true, "vatRate": VAT,
+            "vatAmount": cents(gross - net(gross)), "source": "INTERNAL",
+        });
+        if let Some((discounted, rate)) = discounted {
+            price["discountedPrice"] = json!({
+                "discountRate": rate, "cumulatedDiscountRate": rate,
+                "discountedGrossPrice": cents(discounted), "discountedNetPrice": net(discounted),
+                "grossPriceDiscountAmount": cents(gross - discounted),
+                "vatDiscountAmount": cents(discounted - net(discounted)),
+            });
+        }
+        price
     }
 
     fn links(&self, order: &Order) -> Value {

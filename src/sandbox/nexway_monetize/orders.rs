@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::product::{Licence, Product};
 use super::script::{DataStep, Script, Step};
@@ -61,6 +62,8 @@ pub(super) struct Order {
     /// The discount of an offer, as a fraction.
     pub(super) discount: f64,
     pub(super) script: Option<Box<Script>>,
+    /// What it was made of.
+    pub(super) cart: Option<Uuid>,
     /// The status that was last told of.
     pub(super) told: Cow<'static, str>,
 }

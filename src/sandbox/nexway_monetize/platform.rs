@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::books::Books;
 use super::calls::{Endpoint, Query, SERVICES, Subject};
+use super::carts::Carts;
 use super::envelope::{envelope, estranged, unknown};
 use super::list::Sorted;
 use super::order_answer::View;
@@ -44,9 +45,10 @@ pub struct NexwayMonetize {
     pub(super) tokens: Tokens,
     pub(super) outbox: Outbox,
     pub(super) sorted: Sorted,
+    pub(super) carts: Carts,
     pub(super) switches: Switches,
     credentials: Credentials,
-    random: Random,
+    pub(super) random: Random,
 }
 
 impl Fake for NexwayMonetize {
@@ -65,16 +67,17 @@ impl Fake for NexwayMonetize {
             tokens: Tokens::default(),
             outbox: Outbox::default(),
             sorted: Sorted::default(),
+            carts: Carts::default(),
             switches,
             credentials: Credentials { realm, client_secret },
             random,
         }
     }
 
-    fn read(&self, service: usize, parts: &Parts, _: &[u8]) -> (Endpoint, Subject) {
+    fn read(&self, service: usize, parts: &Parts, body: &[u8]) -> (Endpoint, Subject) {
         let (endpoint, id) = Endpoint::of(service, &parts.method, parts.uri.path(), self.switches.revision);
         let query = Query::read(parts.uri.query().unwrap_or_default());
-        (endpoint, Subject::of(endpoint, id.as_deref(), &query))
+        (endpoint, Subject::of(endpoint, id.as_deref(), &query, body))
     }
 
     fn answer(&mut self, call: &Call, now: Timestamp) -> Answer {
@@ -87,6 +90,9 @@ impl Fake for NexwayMonetize {
             return self.refuse(401, "Authentication Failed: JWT token is not valid", call);
         }
         self.catch_up(now);
+        if self.is_outrun(call.endpoint) {
+            return self.refuse(412, "the dbVersion is not the newest one", call);
+        }
         let query = Query::read(&call.query);
         let answer = match call.endpoint {
             Endpoint::Token | Endpoint::Other => None,
@@ -96,6 +102,12 @@ impl Fake for NexwayMonetize {
             Endpoint::LineItemData => Some(self.line_item_data(&query, now)),
             Endpoint::Subscription => self.subscription(call),
             Endpoint::Suspend | Endpoint::Reactivate | Endpoint::Cancel => return self.command(call, now),
+            Endpoint::OfferCart => return self.offer_cart(call, now),
+            Endpoint::AcceptOffer => return self.accept_offer(call, now),
+            Endpoint::UpgradeCart => return self.upgrade_cart(call, now),
+            Endpoint::RetailCart => return self.retail_cart(call, now),
+            Endpoint::Deeplink => return self.deeplink(call),
+            Endpoint::Cart => self.cart(call, now),
             Endpoint::OrderOfGeneration => self.order_of_generation(&query, call, now),
             Endpoint::Order => self.order_number(call).map(|number| self.one_order(number, now)),
             Endpoint::OrderLineItemData => self.order_number(call).map(|number| self.data_of_one(number, now)),
@@ -145,6 +157,15 @@ impl NexwayMonetize {
 
     pub(super) fn view(&self) -> View<'_> {
         View { books: &self.books, switches: &self.switches }
+    }
+
+    /// Whether somebody else was faster; one time less from then on.
+    fn is_outrun(&mut self, endpoint: Endpoint) -> bool {
+        let changes = endpoint.is_command()
+            || matches!(endpoint, Endpoint::OfferCart | Endpoint::AcceptOffer | Endpoint::UpgradeCart);
+        let is_outrun = changes && self.switches.version_conflicts > 0;
+        self.switches.version_conflicts -= u32::from(is_outrun);
+        is_outrun
     }
 
     /// Newest services give details where older ones have the path.

@@ -42,6 +42,11 @@ impl Product {
             ..Self::default()
         }
     }
+
+    /// A term of all units, VAT included.
+    pub(super) fn total(&self) -> f64 {
+        self.price * f64::from(self.units)
+    }
 }
 
 /// What each unit brings, first and at every renewal.

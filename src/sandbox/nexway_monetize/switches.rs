@@ -62,6 +62,16 @@ pub struct Switches {
     pub noted_spelling: Spelling,
     pub noted_dates: NotedDates,
 
+    /// What a renewal costs less with an offer to stay, as a fraction; none is configured without it.
+    pub offer_discount: Option<f64>,
+    /// The code of that discount.
+    pub offer_code: String,
+    /// So many of the next changes and carts are refused with 412, as if somebody else had changed the subscription in between.
+    pub version_conflicts: u32,
+    /// What the answer to the question for a cart has as its status; a guide says 201.
+    pub cart_status: u16,
+    pub deeplink_spelling: DeeplinkSpelling,
+
     /// Whether the token service hands out refresh tokens.
     pub refresh_token: bool,
     /// Real seconds an access token is good for.
@@ -106,6 +116,11 @@ impl Default for Switches {
             notifications: Notifications::default(),
             noted_spelling: Spelling::default(),
             noted_dates: NotedDates::default(),
+            offer_discount: Some(0.2),
+            offer_code: "STAY".into(),
+            version_conflicts: 0,
+            cart_status: 200,
+            deeplink_spelling: DeeplinkSpelling::default(),
             refresh_token: true,
             token_life: 300,
             refresh_life: 1800,
@@ -271,4 +286,15 @@ pub enum NotedDates {
     #[default]
     Iso,
     MillisText,
+}
+
+/// What a link that signs somebody in is asked for with. Another name than these is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeeplinkSpelling {
+    /// `expiration_time`, `single_use`
+    #[default]
+    Guide,
+    /// `linkDuration`, `singleUse`
+    OpenApi,
 }
