@@ -27,6 +27,10 @@ pub enum Name {
     Pause,
     Resume,
     Renew,
+    Offer,
+    OfferAccept,
+    Upgrade,
+    Retail,
 }
 
 text_forms!(Name {
@@ -45,6 +49,10 @@ text_forms!(Name {
     Pause = "pause",
     Resume = "resume",
     Renew = "renew",
+    Offer = "offer",
+    OfferAccept = "offer-accept",
+    Upgrade = "upgrade",
+    Retail = "retail",
 });
 
 /// What is asked for.
@@ -65,6 +73,11 @@ pub enum Call {
     Pause(OfSubscription),
     Resume(OfSubscription),
     Renew(OfSubscription),
+    Offer(Offer),
+    OfferAccept(OfferAccept),
+    Upgrade(Upgrade),
+    /// The provider's own JSON.
+    Retail(Box<RawValue>),
 }
 
 impl Call {
@@ -85,6 +98,10 @@ impl Call {
             Self::Pause(_) => Name::Pause,
             Self::Resume(_) => Name::Resume,
             Self::Renew(_) => Name::Renew,
+            Self::Offer(_) => Name::Offer,
+            Self::OfferAccept(_) => Name::OfferAccept,
+            Self::Upgrade(_) => Name::Upgrade,
+            Self::Retail(_) => Name::Retail,
         }
     }
 }
@@ -176,4 +193,51 @@ pub struct OfSubscription {
     pub partner_order_number: String,
     #[schema(min_length = 1, max_length = 255)]
     pub subscription_id: String,
+}
+
+/// What somebody who wants to leave would be offered for the next renewal.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    #[schema(max_length = 255)]
+    #[serde(default)]
+    pub partner_order_number: String,
+    #[schema(min_length = 1, max_length = 255)]
+    pub subscription_id: String,
+    /// Left out: the one that the provider has for this.
+    #[serde(default)]
+    pub discount_code: Option<String>,
+}
+
+/// Takes an offer: the next renewal is charged by it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfferAccept {
+    #[schema(max_length = 255)]
+    #[serde(default)]
+    pub partner_order_number: String,
+    #[schema(min_length = 1, max_length = 255)]
+    pub subscription_id: String,
+    /// As the offer told it.
+    #[schema(min_length = 1, max_length = 255)]
+    pub cart: String,
+}
+
+/// Another product in the middle of the term.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upgrade {
+    #[schema(max_length = 255)]
+    #[serde(default)]
+    pub partner_order_number: String,
+    #[schema(min_length = 1, max_length = 255)]
+    pub subscription_id: String,
+    #[schema(min_length = 1, max_length = 255)]
+    pub product: String,
+    /// To keep or to add a plan of discounts.
+    #[serde(default)]
+    pub discount_tag: Option<String>,
+    /// Where in the plan it begins; 0 without it.
+    #[serde(default)]
+    pub discount_step: Option<u32>,
 }

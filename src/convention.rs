@@ -45,10 +45,15 @@ pub struct Shop {
     pub calls: &'static [call::Name],
     /// Checks an order before it is sent, and tells its number; `None`: orders are not among the calls.
     pub order: Option<CheckOrder>,
+    /// Checks the body of `retail` before it is sent; `None`: it is not among the calls.
+    pub retail: Option<CheckRetail>,
 }
 
 /// The error is all that is known to be wrong with it.
 pub type CheckOrder = fn(&Value) -> Result<String, Vec<Wrong>>;
+
+/// All that is known to be wrong with it.
+pub type CheckRetail = fn(&Value) -> Vec<Wrong>;
 
 /// What is wrong with a body that was to be sent on.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! What may be asked for stands in [`crate::call`], what a provider makes of it in its folder. Here: who may ask, when a call is sent
 //! and where to, what is written down of it, and what came of it. An order has a file of its own: its end must be known.
 
+mod about;
 mod answer;
 mod api;
 mod order;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 
+use self::about::{About, about};
 pub use self::answer::Answer;
 use self::answer::Failure;
 pub use self::api::{ANSWER_WITHIN, Door, Request, USER, paths, router};
@@ -221,57 +223,5 @@ impl Desk {
             self.sweep_bell.notify_one();
         }
         Ok(())
-    }
-}
-
-/// What a call is about.
-struct About {
-    /// A partner order number; empty where it is about none.
-    number: String,
-    subscription_id: Option<String>,
-    /// It changes something at the provider.
-    is_change: bool,
-}
-
-impl About {
-    fn shown(&self) -> String {
-        let shown =
-            if self.number.is_empty() { self.subscription_id.as_deref().unwrap_or_default() } else { &self.number };
-        crate::text::visible(shown)
-    }
-}
-
-/// Brings ids and numbers into their stored form, and refuses what the kind does not offer.
-fn about(account: &Account, call: &mut Call) -> Result<About, Failure> {
-    let convention = account.convention();
-    let offered = convention.shop.map(|shop| shop.calls).unwrap_or_default();
-    if !offered.contains(&call.name()) {
-        return Err(Failure::not_offered(call.name(), account.settings.kind.kind().as_str(), offered));
-    }
-    let order = |number: &str, is_change| {
-        let number = convention.number(number).map_err(|why| Failure::wrong("number", why))?;
-        Ok(About { number, subscription_id: None, is_change })
-    };
-    match call {
-        Call::Stock(_) | Call::CrossSell(_) | Call::Categories(_) | Call::Systems | Call::Order(_) => {
-            Ok(About { number: String::new(), subscription_id: None, is_change: false })
-        }
-        Call::OrderData(of) | Call::DownloadInfo(of) => order(&of.number, false),
-        Call::ExtendDownload(of) => order(&of.number, false),
-        Call::CancelOrder(of) => order(&of.number, true),
-        Call::Cancel(of)
-        | Call::Suspend(of)
-        | Call::Reactivate(of)
-        | Call::Pause(of)
-        | Call::Resume(of)
-        | Call::Renew(of) => {
-            let id = convention.subscription_id(&of.subscription_id);
-            of.subscription_id = id.map_err(|why| Failure::wrong("subscription_id", why))?;
-            let given = Some(of.partner_order_number.as_str()).filter(|number| !number.is_empty());
-            let number = convention.number_or(given, &of.subscription_id);
-            of.partner_order_number = number.map_err(|why| Failure::wrong("partner_order_number", why))?;
-            let (number, id) = (of.partner_order_number.clone(), of.subscription_id.clone());
-            Ok(About { number, subscription_id: Some(id), is_change: true })
-        }
     }
 }

@@ -14,7 +14,8 @@ use super::import::source::Source;
 use super::naming::{self, Narrow};
 use super::{Context, Error, Exit, erasing};
 use crate::call::{
-    CancelOrder, Categories, CrossSell, ExtendDownload, Name, OfOrder, OfSubscription, Quantity, Reason, Stock,
+    CancelOrder, Categories, CrossSell, ExtendDownload, Name, OfOrder, OfSubscription, Offer, OfferAccept, Quantity,
+    Reason, Stock, Upgrade,
 };
 use crate::settings::Settings;
 use crate::shop::Request;
@@ -104,6 +105,45 @@ enum CallArgs {
     Resume(ChangeArgs),
     /// Renew a subscription now, which the provider otherwise does by itself
     Renew(ChangeArgs),
+    /// What somebody who wants to leave would be offered
+    Offer {
+        #[command(flatten)]
+        subscription: SubscriptionArgs,
+        /// One of yours; left out: the one that the provider has for this
+        #[arg(long, value_name = "CODE")]
+        discount_code: Option<String>,
+    },
+    /// Take an offer for the next renewal
+    OfferAccept {
+        #[command(flatten)]
+        subscription: SubscriptionArgs,
+        /// As `offer` told it
+        #[arg(long, value_name = "ID")]
+        cart: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// What a change to another product costs, and where it is paid
+    Upgrade {
+        #[command(flatten)]
+        subscription: SubscriptionArgs,
+        /// The provider's id of the product
+        #[arg(long, value_name = "ID")]
+        product: String,
+        /// A plan of discounts to be kept, or added
+        #[arg(long, value_name = "TAG")]
+        discount_tag: Option<String>,
+        /// Where in the plan it begins
+        #[arg(long, value_name = "N", requires = "discount_tag")]
+        discount_step: Option<u32>,
+    },
+    /// Make a subscription of a boxed product: a cart, and where it is paid
+    Retail {
+        /// The provider's own JSON: a file, or - for stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -188,6 +228,33 @@ async fn prepare(args: ShopArgs, context: &Context, settings: &Settings) -> Resu
         CallArgs::Pause(change) => changed(Name::Pause, change, narrow, context, settings).await,
         CallArgs::Resume(change) => changed(Name::Resume, change, narrow, context, settings).await,
         CallArgs::Renew(change) => changed(Name::Renew, change, narrow, context, settings).await,
+        CallArgs::Offer { subscription, discount_code } => {
+            let (asked, of) = named(subscription, narrow, context, settings).await?;
+            let OfSubscription { partner_order_number, subscription_id } = of;
+            let body = json(&Offer { partner_order_number, subscription_id, discount_code })?;
+            Ok(Some(Asked { name: Name::Offer, body, ..asked }))
+        }
+        CallArgs::OfferAccept { subscription, cart, yes } => {
+            let (asked, of) = named(subscription, narrow, context, settings).await?;
+            let what = format!(
+                "take the offer of cart {} for {}: the next renewal is charged by it",
+                visible(&cart),
+                whom(&of)
+            );
+            if !confirmed(yes, &what)? {
+                return Ok(None);
+            }
+            let OfSubscription { partner_order_number, subscription_id } = of;
+            let body = json(&OfferAccept { partner_order_number, subscription_id, cart })?;
+            Ok(Some(Asked { name: Name::OfferAccept, body, ..asked }))
+        }
+        CallArgs::Upgrade { subscription, product, discount_tag, discount_step } => {
+            let (asked, of) = named(subscription, narrow, context, settings).await?;
+            let OfSubscription { partner_order_number, subscription_id } = of;
+            let body = json(&Upgrade { partner_order_number, subscription_id, product, discount_tag, discount_step })?;
+            Ok(Some(Asked { name: Name::Upgrade, body, ..asked }))
+        }
+        CallArgs::Retail { file } => make(Name::Retail, document(&file)?.get().as_bytes().to_vec()),
     }
 }
 
@@ -206,7 +273,7 @@ async fn changed(
     settings: &Settings,
 ) -> Result<Option<Asked>, Error> {
     let (asked, of) = named(change.subscription, narrow, context, settings).await?;
-    let whom = format!("{}, subscription {}", visible(&of.partner_order_number), visible(&of.subscription_id));
+    let whom = whom(&of);
     let what = match name {
         Name::Cancel => format!("cancel {whom}: no renewal follows, the licence stays until its expiry"),
         Name::Renew => format!("renew {whom} now: it is charged"),
@@ -216,6 +283,10 @@ async fn changed(
         return Ok(None);
     }
     Ok(Some(Asked { name, body: json(&of)?, ..asked }))
+}
+
+fn whom(of: &OfSubscription) -> String {
+    format!("{}, subscription {}", visible(&of.partner_order_number), visible(&of.subscription_id))
 }
 
 /// The tracked subscription that is meant, or the one whose number and id are both given.

@@ -6,7 +6,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{ClientBuilder, Url};
 
 use crate::budget::{Budget, Slot};
@@ -47,6 +47,8 @@ pub struct Answer {
     pub at: Timestamp,
     /// The same by the provider's own clock, where it tells.
     pub date: Option<Timestamp>,
+    /// Where what was made is to be found, as it was sent.
+    pub location: Option<String>,
     /// Decompressed.
     pub body: Vec<u8>,
 }
@@ -63,6 +65,7 @@ impl Http {
         let response = self.client.get().execute(request).await.map_err(unreachable)?;
         let status = response.status();
         let (retry_after, date) = (retry_after(response.headers()), date(response.headers(), DATE));
+        let location = response.headers().get(LOCATION).and_then(|value| Some(value.to_str().ok()?.to_owned()));
         if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
             self.budget.slow_down(retry_after);
             return Err(Error::TooManyRequests { retry_after });
@@ -72,7 +75,7 @@ impl Http {
             Err(error) if status.is_success() => return Err(error),
             Err(_) => Vec::new(),
         };
-        Ok(Answer { status: status.as_u16(), retry_after, at: Timestamp::now(), date, body })
+        Ok(Answer { status: status.as_u16(), retry_after, at: Timestamp::now(), date, location, body })
     }
 
     /// A further slot for the same call. A call ends some time: when the budget is paused for longer, so does this.
@@ -119,7 +122,8 @@ fn client(connection: &Connection, mut headers: HeaderMap, urls: &[&Url]) -> Res
 
 /// The answer that is given; for [`crate::fuzzing`].
 pub fn answer_of(given: Given<'_>) -> Answer {
-    Answer { status: given.status, retry_after: None, at: given.at, date: None, body: given.body.to_vec() }
+    let body = given.body.to_vec();
+    Answer { status: given.status, retry_after: None, at: given.at, date: None, location: None, body }
 }
 
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Error> {

@@ -38,6 +38,7 @@ pub(super) struct Account {
     pub http: Arc<Http>,
     pub tokens: Tokens,
     api: Url,
+    iam: Url,
 }
 
 impl Account {
@@ -47,12 +48,17 @@ impl Account {
         let http = Arc::new(Http::new(&config.connection, HeaderMap::new(), &[&api, &iam], budget)?);
         let tokens_url = below(&iam, "/tokens").ok_or(ConfigError::Url { key: "iam_url" })?;
         let tokens = Tokens::new(Arc::clone(&http), tokens_url, config.realm.clone(), config.client_secret.clone());
-        Ok(Self { http, tokens, api })
+        Ok(Self { http, tokens, api, iam })
     }
 
     /// Below the API's address; `path` begins with a slash, and what is not ours in it went through [`encoded`](crate::provider::url::encoded).
     pub fn url(&self, path: &str) -> Result<Url, Error> {
         below(&self.api, path).ok_or_else(|| Error::Unreadable { reason: format!("no URL: {path}") })
+    }
+
+    /// The same below the token service's.
+    pub fn iam_url(&self, path: &str) -> Result<Url, Error> {
+        below(&self.iam, path).ok_or_else(|| Error::Unreadable { reason: format!("no URL: {path}") })
     }
 
     /// Asks once, or twice when the first answer was 401.

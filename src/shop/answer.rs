@@ -106,6 +106,8 @@ impl Failure {
             }
             Outcome::Later => Self::later(format!("the provider answered code {}: {told}", reply.code)),
             Outcome::NotFound => Self::NotThere(format!("the provider does not know it (code {}: {told})", reply.code)),
+            // A rule that is known here: the provider was not asked.
+            _ if reply.code == 0 => Self::Refused { why: told, code: None },
             _ => Self::Refused { why: format!("the provider refused it: {told}"), code: Some(reply.code) },
         }
     }

@@ -60,6 +60,9 @@ enum Bodies {
     ExtendDownload(call::ExtendDownload),
     CancelOrder(call::CancelOrder),
     OfSubscription(call::OfSubscription),
+    Offer(call::Offer),
+    OfferAccept(call::OfferAccept),
+    Upgrade(call::Upgrade),
 }
 
 /// Who is let in.
@@ -99,10 +102,10 @@ pub fn router<S: Clone + Send + Sync + 'static>(desk: Desk, door: Door) -> Route
     tag = "shop",
     params(
         ("provider" = String, Path, description = "As the settings name it"),
-        ("call" = String, Path, description = "stock, cross-sell, categories, systems, order, order-data, download-info, extend-download, cancel, cancel-order, renew, suspend, reactivate, pause or resume"),
+        ("call" = String, Path, description = "stock, cross-sell, categories, systems, order, order-data, download-info, extend-download, cancel, cancel-order, renew, suspend, reactivate, pause, resume, offer, offer-accept, upgrade or retail"),
         ("territory" = Option<String>, Query, description = "May be left out where what it is about is tracked, or the provider has only one"),
     ),
-    request_body(content = Bodies, description = "What the call takes; systems an empty object"),
+    request_body(content = Bodies, description = "What the call takes; retail takes the provider's own JSON, systems an empty object"),
     responses(
         (status = 200, description = "The provider has done it", body = Answer),
         (status = 404, description = "There is no such call, provider or order", content_type = "application/problem+json", body = Problem),
@@ -172,6 +175,10 @@ fn read(name: Name, body: &RawValue) -> Result<Asked, Problem> {
         Name::Pause => Call::Pause(of(body)?),
         Name::Resume => Call::Resume(of(body)?),
         Name::Renew => Call::Renew(of(body)?),
+        Name::Offer => Call::Offer(of(body)?),
+        Name::OfferAccept => Call::OfferAccept(of(body)?),
+        Name::Upgrade => Call::Upgrade(of(body)?),
+        Name::Retail => Call::Retail(body.to_owned()),
     }))
 }
 

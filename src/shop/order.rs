@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::about::{self, about};
 use super::answer::{Answer, Failure};
 use super::{Account, Desk, Place};
 use crate::call::{Call, Name, OfOrder};
 use crate::clock::Timestamp;
-use crate::json::{Members, canonical};
+use crate::json::canonical;
 use crate::provider::Error;
 use crate::provider::shop::{Outcome, Placed, Reply};
 use crate::store::{Begun, Metadata, NewOrder, NewSubscription, OrderState, PlacedOrder, Tracked};
@@ -57,7 +57,7 @@ impl Desk {
     ) -> Result<Answer, Failure> {
         let place = self.place(provider, territory)?;
         let mut call = Call::Order(wanted.order);
-        super::about(&place.account, &mut call)?;
+        about(&place.account, &mut call)?;
         let (number, hash) = checked(&place, &call)?;
         let new = NewOrder {
             provider: provider.to_owned(),
@@ -253,13 +253,7 @@ fn checked(place: &Place, call: &Call) -> Result<(String, [u8; 32]), Failure> {
     let Call::Order(body) = call else { return Err(Failure::refused("no order")) };
     let check = place.account.convention().shop.and_then(|shop| shop.order);
     let check = check.ok_or_else(|| Failure::refused("orders are not placed with this provider"))?;
-    let order: Value = serde_json::from_str(body.get())
-        // The error's own text may quote a person.
-        .map_err(|e| Failure::wrong("order", format!("not JSON (line {}, column {})", e.line(), e.column())))?;
-    // It is sent as it stands: which of the two the provider reads is its own affair.
-    if let Ok(Members { twice: Some(key), .. }) = serde_json::from_str(body.get()) {
-        return Err(Failure::wrong(&visible(&key), "is there twice".to_owned()));
-    }
+    let order = about::read("order", body)?;
     let number = check(&order).map_err(|wrong| Failure::Mend { wrong, code: None })?;
     let mut hash = Sha256::new();
     hash.update(place.territory.as_bytes());

@@ -39,6 +39,7 @@ pub static SHOP: Shop = Shop {
         Name::Renew,
     ],
     order: Some(order::check),
+    retail: None,
 };
 
 const ENDPOINT: Endpoint = Endpoint { name: "shop", limit: 16 * MIB };

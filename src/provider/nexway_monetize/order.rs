@@ -20,6 +20,8 @@ pub struct Body<'a> {
     #[serde(borrow)]
     subscription_id: Scalar<'a>,
     #[serde(borrow)]
+    cart_id: Scalar<'a>,
+    #[serde(borrow)]
     generation_id: Scalar<'a>,
     #[serde(borrow)]
     source: Scalar<'a>,
@@ -95,7 +97,13 @@ struct DiscountBody<'a> {
 
 /// A string, or an object with the code in it.
 #[derive(Debug, Default)]
-struct Currency<'a>(Scalar<'a>);
+pub struct Currency<'a>(Scalar<'a>);
+
+impl Currency<'_> {
+    pub fn text(&self) -> Option<String> {
+        self.0.text()
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Currency<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -118,6 +126,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Currency<'a> {
 pub struct Order {
     pub id: String,
     subscription: Option<String>,
+    /// What it was made of.
+    pub cart: Option<String>,
     pub generation: Option<i64>,
     /// Upper case, as all words here; empty where it is not told.
     source: String,
@@ -199,6 +209,7 @@ impl Order {
         Some(Self {
             id: name(&body.id)?,
             subscription: name(&body.subscription_id),
+            cart: name(&body.cart_id),
             generation: body.generation_id.integer(),
             source: word(&body.source),
             offer: word(&body.offer_sub_source),
@@ -208,11 +219,23 @@ impl Order {
             payment_deadline: instant(&body.payment_deadline),
             created_at: instant(&body.create_date),
             updated_at: instant(&body.update_date),
-            currency: body.currency.0.text(),
+            currency: body.currency.text(),
             amount: body.total_amount.into_text(),
             payments: body.payments.all.into_iter().map(payment).collect(),
             lines: body.line_items.all.into_iter().map(|line| Line::of(line, now)).collect(),
         })
+    }
+
+    /// The subscriptions that it names, each once.
+    pub fn subscriptions(&self) -> Vec<&str> {
+        let mut named: Vec<&str> = Vec::new();
+        let lines = self.lines.iter().filter_map(|line| line.subscription.as_deref());
+        for id in self.subscription.as_deref().into_iter().chain(lines).filter(|id| !id.is_empty()) {
+            if !named.iter().any(|known| is_same(known, id)) {
+                named.push(id);
+            }
+        }
+        named
     }
 
     /// Whether it names this subscription, itself or in one of its lines.

@@ -40,7 +40,7 @@ impl Client {
         sorted(answer)
     }
 
-    async fn further(&self) -> Result<Slot, Error> {
+    pub(super) async fn further(&self) -> Result<Slot, Error> {
         self.account.http.further_slot().await
     }
 
@@ -50,7 +50,7 @@ impl Client {
 
     /// The orders that name this subscription: all, or those of one generation. The newest come first, so that what is added while
     /// the list is read comes twice and nothing is left out.
-    async fn orders(&self, id: &str, generation: Option<i64>, mut slot: Option<Slot>) -> Asked<Orders> {
+    pub(super) async fn orders(&self, id: &str, generation: Option<i64>, mut slot: Option<Slot>) -> Asked<Orders> {
         let of = generation.map(|generation| format!("&generationId={generation}")).unwrap_or_default();
         let (mut orders, mut seen) = (Orders::default(), HashSet::new());
         for number in 0..ORDER_PAGES {
@@ -179,20 +179,32 @@ impl Client {
 
     /// Every row of an order, whosever it is.
     pub(super) async fn keys(&self, order_id: &str) -> Asked<Vec<Row>> {
-        let path = format!("{}/lineitemdata/order/{}", self.paths.orders, encoded(order_id));
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        let read = |bytes: &[u8], number| {
+            let page = Page::<rows::Body<'_>>::read(bytes)?;
+            let is_last = page.is_last(number);
+            let new = page.items.all.into_iter().map(Row::of);
+            rows.extend(new.filter(|row| row.id.as_ref().is_none_or(|id| seen.insert(id.clone()))));
+            Ok(is_last)
+        };
+        Ok(self.key_pages(order_id, read).await?.map(|()| rows))
+    }
+
+    /// The pages with an order's keys, one after the other, until `read` says that it was the last.
+    pub(super) async fn key_pages(
+        &self,
+        order_id: &str,
+        mut read: impl FnMut(&[u8], usize) -> Result<bool, Error>,
+    ) -> Asked<()> {
+        let path = format!("{}/lineitemdata/order/{}", self.paths.orders, encoded(order_id));
         for number in 0..KEY_PAGES {
             let path = if number == 0 { path.clone() } else { format!("{path}?page={number}") };
             let answer = match self.get(KEYS, &path, self.further().await?).await? {
                 Ok(answer) => answer,
                 Err(verdict) => return Ok(Err(verdict)),
             };
-            let page = Page::<rows::Body<'_>>::read(&answer.body)?;
-            let is_last = page.is_last(number);
-            let new = page.items.all.into_iter().map(Row::of);
-            rows.extend(new.filter(|row| row.id.as_ref().is_none_or(|id| seen.insert(id.clone()))));
-            if is_last {
-                return Ok(Ok(rows));
+            if read(&answer.body, number)? {
+                return Ok(Ok(()));
             }
         }
         Err(body::unreadable("more keys than an order can have"))

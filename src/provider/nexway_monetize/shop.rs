@@ -1,93 +1,115 @@
-//! A shop's calls at Nexway Monetize: cancel, suspend, reactivate (nexway-monetize.md, section 8). How it stands is looked at first: what
-//! is so already is not asked for again.
+//! A shop's calls at Nexway Monetize (nexway-monetize.md, section 8): what is offered, and what all of them have in common. How a
+//! subscription stands is looked at first: what is so already, or against a rule that is known, is not asked for.
+
+mod cart;
+mod change;
+mod coming;
+mod found;
+mod link;
+mod money;
+mod offer;
+mod order_data;
+mod refusal;
+mod retail;
+mod upgrade;
 
 use reqwest::{Method, Request};
+use serde_json::value::RawValue;
 
 use super::Client;
-use super::requests::{SUBSCRIPTION, sorted};
-use super::subscription::{self, Subscription};
 use crate::budget::Slot;
 use crate::call::{Call, Name};
 use crate::convention::Shop;
-use crate::provider::shop::{Outcome, Reply};
-use crate::provider::{Class, Error, Verdict};
+use crate::provider::Error;
+use crate::provider::http::{Answer, Endpoint, MIB};
+use crate::provider::shop::{Outcome, Placed, Reply};
 
-pub static SHOP: Shop = Shop { calls: &[Name::Cancel, Name::Suspend, Name::Reactivate], order: None };
+pub static SHOP: Shop = Shop {
+    calls: &[
+        Name::OrderData,
+        Name::Cancel,
+        Name::Suspend,
+        Name::Reactivate,
+        Name::Offer,
+        Name::OfferAccept,
+        Name::Upgrade,
+        Name::Retail,
+    ],
+    order: None,
+    retail: Some(retail::check),
+};
+
+const SHOP_ENDPOINT: Endpoint = Endpoint { name: "shop", limit: 4 * MIB };
+
+/// How an attempt at a call ended.
+enum Attempt {
+    Told(Reply),
+    /// Somebody else has changed it since it was read.
+    Stale(Reply),
+}
+
+/// What a request was answered with; `Err`: the attempt is over.
+type Posted = Result<Result<Answer, Attempt>, Error>;
 
 impl Client {
+    /// A version that is no longer the newest is read again, once.
     pub(super) async fn make(&self, call: &Call, slot: Slot) -> Result<Reply, Error> {
-        let (of, step) = match call {
-            Call::Cancel(of) => (of, "cancel"),
-            Call::Suspend(of) => (of, "suspend"),
-            Call::Reactivate(of) => (of, "reactivate"),
-            _ => return Ok(Reply::bare(Outcome::Refused, 0, "not offered".to_owned())),
-        };
-        let path = self.subscription_path(&of.subscription_id);
-        let found = match self.get(SUBSCRIPTION, &path, slot).await? {
-            Ok(answer) => subscription::read(&answer.body, answer.at)?,
-            Err(verdict) => return Ok(refused(verdict)),
-        };
-        if let Some(reply) = needless(call.name(), &found) {
-            return Ok(reply);
+        match Box::pin(self.attempt(call, slot)).await? {
+            Attempt::Told(reply) => return Ok(reply),
+            Attempt::Stale(_) => tracing::debug!(call = %call.name(), "changed in between, and is read again"),
         }
-        let (url, slot) = (self.account.url(&format!("{path}/{step}"))?, self.account.http.further_slot().await?);
-        let answer = match self.account.ask(SUBSCRIPTION, slot, || Request::new(Method::POST, url.clone())).await? {
-            // It may not, as it stands: a rule of the platform.
-            answer if matches!(answer.status, 400 | 405 | 422) => {
-                let why = format!("as it stands ({}) it may not", found.status.as_deref().unwrap_or("not told"));
-                return Ok(Reply::bare(Outcome::Refused, i64::from(answer.status), why));
-            }
-            answer => answer,
+        match Box::pin(self.attempt(call, self.further().await?)).await? {
+            Attempt::Told(reply) | Attempt::Stale(reply) => Ok(reply),
+        }
+    }
+
+    async fn attempt(&self, call: &Call, slot: Slot) -> Result<Attempt, Error> {
+        match call {
+            Call::OrderData(of) => self.order_data(of, slot).await.map(Attempt::Told),
+            Call::Cancel(of) | Call::Suspend(of) | Call::Reactivate(of) => self.change(call, of, slot).await,
+            Call::Offer(of) => self.offer(call, of, slot).await,
+            Call::OfferAccept(of) => self.accept_offer(call, of, slot).await,
+            Call::Upgrade(of) => self.upgrade(call, of, slot).await,
+            Call::Retail(body) => self.retail(call, body, slot).await,
+            _ => Ok(Attempt::Told(Reply::bare(Outcome::Refused, 0, "not offered".to_owned()))),
+        }
+    }
+
+    async fn post(&self, call: &Call, path: &str, body: Option<String>, slot: Slot) -> Posted {
+        let url = self.account.url(path)?;
+        let request = || {
+            let mut request = Request::new(Method::POST, url.clone());
+            *request.body_mut() = body.clone().map(Into::into);
+            request
         };
-        Ok(match sorted(answer)? {
-            Ok(answer) => Reply {
-                body: serde_json::from_slice(&answer.body).ok(),
-                ..Reply::bare(Outcome::Done, i64::from(answer.status), String::new())
-            },
-            Err(verdict) => refused(verdict),
-        })
+        let answer = self.account.ask(SHOP_ENDPOINT, slot, request).await?;
+        if answer.is_success() {
+            return Ok(Ok(answer));
+        }
+        match refusal::read(call, &answer) {
+            Some(reply) if matches!(answer.status, 409 | 412) => Ok(Err(Attempt::Stale(reply))),
+            Some(reply) => Ok(Err(Attempt::Told(reply))),
+            None => Err(answer.failure()),
+        }
     }
 }
 
-/// What is so already, and what cannot become so any more. Whether a cancelled one can be reactivated the sources tell differently: it
-/// is asked for.
-fn needless(call: Name, found: &Subscription) -> Option<Reply> {
-    let is_over = found.is("canceled") || found.is("expired");
-    let outcome = match call {
-        Name::Cancel if is_over => Outcome::Already,
-        Name::Suspend if found.is("suspended") => Outcome::Already,
-        Name::Suspend if is_over => Outcome::Refused,
-        Name::Reactivate if found.is("active") => Outcome::Already,
-        Name::Reactivate if found.is("expired") => Outcome::Refused,
-        _ => return None,
-    };
-    Some(Reply::bare(outcome, 0, format!("it is {}", found.status.as_deref().unwrap_or("over"))))
+/// Nobody was asked: a rule that is known.
+fn against_the_rules(why: String) -> Attempt {
+    Attempt::Told(Reply::bare(Outcome::Refused, 0, why))
 }
 
-fn refused(verdict: Verdict) -> Reply {
-    let outcome = if verdict.class == Class::NotFound { Outcome::NotFound } else { Outcome::Refused };
-    Reply::bare(outcome, verdict.code, verdict.message)
+fn done(answer: &Answer, body: Option<Box<RawValue>>, notes: Vec<String>) -> Reply {
+    Reply { body, notes, ..Reply::bare(Outcome::Done, i64::from(answer.status), String::new()) }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Timestamp;
+fn placed(order_number: String) -> Placed {
+    Placed { order_number: Some(order_number), ..Placed::default() }
+}
 
-    fn outcome(call: Name, status: &str) -> Option<Outcome> {
-        let body = serde_json::json!({ "id": "x", "lifecycle": { "status": status, "generation": 0 } }).to_string();
-        let found = subscription::read(body.as_bytes(), Timestamp::constant(1_780_000_000)).unwrap();
-        needless(call, &found).map(|reply| reply.outcome)
-    }
-
-    #[test]
-    fn what_is_so_already_is_not_asked_for() {
-        use Outcome::{Already, Refused};
-        let of = |status| [Name::Cancel, Name::Suspend, Name::Reactivate].map(|call| outcome(call, status));
-        assert_eq!(of("Active"), [None, None, Some(Already)]);
-        assert_eq!(of("SUSPENDED"), [None, Some(Already), None]);
-        assert_eq!(of("Canceled"), [Some(Already), Some(Refused), None]);
-        assert_eq!(of("Expired"), [Some(Already), Some(Refused), Some(Refused)]);
-        assert_eq!(of("Renewing"), [None; 3]);
-    }
+/// An object of members that are JSON already; `None` is left out.
+fn object<const N: usize>(members: [(&str, Option<String>); N]) -> Option<Box<RawValue>> {
+    let member = |(name, value): (&str, Option<String>)| Some(format!("{}:{}", serde_json::Value::from(name), value?));
+    let members: Vec<_> = members.into_iter().filter_map(member).collect();
+    RawValue::from_string(format!("{{{}}}", members.join(","))).ok()
 }

@@ -17,7 +17,8 @@ use crate::provider::shop::{Outcome, Reply};
 use crate::provider::url::{below, encoded};
 use crate::provider::{Class, Error, Subject, Verdict, body};
 
-pub static SHOP: Shop = Shop { calls: &[Name::Cancel, Name::Pause, Name::Resume, Name::Renew], order: None };
+pub static SHOP: Shop =
+    Shop { calls: &[Name::Cancel, Name::Pause, Name::Resume, Name::Renew], order: None, retail: None };
 
 /// What a manual retry gives as its reason.
 const REASON: &str = "asked for by the merchant";

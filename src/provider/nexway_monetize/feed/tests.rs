@@ -117,9 +117,7 @@ fn a_licence_says_where_to_look() {
 fn another_page_than_was_asked_for_is_a_fault() {
     let page = |number: i64| {
         let body = json!({"items": [listed(1, 5, "Active")], "number": number, "totalPages": 9});
-        let answer =
-            http::Answer { status: 200, retry_after: None, at: NOW, date: None, body: body.to_string().into_bytes() };
-        read(ALL, &answer.body, 2, None, answer.at).unwrap()
+        read(ALL, body.to_string().as_bytes(), 2, None, NOW).unwrap()
     };
     assert_eq!((page(2).fault, page(2).next.as_deref()), (None, Some("3")));
     assert!(page(0).fault.is_some());
