@@ -55,6 +55,7 @@ mod shop;
 mod shop_calls;
 mod shop_examples;
 mod shop_kinds;
+mod shop_monetize;
 mod sinks;
 mod smartpay;
 mod smartpay_charges;
