@@ -184,7 +184,7 @@ fn without_a_token_there_are_figures_and_nothing_else() {
     let page = endpoint.get("/").expect(200).body;
     assert!(page.contains("All 1") || page.contains("The one subscription was answered for"), "{page}");
     assert!(!page.contains("PARTNER689") && !page.contains("<form"), "{page}");
-    for path in [story.as_str(), "/page/subscriptions", "/page/messages"] {
+    for path in [story.as_str(), "/page/subscriptions", "/page/messages", "/page/receivers"] {
         let refused = endpoint.get(path).expect(403);
         assert!(refused.body.contains("figures only"), "{path}: {}", refused.body);
     }

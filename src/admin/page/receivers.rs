@@ -26,6 +26,7 @@ pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Page {
 }
 
 async fn content(pages: &Pages, visitor: &Visitor) -> Result<Page, Problem> {
+    visitor.must_see_all()?;
     let live = pages.site.live();
     let status = Status::read(&live.settings, &pages.site.counting, Timestamp::now()).await?;
     let forecasts = status.providers.iter().map(|(name, account)| (name.as_str(), account.forecast.to_text()));
