@@ -24,7 +24,7 @@ pub use status::{Account, Receiver, Status};
 pub use story::{Known, Story};
 pub use subscription::{Forecasts, InPath, Item, SubscriptionPage, label};
 pub use telling::{Chapter, tell};
-pub use verdict::Verdict;
+pub use verdict::{Sums, Verdict};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Occasion, OfferState, Warning};

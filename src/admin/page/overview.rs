@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::listen::problem::Problem;
 use crate::settings::format_duration;
 use crate::store::{self, RenewalDay};
-use crate::view::{Account, Status, Verdict};
+use crate::view::{Status, Sums, Verdict};
 
 const DAYS: i64 = 90;
 const DAY: i64 = 86_400;
@@ -58,7 +58,7 @@ async fn overview(pages: &Pages, visitor: &Visitor) -> Result<Page, Problem> {
     let ages = pages.freshness.of(&site.counting, status.providers.keys(), every, now).await?;
     let budgets = live.budgets.iter().map(|(name, budget)| (name.as_str(), (budget.state().used_share * 100.0) as i64));
     let content = Overview {
-        verdict: Verdict::of(&status, every),
+        verdict: Sums::of(&status).verdict(every),
         budgets: budgets.collect(),
         freshness: freshness(&ages, every),
         delivered: delivered(&days),
@@ -143,28 +143,11 @@ impl Freshness {
     }
 }
 
-/// What the script asks for: the same sentence, and the figures under it.
-#[derive(Serialize)]
-pub struct Brief {
-    #[serde(flatten)]
-    verdict: Verdict,
-    watching: i64,
-    waiting: i64,
-    pending: i64,
-    dead: i64,
-}
-
-pub async fn brief(pages: &Pages) -> Result<Brief, store::Error> {
+/// What the script asks for: the sentence as it is now.
+pub async fn brief(pages: &Pages) -> Result<Verdict, store::Error> {
     let live = pages.site.live();
     let status = Status::read(&live.settings, &pages.site.counting, Timestamp::now()).await?;
-    let sum = |of: fn(&Account) -> i64| status.providers.values().map(of).sum();
-    Ok(Brief {
-        verdict: Verdict::of(&status, live.settings.poll.every),
-        watching: sum(|account| account.subscriptions.get("watching").copied().unwrap_or_default()),
-        waiting: sum(|account| account.waiting.renewals),
-        pending: status.sinks.iter().map(|sink| sink.pending).sum(),
-        dead: status.sinks.iter().map(|sink| sink.dead).sum(),
-    })
+    Ok(Sums::of(&status).verdict(live.settings.poll.every))
 }
 
 /// For handlers that end in a problem or a page.
