@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// An object's values as they were written, by key.
 #[derive(Debug, Default)]
@@ -39,6 +39,17 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
         deserializer.deserialize_map(Object)
     }
+}
+
+/// An object of these members, each as it was written.
+pub fn object<'a>(members: impl IntoIterator<Item = (&'a str, &'a RawValue)>) -> Option<Box<RawValue>> {
+    // Text keys and what was read as JSON: serde_json cannot fail on them.
+    to_raw_value(&members.into_iter().collect::<BTreeMap<_, _>>()).ok()
+}
+
+/// Whether it is a text, a number, a flag or null: nothing else can stand in it.
+pub fn is_single(value: &RawValue) -> bool {
+    !value.get().starts_with(['{', '['])
 }
 
 /// The same without white space between tokens, hence on one line.

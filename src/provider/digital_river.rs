@@ -16,6 +16,7 @@ mod periods;
 mod properties;
 mod requests;
 pub mod settings;
+mod shop;
 mod sighting;
 mod subscription;
 #[cfg(test)]
@@ -27,10 +28,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::budget::{Budget, Slot};
+use crate::call::Call;
 use crate::clock::Timestamp;
 use crate::provider::connection::{ConfigError, Connection};
 use crate::provider::http::{self, Http};
 use crate::provider::kinds::{Given, Readers};
+use crate::provider::shop::Reply;
 use crate::provider::url::base;
 use crate::provider::{Error, Fetched, Finding, LastAsked, Page, Part, Position, Provider, Sighting, Subject, Verdict};
 use convention::Reference;
@@ -156,6 +159,10 @@ impl Provider for Client {
 
     async fn page(&self, at: Position<'_>, slot: Slot) -> Result<Page, Error> {
         self.listed(at, slot).await
+    }
+
+    async fn shop(&self, call: &Call, _: &str, slot: Slot) -> Result<Reply, Error> {
+        self.make(call, slot).await
     }
 
     async fn check(&self, known: Vec<LastAsked>, budget: &Budget) -> (Vec<Finding>, bool) {

@@ -17,6 +17,7 @@
 mod answers;
 mod books;
 mod calls;
+mod changes;
 mod control;
 mod controls;
 mod events;

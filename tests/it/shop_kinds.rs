@@ -1,5 +1,6 @@
 //! A shop's calls at the other kinds: each changes the provider's books, the next look shows it, and twice is once.
 
+use renewald::sandbox::digital_river as river;
 use renewald::sandbox::smartpay::{Decline, Endpoint, Status};
 use serde_json::{Value, json};
 
@@ -64,4 +65,118 @@ fn monetize_suspends_reactivates_and_cancels_and_the_next_look_shows_it() {
     assert!(refused.stderr.contains("it is Canceled"), "{}", refused.stderr);
     let story = site.command(&["explain", &id, "--json"]).expect_code(0).json();
     assert_eq!(story["shop_calls"].as_array().map(Vec::len), Some(7));
+}
+
+/// How often something was asked to be changed at Digital River.
+fn changes(site: &Site<river::Sandbox>) -> usize {
+    site.sandbox.requests().iter().filter(|one| one.endpoint == river::Endpoint::Change).count()
+}
+
+fn draft(site: &Site<river::Sandbox>) -> String {
+    site.subscribe(river::NewSubscriptions { draft: true, ..river::NewSubscriptions::default() }).remove(0)
+}
+
+#[test]
+fn digital_river_cancels_and_the_next_look_shows_it() {
+    let site = crate::digital_river::site();
+    let id = site.subscribe_one();
+    site.catch_up();
+    let done = site.command(&["shop", "cancel", &id, "--yes", "--json"]).expect_code(0).json();
+    assert_eq!((&done["outcome"], &done["code"]), (&json!("done"), &json!(200)));
+    assert_eq!((&done["answer"]["id"], &done["answer"]["state"]), (&json!(id), &json!("cancelled")));
+    assert!(done["answer"]["customerId"].is_null() && done["answer"]["metadata"].is_null(), "{done}");
+    assert_eq!(outcome(&site, "cancel", &id), "already");
+    assert_eq!((shown(&site, &id), changes(&site)), (json!("cancelled"), 1));
+    let told = |kind: &str| {
+        let kind = json!(format!("renewald.subscription.{kind}.v1"));
+        about(&site.messages(), &id).iter().find(|message| message.json()["type"] == kind).map(|message| message.data())
+    };
+    assert!(told("status_changed").is_some() && told("ended").is_none(), "its term is paid for");
+    let mut work = site.work();
+    for _ in 0..2 {
+        site.sandbox.advance(40 * DAY);
+        work.pass(site.sandbox.now());
+    }
+    drop(work);
+    assert_eq!(told("ended").expect("its end is told")["reason"], "cancelled");
+    let refused = site.command(&["shop", "renew", &id, "--yes"]).expect_code(1);
+    assert!(refused.stderr.contains("it is cancelled: only a draft is activated"), "{}", refused.stderr);
+    let none = site.command(&["shop", "pause", &id, "--yes"]).expect_code(65);
+    assert!(none.stderr.contains("digital-river has no call `pause`; it has cancel, renew"), "{}", none.stderr);
+}
+
+#[test]
+fn digital_river_activates_a_draft_once() {
+    let site = crate::digital_river::site();
+    let id = draft(&site);
+    assert_eq!(shown(&site, &id), "draft");
+    assert_eq!(outcome(&site, "renew", &id), "done");
+    assert_eq!(shown(&site, &id), "active");
+    let again = site.command(&["shop", "renew", &id, "--yes"]).expect_code(1);
+    assert!(again.stderr.contains("it is active: only a draft is activated"), "{}", again.stderr);
+    assert_eq!(changes(&site), 1);
+}
+
+#[test]
+fn digital_river_refuses_in_its_own_words() {
+    let site = crate::digital_river::site();
+    for state in [river::State::Failed, river::State::Lapsed, river::State::Ended] {
+        let id = site.subscribe_one();
+        site.sandbox.end(&id, state).unwrap();
+        for call in ["cancel", "renew"] {
+            site.command(&["shop", call, &id, "--yes"]).expect_code(1);
+        }
+    }
+    assert_eq!(changes(&site), 0, "what is over is not asked for");
+    let refused = site.command(&["shop", "cancel", &draft(&site), "--yes"]).expect_code(1);
+    assert!(refused.stderr.contains("not while it is Draft (invalid_state, state)"), "{}", refused.stderr);
+    let odd = site.subscribe_one();
+    site.sandbox.show_state(&odd, Some("hibernating")).unwrap();
+    let refused = site.command(&["shop", "renew", &odd, "--yes"]).expect_code(1);
+    assert!(refused.stderr.contains("not while it is Active"), "{}", refused.stderr);
+    assert_eq!(outcome(&site, "cancel", &odd), "done", "a state that nobody knows is asked for");
+    site.command(&["track", "nobody", "--generation", "0"]).expect_code(0);
+    let unknown = site.command(&["shop", "cancel", "nobody", "--yes"]).expect_code(65);
+    assert!(unknown.stderr.contains("the provider does not know it (code 404"), "{}", unknown.stderr);
+}
+
+#[test]
+fn what_digital_river_does_not_show_is_not_told_as_done() {
+    use river::{ErrorBody, Fault, FaultKind};
+    let site = crate::digital_river::site();
+    let fault = |kind| site.sandbox.fault(Fault::new(kind).at(river::Endpoint::Change).times(1));
+    let page = |status| FaultKind::Status { status, body: ErrorBody::Html, retry_after: None };
+    let id = site.subscribe_one();
+    fault(FaultKind::Body { body: json!({"id": id, "state": "active"}).to_string() });
+    let untold = site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    assert!(untold.stderr.contains("it is active all the same"), "{}", untold.stderr);
+    for kind in [page(404), page(409), FaultKind::Html, page(410), FaultKind::Redirect { location: "/".into() }] {
+        fault(kind.clone());
+        let gone = site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+        assert!(gone.stderr.contains("is not the provider"), "{kind:?}: {}", gone.stderr);
+    }
+    fault(FaultKind::Status { status: 429, body: ErrorBody::Json, retry_after: Some("1".to_owned()) });
+    site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    fault(FaultKind::Status { status: 403, body: ErrorBody::Json, retry_after: None });
+    let key = site.command(&["shop", "cancel", &id, "--yes"]).expect_code(78);
+    assert!(key.stderr.contains("whether the key may change subscriptions"), "{}", key.stderr);
+    let gone = Fault::new(page(404)).at(river::Endpoint::Subscription).times(1);
+    site.sandbox.fault(gone);
+    let gone = site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    assert!(gone.stderr.contains("is not the provider"), "{}", gone.stderr);
+    assert_eq!(site.sandbox.subscriptions()[0].state, river::State::Active);
+    fault(FaultKind::DoneBut { status: 202, body: String::new() });
+    let done = site.command(&["shop", "cancel", &id, "--yes", "--json"]).expect_code(0).json();
+    assert_eq!((&done["outcome"], &done["answer"]["state"]), (&json!("done"), &json!("cancelled")), "it was looked at");
+}
+
+#[test]
+fn a_cancellation_whose_answer_is_lost_is_found_done_when_it_is_repeated() {
+    use river::{Fault, FaultKind};
+    let site = crate::digital_river::site();
+    let id = site.subscribe_one();
+    site.sandbox.fault(Fault::new(FaultKind::CutMidBody).at(river::Endpoint::Change).times(1));
+    site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    assert_eq!((outcome(&site, "cancel", &id), changes(&site)), (json!("already"), 1));
+    assert_eq!(shown(&site, &id), "cancelled");
 }

@@ -24,7 +24,7 @@ pub static CONVENTION: Convention = Convention {
     may_have_closed: true,
     hinted: Some(super::event::hinted),
     feed: Some(&super::feed::FEED),
-    shop: None,
+    shop: Some(&super::shop::SHOP),
 };
 
 /// Opaque, and chosen by whoever made it.

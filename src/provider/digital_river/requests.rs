@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Method, Request};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Client;
@@ -20,7 +20,7 @@ use crate::provider::lenient::{Objects, Scalar};
 use crate::provider::url::{below, encoded};
 use crate::provider::{Class, Error, Verdict, body, times};
 
-const SUBSCRIPTION: Endpoint = Endpoint { name: "subscription", limit: MIB };
+pub(super) const SUBSCRIPTION: Endpoint = Endpoint { name: "subscription", limit: MIB };
 const ORDER: Endpoint = Endpoint { name: "order", limit: 4 * MIB };
 pub(super) const LIST: Endpoint = Endpoint { name: "list", limit: 16 * MIB };
 const FILE_LINK: Endpoint = Endpoint { name: "file link", limit: MIB };
@@ -43,14 +43,21 @@ struct Filtered {
 
 impl Client {
     pub(super) async fn get(&self, endpoint: Endpoint, path: &str, slot: Slot) -> Asked<Answer> {
-        self.send(endpoint, Request::new(Method::GET, self.url(path)?), slot).await
+        sorted(self.send(endpoint, Request::new(Method::GET, self.url(path)?), slot).await?)
     }
 
-    async fn send(&self, endpoint: Endpoint, request: Request, slot: Slot) -> Asked<Answer> {
+    /// What it means is for whoever asks.
+    pub(super) async fn post(&self, endpoint: Endpoint, path: &str, body: &Value, slot: Slot) -> Result<Answer, Error> {
+        let mut request = Request::new(Method::POST, self.url(path)?);
+        *request.body_mut() = Some(body.to_string().into());
+        self.send(endpoint, request, slot).await
+    }
+
+    async fn send(&self, endpoint: Endpoint, request: Request, slot: Slot) -> Result<Answer, Error> {
         let asked_at = Instant::now();
         let answer = self.http.send(request, endpoint.limit, slot).await?;
         tracing::debug!(endpoint = endpoint.name, status = answer.status, elapsed = ?asked_at.elapsed(), "asked");
-        sorted(answer)
+        Ok(answer)
     }
 
     fn url(&self, path: &str) -> Result<reqwest::Url, Error> {
@@ -58,7 +65,7 @@ impl Client {
     }
 
     pub(super) async fn subscription(&self, id: &str, slot: Slot) -> Asked<(Subscription, Timestamp)> {
-        Ok(match self.get(SUBSCRIPTION, &format!("/subscriptions/{}", encoded(id)), slot).await? {
+        Ok(match self.get(SUBSCRIPTION, &subscription_path(id), slot).await? {
             Ok(answer) => {
                 let now = now(&answer);
                 Ok((subscription::read(&answer.body, now)?, now))
@@ -140,10 +147,9 @@ impl Client {
         }
         let mut documents = Vec::new();
         for file in files {
-            let mut request = Request::new(Method::POST, self.url("/file-links")?);
             let expires = (Timestamp::now() + LINKED_FOR).to_string();
-            *request.body_mut() = Some(json!({"fileId": file, "expiresTime": expires}).to_string().into());
-            match self.send(FILE_LINK, request, self.http.further_slot().await?).await {
+            let (body, slot) = (json!({"fileId": file, "expiresTime": expires}), self.http.further_slot().await?);
+            match self.post(FILE_LINK, "/file-links", &body, slot).await.and_then(sorted) {
                 Ok(Ok(answer)) => {
                     let url = body::parse::<Link<'_>>(&answer.body).ok().and_then(|link| link.url.text());
                     documents.extend(url.map(|url| Document { label: "invoice".to_owned(), url }));
@@ -163,6 +169,10 @@ impl Client {
     }
 }
 
+pub(super) fn subscription_path(id: &str) -> String {
+    format!("/subscriptions/{}", encoded(id))
+}
+
 /// By the provider's clock, by which it bills.
 pub(super) fn now(answer: &Answer) -> Timestamp {
     answer.date.and_then(|date| times::plausible(date, answer.at)).unwrap_or(answer.at)
@@ -171,18 +181,38 @@ pub(super) fn now(answer: &Answer) -> Timestamp {
 /// What an error says of itself.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Failure<'a> {
+pub(super) struct Failure<'a> {
     #[serde(borrow, rename = "type")]
     kind: Scalar<'a>,
     #[serde(borrow)]
-    errors: Objects<Code<'a>>,
+    pub(super) errors: Objects<Code<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Code<'a> {
+pub(super) struct Code<'a> {
     #[serde(borrow)]
-    code: Scalar<'a>,
+    pub(super) code: Scalar<'a>,
+    #[serde(borrow)]
+    pub(super) parameter: Scalar<'a>,
+    /// May repeat what was sent.
+    #[serde(borrow)]
+    pub(super) message: Scalar<'a>,
+}
+
+impl<'a> Failure<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Self {
+        body::parse(body).unwrap_or_default()
+    }
+
+    /// Whether it has the form of the API's errors.
+    pub(super) fn is_the_apis(&self) -> bool {
+        !self.kind.is_absent() || self.errors.is_list
+    }
+
+    pub(super) fn code(&self) -> Option<String> {
+        self.errors.all.first().and_then(|error| word(&error.code)).or_else(|| word(&self.kind))
+    }
 }
 
 /// A success, something that is not known, or trouble. Whoever answers in another language is not the provider.
@@ -193,9 +223,8 @@ pub(super) fn sorted(answer: Answer) -> Asked<Answer> {
         let is_page = !answer.body.is_empty() && !is_json;
         return if is_page { Err(not_the_provider(status)) } else { Ok(Ok(answer)) };
     }
-    let failure = body::parse::<Failure<'_>>(&answer.body).unwrap_or_default();
-    let is_the_apis = !failure.kind.is_absent() || failure.errors.is_list;
-    let code = failure.errors.all.first().and_then(|error| word(&error.code)).or_else(|| word(&failure.kind));
+    let failure = Failure::read(&answer.body);
+    let (is_the_apis, code) = (failure.is_the_apis(), failure.code());
     match status {
         401 | 403 => Err(Error::Unauthorized {
             reason: code.map_or_else(|| status.to_string(), |code| format!("{status} {code}")),
@@ -215,7 +244,7 @@ pub(super) fn not_the_provider(status: u16) -> Error {
 }
 
 /// The API's own word for it. Its text may repeat what was sent, the key among it.
-fn word(scalar: &Scalar<'_>) -> Option<String> {
+pub(super) fn word(scalar: &Scalar<'_>) -> Option<String> {
     let word = scalar.text()?;
     let is_word = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_word.then_some(word)

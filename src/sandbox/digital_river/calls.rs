@@ -16,6 +16,8 @@ pub(super) const SERVICES: [Service; 1] = [Service { path: "", name: "api_url", 
 pub enum Endpoint {
     Subscriptions,
     Subscription,
+    /// POST
+    Change,
     Orders,
     Order,
     Events,
@@ -32,6 +34,7 @@ impl Endpoint {
         let (endpoint, id) = match (method.as_str(), parts.as_slice()) {
             ("GET", ["subscriptions"]) => (Self::Subscriptions, None),
             ("GET", ["subscriptions", id]) => (Self::Subscription, Some(id)),
+            ("POST", ["subscriptions", id]) => (Self::Change, Some(id)),
             ("GET", ["orders"]) => (Self::Orders, None),
             ("GET", ["orders", id]) => (Self::Order, Some(id)),
             ("GET", ["events"]) => (Self::Events, None),
@@ -59,8 +62,9 @@ pub struct Subject {
 impl Subject {
     pub(super) fn of(endpoint: Endpoint, id: Option<&str>, query: &Query) -> Self {
         let own = |wanted: Endpoint| id.filter(|_| endpoint == wanted);
+        let subscription = own(Endpoint::Subscription).or(own(Endpoint::Change));
         Self {
-            subscription_id: own(Endpoint::Subscription).or(query.get("subscriptionId")).map(Into::into),
+            subscription_id: subscription.or(query.get("subscriptionId")).map(Into::into),
             order_id: own(Endpoint::Order).map(Into::into),
             customer_id: query.get("customerId").map(Into::into),
             after: query.get("startingAfter").map(Into::into),

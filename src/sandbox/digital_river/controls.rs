@@ -34,16 +34,7 @@ impl Controls<DigitalRiver> {
 
     /// By the seller, of a draft.
     pub fn activate(&self, id: &str) -> Result<(), Error> {
-        self.change(id, |books, at, now| {
-            in_state(books, at, &[State::Draft])?;
-            let one = &mut books.subscriptions[at];
-            (one.start, one.end) = (now, one.terms.period.after(now));
-            one.next_invoice_at = one.end - one.terms.billed_before;
-            let state = if one.terms.free { State::ActiveFree } else { State::Active };
-            books.set_state(at, state, now);
-            books.tell(at, "updated", None, now);
-            Ok(())
-        })
+        self.change(id, Books::activate)
     }
 
     /// Bills the next term, which is not paid at once. Nothing tells of it.

@@ -102,11 +102,11 @@ impl Fake for DigitalRiver {
     }
 }
 
-fn refusal(status: u16, kind: &str, code: &str, message: &str) -> Answer {
+pub(super) fn refusal(status: u16, kind: &str, code: &str, message: &str) -> Answer {
     Answer::json(status, &json!({"type": kind, "errors": [{"code": code, "message": message}]}))
 }
 
-fn bad_request(parameter: &str) -> Answer {
+pub(super) fn bad_request(parameter: &str) -> Answer {
     let error = json!({"code": "invalid_parameter", "parameter": parameter, "message": "is not valid"});
     Answer::json(400, &json!({"type": "bad_request", "errors": [error]}))
 }
@@ -144,6 +144,7 @@ impl DigitalRiver {
             Endpoint::Subscriptions => return self.subscriptions(query),
             Endpoint::Orders => return self.orders(query),
             Endpoint::Events => return self.events(query, now),
+            Endpoint::Change => return self.change(call, now),
             Endpoint::Subscription => self.books.find(call.about.subscription_id.as_deref().unwrap_or_default()).ok().map(|at| {
                 let one = &self.books.subscriptions[at];
                 self.view().subscription(one, one.state)

@@ -110,6 +110,38 @@ async fn every_end_is_told_as_the_reference_has_it() {
 }
 
 #[tokio::test]
+async fn a_seller_activates_and_cancels_and_events_tell_of_it() {
+    let sandbox = sandbox();
+    let client = Client::new(&sandbox);
+    let id = create(&sandbox, NewSubscriptions { draft: true, ..NewSubscriptions::default() });
+    let path = format!("/subscriptions/{id}");
+    let code =
+        |answer: &(u16, Value)| (answer.0, answer.1["errors"][0]["code"].as_str().unwrap_or_default().to_owned());
+    let refused = |status: u16, word: &str| (status, word.to_owned());
+    let change = async |body: Value| client.send("POST", &path, body).await;
+    assert_eq!(code(&change(json!({"state": "cancelled"})).await), refused(409, "invalid_state"), "a draft");
+    assert_eq!(code(&change(json!({"state": "active", "planId": "p"})).await), refused(409, "restricted_update"));
+    assert_eq!(code(&change(json!({"state": "paused"})).await), refused(400, "invalid_parameter"));
+    assert_eq!(code(&change(json!({})).await), refused(400, "missing_parameter"));
+    assert_eq!(code(&change(json!([])).await), refused(400, "invalid_request"));
+    assert_eq!(client.types().await, ["subscription.created"], "nothing has happened");
+    let (status, active) = change(json!({"state": "active"})).await;
+    assert_eq!((status, &active["state"]), (200, &json!("active")));
+    assert_eq!(active["currentPeriodStartDate"], json!(sandbox.now().to_string()));
+    assert_eq!(code(&change(json!({"state": "active"})).await), refused(409, "invalid_state"));
+    sandbox.open_invoice(&id).unwrap();
+    let (status, cancelled) = change(json!({"state": "cancelled"})).await;
+    assert_eq!((status, &cancelled["state"]), (200, &json!("cancelled")));
+    assert_eq!(code(&change(json!({"state": "cancelled"})).await), refused(409, "invalid_state"));
+    assert_eq!(client.types().await[1..], ["subscription.updated", "subscription.updated"]);
+    let events = client.get("/events?type=subscription.updated").await;
+    assert_eq!(events["data"][0]["data"]["object"]["state"], "cancelled");
+    assert_eq!(client.send("POST", "/subscriptions/nobody", json!({"state": "active"})).await.0, 404);
+    let stranger = Client { key: "another".into(), ..Client::new(&sandbox) };
+    assert_eq!(stranger.send("POST", &path, json!({"state": "active"})).await.0, 401);
+}
+
+#[tokio::test]
 async fn lists_are_paged_by_cursor_in_either_order() {
     let sandbox = sandbox();
     let client = Client::new(&sandbox);
