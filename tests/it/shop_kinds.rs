@@ -1,11 +1,15 @@
 //! A shop's calls at the other kinds: each changes the provider's books, the next look shows it, and twice is once.
 
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
 use renewald::sandbox::digital_river as river;
-use renewald::sandbox::smartpay::{Decline, Endpoint, Status};
+use renewald::sandbox::smartpay::{Decline, Endpoint, Fault, FaultKind, Status};
 use serde_json::{Value, json};
 
-use crate::harness::{DAY, Site, about};
-use crate::smartpay::site;
+use crate::harness::{DAY, Daemon, Site, about, eventually};
+use crate::smartpay::{site, site_with};
 
 fn outcome<P>(site: &Site<P>, call: &str, id: &str) -> Value {
     site.command(&["shop", call, id, "--yes", "--json"]).expect_code(0).json()["outcome"].clone()
@@ -51,6 +55,108 @@ fn smartpay_charges_again_what_failed() {
     site.let_pass(DAY);
     site.catch_up();
     assert_eq!(about(&site.messages(), &id).len(), before + 1, "the charge is delivered");
+}
+
+#[test]
+fn smartpay_refuses_in_its_own_words() {
+    let site = site();
+    for status in [400, 409, 422] {
+        let id = site.subscribe();
+        let said = json!({ "errorCode": "E7", "errorMessage": format!("not \u{1b}[31mnow, {}", "x".repeat(4000)) });
+        let fault = FaultKind::DoneBut { status, body: said.to_string() };
+        site.sandbox.fault(Fault::new(fault).at(Endpoint::Change).times(1));
+        let refused = site.command(&["shop", "pause", &id, "--yes"]).expect_code(1).stderr;
+        assert!(refused.contains("the provider refused it: E7 not \\u{1b}[31mnow"), "{refused}");
+        assert!(refused.len() < 400, "{status}: {} bytes", refused.len());
+    }
+    let id = site.subscribe();
+    let away = FaultKind::Status { status: 503, body: Default::default(), retry_after: None };
+    site.sandbox.fault(Fault::new(away).at(Endpoint::Cancel).times(1));
+    site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    let key = FaultKind::Status { status: 403, body: Default::default(), retry_after: None };
+    site.sandbox.fault(Fault::new(key).at(Endpoint::Cancel).times(1));
+    let key = site.command(&["shop", "cancel", &id, "--yes"]).expect_code(78);
+    assert!(key.stderr.contains("merchant_key_file"), "{}", key.stderr);
+}
+
+#[test]
+fn what_smartpay_does_not_show_is_not_told_as_done() {
+    let site = site();
+    let id = site.subscribe();
+    let unchanged = json!({ "id": id, "status": "active" }).to_string();
+    let fault = |kind, endpoint| site.sandbox.fault(Fault::new(kind).at(endpoint).times(1));
+    for kind in [FaultKind::Body { body: unchanged.clone() }, FaultKind::Html, FaultKind::EmptyBody] {
+        fault(kind.clone(), Endpoint::Change);
+        let untold = site.command(&["shop", "pause", &id, "--yes"]).expect_code(75);
+        assert!(untold.stderr.contains("it is active all the same"), "{kind:?}: {}", untold.stderr);
+    }
+    fault(FaultKind::Html, Endpoint::Cancel);
+    site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    assert_eq!(site.sandbox.subscriptions()[0].status, Status::Active);
+    fault(FaultKind::DoneBut { status: 200, body: unchanged }, Endpoint::Change);
+    let done = site.command(&["shop", "pause", &id, "--yes", "--json"]).expect_code(0).json();
+    assert_eq!((&done["outcome"], &done["answer"]["status"]), (&json!("done"), &json!("paused")), "it was looked at");
+    // As an answer that is lost.
+    fault(FaultKind::CutBefore, Endpoint::Cancel);
+    site.command(&["shop", "cancel", &id, "--yes"]).expect_code(75);
+    assert_eq!(outcome(&site, "cancel", &id), "already");
+}
+
+#[test]
+fn smartpay_charges_by_hand_only_what_it_has_given_up() {
+    let site = site();
+    let id = site.subscribe();
+    // The charge, its three retries, and the first by hand.
+    site.sandbox.refuse(&id, Some(5)).unwrap();
+    site.sandbox.advance(site.sandbox.subscriptions()[0].next_billing_at.since(site.now()));
+    let pending = site.command(&["shop", "renew", &id, "--yes"]).expect_code(1).stderr;
+    for part in ["once no automatic retry is left", "an automatic retry is pending"] {
+        assert!(pending.contains(part), "{part}: {pending}");
+    }
+    site.sandbox.advance(3 * DAY);
+    let again = || site.command(&["shop", "renew", &id, "--yes", "--json"]).expect_code(0).json();
+    let refused = again();
+    assert_eq!(refused["answer"]["billingCycle"]["status"], "Failed");
+    assert!(refused["notes"][0].as_str().unwrap().contains("a later look tells"), "{refused}");
+    let paid = again();
+    assert_eq!((&paid["notes"], &paid["answer"]["billingCycle"]["status"]), (&json!([]), &json!("Captured")));
+    assert!(site.command(&["shop", "renew", &id, "--yes"]).expect_code(1).stderr.contains("has not failed"));
+    assert_eq!(site.charges(&id).len(), 2);
+}
+
+/// What SmartPay knows of a consumer comes with its answers to changes, too.
+#[test]
+fn nothing_about_a_consumer_is_handed_on_or_stays() {
+    const PERSONAL: [&str; 4] = ["Erika", "Mustermann", "erika@customer.example", "520000****0072"];
+    let site = site_with(|setup| setup.log_level = "trace");
+    let id = site.subscribe();
+    site.sandbox.bill_in_vain(&id, Decline::Failed).unwrap();
+    let daemon = Daemon::spawn(&site);
+    eventually("it serves calls", || UnixStream::connect(site.path("renewald.db.sock")).ok());
+    for call in ["renew", "pause", "resume", "cancel"] {
+        let told = site.command(&["shop", call, &id, "--yes", "--json", "-vvv"]).expect_code(0);
+        for personal in PERSONAL {
+            assert!(!(told.stdout.clone() + &told.stderr).contains(personal), "{personal} after {call}: {told:?}");
+        }
+        let answer = told.json()["answer"].clone();
+        assert!(call == "cancel" || answer["id"].is_string(), "{call}: {answer}");
+    }
+    site.next_message();
+    let log = daemon.drain().stderr;
+    let rows = log.matches("call=").count();
+    assert_eq!(rows, 4, "{log}");
+    let files = fs::read_dir(site.path(".")).unwrap().map(|entry| entry.unwrap().path());
+    let database =
+        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renewald.db"));
+    let files: Vec<_> = files.filter(database).map(|file| fs::read(file).unwrap_or_default()).collect();
+    assert!(files.iter().any(|bytes| !bytes.is_empty()));
+    for personal in PERSONAL {
+        assert!(!log.contains(personal), "{personal} in the log");
+        let holds = |bytes: &Vec<u8>| bytes.windows(personal.len()).any(|part| part == personal.as_bytes());
+        assert!(!files.iter().any(holds), "{personal} in the database");
+    }
+    let asked = site.sandbox.requests().iter().filter(|one| one.endpoint == Endpoint::ManualRetry).count();
+    assert_eq!(asked, 1, "what holds it was answered");
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub fn sorted(answer: Answer, has_second: bool) -> Asked<Answer> {
     Ok(Err(Verdict { class, code: i64::from(answer.status), message }))
 }
 
-fn text(bytes: &[u8]) -> String {
+/// What an error says of itself; nothing where it has no known form.
+pub fn text(bytes: &[u8]) -> String {
     let Ok(error) = body::parse::<Fields<'_>>(bytes) else { return String::new() };
     let first = |keys: [&str; 4]| keys.into_iter().find_map(|key| error.text(key));
     let code = first(["errorcode", "code", "error", "status"]);

@@ -124,6 +124,16 @@ impl View<'_> {
         fields
     }
 
+    /// A retry by hand. What one tells is not documented; here more than anybody should keep.
+    pub(super) fn retry(self, id: Uuid, index: u32, place: usize, at: Timestamp) -> Fields {
+        let s = &self.books.subscriptions[index as usize];
+        Fields::default()
+            .with("id", self.id("Retry", id))
+            .with("createdAt", written(at))
+            .with("billingCycle", self.cycle(s, &s.cycles[place]))
+            .with("consumer", json!({"email": "erika@customer.example"}))
+    }
+
     pub(super) fn transaction(self, s: &Subscription, cycle: &Cycle, one: &Transaction) -> Fields {
         let payment = Fields::default()
             .with("description", "A charge")

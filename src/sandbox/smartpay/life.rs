@@ -1,5 +1,7 @@
 //! What becomes of a subscription: charged, refused, tried again, paused, ended.
 
+use uuid::Uuid;
+
 use super::books::{Books, Cycle, Decline, Error, Status, Subscription, Transaction};
 use crate::clock::Timestamp;
 
@@ -23,9 +25,7 @@ impl Books {
         if subscription.refusals == 0 {
             return self.bill(index, at);
         }
-        if subscription.refusals != u32::MAX {
-            subscription.refusals -= 1;
-        }
+        subscription.refuse_one();
         self.bill_in_vain(index, Decline::Failed, at);
         let subscription = &mut self.subscriptions[index as usize];
         subscription.retries_left = subscription.terms.retries;
@@ -41,9 +41,7 @@ impl Books {
             }
             return;
         }
-        if subscription.refusals != u32::MAX {
-            subscription.refusals -= 1;
-        }
+        subscription.refuse_one();
         subscription.retries_left = subscription.retries_left.saturating_sub(1);
         subscription.retry_at = (subscription.retries_left > 0).then(|| at + subscription.terms.retry_every);
         let transaction = self.transaction(at, false);
@@ -150,6 +148,33 @@ impl Books {
         Ok(())
     }
 
+    /// The merchant has it charged once more, which may be in vain. Not while that happens by itself. Returns the retry's id.
+    pub(super) fn retry_by_hand(&mut self, index: u32, place: usize, at: Timestamp) -> Result<Uuid, Error> {
+        let subscription = &mut self.subscriptions[index as usize];
+        let not_now = |why| Err(Error::NotNow { status: subscription.status, why });
+        if subscription.cycles[place].declined.is_none() {
+            return Err(Error::NothingUnpaid);
+        }
+        if subscription.status.is_over() {
+            return not_now("it is over");
+        }
+        if subscription.retry_at.is_some() && place + 1 == subscription.cycles.len() {
+            return not_now("an automatic retry is pending");
+        }
+        if subscription.refusals == 0 {
+            self.capture(index, Some(place), at)?;
+        } else {
+            subscription.refuse_one();
+            let transaction = self.transaction(at, false);
+            let subscription = &mut self.subscriptions[index as usize];
+            let cycle = &mut subscription.cycles[place];
+            cycle.transactions.push(transaction);
+            cycle.updated_at = at;
+            subscription.touch(at, false);
+        }
+        Ok(self.made_up())
+    }
+
     /// Its status becomes this, as by PATCH, DELETE or the end of its plan.
     pub(super) fn stand(&mut self, index: u32, status: Status, at: Timestamp) -> Result<(), Error> {
         let subscription = &mut self.subscriptions[index as usize];
@@ -166,6 +191,12 @@ impl Books {
 }
 
 impl Subscription {
+    fn refuse_one(&mut self) {
+        if self.refusals != u32::MAX {
+            self.refusals -= 1;
+        }
+    }
+
     /// What no retry will bring any more is charged with the next billing cycle.
     fn carry_over(&mut self) {
         if self.retry_at.is_none() {

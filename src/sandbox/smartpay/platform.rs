@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answers::{View, estranged, unknown};
-use super::books::{Books, Status, Subscription, uuid_in};
+use super::books::{Books, Error, Status, Subscription, uuid_in};
 use super::calls::{Endpoint, Query, SERVICES, Subject};
 use super::list::page;
 use super::switches::Switches;
@@ -239,7 +239,10 @@ impl Smartpay {
             Endpoint::Cancel => self.books.stand(index, Status::Canceled, now).map(|()| 204),
             Endpoint::ManualRetry => {
                 let place = self.cycle(&self.books.subscriptions[index as usize], ids.get(1)?)?;
-                self.books.capture(index, Some(place), now).map(|()| 201)
+                return Some(match self.books.retry_by_hand(index, place, now) {
+                    Ok(id) => Answer::json(201, &self.view().retry(id, index, place, now)),
+                    Err(error) => refused(&error),
+                });
             }
             _ => {
                 let Ok(change) = serde_json::from_slice::<Change>(body) else {
@@ -256,7 +259,12 @@ impl Smartpay {
         Some(match done {
             Ok(200) => Answer::json(200, &self.view().subscription(index)),
             Ok(status) => Answer::raw(status, []),
-            Err(error) => Self::error(400, &error.to_string(), ""),
+            Err(error) => refused(&error),
         })
     }
+}
+
+fn refused(error: &Error) -> Answer {
+    let status = if matches!(error, Error::NotNow { .. }) { 409 } else { 400 };
+    Smartpay::error(status, &error.to_string(), "")
 }

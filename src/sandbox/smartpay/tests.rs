@@ -169,6 +169,7 @@ async fn a_merchants_own_calls_work() {
     assert_eq!(client.send("POST", &retry, json!({"reason": "new card"})).await.0, 201);
     assert_eq!(client.send("POST", &retry, json!({})).await.0, 400, "it is paid for");
     assert_eq!(client.send("DELETE", &path, Value::Null).await.0, 204);
+    assert_eq!(client.send("PATCH", &path, json!({"status": "paused"})).await.0, 409, "it is over");
     assert_eq!(client.get(&path).await["status"], json!("canceled"));
     let events = client.get("/events?objectType=subscription&pageSize=50").await;
     assert!(column(&events, "eventType").contains(&json!("status.updated")));
@@ -178,6 +179,33 @@ async fn a_merchants_own_calls_work() {
     assert!(client.get(&path).await["deletedAt"].is_string());
     sandbox.forget(&id).unwrap();
     assert_eq!(client.send("GET", &path, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_charge_is_tried_again_by_hand_only_once_no_automatic_retry_is_left() {
+    let sandbox = sandbox();
+    let client = Client::of(&sandbox);
+    let new = NewSubscriptions { period: Period::days(30), retries: 1, ..NewSubscriptions::default() };
+    let id = sandbox.create(new).unwrap().remove(0);
+    sandbox.refuse(&id, Some(3)).unwrap();
+    sandbox.advance(30 * DAY);
+    let path = format!("/subscriptions/{id}/billing-cycles");
+    let newest = column(&client.get(&path).await, "id")[0].as_str().unwrap().to_owned();
+    let retry = format!("{path}/{newest}/manual-retries");
+    let by_hand = async || {
+        let (status, text) = client.send("POST", &retry, json!({"reason": "new card"})).await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let (status, pending) = by_hand().await;
+    assert_eq!(status, 409);
+    assert!(pending["errorMessage"].as_str().unwrap().contains("an automatic retry is pending"), "{pending}");
+    sandbox.advance(DAY);
+    let (status, again) = by_hand().await;
+    assert_eq!((status, &again["billingCycle"]["status"]), (201, &json!("Failed")));
+    let (status, again) = by_hand().await;
+    assert_eq!((status, &again["billingCycle"]["status"]), (201, &json!("Captured")));
+    assert_eq!(by_hand().await.0, 400, "it is paid for");
+    assert_eq!((sandbox.charges().len(), sandbox.charges()[1].attempts), (2, 4));
 }
 
 #[tokio::test]
