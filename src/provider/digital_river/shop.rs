@@ -16,7 +16,7 @@ use crate::provider::http::Answer;
 use crate::provider::shop::{Outcome, Reply};
 use crate::provider::{Error, Verdict, body};
 
-pub static SHOP: Shop = Shop { calls: &[Name::Cancel, Name::Renew], order: None };
+pub static SHOP: Shop = Shop { calls: &[Name::Cancel, Name::Renew], order: None, retail: None };
 
 /// What is handed on of a subscription: nothing that may be about a person.
 const SHOWN: [&str; 8] = [
@@ -89,6 +89,8 @@ fn needless(call: Name, found: &Subscription) -> Option<Reply> {
             (Outcome::Refused, format!("it is {word}: it has ended, and nothing is left to cancel"))
         }
         (Name::Cancel, _) | (_, State::Draft | State::Unknown) => return None,
+        // Said again, after an answer that was lost.
+        (_, state) if !state.is_terminal() => (Outcome::Already, format!("it is {word}")),
         _ => (Outcome::Refused, format!("it is {word}: only a draft is activated")),
     };
     Some(Reply::bare(outcome, 0, why))
@@ -190,15 +192,15 @@ mod tests {
         };
         assert_eq!(of("draft"), [None, None]);
         for running in ["active", "activeFree", "active_pending_invoice"] {
-            assert_eq!(of(running), [None, Some(Refused)], "{running}");
+            assert_eq!(of(running), [None, Some(Already)], "{running}");
         }
         assert_eq!(of("Cancelled"), [Some(Already), Some(Refused)]);
         for over in ["failed", "lapsed", "ended"] {
             assert_eq!(of(over), [Some(Refused), Some(Refused)], "{over}");
         }
         assert_eq!((of("paused"), of("")), ([None, None], [None, None]), "nobody knows");
-        let why = needless(Name::Renew, &in_state("active")).unwrap().message;
-        assert_eq!(why, "it is active: only a draft is activated");
+        let why = needless(Name::Renew, &in_state("lapsed")).unwrap().message;
+        assert_eq!(why, "it is lapsed: only a draft is activated");
     }
 
     #[test]
