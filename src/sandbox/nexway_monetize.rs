@@ -19,6 +19,7 @@
 
 mod books;
 mod calls;
+mod cart_answer;
 mod carts;
 mod control;
 mod controls;
