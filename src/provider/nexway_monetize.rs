@@ -47,6 +47,8 @@ pub struct Client {
     paths: Paths,
     /// Where a subscription's context has the reseller's number for it; `None`: `externalRefId` is that.
     number_pointer: Option<String>,
+    /// Held by the call that takes an offer.
+    accepting: tokio::sync::Mutex<()>,
 }
 
 /// Below the API's address; each begins with a slash.
@@ -64,7 +66,12 @@ impl Client {
         number_pointer: Option<String>,
         budget: Budget,
     ) -> Result<Self, ConfigError> {
-        Ok(Self { account: Account::new(config, budget)?, paths, number_pointer })
+        Ok(Self {
+            account: Account::new(config, budget)?,
+            paths,
+            number_pointer,
+            accepting: tokio::sync::Mutex::default(),
+        })
     }
 }
 

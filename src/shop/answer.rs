@@ -31,7 +31,7 @@ pub struct Answer {
     pub order_number: Option<String>,
     /// The subscriptions that the order brought. After `order` they are tracked.
     pub subscriptions: Vec<String>,
-    /// The provider's answer as it came.
+    /// The provider's answer, digit by digit as it came; of a cart what is no person's.
     #[schema(value_type = Object)]
     pub answer: Option<Box<RawValue>>,
 }

@@ -25,7 +25,7 @@ use crate::listen::secret::given;
 use crate::store::Metadata;
 use crate::text::visible;
 
-/// Two requests to a provider that takes its time, and their turns.
+/// A few requests to a provider that takes its time, and their turns.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(240);
 /// The header in which the command line says who uses it. Believed at the socket alone.
 pub const USER: &str = "renewald-user";

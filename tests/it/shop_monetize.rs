@@ -3,19 +3,22 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use renewald::sandbox::nexway_monetize::{
-    DataStep, DeeplinkSpelling, Endpoint as Asked, ErrorBody, Fault, FaultKind, NewSubscriptions, Product, Sandbox,
-    Script, Source, Step,
+    DataStep, DeeplinkSpelling, Endpoint as Asked, ErrorBody, Fault, FaultKind, NewSubscriptions, Product, Request,
+    Sandbox, Script, Source, Step,
 };
 use serde_json::{Value, json};
 
-use crate::harness::{DAY, Daemon, Finished, HOUR, Site, about, eventually, keys};
+use crate::harness::{DAY, Daemon, Finished, HOUR, PATIENCE, Site, about, eventually, keys};
 use crate::http::Endpoint;
 use crate::nexway_monetize::{site, site_of_all_types, site_with};
 
 /// The only store of the fake platform.
 const STORE: &str = "a3c9e5d1-2b47-4e1f-8c36-90d7f1b2c302";
+/// For what must not happen.
+const A_MOMENT: Duration = Duration::from_millis(500);
 /// What nothing but the provider may ever have.
 const PERSONAL: [&str; 3] = ["jane.canary@example.org", "Canary-Street 5", "Canaryson"];
 
@@ -127,6 +130,34 @@ fn an_offer_whose_answer_is_lost_is_taken_once() {
     shop(&site, &accept(&id, &cart)).expect_code(75);
     assert_eq!(done(&site, &accept(&id, &cart))["outcome"], "done");
     assert_eq!(orders(&site, &id, Source::Offer).len(), 1);
+}
+
+#[test]
+fn an_offer_that_is_taken_twice_at_once_is_taken_once() {
+    let site = site();
+    let id = site.subscribe();
+    let (_daemon, endpoint) = Endpoint::start(&site, "shop_token = \"a-token-of-some-length\"");
+    let endpoint = &endpoint.with_token("a-token-of-some-length");
+    let cart = offered(&site, &id);
+    const UNSEEN: &str = "SELECT count(*) FROM subscriptions WHERE last_answer_at IS NULL";
+    eventually("its own look is over", || (site.value::<i64>(UNSEEN) == 0).then_some(()));
+    let take = || {
+        let body = json!({ "subscription_id": id, "cart": cart });
+        endpoint.send("/v1/shop/nexway/offer-accept", body).expect(200).json()["outcome"].as_str().unwrap().to_owned()
+    };
+    let seen = site.sandbox.request_count();
+    let next = |at, within| site.sandbox.wait_for(|one: &Request| one.seq >= seen && one.endpoint == at, within);
+    site.sandbox.fault(Fault::new(FaultKind::Hold).at(Asked::Orders).times(1));
+    let mut outcomes = std::thread::scope(|scope| {
+        let first = scope.spawn(take);
+        next(Asked::Orders, PATIENCE).expect("the first looks for an order");
+        let second = scope.spawn(take);
+        assert_eq!(next(Asked::AcceptOffer, A_MOMENT).map(|one| one.seq), None, "the second waits for the first");
+        site.sandbox.release();
+        [first.join().unwrap(), second.join().unwrap()]
+    });
+    outcomes.sort();
+    assert_eq!((outcomes, orders(&site, &id, Source::Offer).len()), (["already".into(), "done".into()], 1));
 }
 
 /// Rules that are known are said before anybody is asked, those of the platform in its words.

@@ -1,4 +1,5 @@
-//! What a person is told of an answer. What somebody asked to see is shown as the provider has it; of a change what it came to.
+//! What a person is told of an answer. What somebody asked to see is shown as the provider has it; of a change or a cart what it came
+//! to, with its prices and links among the notes.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,7 +18,7 @@ pub fn print(context: &Context, name: Name, answer: &RawValue) -> Result<(), Err
 
 fn text(name: Name, answer: &Value) -> String {
     let mut lines: Vec<String> = Vec::new();
-    if is_change(name) {
+    if is_told_in_words(name) {
         lines.push(done(name, answer));
     } else {
         // Whatever serde_json has read it can write.
@@ -47,8 +48,8 @@ fn done(name: Name, answer: &Value) -> String {
     format!("{name}: {outcome} (code {}){order}{tracked}", answer["code"])
 }
 
-/// What it brings is not what was asked for, but that it be done.
-fn is_change(name: Name) -> bool {
+/// What it brings is not what was asked for, but that it be done, or what follows from it.
+fn is_told_in_words(name: Name) -> bool {
     !matches!(
         name,
         Name::Stock | Name::CrossSell | Name::Categories | Name::Systems | Name::OrderData | Name::DownloadInfo

@@ -20,9 +20,12 @@ use crate::provider::shop::{Outcome, Reply};
 impl Client {
     /// Makes a cart, unless an offer was accepted already.
     pub(super) async fn offer(&self, call: &Call, of: &Offer, slot: Slot) -> Result<Attempt, Error> {
-        match self.offerable(&of.subscription_id, None, slot).await? {
-            Ok(_) => {}
-            Err(attempt) => return Ok(attempt),
+        let found = match self.found(&of.subscription_id, slot).await? {
+            Ok(found) => found,
+            Err(reply) => return Ok(Attempt::Told(reply)),
+        };
+        if let Some(attempt) = self.unofferable(&found, None).await? {
+            return Ok(attempt);
         }
         let mut sent = json!({ "subscriptionId": of.subscription_id });
         if let Some(code) = &of.discount_code {
@@ -43,10 +46,15 @@ impl Client {
 
     /// Accepts it, unless one was accepted already. An answer that is lost is found out by the order that it was to make.
     pub(super) async fn accept_offer(&self, call: &Call, of: &OfferAccept, slot: Slot) -> Result<Attempt, Error> {
-        let found = match self.offerable(&of.subscription_id, Some(&of.cart), slot).await? {
+        let found = match self.found(&of.subscription_id, slot).await? {
             Ok(found) => found,
-            Err(attempt) => return Ok(attempt),
+            Err(reply) => return Ok(Attempt::Told(reply)),
         };
+        // Whoever clicks twice would find no order twice.
+        let _one_at_a_time = self.accepting.lock().await;
+        if let Some(attempt) = self.unofferable(&found, Some(&of.cart)).await? {
+            return Ok(attempt);
+        }
         let sent = json!({ "cartId": of.cart, "subscriptionId": of.subscription_id }).to_string();
         let path = "/purchases/prepareNextOrderFromOffer";
         let unclear = match self.post(call, path, Some(sent), self.further().await?).await {
@@ -67,29 +75,19 @@ impl Client {
         }
     }
 
-    /// The subscription, where an offer can be made; `Err`: one was accepted, or it may not.
-    async fn offerable(&self, id: &str, cart: Option<&str>, slot: Slot) -> Result<Result<Found, Attempt>, Error> {
-        let found = match self.found(id, slot).await? {
-            Ok(found) => found,
-            Err(reply) => return Ok(Err(Attempt::Told(reply))),
-        };
-        let Coming { offer, billed } = match self.coming(&found).await? {
+    /// Where one was accepted already, or none can be. `cart`: the one that is to be taken.
+    async fn unofferable(&self, found: &Found, cart: Option<&str>) -> Result<Option<Attempt>, Error> {
+        let Coming { offer, billed } = match self.coming(found).await? {
             Ok(coming) => coming,
-            Err(reply) => return Ok(Err(Attempt::Told(reply))),
+            Err(reply) => return Ok(Some(Attempt::Told(reply))),
         };
         if let Some(order) = offer {
-            return Ok(Err(Attempt::Told(there(Outcome::Already, &order, cart))));
+            return Ok(Some(Attempt::Told(there(Outcome::Already, &order, cart))));
         }
-        if let Some(why) = found.without_offer() {
-            return Ok(Err(against_the_rules(why)));
-        }
-        Ok(match billed {
-            Some(order) => Err(against_the_rules(format!(
-                "its renewal is billed already as order {}: an offer is for the time before",
-                order.id
-            ))),
-            None => Ok(found),
-        })
+        let is_billed = |order: Order| {
+            format!("its renewal is billed already as order {}: an offer is for the time before", order.id)
+        };
+        Ok(found.without_offer().or(billed.map(is_billed)).map(against_the_rules))
     }
 }
 
