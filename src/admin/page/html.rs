@@ -34,8 +34,8 @@ const TEMPLATES: [(&str, &str); 10] = [
 
 pub struct Html(Environment<'static>);
 
-/// A page, or why there is none.
-pub type Page = Result<Response, Response>;
+/// A page, or why there is none: that is a page, too.
+pub type Page = Result<Response, Problem>;
 
 impl Html {
     pub fn new() -> Self {
@@ -53,12 +53,16 @@ impl Html {
     }
 
     /// `nav`: which of the chapters it is.
-    pub fn page(&self, template: &str, nav: &str, visitor: &Visitor, content: impl Serialize) -> Page {
+    pub fn page(&self, template: &str, nav: &str, visitor: &Visitor, content: impl Serialize) -> Response {
         let context = context! {
             nav, content => Value::from(Serde(content)),
             sees_all => visitor.sees_all, has_login => visitor.has_login, word => visitor.word(),
         };
-        Ok(self.render(StatusCode::OK, template, context))
+        self.render(StatusCode::OK, template, context)
+    }
+
+    pub fn shown(&self, page: Page) -> Response {
+        page.unwrap_or_else(|problem| self.problem(problem))
     }
 
     pub fn problem(&self, problem: Problem) -> Response {

@@ -12,64 +12,73 @@ use crate::clock::Timestamp;
 use crate::listen::guests::Answer;
 use crate::listen::problem::Problem;
 use crate::listen::{Peer, body};
+use crate::settings::Admin;
 use crate::vault;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-pub async fn ask(State(pages): State<Arc<Pages>>, request: Request) -> Page {
+pub async fn ask(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     let live = pages.site.live();
-    same_origin(request.headers(), &live.settings.admin).map_err(|problem| pages.html.problem(problem))?;
-    match login_key(&live.gate) {
-        Some(_) => Ok(pages.html.login(StatusCode::OK)),
-        None => Err(Redirect::to("/").into_response()),
-    }
+    let asked = same_origin(request.headers(), &live.settings.admin).map(|()| match login_key(&live.gate) {
+        Some(_) => pages.html.login(StatusCode::OK),
+        None => Redirect::to("/").into_response(),
+    });
+    pages.html.shown(asked)
 }
 
-pub async fn take(State(pages): State<Arc<Pages>>, request: Request) -> Page {
-    let refused = |problem: Problem| pages.html.problem(problem);
+pub async fn take(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+    pages.html.shown(taken(&pages, request).await)
+}
+
+async fn taken(pages: &Pages, request: Request) -> Page {
     let live = pages.site.live();
     let admin = &live.settings.admin;
-    same_origin(request.headers(), admin).map_err(refused)?;
+    same_origin(request.headers(), admin)?;
     let peer = request.extensions().get().copied().unwrap_or(Peer(None));
-    let fields = Fields::read(&body::read(request.into_body()).await.map_err(refused)?);
+    let fields = Fields::read(&body::read(request.into_body()).await?);
     let (Gate::Token(expected), Some(key)) = (&live.gate, login_key(&live.gate)) else {
-        return Err(Redirect::to("/").into_response());
+        return Ok(Redirect::to("/").into_response());
     };
-    if !expected.is(fields.text("token").trim().as_bytes()) {
-        tracing::warn!(peer = ?peer.0, "the page: a login with a wrong token");
-        return Err(match pages.guests.refused(peer).await {
-            Answer::Refused => pages.html.login(StatusCode::FORBIDDEN),
-            Answer::TooMany => {
-                let what = "too many wrong tokens at once: wait a moment; whoever has the right one is let in";
-                refused(Problem::new(StatusCode::TOO_MANY_REQUESTS, what))
-            }
-        });
+    if expected.is(fields.text("token").trim().as_bytes()) {
+        tracing::info!(peer = ?peer.0, "the page: logged in");
+        return let_in(admin, &key);
     }
-    let random = vault::Key::generate().map_err(|_| refused(Problem::internal()))?;
-    tracing::info!(peer = ?peer.0, "the page: logged in");
-    let session = Session::begin(&random, Timestamp::now());
-    Ok(with_cookie("/", &session.cookie(is_secure(admin), &key)))
+    tracing::warn!(peer = ?peer.0, "the page: a login with a wrong token");
+    match pages.guests.refused(peer).await {
+        Answer::Refused => Ok(pages.html.login(StatusCode::FORBIDDEN)),
+        Answer::TooMany => {
+            let what = "too many wrong tokens at once: wait a moment; whoever has the right one is let in";
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, what))
+        }
+    }
 }
 
 /// By the link of `renewald page`.
-pub async fn enter(State(pages): State<Arc<Pages>>, request: Request) -> Page {
-    let refused = |problem: Problem| pages.html.problem(problem);
+pub async fn enter(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+    pages.html.shown(entered(&pages, &request))
+}
+
+fn entered(pages: &Pages, request: &Request) -> Page {
     let live = pages.site.live();
     let admin = &live.settings.admin;
-    same_origin(request.headers(), admin).map_err(refused)?;
+    same_origin(request.headers(), admin)?;
     let (Gate::Token(expected), Some(key)) = (&live.gate, login_key(&live.gate)) else {
-        return Err(Redirect::to("/").into_response());
+        return Ok(Redirect::to("/").into_response());
     };
     let code = request.uri().query().and_then(|query| query.strip_prefix("code=")).unwrap_or_default();
     if !pages.entries.take(expected, code, Timestamp::now()) {
         let what = "this link was used, or its minute is over: `renewald page` makes another one";
-        return Err(refused(Problem::forbidden(what)));
+        return Err(Problem::forbidden(what));
     }
-    let random = vault::Key::generate().map_err(|_| refused(Problem::internal()))?;
     tracing::info!("the page: entered by a link of `renewald page`");
+    let_in(admin, &key)
+}
+
+fn let_in(admin: &Admin, key: &[u8; 32]) -> Page {
+    let random = vault::Key::generate().map_err(|_| Problem::internal())?;
     let session = Session::begin(&random, Timestamp::now());
-    Ok(with_cookie("/", &session.cookie(is_secure(admin), &key)))
+    Ok(with_cookie("/", &session.cookie(is_secure(admin), key)))
 }
 
 pub async fn end(State(pages): State<Arc<Pages>>, _: Change) -> Response {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -12,7 +12,6 @@ use super::Pages;
 use super::change::{Change, Fields};
 use super::door::Visitor;
 use super::html::Page;
-use super::overview::or_problem;
 use crate::admin::messages::{STATES, no_such_message};
 use crate::clock::Timestamp;
 use crate::listen::input::Query;
@@ -42,11 +41,11 @@ struct Shown {
     done: bool,
 }
 
-pub async fn list(State(pages): State<Arc<Pages>>, visitor: Visitor, query: Query) -> Page {
-    or_problem(&pages, found(&pages, &visitor, query).await)
+pub async fn list(State(pages): State<Arc<Pages>>, visitor: Visitor, query: Query) -> Response {
+    pages.html.shown(found(&pages, &visitor, query).await)
 }
 
-async fn found(pages: &Pages, visitor: &Visitor, mut query: Query) -> Result<Page, Problem> {
+async fn found(pages: &Pages, visitor: &Visitor, mut query: Query) -> Page {
     visitor.must_see_all()?;
     let site = &pages.site;
     let mut text = |name: &str| query.text(name).unwrap_or_default();
@@ -65,19 +64,13 @@ async fn found(pages: &Pages, visitor: &Visitor, mut query: Query) -> Result<Pag
     Ok(pages.html.page("messages.html", "messages", visitor, content))
 }
 
-pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor, mut query: Query) -> Page {
+pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor, mut query: Query) -> Response {
     let id = query.text("id").unwrap_or_default();
     let done = query.text("done").is_some();
-    or_problem(&pages, message(&pages, &visitor, &id, None, done).await)
+    pages.html.shown(message(&pages, &visitor, &id, None, done).await)
 }
 
-async fn message(
-    pages: &Pages,
-    visitor: &Visitor,
-    id: &str,
-    body: Option<String>,
-    done: bool,
-) -> Result<Page, Problem> {
+async fn message(pages: &Pages, visitor: &Visitor, id: &str, body: Option<String>, done: bool) -> Page {
     visitor.must_see_all()?;
     let site = &pages.site;
     let id = id_of(id)?;
@@ -89,21 +82,18 @@ async fn message(
     Ok(pages.html.page("message.html", "messages", visitor, content))
 }
 
-pub async fn change(State(pages): State<Arc<Pages>>, Change { visitor, fields }: Change) -> Page {
+pub async fn change(State(pages): State<Arc<Pages>>, Change { visitor, fields }: Change) -> Response {
+    pages.html.shown(changed(&pages, &visitor, &fields).await)
+}
+
+async fn changed(pages: &Pages, visitor: &Visitor, fields: &Fields) -> Page {
     let id = fields.text("id");
     if fields.text("do") == "reveal" {
-        let body = match revealed(&pages, id).await {
-            Ok(body) => body,
-            Err(problem) => return Err(pages.html.problem(problem)),
-        };
-        return or_problem(&pages, message(&pages, &visitor, id, Some(body), false).await);
+        let body = revealed(pages, id).await?;
+        return message(pages, visitor, id, Some(body), false).await;
     }
-    match sent_again(&pages, &fields).await {
-        Ok(()) => {
-            Ok(Redirect::to(&format!("/page/message?id={}&done=1", id_of(id).unwrap_or_default())).into_response())
-        }
-        Err(problem) => Err(pages.html.problem(problem)),
-    }
+    sent_again(pages, fields).await?;
+    Ok(Redirect::to(&format!("/page/message?id={}&done=1", id_of(id)?)).into_response())
 }
 
 async fn revealed(pages: &Pages, id: &str) -> Result<String, Problem> {

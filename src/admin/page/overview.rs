@@ -14,7 +14,6 @@ use super::door::Visitor;
 use super::html::Page;
 use super::plots::{Bar, Plot};
 use crate::clock::Timestamp;
-use crate::listen::problem::Problem;
 use crate::settings::format_duration;
 use crate::store::{self, RenewalDay};
 use crate::view::{Status, Sums, Verdict};
@@ -44,11 +43,11 @@ struct Delivered {
     within: [(&'static str, String); 3],
 }
 
-pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Page {
-    overview(&pages, &visitor).await.unwrap_or_else(|problem| Err(pages.html.problem(problem)))
+pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Response {
+    pages.html.shown(overview(&pages, &visitor).await)
 }
 
-async fn overview(pages: &Pages, visitor: &Visitor) -> Result<Page, Problem> {
+async fn overview(pages: &Pages, visitor: &Visitor) -> Page {
     let (site, now) = (&pages.site, Timestamp::now());
     let live = site.live();
     let every = live.settings.poll.every;
@@ -148,9 +147,4 @@ pub async fn brief(pages: &Pages) -> Result<Verdict, store::Error> {
     let live = pages.site.live();
     let status = Status::read(&live.settings, &pages.site.counting, Timestamp::now()).await?;
     Ok(Sums::of(&status).verdict(live.settings.poll.every))
-}
-
-/// For handlers that end in a problem or a page.
-pub fn or_problem(pages: &Pages, outcome: Result<Page, Problem>) -> Result<Response, Response> {
-    outcome.unwrap_or_else(|problem| Err(pages.html.problem(problem)))
 }

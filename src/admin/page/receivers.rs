@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 
 use super::Pages;
 use super::door::Visitor;
 use super::html::Page;
-use super::overview::or_problem;
 use crate::clock::Timestamp;
-use crate::listen::problem::Problem;
 use crate::view::Status;
 
 #[derive(Serialize)]
@@ -21,11 +20,11 @@ struct Content<'a> {
     kinds: BTreeMap<&'a str, &'static str>,
 }
 
-pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Page {
-    or_problem(&pages, content(&pages, &visitor).await)
+pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Response {
+    pages.html.shown(content(&pages, &visitor).await)
 }
 
-async fn content(pages: &Pages, visitor: &Visitor) -> Result<Page, Problem> {
+async fn content(pages: &Pages, visitor: &Visitor) -> Page {
     visitor.must_see_all()?;
     let live = pages.site.live();
     let status = Status::read(&live.settings, &pages.site.counting, Timestamp::now()).await?;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 
 use super::Pages;
 use super::change::{Change, Fields};
 use super::door::Visitor;
 use super::html::Page;
-use super::overview::or_problem;
 use crate::clock::Timestamp;
 use crate::listen::input::Query;
 use crate::listen::problem::Problem;
@@ -35,11 +34,11 @@ struct Fetch {
     what: String,
 }
 
-pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor, query: Query) -> Page {
-    or_problem(&pages, told(&pages, &visitor, query).await)
+pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor, query: Query) -> Response {
+    pages.html.shown(told(&pages, &visitor, query).await)
 }
 
-async fn told(pages: &Pages, visitor: &Visitor, mut query: Query) -> Result<Page, Problem> {
+async fn told(pages: &Pages, visitor: &Visitor, mut query: Query) -> Page {
     visitor.must_see_all()?;
     let mut text = |name: &str| query.text(name).unwrap_or_default();
     let identity =
@@ -66,11 +65,9 @@ async fn told(pages: &Pages, visitor: &Visitor, mut query: Query) -> Result<Page
 /// What was done, as the address of the page after it has it.
 const DONE: [&str; 4] = ["poll", "pause", "resume", "refetch"];
 
-pub async fn change(State(pages): State<Arc<Pages>>, Change { fields, .. }: Change) -> Page {
-    match done(&pages, &fields).await {
-        Ok(to) => Ok(Redirect::to(&to).into_response()),
-        Err(problem) => Err(pages.html.problem(problem)),
-    }
+pub async fn change(State(pages): State<Arc<Pages>>, Change { fields, .. }: Change) -> Response {
+    let done = done(&pages, &fields).await;
+    pages.html.shown(done.map(|to| Redirect::to(&to).into_response()))
 }
 
 /// Makes the change, and says where it is to be seen.

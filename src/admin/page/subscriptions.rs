@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 
 use super::Pages;
 use super::door::Visitor;
 use super::html::Page;
-use super::overview::or_problem;
 use crate::clock::Timestamp;
 use crate::listen::input::Query;
 use crate::listen::problem::Problem;
@@ -40,11 +40,11 @@ struct Found {
     is_cut: bool,
 }
 
-pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor, query: Query) -> Page {
-    or_problem(&pages, found(&pages, &visitor, query).await)
+pub async fn show(State(pages): State<Arc<Pages>>, visitor: Visitor, query: Query) -> Response {
+    pages.html.shown(found(&pages, &visitor, query).await)
 }
 
-async fn found(pages: &Pages, visitor: &Visitor, mut query: Query) -> Result<Page, Problem> {
+async fn found(pages: &Pages, visitor: &Visitor, mut query: Query) -> Page {
     visitor.must_see_all()?;
     let (site, now) = (&pages.site, Timestamp::now());
     let live = site.live();
