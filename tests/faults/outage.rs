@@ -133,7 +133,8 @@ fn through_days<P: Ground>(days: u32, rng: &mut Rng) -> Tally {
         let is_over = Arc::new(AtomicBool::new(false));
         let (store, budget) = (worker.store.clone(), worker.sweepers[0].budget().clone());
         let clock = tokio::spawn(clock(site.sandbox.clone(), budget, store, outage, is_over.clone()));
-        let deadline = RealInstant::now() + 3 * PATIENCE;
+        // A day is lived through in some ten seconds, on a machine that does nothing else.
+        let deadline = RealInstant::now() + (3 + 2 * days) * PATIENCE;
         let made = site.sandbox.made().len();
         while site.messages().len() < made || unanswered(&site) > 0 {
             assert!(RealInstant::now() < deadline, "{} delivered", site.messages().len());
