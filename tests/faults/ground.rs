@@ -32,6 +32,8 @@ pub trait Sandbox: Maker + Provider + Send + Sync {
 
 /// Its subscriptions have names: the numbers of orders, or ids.
 pub trait Ground: Sandbox + Sized + 'static {
+    /// It may have closed for good: after a day without an answer it is probed once a day.
+    const MAY_HAVE_CLOSED: bool = false;
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self>;
     /// So many subscriptions, tracked; their names.
     fn subscribe(site: &Site<Self>, count: usize) -> Vec<String>;
@@ -212,6 +214,8 @@ impl Ground for smartpay::Sandbox {
 }
 
 impl Ground for digital_river::Sandbox {
+    const MAY_HAVE_CLOSED: bool = true;
+
     /// Its clock stands still while it renews, so that orders have to say which term they pay for.
     fn open(change: impl FnOnce(&mut Setup)) -> Site<Self> {
         let site = crate::digital_river::site_with(|setup| {
