@@ -1,11 +1,18 @@
-//! `renewald init`: writes the commented settings, and the unit or cron files that go with them.
+//! `renewald init`: writes the commented settings, and the unit or cron files that go with them. On a terminal it asks the few things
+//! that it must know, and tries what it has written.
 //!
 //! The files are those of `deploy/`, embedded, so that the two cannot drift apart.
+
+mod ask;
+mod terminal;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use self::ask::{Answers, Interview};
 
 /// A file to write: its path below the directory, mode and content.
 type Template = (&'static str, u32, &'static str);
@@ -51,6 +58,8 @@ pub enum Error {
     Create(PathBuf, #[source] io::Error),
     #[error("cannot write the answer")]
     Output(#[source] io::Error),
+    #[error("nothing written: the questions were not answered")]
+    Unanswered(#[source] io::Error),
 }
 
 impl Error {
@@ -58,7 +67,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Exists(_) | Self::Create(..) => 73,
-            Self::Output(_) => 1,
+            Self::Output(_) | Self::Unanswered(_) => 1,
         }
     }
 }
@@ -67,19 +76,47 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// Asks where somebody can be asked, writes the files, and tries the settings.
+pub fn run(args: &InitArgs, json: bool, out: &mut dyn Write) -> Result<(), Error> {
+    if json || !terminal::is_there() {
+        return write_files(args, json, None, out);
+    }
+    refuse_existing(args)?;
+    let database = (!args.systemd && !args.cron).then_some("renewald.db");
+    let (mut input, mut asking) = (io::stdin().lock(), io::stderr().lock());
+    let mut interview = Interview { input: &mut input, out: &mut asking, hide: &mut terminal::hide };
+    let answers = interview.hold(database).map_err(Error::Unanswered)?;
+    drop((input, asking));
+    write_files(args, false, Some(answers), out)?;
+    let settings = args.dir.join(SETTINGS.0);
+    let program = std::env::current_exe().map_err(Error::Output)?;
+    writeln!(out, "\n$ renewald check --config {}", settings.display()).map_err(Error::Output)?;
+    // What it finds it says itself; the files stay.
+    Command::new(program).arg("--config").arg(settings).arg("check").status().map_err(Error::Output)?;
+    Ok(())
+}
+
+fn refuse_existing(args: &InitArgs) -> Result<(), Error> {
+    let taken = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+    let existing: Vec<_> = templates(args).iter().map(|(name, ..)| args.dir.join(name)).filter(taken).collect();
+    if existing.is_empty() { Ok(()) } else { Err(Error::Exists(existing)) }
+}
+
 /// Writes the files and says what to do next, with `json` as one object. An existing file is never touched: then nothing is
 /// written at all.
-pub fn run(args: &InitArgs, json: bool, out: &mut dyn Write) -> Result<(), Error> {
-    let templates = templates(args);
-    let taken = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
-    let existing: Vec<_> = templates.iter().map(|(name, ..)| args.dir.join(name)).filter(taken).collect();
-    if !existing.is_empty() {
-        return Err(Error::Exists(existing));
-    }
+fn write_files(args: &InitArgs, json: bool, answers: Option<Answers>, out: &mut dyn Write) -> Result<(), Error> {
+    refuse_existing(args)?;
     create_directory(&args.dir, 0o755)?;
     create_directory(&args.dir.join("secrets"), 0o700)?;
     let mut written = Vec::new();
-    for (name, mode, content) in templates {
+    let settings = answers.as_ref().map(|answers| answers.settings.as_str());
+    let keys = answers.iter().flat_map(|answers| &answers.keys).filter(|(_, key)| !key.is_empty());
+    let keys: Vec<_> = keys.map(|(name, key)| (format!("secrets/{name}"), 0o600, key.as_str())).collect();
+    let templates = templates(args).into_iter().map(|(name, mode, content)| {
+        let content = if name == SETTINGS.0 { settings.unwrap_or(content) } else { content };
+        (name.to_owned(), mode, content)
+    });
+    for (name, mode, content) in templates.chain(keys) {
         let path = args.dir.join(name);
         if let Some(parent) = path.parent() {
             create_directory(parent, 0o755)?;
@@ -90,7 +127,7 @@ pub fn run(args: &InitArgs, json: bool, out: &mut dyn Write) -> Result<(), Error
         }
         written.push(path);
     }
-    let next = next_steps(args);
+    let next = next_steps(args, answers.as_ref());
     if json {
         let line = serde_json::to_string(&Answer { written, next }).map_err(|error| Error::Output(error.into()))?;
         return writeln!(out, "{line}").map_err(Error::Output);
@@ -122,13 +159,19 @@ fn write_new(path: &Path, mode: u32, content: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(content.as_bytes())
 }
 
-fn next_steps(args: &InitArgs) -> Vec<String> {
+fn next_steps(args: &InitArgs, answers: Option<&Answers>) -> Vec<String> {
     let dir = args.dir.display();
     let settings = args.dir.join(SETTINGS.0).display().to_string();
-    let mut steps = vec![
-        format!("In {settings}: give your realm, territories and a sink."),
-        format!("Put each secret into a file of {dir}/secrets/, with the name that the settings give it."),
-    ];
+    let mut steps = match answers {
+        None => vec![
+            format!("In {settings}: give your realm, territories and a sink."),
+            format!("Put each secret into a file of {dir}/secrets/, with the name that the settings give it."),
+        ],
+        Some(answers) => {
+            let missing = answers.keys.iter().filter(|(_, key)| key.is_empty());
+            missing.map(|(name, _)| format!("Put the key into {dir}/secrets/{name}.")).collect()
+        }
+    };
     let mut add = |step: String| steps.push(step);
     if args.systemd || args.cron {
         add(if args.systemd {
@@ -167,7 +210,7 @@ mod tests {
 
     fn init(dir: &Path, systemd: bool, cron: bool) -> Result<String, Error> {
         let mut out = Vec::new();
-        run(&InitArgs { dir: dir.to_owned(), systemd, cron }, false, &mut out)?;
+        write_files(&InitArgs { dir: dir.to_owned(), systemd, cron }, false, None, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
