@@ -37,6 +37,21 @@ pub struct Convention {
     pub feed: Option<&'static Feed>,
     /// What it lets a shop do; `None`: nothing.
     pub shop: Option<&'static Shop>,
+    /// What somebody is asked who begins with it; `None`: only tests have it.
+    pub begin: Option<&'static Begin>,
+}
+
+/// What somebody gives who begins with a provider. Each is a key of the settings, and what it is called.
+#[derive(Debug)]
+pub struct Begin {
+    /// In a few words, for a list.
+    pub what: &'static str,
+    /// With the usual one, where there is such.
+    pub addresses: &'static [(&'static str, &'static str, Option<&'static str>)],
+    pub words: &'static [(&'static str, &'static str)],
+    pub secret: (&'static str, &'static str),
+    /// Each has a secret of its own.
+    pub has_territories: bool,
 }
 
 /// What a provider lets a shop do.

@@ -36,11 +36,16 @@ pub async fn run(context: &Context) -> Result<Exit, Error> {
             format!("{base}/page/enter?code={code}")
         }
     };
-    if context.global.json {
-        context.print_json(&serde_json::json!({ "link": link }))?;
-    } else {
-        context.print(&link)?;
-        context.remark("good once, within a minute");
-    }
+    let is_plain = admin.token.is_none();
+    show(context, &link, if is_plain { "it shows figures only" } else { "good once, within a minute" })?;
     Ok(Exit::Done)
+}
+
+fn show(context: &Context, link: &str, remark: &str) -> Result<(), Error> {
+    if context.global.json {
+        return context.print_json(&serde_json::json!({ "link": link }));
+    }
+    context.print(link)?;
+    context.remark(remark);
+    Ok(())
 }

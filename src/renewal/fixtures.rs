@@ -48,6 +48,7 @@ pub(crate) static COUNTS: Convention = Convention {
     may_have_closed: false,
     feed: None,
     shop: None,
+    begin: None,
 };
 
 /// Asked an interval ago, due now, and far from its expiry.

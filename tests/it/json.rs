@@ -127,6 +127,7 @@ fn try_beside_a_daemon(tried: &mut Tried) {
     let (daemon, _) = Endpoint::start(&site, "");
     let ready = || Some(site.command(&["healthcheck", "--json"])).filter(|finished| finished.code == Some(0));
     tried.note("healthcheck", &eventually("it is ready", ready).stdout);
+    tried.note("page", &site.command(&["page", "--json"]).expect_code(0).stdout);
     daemon.drain();
 }
 

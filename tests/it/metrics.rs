@@ -123,7 +123,10 @@ fn names(query: &str) -> (Vec<&str>, Vec<&str>) {
 fn every_query_of_the_alerts_and_the_dashboard_finds_its_series() {
     let site = Site::new();
     let (daemon, endpoint) = Endpoint::start(&site, "");
-    let text = endpoint.get("/metrics").expect(200).body;
+    // The endpoint is open before those that count are.
+    let text = eventually("its loops count", || {
+        Some(endpoint.get("/metrics").expect(200).body).filter(|text| text.contains("renewald_polls_total{"))
+    });
     daemon.drain();
     let queries = queries();
     assert!(queries.len() > 20, "{queries:?}");

@@ -3,6 +3,9 @@
 
 use std::io::{self, BufRead, Write};
 
+use crate::convention::Begin;
+use crate::provider::Kind;
+
 /// Hides what is typed, or shows it again.
 pub type Hide<'a> = &'a mut dyn FnMut(bool) -> io::Result<()>;
 
@@ -13,47 +16,6 @@ pub struct Answers {
     /// Of each file below `secrets`; empty: whoever was asked puts it there later.
     pub keys: Vec<(&'static str, String)>,
 }
-
-struct Kind {
-    name: &'static str,
-    what: &'static str,
-    /// The usual address; `None`: there is none.
-    api_url: Option<&'static str>,
-    iam_url: Option<&'static str>,
-    /// The setting, and what people call it.
-    key: (&'static str, &'static str),
-}
-
-const KINDS: [Kind; 4] = [
-    Kind {
-        name: "nexway-connect",
-        what: "Nexway Connect: licence keys, asked for one by one",
-        api_url: Some("https://api.nexway.store/connect"),
-        iam_url: Some("https://api.nexway.store/iam"),
-        key: ("client_secret", "the realm's client secret"),
-    },
-    Kind {
-        name: "nexway-monetize",
-        what: "Nexway Monetize: licence keys, listed and notified",
-        api_url: Some("https://api.nexway.store"),
-        iam_url: Some("https://api.nexway.store/iam"),
-        key: ("client_secret", "the realm's client secret"),
-    },
-    Kind {
-        name: "smartpay",
-        what: "SmartPay, the Subscription Module: who has paid",
-        api_url: None,
-        iam_url: None,
-        key: ("merchant_key", "the merchant key"),
-    },
-    Kind {
-        name: "digital-river",
-        what: "Digital River: who has paid",
-        api_url: None,
-        iam_url: None,
-        key: ("api_key", "the API key"),
-    },
-];
 
 const SINKS: [&str; 2] = ["a webhook of your shop", "a queue that your scripts read: renewald queue pull"];
 
@@ -70,22 +32,22 @@ impl Interview<'_> {
     /// # Errors
     /// When the terminal is gone, also in the middle of it.
     pub fn hold(&mut self, database: Option<&str>) -> io::Result<Answers> {
-        let names: Vec<_> = KINDS.iter().map(|kind| kind.what).collect();
-        let kind = &KINDS[self.choose("Which provider renews the subscriptions?", &names)?];
-        let api_url = self.url("Address of its API", kind.api_url)?;
-        let mut keys = Vec::new();
-        let mut provider = format!("[providers.main]\nkind = \"{}\"\napi_url = \"{api_url}\"\n", kind.name);
-        if let Some(iam_url) = kind.iam_url {
-            let iam_url = self.url("Address of its token service", Some(iam_url))?;
-            let realm = self.text("Realm", None)?;
-            provider.push_str(&format!("iam_url = \"{iam_url}\"\nrealm = \"{realm}\"\n"));
+        let kinds = beginnings();
+        let names: Vec<_> = kinds.iter().map(|(_, begin)| begin.what).collect();
+        let (kind, begin) = kinds[self.choose("Which provider renews the subscriptions?", &names)?];
+        let mut provider = format!("[providers.main]\nkind = \"{}\"\n", kind.as_str());
+        for (setting, what, usual) in begin.addresses {
+            provider.push_str(&format!("{setting} = \"{}\"\n", self.url(what, *usual)?));
         }
-        let (setting, what) = kind.key;
-        keys.push((setting, self.key(what)?));
+        for (setting, what) in begin.words {
+            provider.push_str(&format!("{setting} = \"{}\"\n", self.text(what, None)?));
+        }
+        let (setting, what) = begin.secret;
+        let mut keys = vec![(setting, self.key(what)?)];
         provider.push_str(&format!("{setting}_file = \"{setting}\"\n"));
-        if kind.name == "nexway-connect" {
+        if begin.has_territories {
             let territory = self.text("Territory (your name for the point of sale)", Some("eu"))?;
-            keys.push(("territory_secret", self.key("the territory's secret")?));
+            keys.push(("territory_secret", self.key("Secret of the territory")?));
             provider
                 .push_str(&format!("\n[providers.main.territories.{territory}]\nsecret_file = \"territory_secret\"\n"));
         }
@@ -147,7 +109,7 @@ impl Interview<'_> {
     }
 
     fn key(&mut self, what: &str) -> io::Result<String> {
-        write!(self.out, "{} (not shown; empty: later): ", capitalised(what))?;
+        write!(self.out, "{what} (not shown; empty: later): ")?;
         self.out.flush()?;
         (self.hide)(true)?;
         let line = self.read_line();
@@ -186,9 +148,9 @@ fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || matches!(c, '"' | '\\' | '[' | ']')) && !text.is_empty()
 }
 
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+/// The kinds that one can begin with.
+fn beginnings() -> Vec<(Kind, &'static Begin)> {
+    Kind::ALL.iter().filter_map(|kind| Some((*kind, kind.convention().begin?))).collect()
 }
 
 #[cfg(test)]
@@ -226,13 +188,15 @@ mod tests {
         assert_eq!(answers.keys, [("client_secret", "s1".into()), ("territory_secret", "s2".into())]);
         let settings = load(&answers);
         assert_eq!(settings.providers["main"].territories(), ["eu"]);
-        for (lines, kind) in [
-            ("2\n\n\nmyrealm\nkey\n2\n", "nexway-monetize"),
-            ("3\nhttps://pay.example\nkey\n2\n", "smartpay"),
-            ("4\nhttps://river.example\nkey\n2\n", "digital-river"),
-        ] {
-            let (answers, _) = held(lines).unwrap();
-            assert_eq!(load(&answers).providers["main"].kind.kind().as_str(), kind);
+        // What each kind has no usual address for is given one.
+        for (n, (kind, begin)) in beginnings().into_iter().enumerate() {
+            let addresses =
+                begin.addresses.iter().map(|(.., usual)| if usual.is_some() { "" } else { "https://a.example" });
+            let words = begin.words.iter().map(|_| "word");
+            let territory = ["eu", "key"].into_iter().take(if begin.has_territories { 2 } else { 0 });
+            let lines: Vec<_> = addresses.chain(words).chain(["key"]).chain(territory).chain(["2"]).collect();
+            let (answers, _) = held(&format!("{}\n{}\n", n + 1, lines.join("\n"))).unwrap();
+            assert_eq!(load(&answers).providers["main"].kind.kind(), kind);
         }
     }
 

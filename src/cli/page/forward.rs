@@ -58,8 +58,8 @@ pub async fn run(context: &Context, socket: PathBuf) -> Result<Exit, Error> {
     let router = Router::new().fallback(pass).with_state(forward.clone());
     let endpoint = Endpoint::open("page", vec![(bound, router)], std::future::ready(()))
         .map_err(|error| Error::new(Exit::CannotCreate, crate::chain(&error)))?;
-    context.print(&format!("http://{address}/enter?code={}", forward.code))?;
-    context.remark("good once; open until Ctrl-C, or until nothing was asked for half an hour");
+    let link = format!("http://{address}/enter?code={}", forward.code);
+    super::show(context, &link, "good once; open until Ctrl-C, or until nothing was asked for half an hour")?;
     let end = Instant::now() + OPEN_FOR;
     tokio::select! {
         () = sleep_until(end) => {}

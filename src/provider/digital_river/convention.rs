@@ -1,7 +1,7 @@
 //! How Digital River names subscriptions and deliveries (digital-river.md, sections 1 and 4).
 
 use crate::clock::Timestamp;
-use crate::convention::{Advice, Convention, check_name};
+use crate::convention::{Advice, Begin, Convention, check_name};
 
 /// Goes before the end of a period of which there is no order.
 const PERIOD: &str = "period:";
@@ -25,6 +25,13 @@ pub static CONVENTION: Convention = Convention {
     hinted: Some(super::event::hinted),
     feed: Some(&super::feed::FEED),
     shop: Some(&super::shop::SHOP),
+    begin: Some(&Begin {
+        what: "Digital River: who has paid",
+        addresses: &[("api_url", "Address of its API", None)],
+        words: &[],
+        secret: ("api_key", "API key"),
+        has_territories: false,
+    }),
 };
 
 /// Opaque, and chosen by whoever made it.

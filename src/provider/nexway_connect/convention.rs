@@ -3,7 +3,7 @@
 use std::num::IntErrorKind;
 
 use super::{created, number};
-use crate::convention::{Advice, Convention, Numbers};
+use crate::convention::{Advice, Begin, Convention, Numbers};
 use crate::text::visible;
 
 /// Characters of a wrong id.
@@ -30,6 +30,16 @@ pub static CONVENTION: Convention = Convention {
     may_have_closed: false,
     feed: None,
     shop: Some(&super::shop::SHOP),
+    begin: Some(&Begin {
+        what: "Nexway Connect: licence keys, asked for one by one",
+        addresses: &[
+            ("api_url", "Address of its API", Some("https://api.nexway.store/connect")),
+            ("iam_url", "Address of its token service", Some("https://api.nexway.store/iam")),
+        ],
+        words: &[("realm", "Realm")],
+        secret: ("client_secret", "Client secret of the realm"),
+        has_territories: true,
+    }),
 };
 
 /// A whole number, without leading zeros: the API takes and answers integers.

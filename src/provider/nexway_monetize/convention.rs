@@ -1,6 +1,6 @@
 //! How Nexway Monetize names subscriptions and deliveries (nexway-monetize.md, sections 2 and 4).
 
-use crate::convention::{Advice, Convention};
+use crate::convention::{Advice, Begin, Convention};
 
 /// More renewals than any subscription can have had.
 pub const MOST: i64 = 99_999;
@@ -25,6 +25,16 @@ pub static CONVENTION: Convention = Convention {
     hinted: Some(super::notification::hinted),
     feed: Some(&super::feed::FEED),
     shop: Some(&super::shop::SHOP),
+    begin: Some(&Begin {
+        what: "Nexway Monetize: licence keys, listed and notified",
+        addresses: &[
+            ("api_url", "Address of its API", Some("https://api.nexway.store")),
+            ("iam_url", "Address of its token service", Some("https://api.nexway.store/iam")),
+        ],
+        words: &[("realm", "Realm")],
+        secret: ("client_secret", "Client secret of the realm"),
+        has_territories: false,
+    }),
 };
 
 /// UUIDs, which are the same in either case; whatever else is given may be an id, too.

@@ -1,6 +1,6 @@
 //! How SmartPay names subscriptions and deliveries (smartpay.md, sections 1 and 4).
 
-use crate::convention::{Advice, Convention, check_name};
+use crate::convention::{Advice, Begin, Convention, check_name};
 
 pub static CONVENTION: Convention = Convention {
     canonical: subscription_id,
@@ -20,6 +20,13 @@ pub static CONVENTION: Convention = Convention {
     hinted: Some(super::notification::hinted),
     feed: Some(&super::feed::FEED),
     shop: Some(&super::shop::SHOP),
+    begin: Some(&Begin {
+        what: "SmartPay, the Subscription Module: who has paid",
+        addresses: &[("api_url", "Address of its API", None)],
+        words: &[],
+        secret: ("merchant_key", "Merchant key"),
+        has_territories: false,
+    }),
 };
 
 /// `Subscription-` and a UUID, written in either case; whatever else is given may be an id, too.

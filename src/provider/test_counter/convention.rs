@@ -30,4 +30,5 @@ pub static CONVENTION: Convention = Convention {
         ],
     }),
     shop: None,
+    begin: None,
 };

@@ -15,4 +15,5 @@ pub static CONVENTION: Convention = Convention {
     may_have_closed: false,
     feed: None,
     shop: None,
+    begin: None,
 };
