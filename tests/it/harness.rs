@@ -460,6 +460,22 @@ impl Installation {
             .expect("the times move");
     }
 
+    /// Neither the database, with all that lies beside it, nor the log has a word of these.
+    pub fn assert_keeps_nothing_of(&self, personal: &[&str], log: &str) {
+        let files = std::fs::read_dir(self.path(".")).expect("a directory").map(|entry| entry.expect("a file").path());
+        let of_database = |file: &PathBuf| {
+            file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renewald.db")) && file.is_file()
+        };
+        let files: Vec<_> =
+            files.filter(of_database).map(|file| std::fs::read(file).expect("it can be read")).collect();
+        assert!(files.iter().any(|bytes| !bytes.is_empty()), "there is a database");
+        for word in personal {
+            assert!(!log.contains(word), "{word} in the log");
+            let holds = |bytes: &Vec<u8>| bytes.windows(word.len()).any(|part| part == word.as_bytes());
+            assert!(!files.iter().any(holds), "{word} in the database");
+        }
+    }
+
     /// One value out of the database.
     pub fn value<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
         self.connect().query_row(query, [], |row| row.get(0)).expect("one row")

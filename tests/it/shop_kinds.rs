@@ -1,8 +1,6 @@
 //! A shop's calls at the other kinds: each changes the provider's books, the next look shows it, and twice is once.
 
-use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
 use renewald::sandbox::digital_river as river;
 use renewald::sandbox::smartpay::{Decline, Endpoint, Fault, FaultKind, Status};
@@ -145,16 +143,7 @@ fn nothing_about_a_consumer_is_handed_on_or_stays() {
     let log = daemon.drain().stderr;
     let rows = log.matches("call=").count();
     assert_eq!(rows, 4, "{log}");
-    let files = fs::read_dir(site.path(".")).unwrap().map(|entry| entry.unwrap().path());
-    let database =
-        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renewald.db"));
-    let files: Vec<_> = files.filter(database).map(|file| fs::read(file).unwrap_or_default()).collect();
-    assert!(files.iter().any(|bytes| !bytes.is_empty()));
-    for personal in PERSONAL {
-        assert!(!log.contains(personal), "{personal} in the log");
-        let holds = |bytes: &Vec<u8>| bytes.windows(personal.len()).any(|part| part == personal.as_bytes());
-        assert!(!files.iter().any(holds), "{personal} in the database");
-    }
+    site.assert_keeps_nothing_of(&PERSONAL, &log);
     let asked = site.sandbox.requests().iter().filter(|one| one.endpoint == Endpoint::ManualRetry).count();
     assert_eq!(asked, 1, "what holds it was answered");
 }

@@ -436,17 +436,6 @@ fn nothing_about_a_person_stays() {
     let refused = retail(&site, &boxed()).expect_code(65);
     assert!(refused.stderr.contains(PERSONAL[0]), "who sent it is told: {}", refused.stderr);
     let log = daemon.drain().stderr;
-    let files = fs::read_dir(site.path(".")).unwrap().map(|entry| entry.unwrap().path());
-    for file in
-        files.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renewald.db")))
-    {
-        let bytes = fs::read(&file).unwrap_or_default();
-        for personal in PERSONAL {
-            assert!(!bytes.windows(personal.len()).any(|part| part == personal.as_bytes()), "{personal} in {file:?}");
-        }
-    }
-    for personal in PERSONAL {
-        assert!(!log.contains(personal), "{personal} in the log");
-    }
+    site.assert_keeps_nothing_of(&PERSONAL, &log);
     assert!(log.contains("call=retail") && log.contains("call=upgrade"), "{log}");
 }
