@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use minijinja::value::{Serde, ValueKind};
-use minijinja::{Environment, Output, State, Value, context, escape_formatter};
+use minijinja::{Environment, HtmlEscape, Output, State, Value, context, escape_formatter};
 use serde::Serialize;
 
 use super::door::Visitor;
@@ -46,6 +46,7 @@ impl Html {
         environment.add_filter("counted", |count: i64| counted(count));
         environment.add_filter("time", time);
         environment.add_filter("link", link);
+        environment.add_filter("whole", whole);
         for (name, text) in TEMPLATES {
             environment.add_template(name, text).expect("it is compiled in, and tests render each");
         }
@@ -125,6 +126,14 @@ fn time(state: &mut State<'_, '_>, at: &Value) -> Value {
     Value::from_safe_string(format!("<time datetime=\"{at}\" title=\"{at}\">{}</time>", relative(at, now)))
 }
 
+/// Text that was made visible already: all of it, with its lines.
+fn whole(text: &str) -> Value {
+    let mut escaped = String::with_capacity(text.len());
+    // Writing to a string cannot fail.
+    write!(escaped, "{}", HtmlEscape(text)).ok();
+    Value::from_safe_string(escaped)
+}
+
 /// As part of an address.
 fn link(text: &str) -> String {
     let mut encoded = String::new();
@@ -148,6 +157,14 @@ mod tests {
         assert_eq!(shown("a\u{202e}b\u{1b}[2J\n"), "a\\u{202e}b\\u{1b}[2J\\n");
         let long = shown(&"x".repeat(1_000_000));
         assert!(long.len() < 2100 && long.ends_with("… (1000000 bytes)"), "{}", long.len());
+    }
+
+    #[test]
+    fn what_is_shown_whole_keeps_its_lines_and_is_escaped() {
+        let text = format!("{{\n  \"key\": \"<b>\"\n}}{}", "x".repeat(5000));
+        let shown = Html::new().0.render_named_str("x.html", "{{ text | whole }}", context! { text }).unwrap();
+        assert!(shown.starts_with("{\n  &quot;key&quot;: &quot;&lt;b&gt;&quot;\n}x"), "{shown}");
+        assert!(shown.ends_with(&"x".repeat(5000)));
     }
 
     #[test]

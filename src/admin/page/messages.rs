@@ -104,7 +104,8 @@ async fn revealed(pages: &Pages, id: &str) -> Result<String, Problem> {
     let body = body.ok_or_else(|| Problem::conflict("its payload is wiped: there is nothing left to show"))?;
     tracing::warn!(message = %id, "the page: licence keys shown");
     let value: serde_json::Value = serde_json::from_str(body.get()).unwrap_or_default();
-    Ok(visible_json(&serde_json::to_string_pretty(&value).unwrap_or_default()))
+    let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
+    Ok(pretty.lines().map(visible_json).collect::<Vec<_>>().join("\n"))
 }
 
 /// Where it is dead or waits, at once; where it was delivered, once more.

@@ -113,6 +113,8 @@ fn freshness(ages: &[i64], every: Duration) -> Plot {
 pub struct Freshness(Mutex<Option<Counted>>);
 
 struct Counted {
+    /// The interval that they were held against.
+    every: Duration,
     at: Instant,
     took: Duration,
     ages: Vec<i64>,
@@ -127,7 +129,8 @@ impl Freshness {
         now: Timestamp,
     ) -> Result<Vec<i64>, store::Error> {
         let mut last = self.0.lock().await;
-        if let Some(counted) = last.as_ref().filter(|one| one.at.elapsed() < AGES_EVERY.max(one.took * REST)) {
+        let is_fresh = |one: &&Counted| one.every == every && one.at.elapsed() < AGES_EVERY.max(one.took * REST);
+        if let Some(counted) = last.as_ref().filter(is_fresh) {
             return Ok(counted.ages.clone());
         }
         let started = Instant::now();
@@ -137,7 +140,7 @@ impl Freshness {
             let counts = store.count_ages(provider, bounds.clone(), now).await?;
             ages.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
-        *last = Some(Counted { at: Instant::now(), took: started.elapsed(), ages: ages.clone() });
+        *last = Some(Counted { every, at: Instant::now(), took: started.elapsed(), ages: ages.clone() });
         Ok(ages)
     }
 }
